@@ -1,0 +1,561 @@
+/*
+ * mono_quant.h - quantize the weights of any PyTorch model from any language.
+ *
+ * A checkpoint goes in, a smaller one comes out, with a report of what it cost in accuracy:
+ *
+ *     mnq_error *error = NULL;
+ *     mnq_config *config = NULL;
+ *     mnq_report *report = NULL;
+ *     if (mnq_config_create("{\"bits\": 4, \"group_size\": 128}", &config, &error) == MNQ_OK &&
+ *         mnq_quantize_file("model.safetensors", "model-int4.safetensors", config, NULL, &report, &error) == MNQ_OK)
+ *       puts(mnq_report_json(report));
+ *     else
+ *       fprintf(stderr, "%s\n", mnq_error_message(error));
+ *     mnq_report_free(report);
+ *     mnq_config_free(config);
+ *     mnq_error_free(error);
+ *
+ * Rules, true of every function below unless it says otherwise
+ *
+ *  Status     Every call that can fail returns an mnq_status and takes an `mnq_error **error` last, which may be NULL.
+ *             On failure *error is a new error that the caller frees; on success it is NULL. No error is kept per
+ *             thread. Nothing is printed; no exception, abort or longjmp crosses this boundary, not even out of memory.
+ *  Outputs    An output handle is set to NULL on entry and stays so on failure; other outputs are untouched on failure.
+ *             An output pointer may be NULL only where it is said.
+ *  Ownership  Handles are freed by their own _free function; _free(NULL) does nothing. A returned `const char *` or
+ *             pointer to data is borrowed: valid until its handle is freed (or, where said, next changed). Static
+ *             strings are valid for ever. free() is never called on anything that came from here.
+ *  Threads    A const handle may be used by any number of threads at once. A non-const handle by one at a time.
+ *             mnq_run_cancel is the exception: any thread, any time, and from a signal handler.
+ *  Models     are immutable. Quantize, dequantize and clone give new ones. The input is never changed.
+ *  Text       is UTF-8 and NUL-terminated; paths too. Numbers are read and written the same in every locale.
+ *  Files      An output file appears whole or not at all: it is written under a temporary name in the same folder,
+ * synced and renamed. An existing file is replaced only where the key `overwrite` is true, and never the input. ABI
+ * soname libmono_quant.so.1. Within major 1 nothing is removed and no number changes; new functions are added. All
+ * functions here are there since 1.0.
+ */
+#ifndef MONO_QUANT_H
+#define MONO_QUANT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define MNQ_API __attribute__((visibility("default")))
+#else
+#define MNQ_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Status codes ---------------------------------------------------------------------------------------------- */
+
+typedef int32_t mnq_status;
+enum {
+  MNQ_OK = 0,
+  MNQ_E_INVALID_ARG = 1, /* a NULL, a size or a value that cannot be */
+  MNQ_E_CONFIG = 2,      /* an unknown key, a bad value, an impossible combination */
+  MNQ_E_NOT_FOUND = 3,   /* no such file, tensor, layer or key */
+  MNQ_E_IO = 4,          /* the operating system refused: permissions, full disk, file exists */
+  MNQ_E_FORMAT = 5,      /* the file is not what its format demands */
+  MNQ_E_UNSUPPORTED = 6, /* known, but not there (yet) */
+  MNQ_E_SHAPE = 7,
+  MNQ_E_DTYPE = 8,
+  MNQ_E_CALIBRATION = 9,
+  MNQ_E_VALIDATION = 10, /* weights that are not finite; accuracy below what was asked for */
+  MNQ_E_CANCELLED = 11,
+  MNQ_E_BUFFER_TOO_SMALL = 12,
+  MNQ_E_STATE = 13, /* not now: a call out of order */
+  MNQ_E_OUT_OF_MEMORY = 14,
+  MNQ_E_TORCH = 15,
+  MNQ_E_ABI = 16,
+  MNQ_E_INTERNAL = 99 /* a defect of the library: please report it */
+};
+
+/* ---- Element types --------------------------------------------------------------------------------------------- */
+
+typedef int32_t mnq_dtype;
+enum {
+  MNQ_DTYPE_BOOL = 1,
+  MNQ_DTYPE_U8 = 2,
+  MNQ_DTYPE_I8 = 3,
+  MNQ_DTYPE_U16 = 4,
+  MNQ_DTYPE_I16 = 5,
+  MNQ_DTYPE_U32 = 6,
+  MNQ_DTYPE_I32 = 7,
+  MNQ_DTYPE_U64 = 8,
+  MNQ_DTYPE_I64 = 9,
+  MNQ_DTYPE_F16 = 10,
+  MNQ_DTYPE_BF16 = 11,
+  MNQ_DTYPE_F32 = 12,
+  MNQ_DTYPE_F64 = 13,
+  MNQ_DTYPE_C64 = 14,
+  MNQ_DTYPE_F8_E4M3 = 15,
+  MNQ_DTYPE_F8_E5M2 = 16,
+  MNQ_DTYPE_F8_E8M0 = 17,
+  MNQ_DTYPE_F6_E2M3 = 18,
+  MNQ_DTYPE_F6_E3M2 = 19,
+  MNQ_DTYPE_F4 = 20
+};
+
+/* ---- Handles --------------------------------------------------------------------------------------------------- */
+
+typedef struct mnq_error mnq_error;   /* what went wrong, and what to do about it */
+typedef struct mnq_buffer mnq_buffer; /* bytes or text that the library made */
+typedef struct mnq_config mnq_config; /* settings, as keys and values */
+typedef struct mnq_tensor mnq_tensor; /* one tensor: element type, shape, data */
+typedef struct mnq_model mnq_model;   /* a checkpoint held open, float or quantized */
+typedef struct mnq_layers mnq_layers; /* the layers of a model, and what would happen to each */
+typedef struct mnq_run mnq_run;       /* one job's progress, cancel and settings of its own */
+typedef struct mnq_report mnq_report; /* what a job did, and what it cost */
+typedef struct mnq_api mnq_api;       /* every function below, as a table */
+
+/* ---- Library --------------------------------------------------------------------------------------------------- */
+
+#define MNQ_ABI_VERSION_MAJOR 1
+#define MNQ_ABI_VERSION_MINOR 0
+#define MNQ_ABI_VERSION (((uint32_t)MNQ_ABI_VERSION_MAJOR << 16) | (uint32_t)MNQ_ABI_VERSION_MINOR)
+
+/* The ABI version of the library that is loaded: major << 16 | minor. */
+MNQ_API uint32_t mnq_abi_version(void);
+
+/* The version of the library that is loaded, as "1.0.0"; a static string. */
+MNQ_API const char* mnq_version(void);
+
+/* How the library was built and what it uses here, as a JSON object: "version", "abi_version", "compiler",
+ * "build_type", "isa" (in use), "isa_available", "kernels" (name -> isa that runs), "threads", "formats", "schemes".
+ * Fails with UNSUPPORTED where MNQ_ISA names an instruction set that this CPU does not have. */
+MNQ_API mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error);
+
+/* "OK", "CONFIG", "FORMAT"...; "UNKNOWN" for a number that is none. A static string. */
+MNQ_API const char* mnq_status_name(mnq_status status);
+
+/* "F32", "I8"...; "UNKNOWN" for a number that is none. A static string. */
+MNQ_API const char* mnq_dtype_name(mnq_dtype dtype);
+
+typedef int32_t mnq_log_level;
+enum { MNQ_LOG_WARNING = 1, MNQ_LOG_INFO = 2 };
+
+/* Receives messages, from any thread, possibly from several at once. Must not call back into the library. */
+typedef void (*mnq_log_fn)(void* user, mnq_log_level level, const char* message);
+
+/* Sets the process's log callback; NULL (the default) for none. It may still be running in another thread when this
+ * returns: keep `user` alive. */
+MNQ_API mnq_status mnq_set_log_callback(mnq_log_fn callback, void* user, mnq_error** error);
+
+/* The number of threads that jobs use where the key `threads` is not set: the number of CPUs this process may use, or
+ * what mnq_set_threads said. It covers this library's own work only. */
+MNQ_API uint32_t mnq_threads(void);
+MNQ_API mnq_status mnq_set_threads(uint32_t count, mnq_error** error); /* 0: the number of CPUs again */
+
+/* For hosts that dlopen: the function table, a static object, or NULL where `version` (MNQ_ABI_VERSION as the host was
+ * compiled) asks for another major or a newer minor than this library has. */
+MNQ_API const mnq_api* mnq_get_api(uint32_t version);
+
+/* ---- Errors and buffers ---------------------------------------------------------------------------------------- */
+
+/* All four accept NULL: MNQ_OK, and "" for the texts. Borrowed from the error. */
+MNQ_API mnq_status mnq_error_code(const mnq_error* error);
+MNQ_API const char* mnq_error_message(const mnq_error* error);
+MNQ_API const char* mnq_error_suggestion(const mnq_error* error); /* what to do about it; may be "" */
+MNQ_API const char* mnq_error_subject(const mnq_error* error); /* the file, tensor, layer or key at fault; may be "" */
+MNQ_API void mnq_error_free(mnq_error* error);
+
+/* The bytes, followed by a NUL that the size does not count, so that text can be used as it is. Borrowed. */
+MNQ_API const char* mnq_buffer_data(const mnq_buffer* buffer); /* NULL for NULL */
+MNQ_API size_t mnq_buffer_size(const mnq_buffer* buffer);      /* 0 for NULL */
+MNQ_API void mnq_buffer_free(mnq_buffer* buffer);
+
+/* ---- Config ---------------------------------------------------------------------------------------------------- *
+ *
+ * Keys and values, both text; mnq_config_list_keys lists them. Lists are comma-separated; booleans are true or false;
+ * sizes take KiB, MiB and GiB. "auto" is a value of every key that has no fixed default: it means unset.
+ *
+ * Who wins: settings for layers (the last whose glob matches) over settings for all; among each, those of the call (on
+ * the mnq_run) over those of the config; then the defaults.
+ */
+
+/* Creates a config. json may be NULL (empty) or a JSON object of keys and values, in which "layers" is a list of
+ * objects
+ * {"name": GLOB, key: value...} in the order in which they apply. An unknown key is an error: CONFIG. */
+MNQ_API mnq_status mnq_config_create(const char* json, mnq_config** out, mnq_error** error);
+
+/* Sets a key for all layers. CONFIG for an unknown key or a value it cannot have, with what would be right.
+ * Combinations are checked by mnq_config_validate and when the config is used, not here, so that the order does not
+ * matter. */
+MNQ_API mnq_status mnq_config_set(mnq_config* config, const char* key, const char* value, mnq_error** error);
+
+/* Sets a key for the layers whose name, or whose weight's name, matches glob (*, ?, [a-z]; * crosses dots). */
+MNQ_API mnq_status mnq_config_set_for_layers(mnq_config* config, const char* glob, const char* key, const char* value,
+                                             mnq_error** error);
+
+/* The value that holds for a key, as text, and who set it: "default", "config", "config layers", "call" or "call
+ * layers" (a static string; source may be NULL). run may be NULL; layer may be NULL: for no layer in particular. Keys
+ * that follow from others (bits from dtype, symmetric from the scheme) come back resolved. CONFIG for an impossible
+ * combination. */
+MNQ_API mnq_status mnq_config_resolve(const mnq_config* config, const mnq_run* run, const char* layer, const char* key,
+                                      mnq_buffer** value, const char** source, mnq_error** error);
+
+/* Every key as a JSON list of objects: "key", "type", "default", "per_layer", "help". */
+MNQ_API mnq_status mnq_config_list_keys(mnq_buffer** out, mnq_error** error);
+
+/* What was set, as JSON that mnq_config_create reads back. */
+MNQ_API mnq_status mnq_config_to_json(const mnq_config* config, mnq_buffer** out, mnq_error** error);
+
+/* CONFIG for a combination that cannot be (4 bits of quint8, say), with what would be right. */
+MNQ_API mnq_status mnq_config_validate(const mnq_config* config, mnq_error** error);
+MNQ_API void mnq_config_free(mnq_config* config);
+
+/* ---- Runs ------------------------------------------------------------------------------------------------------ *
+ *
+ * What belongs to one job: its settings, its progress, its cancel. Wherever a call takes a run it may be NULL. A run
+ * can serve several jobs one after the other; once cancelled it stays cancelled.
+ */
+
+/* Bytes of input done and in all. Called on the thread that made the call, about ten times a second and at the end.
+ * Non-zero stops the job: MNQ_E_CANCELLED. */
+typedef int32_t (*mnq_progress_fn)(void* user, uint64_t done_bytes, uint64_t total_bytes);
+
+MNQ_API mnq_status mnq_run_create(mnq_run** out, mnq_error** error);
+
+/* As mnq_config_set and mnq_config_set_for_layers, for this call; wins over the config. */
+MNQ_API mnq_status mnq_run_set(mnq_run* run, const char* key, const char* value, mnq_error** error);
+MNQ_API mnq_status mnq_run_set_for_layers(mnq_run* run, const char* glob, const char* key, const char* value,
+                                          mnq_error** error);
+MNQ_API mnq_status mnq_run_set_progress(mnq_run* run, mnq_progress_fn callback, void* user, mnq_error** error);
+
+/* Stops the job that uses this run, or the next one that will: it returns MNQ_E_CANCELLED within a fraction of a second
+ * and leaves no file behind. Any thread; safe in a signal handler; NULL does nothing. */
+MNQ_API void mnq_run_cancel(mnq_run* run);
+
+/* 1 once cancelled, else 0. Any thread. */
+MNQ_API int32_t mnq_run_is_cancelled(const mnq_run* run);
+
+/* Not while a job uses it. */
+MNQ_API void mnq_run_free(mnq_run* run);
+
+/* ---- Tensors --------------------------------------------------------------------------------------------------- *
+ *
+ * Row-major and contiguous; immutable once made.
+ */
+
+/* Called once when the tensor and all that share its data are gone; from any thread. */
+typedef void (*mnq_release_fn)(void* user);
+
+/* A tensor with a copy of data. shape: [rank] sizes, each >= 0; NULL where rank is 0. size_bytes must be what the dtype
+ * and the shape demand, else SHAPE. data may be NULL where that is 0. */
+MNQ_API mnq_status mnq_tensor_create(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data,
+                                     size_t size_bytes, mnq_tensor** out, mnq_error** error);
+
+/* As mnq_tensor_create without the copy: data stays the caller's, unchanged and alive until release(user) is called
+ * (release may be NULL: then until the tensor and every model made from it is freed). On failure release is not called.
+ */
+MNQ_API mnq_status mnq_tensor_wrap(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data,
+                                   size_t size_bytes, mnq_release_fn release, void* user, mnq_tensor** out,
+                                   mnq_error** error);
+
+/* DLPack 1.x, without copies. The structure is that of dlpack.h. From: takes ownership only on success; CPU tensors,
+ * row-major and contiguous, else UNSUPPORTED. To: the caller, or who consumes it, calls its deleter; it keeps the data
+ * alive on its own and is marked read-only. */
+struct DLManagedTensorVersioned;
+MNQ_API mnq_status mnq_tensor_from_dlpack(struct DLManagedTensorVersioned* managed, mnq_tensor** out,
+                                          mnq_error** error);
+MNQ_API mnq_status mnq_tensor_to_dlpack(const mnq_tensor* tensor, struct DLManagedTensorVersioned** out,
+                                        mnq_error** error);
+
+/* All accept NULL: 0 or NULL. Borrowed from the tensor. */
+MNQ_API mnq_dtype mnq_tensor_dtype(const mnq_tensor* tensor);
+MNQ_API size_t mnq_tensor_rank(const mnq_tensor* tensor);
+MNQ_API const int64_t* mnq_tensor_shape(const mnq_tensor* tensor); /* [rank] */
+MNQ_API const void* mnq_tensor_data(const mnq_tensor* tensor);     /* not NULL unless size_bytes is 0 */
+MNQ_API size_t mnq_tensor_size_bytes(const mnq_tensor* tensor);
+MNQ_API void mnq_tensor_free(mnq_tensor* tensor);
+
+/* ---- Models ---------------------------------------------------------------------------------------------------- */
+
+/* The format of a file, from its content, never from its name: "safetensors". A static string. NOT_FOUND or IO where it
+ * cannot be read; UNSUPPORTED, with what to pass instead, for a known format that is not there yet; FORMAT for anything
+ * else. */
+MNQ_API mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error);
+
+/* Opens a checkpoint. Reads its header and checks it; the tensors are read when they are asked for, so the file must
+ * stay. */
+MNQ_API mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error);
+
+/* As mnq_model_open, from memory: data stays the caller's, unchanged and alive until the model and every model or
+ * tensor made from it is freed. */
+MNQ_API mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model** out, mnq_error** error);
+
+/* A model of named tensors. names and tensors: [count]; names must be different and not empty. The model keeps what it
+ * needs: the tensor handles may be freed at once. */
+MNQ_API mnq_status mnq_model_from_tensors(const char* const* names, const mnq_tensor* const* tensors, size_t count,
+                                          mnq_model** out, mnq_error** error);
+
+/* A copy in memory, independent of the file or buffers the model came from. */
+MNQ_API mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** error);
+
+/* Writes a model to a file, or to memory, as safetensors. Keys of the run that apply: overwrite, threads,
+ * memory_budget. */
+MNQ_API mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run, mnq_error** error);
+MNQ_API mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out, mnq_error** error);
+
+/* The tensors as they are stored, in the order of their data. name and tensor: INVALID_ARG beyond the count, NOT_FOUND
+ * for a name that is none. A tensor of a file is read by this call; one of a model in memory shares its data. */
+MNQ_API size_t mnq_model_tensor_count(const mnq_model* model);                   /* 0 for NULL */
+MNQ_API const char* mnq_model_tensor_name(const mnq_model* model, size_t index); /* NULL beyond the count; borrowed */
+MNQ_API mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_tensor** out, mnq_error** error);
+
+/* What is in it, as a JSON object: "format", "path", "size_bytes", "parameters", "metadata", "tensors" and, for a
+ * quantized one, "quantized": see src/quantize/README.md for the fields. */
+MNQ_API mnq_status mnq_model_describe(const mnq_model* model, mnq_buffer** out, mnq_error** error);
+
+/* The layers whose weights can be quantized, in the order of the model, whatever the config; where config or run is
+ * given, also what they would make of each. Both may be NULL. Every tensor that is no such weight is listed too, with
+ * its reason. */
+MNQ_API mnq_status mnq_model_list_layers(const mnq_model* model, const mnq_config* config, const mnq_run* run,
+                                         mnq_layers** out, mnq_error** error);
+MNQ_API size_t mnq_layers_count(const mnq_layers* layers); /* 0 for NULL */
+
+/* Of the layer at index; NULL or 0 beyond the count; borrowed. */
+MNQ_API const char* mnq_layers_name(const mnq_layers* layers, size_t index);   /* "encoder.0.query", dotted */
+MNQ_API const char* mnq_layers_tensor(const mnq_layers* layers, size_t index); /* "encoder.0.query.weight" */
+MNQ_API const char* mnq_layers_kind(const mnq_layers* layers,
+                                    size_t index); /* "Linear", "Conv2d"...; "" for no layer */
+MNQ_API const char* mnq_layers_action(const mnq_layers* layers, size_t index); /* "quantize", "cast" or "copy" */
+MNQ_API const char* mnq_layers_scheme(const mnq_layers* layers,
+                                      size_t index); /* "int8 per channel"...; "" where copied */
+MNQ_API const char* mnq_layers_reason(const mnq_layers* layers, size_t index); /* why */
+MNQ_API size_t mnq_layers_rank(const mnq_layers* layers, size_t index);
+MNQ_API const int64_t* mnq_layers_shape(const mnq_layers* layers, size_t index); /* [rank] */
+MNQ_API void mnq_layers_free(mnq_layers* layers);
+MNQ_API void mnq_model_free(mnq_model* model);
+
+/* ---- Quantize and dequantize ----------------------------------------------------------------------------------- *
+ *
+ * config, run and report may be NULL in all of them. VALIDATION for a weight that is not finite (unless nonfinite=copy)
+ * and where accuracy_warning=error and a layer falls below its threshold; the error names the tensor and the position.
+ */
+
+/* Quantizes a model into a new one in memory. */
+MNQ_API mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_run* run, mnq_model** out,
+                                mnq_report** report, mnq_error** error);
+
+/* Quantizes a file, or an open model, to a file, within memory_budget bytes whatever its size. */
+MNQ_API mnq_status mnq_quantize_file(const char* input_path, const char* output_path, const mnq_config* config,
+                                     mnq_run* run, mnq_report** report, mnq_error** error);
+MNQ_API mnq_status mnq_quantize_to_file(const mnq_model* model, const char* output_path, const mnq_config* config,
+                                        mnq_run* run, mnq_report** report, mnq_error** error);
+
+/* What mnq_quantize would do: the same report without reading a weight, so without accuracy ("dry_run": true). */
+MNQ_API mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
+                            mnq_error** error);
+
+/* Turns quantized tensors back into floats of the dtype they came from; all others are copied. */
+MNQ_API mnq_status mnq_dequantize(const mnq_model* model, mnq_run* run, mnq_model** out, mnq_report** report,
+                                  mnq_error** error);
+MNQ_API mnq_status mnq_dequantize_file(const char* input_path, const char* output_path, mnq_run* run,
+                                       mnq_report** report, mnq_error** error);
+
+/* ---- Compare and validate -------------------------------------------------------------------------------------- */
+
+/* The accuracy of each tensor of `other` against the one of the same name in `reference`; either may be quantized.
+ * Tensors that only one has, or whose shapes differ, are listed with the reason. */
+MNQ_API mnq_status mnq_compare(const mnq_model* reference, const mnq_model* other, mnq_run* run, mnq_report** report,
+                               mnq_error** error);
+
+/* Checks a file: finite values, scales that are there, finite and positive, shapes that fit; where original_path is not
+ * NULL also that every tensor of the original is there in its shape and none besides. What it finds is in the report
+ * ("valid", "problems"), not in the status; the status says whether the files could be opened. */
+MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_run* run, mnq_report** report,
+                                     mnq_error** error);
+
+/* ---- Reports --------------------------------------------------------------------------------------------------- */
+
+/* The whole report as JSON; src/quantize/README.md documents its fields ("schema_version"). Borrowed; "" for NULL. */
+MNQ_API const char* mnq_report_json(const mnq_report* report);
+
+/* One number of the whole model: "sqnr_db", "max_error", "bytes_before", "bytes_after", "compression_ratio", "seconds",
+ * "layers_quantized"... NOT_FOUND for a name that is none or has no value here. An exact result has the sqnr_db
+ * +infinity. */
+MNQ_API mnq_status mnq_report_number(const mnq_report* report, const char* name, double* value, mnq_error** error);
+
+/* The tensors of the report, in the order of the model: every tensor of the input is one of them. */
+MNQ_API size_t mnq_report_layer_count(const mnq_report* report); /* 0 for NULL */
+
+/* One text of a layer: "name", "tensor", "kind", "dtype", "scheme", "action", "reason"; NULL where there is none.
+ * Borrowed. */
+MNQ_API const char* mnq_report_layer_text(const mnq_report* report, size_t index, const char* name);
+
+/* One number of a layer: "sqnr_db", "max_error", "bytes_before", "bytes_after", "parameters", "bits", "group_size"...
+ */
+MNQ_API mnq_status mnq_report_layer_number(const mnq_report* report, size_t index, const char* name, double* value,
+                                           mnq_error** error);
+MNQ_API size_t mnq_report_warning_count(const mnq_report* report);              /* 0 for NULL */
+MNQ_API const char* mnq_report_warning(const mnq_report* report, size_t index); /* NULL beyond the count; borrowed */
+MNQ_API size_t mnq_report_problem_count(const mnq_report* report);              /* of mnq_validate_file */
+MNQ_API const char* mnq_report_problem(const mnq_report* report, size_t index); /* NULL beyond the count; borrowed */
+MNQ_API void mnq_report_free(mnq_report* report);
+
+/* ---- Kernels on raw buffers ------------------------------------------------------------------------------------ *
+ *
+ * One thread, the fastest instruction set of this CPU, the caller's own memory, no allocation. Arrays may be NULL only
+ * where their length is 0 or it is said. group_size 0: one scale a row. groups = ceil(row_length / group_size). SHAPE
+ * where a product overflows.
+ */
+
+/* minimum, maximum: [row_count], written. VALIDATION for a weight that is not finite. */
+MNQ_API mnq_status mnq_kernel_ranges(const float* weights, size_t row_count, size_t row_length, float* minimum,
+                                     float* maximum, mnq_error** error);
+
+/* Quantizes rows to codes, one a byte.
+ * weights      [row_count, row_length], finite: else VALIDATION with row and column, outputs unspecified
+ * bits         8 (codes -128..127) or 4 (-8..7); symmetric: 0 or 1
+ * scales       [row_count, groups], written; finite and > 0
+ * zero_points  [row_count, groups], written; may be NULL where symmetric
+ * codes        [row_count, row_length], written
+ * sqnr_db      one number for all, written; may be NULL */
+MNQ_API mnq_status mnq_kernel_quantize(const float* weights, size_t row_count, size_t row_length, int32_t bits,
+                                       int32_t symmetric, size_t group_size, float* scales, int8_t* zero_points,
+                                       int8_t* codes, double* sqnr_db, mnq_error** error);
+
+/* weights = (code - zero_point) * scale. zero_points may be NULL: all zero. */
+MNQ_API mnq_status mnq_kernel_dequantize(const int8_t* codes, size_t row_count, size_t row_length, size_t group_size,
+                                         const float* scales, const int8_t* zero_points, float* weights,
+                                         mnq_error** error);
+
+/* codes [count] in -8..7; packed [(count + 1) / 2] bytes: two codes each, low nibble first, stored as code + 8. */
+MNQ_API mnq_status mnq_kernel_pack_int4(const int8_t* codes, size_t count, uint8_t* packed, mnq_error** error);
+MNQ_API mnq_status mnq_kernel_unpack_int4(const uint8_t* packed, size_t count, int8_t* codes, mnq_error** error);
+
+/* 10 log10(sum of reference^2 / sum of (reference - other)^2); +infinity where they are equal. VALIDATION for a value
+ * that is not finite. */
+MNQ_API mnq_status mnq_kernel_sqnr(const float* reference, const float* other, size_t count, double* sqnr_db,
+                                   mnq_error** error);
+
+/* ---- The function table ---------------------------------------------------------------------------------------- *
+ *
+ * Every function above, under its name without mnq_. It starts with its size and version and only ever grows at its
+ * end: a host may use a member where offsetof(mnq_api, member) < table_size.
+ */
+struct mnq_api {
+  size_t table_size;      /* of this structure in the library that is loaded */
+  uint32_t table_version; /* MNQ_ABI_VERSION of the library that is loaded */
+  uint32_t (*abi_version)(void);
+  const char* (*version)(void);
+  mnq_status (*build_info)(mnq_buffer** out, mnq_error** error);
+  const char* (*status_name)(mnq_status status);
+  const char* (*dtype_name)(mnq_dtype dtype);
+  mnq_status (*set_log_callback)(mnq_log_fn callback, void* user, mnq_error** error);
+  uint32_t (*threads)(void);
+  mnq_status (*set_threads)(uint32_t count, mnq_error** error);
+  const mnq_api* (*get_api)(uint32_t version);
+  mnq_status (*error_code)(const mnq_error* error);
+  const char* (*error_message)(const mnq_error* error);
+  const char* (*error_suggestion)(const mnq_error* error);
+  const char* (*error_subject)(const mnq_error* error);
+  void (*error_free)(mnq_error* error);
+  const char* (*buffer_data)(const mnq_buffer* buffer);
+  size_t (*buffer_size)(const mnq_buffer* buffer);
+  void (*buffer_free)(mnq_buffer* buffer);
+  mnq_status (*config_create)(const char* json, mnq_config** out, mnq_error** error);
+  mnq_status (*config_set)(mnq_config* config, const char* key, const char* value, mnq_error** error);
+  mnq_status (*config_set_for_layers)(mnq_config* config, const char* glob, const char* key, const char* value,
+                                      mnq_error** error);
+  mnq_status (*config_resolve)(const mnq_config* config, const mnq_run* run, const char* layer, const char* key,
+                               mnq_buffer** value, const char** source, mnq_error** error);
+  mnq_status (*config_list_keys)(mnq_buffer** out, mnq_error** error);
+  mnq_status (*config_to_json)(const mnq_config* config, mnq_buffer** out, mnq_error** error);
+  mnq_status (*config_validate)(const mnq_config* config, mnq_error** error);
+  void (*config_free)(mnq_config* config);
+  mnq_status (*run_create)(mnq_run** out, mnq_error** error);
+  mnq_status (*run_set)(mnq_run* run, const char* key, const char* value, mnq_error** error);
+  mnq_status (*run_set_for_layers)(mnq_run* run, const char* glob, const char* key, const char* value,
+                                   mnq_error** error);
+  mnq_status (*run_set_progress)(mnq_run* run, mnq_progress_fn callback, void* user, mnq_error** error);
+  void (*run_cancel)(mnq_run* run);
+  int32_t (*run_is_cancelled)(const mnq_run* run);
+  void (*run_free)(mnq_run* run);
+  mnq_status (*tensor_create)(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data, size_t size_bytes,
+                              mnq_tensor** out, mnq_error** error);
+  mnq_status (*tensor_wrap)(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data, size_t size_bytes,
+                            mnq_release_fn release, void* user, mnq_tensor** out, mnq_error** error);
+  mnq_status (*tensor_from_dlpack)(struct DLManagedTensorVersioned* managed, mnq_tensor** out, mnq_error** error);
+  mnq_status (*tensor_to_dlpack)(const mnq_tensor* tensor, struct DLManagedTensorVersioned** out, mnq_error** error);
+  mnq_dtype (*tensor_dtype)(const mnq_tensor* tensor);
+  size_t (*tensor_rank)(const mnq_tensor* tensor);
+  const int64_t* (*tensor_shape)(const mnq_tensor* tensor);
+  const void* (*tensor_data)(const mnq_tensor* tensor);
+  size_t (*tensor_size_bytes)(const mnq_tensor* tensor);
+  void (*tensor_free)(mnq_tensor* tensor);
+  mnq_status (*detect_format)(const char* path, const char** format, mnq_error** error);
+  mnq_status (*model_open)(const char* path, mnq_model** out, mnq_error** error);
+  mnq_status (*model_open_memory)(const void* data, size_t size_bytes, mnq_model** out, mnq_error** error);
+  mnq_status (*model_from_tensors)(const char* const* names, const mnq_tensor* const* tensors, size_t count,
+                                   mnq_model** out, mnq_error** error);
+  mnq_status (*model_clone)(const mnq_model* model, mnq_model** out, mnq_error** error);
+  mnq_status (*model_save)(const mnq_model* model, const char* path, mnq_run* run, mnq_error** error);
+  mnq_status (*model_save_memory)(const mnq_model* model, mnq_run* run, mnq_buffer** out, mnq_error** error);
+  size_t (*model_tensor_count)(const mnq_model* model);
+  const char* (*model_tensor_name)(const mnq_model* model, size_t index);
+  mnq_status (*model_get_tensor)(const mnq_model* model, const char* name, mnq_tensor** out, mnq_error** error);
+  mnq_status (*model_describe)(const mnq_model* model, mnq_buffer** out, mnq_error** error);
+  mnq_status (*model_list_layers)(const mnq_model* model, const mnq_config* config, const mnq_run* run,
+                                  mnq_layers** out, mnq_error** error);
+  size_t (*layers_count)(const mnq_layers* layers);
+  const char* (*layers_name)(const mnq_layers* layers, size_t index);
+  const char* (*layers_tensor)(const mnq_layers* layers, size_t index);
+  const char* (*layers_kind)(const mnq_layers* layers, size_t index);
+  const char* (*layers_action)(const mnq_layers* layers, size_t index);
+  const char* (*layers_scheme)(const mnq_layers* layers, size_t index);
+  const char* (*layers_reason)(const mnq_layers* layers, size_t index);
+  size_t (*layers_rank)(const mnq_layers* layers, size_t index);
+  const int64_t* (*layers_shape)(const mnq_layers* layers, size_t index);
+  void (*layers_free)(mnq_layers* layers);
+  void (*model_free)(mnq_model* model);
+  mnq_status (*quantize)(const mnq_model* model, const mnq_config* config, mnq_run* run, mnq_model** out,
+                         mnq_report** report, mnq_error** error);
+  mnq_status (*quantize_file)(const char* input_path, const char* output_path, const mnq_config* config, mnq_run* run,
+                              mnq_report** report, mnq_error** error);
+  mnq_status (*quantize_to_file)(const mnq_model* model, const char* output_path, const mnq_config* config,
+                                 mnq_run* run, mnq_report** report, mnq_error** error);
+  mnq_status (*plan)(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
+                     mnq_error** error);
+  mnq_status (*dequantize)(const mnq_model* model, mnq_run* run, mnq_model** out, mnq_report** report,
+                           mnq_error** error);
+  mnq_status (*dequantize_file)(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
+                                mnq_error** error);
+  mnq_status (*compare)(const mnq_model* reference, const mnq_model* other, mnq_run* run, mnq_report** report,
+                        mnq_error** error);
+  mnq_status (*validate_file)(const char* path, const char* original_path, mnq_run* run, mnq_report** report,
+                              mnq_error** error);
+  const char* (*report_json)(const mnq_report* report);
+  mnq_status (*report_number)(const mnq_report* report, const char* name, double* value, mnq_error** error);
+  size_t (*report_layer_count)(const mnq_report* report);
+  const char* (*report_layer_text)(const mnq_report* report, size_t index, const char* name);
+  mnq_status (*report_layer_number)(const mnq_report* report, size_t index, const char* name, double* value,
+                                    mnq_error** error);
+  size_t (*report_warning_count)(const mnq_report* report);
+  const char* (*report_warning)(const mnq_report* report, size_t index);
+  size_t (*report_problem_count)(const mnq_report* report);
+  const char* (*report_problem)(const mnq_report* report, size_t index);
+  void (*report_free)(mnq_report* report);
+  mnq_status (*kernel_ranges)(const float* weights, size_t row_count, size_t row_length, float* minimum, float* maximum,
+                              mnq_error** error);
+  mnq_status (*kernel_quantize)(const float* weights, size_t row_count, size_t row_length, int32_t bits,
+                                int32_t symmetric, size_t group_size, float* scales, int8_t* zero_points, int8_t* codes,
+                                double* sqnr_db, mnq_error** error);
+  mnq_status (*kernel_dequantize)(const int8_t* codes, size_t row_count, size_t row_length, size_t group_size,
+                                  const float* scales, const int8_t* zero_points, float* weights, mnq_error** error);
+  mnq_status (*kernel_pack_int4)(const int8_t* codes, size_t count, uint8_t* packed, mnq_error** error);
+  mnq_status (*kernel_unpack_int4)(const uint8_t* packed, size_t count, int8_t* codes, mnq_error** error);
+  mnq_status (*kernel_sqnr)(const float* reference, const float* other, size_t count, double* sqnr_db,
+                            mnq_error** error);
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MONO_QUANT_H */

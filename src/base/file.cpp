@@ -1,0 +1,180 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace mnq {
+namespace {
+
+std::string errno_text(int error_number) { return std::generic_category().message(error_number); }
+
+std::string suggestion_for(int error_number) {
+  switch (error_number) {
+    case ENOENT:
+      return "check the path";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "check the permissions of the file and its folder";
+    case ENOSPC:
+    case EDQUOT:
+      return "free some space, or write to another disk";
+    default:
+      return "";
+  }
+}
+
+[[noreturn]] void fail_input(const std::string& path, const char* what, int error_number) {
+  const Status status = error_number == ENOENT || error_number == ENOTDIR ? Status::kNotFound : Status::kIo;
+  throw Error(status, fmt::format("{}: {}: {}", path, what, errno_text(error_number)), suggestion_for(error_number),
+              path);
+}
+
+// The file a path names in the end, so that replacing it leaves a symbolic link in place.
+std::filesystem::path resolve_links(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_symlink(path, error)) return path;
+  const std::filesystem::path resolved = std::filesystem::weakly_canonical(path, error);
+  return error ? std::filesystem::path(path) : resolved;
+}
+
+}  // namespace
+
+FileDescriptor::~FileDescriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+InputFile::InputFile(std::string path) : path_(std::move(path)) {
+  // O_NONBLOCK: opening a FIFO would wait for a writer.
+  fd_ = FileDescriptor(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd_.get() < 0) fail_input(path_, "cannot be opened", errno);
+  struct stat status {};
+  if (::fstat(fd_.get(), &status) != 0) fail_input(path_, "cannot be read", errno);
+  if (S_ISDIR(status.st_mode)) {
+    throw Error(Status::kUnsupported, fmt::format("{}: is a folder; folders are not supported yet", path_),
+                "pass the .safetensors file inside it", path_);
+  }
+  if (!S_ISREG(status.st_mode)) {
+    throw Error(Status::kIo, fmt::format("{}: is not a regular file", path_),
+                "a checkpoint is read by position: save the stream to a file first", path_);
+  }
+  size_ = static_cast<std::uint64_t>(status.st_size);
+  device_ = status.st_dev;
+  inode_ = status.st_ino;
+}
+
+void InputFile::read_at(std::uint64_t offset, std::span<std::byte> into) const {
+  while (!into.empty()) {
+    const ssize_t count = ::pread(fd_.get(), into.data(), into.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail_input(path_, "cannot be read", errno);
+    if (count == 0) {
+      throw Error(Status::kIo, fmt::format("{}: ends at byte {}, it became shorter while it was read", path_, offset),
+                  "keep the file unchanged while it is in use", path_);
+    }
+    into = into.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
+}
+
+bool InputFile::is_same_file(const std::string& path) const {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
+}
+
+OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t size_bytes)
+    : target_(resolve_links(path)), overwrite_(overwrite), size_bytes_(size_bytes) {
+  struct stat status {};
+  if (::stat(target_.c_str(), &status) == 0) {
+    if (!S_ISREG(status.st_mode)) fail("is not a regular file and cannot be replaced", EEXIST);
+    if (!overwrite) fail("is there already", EEXIST);
+  }
+  static std::atomic<unsigned> counter{0};
+  for (int attempt = 0; attempt < 100 && fd_.get() < 0; ++attempt) {
+    temporary_ = target_;
+    temporary_.replace_filename(
+        fmt::format(".{}.{}-{}.tmp", target_.filename().string().substr(0, 200), ::getpid(), counter++));
+    fd_ = FileDescriptor(::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (fd_.get() < 0 && errno != EEXIST) break;
+  }
+  if (fd_.get() < 0) {
+    const int error_number = errno;
+    temporary_.clear();
+    fail("cannot be created", error_number);
+  }
+  // EOPNOTSUPP and the like only mean that this file system cannot reserve.
+  if (size_bytes > 0 && ::fallocate(fd_.get(), 0, 0, static_cast<off_t>(size_bytes)) != 0 &&
+      (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
+    const int error_number = errno;
+    ::unlink(temporary_.c_str());
+    fail(fmt::format("cannot be written: it needs {}", size_text(size_bytes)).c_str(), error_number);
+  }
+}
+
+OutputFile::~OutputFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) fail("cannot be written", count == 0 ? ENOSPC : errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
+}
+
+void OutputFile::throw_cancelled() { throw Error(Status::kCancelled, "cancelled while the output was being synced"); }
+
+// What a file system does not support here, the fsync of publish() does all the same, only without a pause for cancel.
+void OutputFile::sync_range(std::uint64_t offset) {
+  ::sync_file_range(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(kSyncBytes),
+                    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
+void OutputFile::publish() {
+  if (::fsync(fd_.get()) != 0) fail("cannot be synced", errno);
+  if (overwrite_) {
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be put in place", errno);
+  } else if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_NOREPLACE) != 0) {
+    // File systems without RENAME_NOREPLACE: link() refuses an existing name too.
+    if (errno != EINVAL && errno != ENOSYS) fail("cannot be put in place", errno);
+    if (::link(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be put in place", errno);
+    ::unlink(temporary_.c_str());
+  }
+  temporary_.clear();
+  const std::filesystem::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
+  const FileDescriptor folder_fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder_fd.get() >= 0) ::fsync(folder_fd.get());
+}
+
+void OutputFile::fail(const char* what, int error_number) const {
+  const std::string path = target_.string();
+  if (error_number == EEXIST) {
+    throw Error(Status::kIo, fmt::format("{}: {}", path, what[0] == 'c' ? "appeared meanwhile" : what),
+                "choose another name, or allow it to be replaced (overwrite=true)", path);
+  }
+  throw Error(Status::kIo, fmt::format("{}: {}: {}", path, what, errno_text(error_number)),
+              error_number == ENOENT ? "create the folder first" : suggestion_for(error_number), path);
+}
+
+}  // namespace mnq

@@ -1,0 +1,93 @@
+// Files, read and written by position so that any number of threads can work on one file at once. Reads go through
+// pread, not a mapping: a file that shrinks or a disk that fails is then an error and not a SIGBUS, and what was read
+// does not count as ours in the process's memory.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+namespace mnq {
+
+/// A descriptor that closes itself.
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
+  ~FileDescriptor();
+  FileDescriptor(FileDescriptor&& other) noexcept;
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+/// A regular file held open for reading. read_at may be called from several threads.
+class InputFile {
+ public:
+  /// Errors: kNotFound, kIo (permissions, a folder, not a regular file); each names the path.
+  explicit InputFile(std::string path);
+
+  const std::string& path() const { return path_; }
+  std::uint64_t size() const { return size_; }
+
+  /// Fills `into` from offset. Errors: kIo, also where the file ends before.
+  void read_at(std::uint64_t offset, std::span<std::byte> into) const;
+
+  /// Whether the path names this very file, through any link.
+  bool is_same_file(const std::string& path) const;
+
+ private:
+  std::string path_;
+  FileDescriptor fd_;
+  std::uint64_t size_ = 0;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
+
+/// A file that appears whole or not at all: a temporary name in the target's folder, then fsync and rename. A target
+/// that is a symbolic link stays one; the file it names is replaced.
+class OutputFile {
+ public:
+  /// overwrite: whether an existing file may be replaced. The size is reserved at once, so that a full disk is known
+  /// before the work and not after. Errors: kIo (exists, no such folder, permissions, full disk).
+  OutputFile(const std::string& path, bool overwrite, std::uint64_t size_bytes);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  /// From any thread. Errors: kIo.
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
+
+  /// Syncs piece by piece, calling is_cancelled between the pieces: true stops and throws kCancelled. Then the file
+  /// gets its name. Errors: kIo; kCancelled.
+  template <class IsCancelled>
+  void commit(IsCancelled&& is_cancelled) {
+    for (std::uint64_t offset = 0; offset < size_bytes_; offset += kSyncBytes) {
+      if (is_cancelled()) throw_cancelled();
+      sync_range(offset);
+    }
+    if (is_cancelled()) throw_cancelled();
+    publish();
+  }
+
+ private:
+  static constexpr std::uint64_t kSyncBytes = 8u << 20;  // 8 MiB: a slow disk takes below 0.2 s for it
+
+  [[noreturn]] static void throw_cancelled();
+  void sync_range(std::uint64_t offset);
+  void publish();
+  [[noreturn]] void fail(const char* what, int error_number) const;
+
+  std::filesystem::path target_;
+  std::filesystem::path temporary_;
+  FileDescriptor fd_;
+  bool overwrite_;
+  std::uint64_t size_bytes_;
+};
+
+}  // namespace mnq

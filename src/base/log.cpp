@@ -1,0 +1,31 @@
+#include "base/log.h"
+
+#include <mutex>
+
+namespace mnq {
+namespace {
+
+std::mutex log_mutex;
+LogCallback log_callback = nullptr;
+void* log_user = nullptr;
+
+}  // namespace
+
+void set_log_callback(LogCallback callback, void* user) {
+  const std::lock_guard lock(log_mutex);
+  log_callback = callback;
+  log_user = user;
+}
+
+void log_message(LogLevel level, const std::string& message) {
+  LogCallback callback = nullptr;
+  void* user = nullptr;
+  {
+    const std::lock_guard lock(log_mutex);
+    callback = log_callback;
+    user = log_user;
+  }
+  if (callback != nullptr) callback(user, static_cast<int>(level), message.c_str());
+}
+
+}  // namespace mnq

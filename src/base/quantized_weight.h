@@ -1,0 +1,56 @@
+// What is known of a quantized weight besides its data: how its codes become weights again.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/tensor.h"
+
+namespace mnq {
+
+enum class Granularity { kTensor, kChannel, kGroup };
+
+/// Everything that decodes a quantized weight, and what it was before.
+struct QuantizedSpec {
+  std::string scheme;  ///< a row of the scheme table: "qint8"
+  Granularity granularity = Granularity::kChannel;
+  bool symmetric = true;
+  std::uint64_t group_size = 0;   ///< kGroup only: consecutive input elements that share a scale
+  std::int64_t channel_axis = 0;  ///< in [0, rank)
+  DType weight_dtype = DType::kF32;
+  Shape shape;  ///< of the weight
+};
+
+/// A tensor as the user thinks of it: a float tensor, or a quantized weight with all its parts.
+struct LogicalTensor {
+  std::string name;
+  DType dtype = DType::kF32;  ///< of a quantized weight: before it was quantized
+  Shape shape;
+  std::vector<std::size_t>
+      parts;  ///< of the source's stored tensors; for a quantized weight as Scheme::parts lists them
+  std::optional<QuantizedSpec> spec;  ///< of a quantized weight
+  std::optional<double> sqnr_db;      ///< of a quantized weight, where the file says
+};
+
+/// A weight [.., channels, ..] seen as a matrix. Rows are what lies behind one index of the channel axis and all axes
+/// before it; row r belongs to channel r mod channel_count.
+struct RowView {
+  std::uint64_t row_count = 0;
+  std::uint64_t row_length = 0;
+  std::uint64_t channel_count = 0;
+};
+
+inline RowView row_view(const Shape& shape, std::int64_t channel_axis) {
+  RowView view{1, 1, 1};
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+    const auto size = static_cast<std::uint64_t>(shape[axis]);
+    const auto channel = static_cast<std::size_t>(channel_axis);
+    if (axis <= channel) view.row_count *= size;
+    if (axis == channel) view.channel_count = size;
+    if (axis > channel) view.row_length *= size;
+  }
+  return view;
+}
+
+}  // namespace mnq

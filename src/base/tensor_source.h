@@ -1,0 +1,62 @@
+// Where tensors come from and where they go: the two ends of the one loop. Sources never write, sinks never read.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/tensor.h"
+
+namespace mnq {
+
+/// Text to text, as a checkpoint carries it.
+using Metadata = std::map<std::string, std::string>;
+
+/// A checkpoint held open. Immutable; every member may be called from several threads.
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+
+  /// The tensors as they are stored, in the order of their data.
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  const Metadata& metadata() const { return metadata_; }
+
+  /// Of the format table: "safetensors"; "memory" for named tensors.
+  virtual std::string_view format() const = 0;
+
+  /// The file it came from; empty in memory. For messages it is title().
+  virtual std::string path() const { return {}; }
+  std::string title() const { return path().empty() ? "the model in memory" : path(); }
+
+  /// Bytes of the whole file or buffer, or of all tensors.
+  virtual std::uint64_t size_bytes() const = 0;
+
+  /// Fills `into` from byte `offset` of a tensor; offset + into.size() <= its size. Errors: kIo.
+  virtual void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const = 0;
+
+  /// The tensor where it lies in memory, kept alive by what is returned; null where it must be read. Any alignment.
+  virtual std::shared_ptr<const std::byte> view(std::size_t tensor) const = 0;
+
+  /// Whether the path names the very file this reads from.
+  virtual bool reads_from(const std::string& /*path*/) const { return false; }
+
+ protected:
+  std::vector<TensorInfo> tensors_;
+  Metadata metadata_;
+};
+
+/// Takes the tensors it was opened with, and nothing is there until commit.
+class TensorSink {
+ public:
+  virtual ~TensorSink() = default;
+
+  /// Bytes of a tensor, an index into those the sink was opened with; from any thread, any order, each byte once.
+  virtual void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) = 0;
+
+  /// Makes it real. metadata: what the sink was opened with, or the same with values that are no longer than those.
+  virtual void commit(const Metadata& metadata) = 0;
+};
+
+}  // namespace mnq

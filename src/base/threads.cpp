@@ -1,0 +1,61 @@
+#include "base/threads.h"
+
+#include <tbb/info.h>
+#include <tbb/task_arena.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+namespace mnq {
+namespace {
+
+std::atomic<std::uint32_t> configured_count{0};
+
+}  // namespace
+
+std::uint32_t default_thread_count() {
+  const std::uint32_t count = configured_count.load(std::memory_order_relaxed);
+  return count != 0 ? count : static_cast<std::uint32_t>(std::max(1, tbb::info::default_concurrency()));
+}
+
+void set_default_thread_count(std::uint32_t count) { configured_count.store(count, std::memory_order_relaxed); }
+
+void run_in_arena(std::uint32_t thread_count, const std::function<void()>& work, const std::function<void()>& poll) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool done = false;
+  std::exception_ptr failure;
+  std::thread worker([&] {
+    try {
+      tbb::task_arena arena(static_cast<int>(thread_count));
+      arena.execute(work);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    const std::lock_guard lock(mutex);
+    done = true;
+    changed.notify_one();
+  });
+  std::exception_ptr poll_failure;
+  {
+    std::unique_lock lock(mutex);
+    while (!changed.wait_for(lock, std::chrono::milliseconds(100), [&] { return done; })) {
+      lock.unlock();
+      try {
+        if (!poll_failure) poll();
+      } catch (...) {
+        poll_failure = std::current_exception();
+      }
+      lock.lock();
+    }
+  }
+  worker.join();
+  if (failure) std::rethrow_exception(failure);
+  if (poll_failure) std::rethrow_exception(poll_failure);
+}
+
+}  // namespace mnq

@@ -1,0 +1,20 @@
+// The one place that decides how many threads work, and runs work on them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace mnq {
+
+/// What mnq_set_threads set, else the number of CPUs this process may use. At least 1.
+std::uint32_t default_thread_count();
+
+/// 0: the number of CPUs again.
+void set_default_thread_count(std::uint32_t count);
+
+/// Runs work() in an arena of `thread_count` threads that stands apart from any the host has; TBB algorithms inside use
+/// that arena. The calling thread waits and runs poll() meanwhile, about ten times a second.
+/// What work() throws is rethrown here.
+void run_in_arena(std::uint32_t thread_count, const std::function<void()>& work, const std::function<void()>& poll);
+
+}  // namespace mnq

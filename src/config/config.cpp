@@ -1,0 +1,233 @@
+#include "config/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "config/config_table.h"
+
+namespace mnq {
+namespace {
+
+// The last setting for layers that matches; "auto" takes an earlier one back.
+const std::string* find_for_layer(const Settings* settings, std::string_view key, const LayerName& layer) {
+  if (settings == nullptr) return nullptr;
+  const std::string* found = nullptr;
+  for (const Settings::ForLayers& item : settings->for_layers) {
+    if (item.key != key) continue;
+    if (matches_glob(item.glob, layer.name) || matches_glob(item.glob, layer.tensor)) found = &item.value;
+  }
+  return found != nullptr && *found != "auto" ? found : nullptr;
+}
+
+const std::string* find_for_all(const Settings* settings, std::string_view key) {
+  if (settings == nullptr) return nullptr;
+  const auto found = settings->all.find(key);
+  return found != settings->all.end() && found->second != "auto" ? &found->second : nullptr;
+}
+
+bool is_for_layers(ValueSource source) { return source >= ValueSource::kConfigLayers; }
+
+// Whether `value` was set on purpose together with `other`: not a general setting that a setting for this layer
+// overrules.
+bool contradicts(const FoundValue& value, const FoundValue& other) {
+  return value.source != ValueSource::kDefault && is_for_layers(value.source) >= is_for_layers(other.source);
+}
+
+std::string describe(std::string_view key, const FoundValue& found) {
+  return fmt::format("{}={} ({})", key, found.value, value_source_text(found.source));
+}
+
+[[noreturn]] void fail_combination(const LayerName& layer, std::string_view key, const std::string& what,
+                                   const std::string& suggestion) {
+  const std::string prefix = layer.name.empty() ? "" : fmt::format("layer {}: ", layer.name);
+  throw Error(Status::kConfig, prefix + what, suggestion, layer.name.empty() ? std::string(key) : layer.name);
+}
+
+// dtype and bits decide the scheme together: bits follow dtype where unset and the other way round; qint8 with 4 bits
+// is qint4; anything else must agree.
+const Scheme& resolve_scheme(const LayerName& layer, const FoundValue& dtype, const FoundValue& bits) {
+  const Scheme& by_dtype = *find_scheme(dtype.value);
+  if (bits.value == "auto") return by_dtype;
+  const std::int64_t wanted = *parse_int(bits.value);
+  if (by_dtype.bits == wanted) return by_dtype;
+  if (wanted == 4 && by_dtype.name == "qint8") return *find_scheme("qint4");
+  const bool dtype_is_unset = dtype.source == ValueSource::kDefault;
+  if (dtype_is_unset && wanted == 16) return *find_scheme("float16");
+  // A setting for this layer overrules a general one: dtype=float16 for one layer of a job with bits=4, or bits=8 for
+  // one.
+  if (is_for_layers(dtype.source) && !is_for_layers(bits.source)) return by_dtype;
+  if (is_for_layers(bits.source) && !is_for_layers(dtype.source)) {
+    for (const Scheme* scheme : all_schemes()) {
+      if (scheme->bits == wanted) return *scheme;
+    }
+  }
+  fail_combination(
+      layer, "bits", fmt::format("{} and {} cannot go together", describe("bits", bits), describe("dtype", dtype)),
+      "8 bits go with qint8 or quint8, 4 with qint4 or qint8, 16 with float16; leave bits unset to follow dtype");
+}
+
+struct GroupChoice {
+  Granularity granularity;
+  std::uint64_t group_size;
+};
+
+GroupChoice resolve_granularity(const LayerName& layer, const Scheme& scheme, const FoundValue& dtype,
+                                const FoundValue& per_channel, const FoundValue& group_size) {
+  const bool group_is_set = group_size.value != "auto";
+  const std::uint64_t wanted =
+      group_is_set ? static_cast<std::uint64_t>(*parse_int(group_size.value)) : scheme.group_size_default;
+  if (per_channel.value == "false") {
+    if (!scheme.may_be_per_tensor && contradicts(per_channel, dtype)) {
+      fail_combination(layer, "per_channel", fmt::format("{} has no single scale for a tensor", scheme.name),
+                       "leave per_channel unset, or use 8 bits");
+    }
+    if (wanted > 0 && group_is_set && is_for_layers(group_size.source) == is_for_layers(per_channel.source)) {
+      fail_combination(layer, "group_size",
+                       fmt::format("{} and {} cannot go together", describe("per_channel", per_channel),
+                                   describe("group_size", group_size)),
+                       "set one of the two");
+    }
+    const bool group_overrules = group_is_set && is_for_layers(group_size.source);
+    if (scheme.may_be_per_tensor && !group_overrules) return {Granularity::kTensor, 0};
+  }
+  return {wanted == 0 ? Granularity::kChannel : Granularity::kGroup, wanted};
+}
+
+void check_cast(const LayerName& layer, const Scheme& scheme, const FoundValue& dtype, std::string_view key,
+                const FoundValue& value) {
+  if (!contradicts(value, dtype) || value.value == "auto") return;
+  fail_combination(layer, key, fmt::format("{} has no meaning for {}", describe(key, value), scheme.name),
+                   fmt::format("leave {} unset, or use an integer dtype", key));
+}
+
+double number_of(const Config& config, std::string_view key) { return *parse_number(config.find(key).value); }
+
+std::string bool_text(bool value) { return value ? "true" : "false"; }
+
+}  // namespace
+
+std::string_view value_source_text(ValueSource source) {
+  switch (source) {
+    case ValueSource::kDefault:
+      return "default";
+    case ValueSource::kConfig:
+      return "config";
+    case ValueSource::kCall:
+      return "call";
+    case ValueSource::kConfigLayers:
+      return "config layers";
+    case ValueSource::kCallLayers:
+      break;
+  }
+  return "call layers";
+}
+
+FoundValue Config::find(std::string_view key, const LayerName& layer) const {
+  const ConfigKey& row = find_config_key(key);
+  if (!layer.name.empty() || !layer.tensor.empty()) {
+    if (const auto* value = find_for_layer(call_, key, layer)) return {*value, ValueSource::kCallLayers};
+    if (const auto* value = find_for_layer(config_, key, layer)) return {*value, ValueSource::kConfigLayers};
+  }
+  if (const auto* value = find_for_all(call_, key)) return {*value, ValueSource::kCall};
+  if (const auto* value = find_for_all(config_, key)) return {*value, ValueSource::kConfig};
+  return {std::string(row.default_value), ValueSource::kDefault};
+}
+
+std::vector<std::string> Config::list(std::string_view key) const {
+  const FoundValue found = find(key);
+  return found.value == "auto" ? std::vector<std::string>{} : split_list(found.value);
+}
+
+std::vector<std::string> Config::layer_globs() const {
+  std::vector<std::string> globs;
+  for (const Settings* settings : {config_, call_}) {
+    if (settings == nullptr) continue;
+    for (const Settings::ForLayers& item : settings->for_layers) {
+      if (std::ranges::find(globs, item.glob) == globs.end()) globs.push_back(item.glob);
+    }
+  }
+  return globs;
+}
+
+LayerSettings resolve_layer(const Config& config, const LayerName& layer) {
+  const FoundValue dtype = config.find("dtype", layer);
+  const FoundValue bits = config.find("bits", layer);
+  const FoundValue symmetric = config.find("symmetric", layer);
+  const FoundValue per_channel = config.find("per_channel", layer);
+  const FoundValue group_size = config.find("group_size", layer);
+  const FoundValue channel_axis = config.find("channel_axis", layer);
+  const FoundValue min_parameters = config.find("min_parameters", layer);
+  LayerSettings settings;
+  settings.scheme = &resolve_scheme(layer, dtype, bits);
+  const Scheme& scheme = *settings.scheme;
+  settings.symmetric = symmetric.value == "auto" ? scheme.symmetric_default : symmetric.value == "true";
+  if (scheme.is_cast) {
+    const FoundValue& chosen_by = dtype.source == ValueSource::kDefault ? bits : dtype;
+    check_cast(layer, scheme, chosen_by, "symmetric", symmetric);
+    if (per_channel.value == "false") check_cast(layer, scheme, chosen_by, "per_channel", per_channel);
+    check_cast(layer, scheme, chosen_by, "group_size", group_size);
+    settings.granularity = Granularity::kTensor;
+  } else {
+    const GroupChoice choice = resolve_granularity(layer, scheme, dtype, per_channel, group_size);
+    settings.granularity = choice.granularity;
+    settings.group_size = choice.group_size;
+  }
+  if (channel_axis.value != "auto") settings.channel_axis = *parse_int(channel_axis.value);
+  settings.min_parameters = min_parameters.value == "auto"
+                                ? scheme.min_parameters_default
+                                : static_cast<std::uint64_t>(*parse_int(min_parameters.value));
+  settings.copies_nonfinite = config.find("nonfinite", layer).value == "copy";
+  return settings;
+}
+
+JobSettings resolve_job(const Config& config) {
+  JobSettings job;
+  const std::string warning = config.find("accuracy_warning").value;
+  job.accuracy_warning = warning == "error"    ? AccuracyWarning::kError
+                         : warning == "ignore" ? AccuracyWarning::kIgnore
+                                               : AccuracyWarning::kWarn;
+  job.sqnr_warning_db = number_of(config, "sqnr_warning_db");
+  job.sqnr_critical_db = number_of(config, "sqnr_critical_db");
+  const FoundValue threads = config.find("threads");
+  job.threads =
+      threads.value == "auto" ? default_thread_count() : static_cast<std::uint32_t>(*parse_int(threads.value));
+  job.memory_budget = *parse_size(config.find("memory_budget").value);
+  job.overwrite = config.flag("overwrite");
+  if (job.sqnr_critical_db > job.sqnr_warning_db) {
+    throw Error(
+        Status::kConfig,
+        fmt::format("sqnr_critical_db ({}) is above sqnr_warning_db ({})", job.sqnr_critical_db, job.sqnr_warning_db),
+        "critical is the worse of the two: set it lower", "sqnr_critical_db");
+  }
+  return job;
+}
+
+FoundValue resolve_value(const Config& config, const LayerName& layer, std::string_view key) {
+  FoundValue found = config.find(key, layer);
+  const LayerSettings settings = resolve_layer(config, layer);
+  if (key == "dtype") {
+    // The scheme can come from bits: then whoever set those decided.
+    if (found.value != settings.scheme->name) found.source = config.find("bits", layer).source;
+    found.value = settings.scheme->name;
+  }
+  if (key == "bits") found.value = std::to_string(settings.scheme->bits);
+  if (key == "threads") found.value = std::to_string(resolve_job(config).threads);
+  if (key == "min_parameters") found.value = std::to_string(settings.min_parameters);
+  if (settings.scheme->is_cast) return found;
+  if (key == "symmetric") found.value = bool_text(settings.symmetric);
+  if (key == "per_channel") found.value = bool_text(settings.granularity != Granularity::kTensor);
+  if (key == "group_size") found.value = std::to_string(settings.group_size);
+  return found;
+}
+
+void validate_settings(const Config& config, const Settings& settings) {
+  resolve_layer(config, {});
+  for (const Settings::ForLayers& item : settings.for_layers) resolve_layer(config, {item.glob, item.glob});
+  resolve_job(config);
+}
+
+}  // namespace mnq

@@ -1,0 +1,150 @@
+#include "config/config_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace mnq {
+namespace {
+
+constexpr double kMebi = 1024.0 * 1024.0;
+
+constexpr std::array kKeys{
+    ConfigKey{"dtype", KeyType::kChoice, "qint8", true, "qint8,quint8,qint4,float16", 0, 0,
+              "what weights become; where unset it follows bits"},
+    ConfigKey{"bits", KeyType::kChoice, "auto", true, "4,8,16", 0, 0,
+              "bits a weight; follows dtype where unset; 4 with qint8 means qint4"},
+    ConfigKey{"symmetric", KeyType::kBool, "auto", true, "", 0, 0,
+              "zero point 0; where unset the scheme decides: true for qint8 and qint4, false for quint8"},
+    ConfigKey{"per_channel", KeyType::kBool, "true", true, "", 0, 0,
+              "a scale for each output channel; false: one for the whole tensor (8 bits only)"},
+    ConfigKey{
+        "group_size", KeyType::kInteger, "auto", true, "", 0, 65536,
+        "consecutive input elements that share a scale; 0: a whole channel; where unset 128 for qint4, 0 for others"},
+    ConfigKey{"channel_axis", KeyType::kInteger, "auto", true, "", -16, 15,
+              "the axis of the output channels; negative counts from the end; where unset it follows the layer's kind"},
+    ConfigKey{"layer_types", KeyType::kList, "auto", false, "", 0, 0,
+              "quantize only layers of these kinds: Linear, Conv1d, Conv2d, Conv3d, Embedding, LSTM, GRU"},
+    ConfigKey{"only", KeyType::kList, "auto", false, "", 0, 0,
+              "quantize only layers whose name, or whose tensor's name, matches one of these patterns"},
+    ConfigKey{
+        "skip", KeyType::kList, "auto", false, "", 0, 0,
+        "leave layers that match one of these patterns as they are; a layer that `only` names exactly is not skipped"},
+    ConfigKey{"min_parameters", KeyType::kInteger, "auto", true, "", 0, 9e15,
+              "leave smaller weights as they are; where unset 512 for qint4, 0 for others"},
+    ConfigKey{"nonfinite", KeyType::kChoice, "error", true, "error,copy", 0, 0,
+              "a weight with NaN or infinity: stop, or keep that tensor as it was and say so"},
+    ConfigKey{"accuracy_warning", KeyType::kChoice, "warn", false, "warn,error,ignore", 0, 0,
+              "what to do with a layer below sqnr_warning_db"},
+    ConfigKey{"sqnr_warning_db", KeyType::kNumber, "20", false, "", -1000, 1000,
+              "accuracy below which a layer is warned of"},
+    ConfigKey{"sqnr_critical_db", KeyType::kNumber, "10", false, "", -1000, 1000,
+              "accuracy below which the warning is critical"},
+    ConfigKey{"threads", KeyType::kInteger, "auto", false, "", 1, 1024,
+              "threads that work; where unset one for each CPU"},
+    ConfigKey{"memory_budget", KeyType::kSize, "256MiB", false, "", 16 * kMebi, 1e18,
+              "memory for the weights that are being worked on; the model's own list of tensors comes on top"},
+    ConfigKey{"overwrite", KeyType::kBool, "false", false, "", 0, 0, "replace an output file that is there already"},
+};
+
+// Edit distance, for "did you mean".
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row[b.size()];
+}
+
+[[noreturn]] void fail_value(const ConfigKey& key, std::string_view value, const std::string& expected) {
+  throw Error(Status::kConfig, fmt::format("{}: '{}' is not {}", key.name, value, expected),
+              fmt::format("{}: {}", key.name, key.help), std::string(key.name));
+}
+
+void check_range(const ConfigKey& key, std::string_view value, double number) {
+  if (!(number >= key.minimum && number <= key.maximum)) {
+    fail_value(key, value, fmt::format("between {} and {}", key.minimum, key.maximum));
+  }
+}
+
+}  // namespace
+
+std::span<const ConfigKey> all_config_keys() { return kKeys; }
+
+const ConfigKey& find_config_key(std::string_view name) {
+  const auto found = std::ranges::find(kKeys, name, &ConfigKey::name);
+  if (found != kKeys.end()) return *found;
+  const auto nearest =
+      std::ranges::min_element(kKeys, {}, [&](const ConfigKey& key) { return distance(name, key.name); });
+  throw Error(Status::kConfig, fmt::format("'{}' is not a configuration key", name),
+              fmt::format("did you mean '{}'?", nearest->name), std::string(name));
+}
+
+std::string normalize_value(const ConfigKey& key, std::string_view value) {
+  if (value == "auto") return std::string(value);  // unset: the default holds
+  switch (key.type) {
+    case KeyType::kChoice: {
+      const auto choices = split_list(key.choices);
+      if (std::ranges::find(choices, value) == choices.end()) {
+        fail_value(key, value, fmt::format("one of {}", key.choices));
+      }
+      break;
+    }
+    case KeyType::kBool:
+      if (value != "true" && value != "false") fail_value(key, value, "true or false");
+      break;
+    case KeyType::kInteger: {
+      const auto number = parse_int(value);
+      if (!number) fail_value(key, value, "a whole number");
+      check_range(key, value, static_cast<double>(*number));
+      break;
+    }
+    case KeyType::kNumber: {
+      const auto number = parse_number(value);
+      if (!number) fail_value(key, value, "a number");
+      check_range(key, value, *number);
+      break;
+    }
+    case KeyType::kSize: {
+      const auto size = parse_size(value);
+      if (!size) fail_value(key, value, "a size such as 1048576, 64MiB or 1GiB");
+      check_range(key, value, static_cast<double>(*size));
+      break;
+    }
+    case KeyType::kList:
+      break;
+  }
+  return std::string(value);
+}
+
+std::string_view key_type_name(KeyType type) {
+  switch (type) {
+    case KeyType::kChoice:
+      return "choice";
+    case KeyType::kBool:
+      return "boolean";
+    case KeyType::kInteger:
+      return "integer";
+    case KeyType::kNumber:
+      return "number";
+    case KeyType::kSize:
+      return "size";
+    case KeyType::kList:
+      break;
+  }
+  return "list";
+}
+
+}  // namespace mnq

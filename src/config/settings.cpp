@@ -1,0 +1,101 @@
+// Settings as keys and values, and as JSON.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "config/config.h"
+#include "config/config_table.h"
+
+namespace mnq {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// true -> "true", 4 -> "4", ["a", "b"] -> "a,b", null -> "auto"
+std::string value_text(const std::string& key, const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_null()) return "auto";
+  if (value.is_boolean() || value.is_number()) return value.dump();
+  if (value.is_array()) {
+    std::string text;
+    for (const Json& item : value) {
+      if (!item.is_string()) {
+        throw Error(Status::kConfig, fmt::format("{}: a list must hold texts only", key), "", key);
+      }
+      text += (text.empty() ? "" : ",") + item.get<std::string>();
+    }
+    return text;
+  }
+  throw Error(Status::kConfig, fmt::format("{}: an object is not a value", key),
+              "settings for some layers go into \"layers\": [{\"name\": GLOB, key: value}]", key);
+}
+
+void parse_for_layers(Settings& settings, const Json& list) {
+  if (!list.is_array()) {
+    throw Error(Status::kConfig, "layers: must be a list", "write \"layers\": [{\"name\": GLOB, key: value}]",
+                "layers");
+  }
+  for (const Json& item : list) {
+    if (!item.is_object() || !item.contains("name") || !item["name"].is_string()) {
+      throw Error(Status::kConfig, "layers: each item must be an object with a \"name\"",
+                  "write {\"name\": GLOB, key: value}", "layers");
+    }
+    const auto glob = item["name"].get<std::string>();
+    for (const auto& [key, value] : item.items()) {
+      if (key != "name") set_value_for_layers(settings, glob, key, value_text(key, value));
+    }
+  }
+}
+
+}  // namespace
+
+void set_value(Settings& settings, std::string_view key, std::string_view value) {
+  const ConfigKey& row = find_config_key(key);
+  settings.all.insert_or_assign(std::string(row.name), normalize_value(row, value));
+}
+
+void set_value_for_layers(Settings& settings, std::string_view glob, std::string_view key, std::string_view value) {
+  const ConfigKey& row = find_config_key(key);
+  if (!row.per_layer) {
+    throw Error(Status::kConfig, fmt::format("{}: cannot be set for some layers only", row.name),
+                "set it for the whole job", std::string(row.name));
+  }
+  if (glob.empty()) throw Error(Status::kConfig, "the pattern for layers is empty", "use * for all layers");
+  settings.for_layers.push_back({std::string(glob), std::string(row.name), normalize_value(row, value)});
+}
+
+Settings parse_settings(const std::string& text) {
+  Json json;
+  try {
+    json = Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    throw Error(Status::kConfig, fmt::format("the configuration is not JSON: {}", error.what()),
+                "pass an object such as {\"bits\": 4, \"group_size\": 128}");
+  }
+  if (!json.is_object()) {
+    throw Error(Status::kConfig, "the configuration is JSON, but no object",
+                "pass an object such as {\"bits\": 4, \"group_size\": 128}");
+  }
+  Settings settings;
+  for (const auto& [key, value] : json.items()) {
+    if (key == "layers") {
+      parse_for_layers(settings, value);
+    } else {
+      set_value(settings, key, value_text(key, value));
+    }
+  }
+  return settings;
+}
+
+std::string settings_json(const Settings& settings) {
+  Json json = Json::object();
+  for (const auto& [key, value] : settings.all) json[key] = value;
+  for (const Settings::ForLayers& item : settings.for_layers) {
+    json["layers"].push_back({{"name", item.glob}, {item.key, item.value}});
+  }
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace mnq

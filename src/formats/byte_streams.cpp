@@ -1,0 +1,63 @@
+// Files and memory as byte sources and sinks.
+#include <cstring>
+
+#include "base/file.h"
+#include "formats/format_table.h"
+
+namespace mnq {
+namespace {
+
+class FileBytes final : public ByteSource {
+ public:
+  explicit FileBytes(const std::string& path) : file_(path) {}
+  std::string path() const override { return file_.path(); }
+  std::uint64_t size() const override { return file_.size(); }
+  void read(std::uint64_t offset, std::span<std::byte> into) const override { file_.read_at(offset, into); }
+  std::shared_ptr<const std::byte> view(std::uint64_t) const override { return nullptr; }
+  bool reads_from(const std::string& path) const override { return file_.is_same_file(path); }
+
+ private:
+  InputFile file_;
+};
+
+class FileByteSink final : public ByteSink {
+ public:
+  FileByteSink(const std::string& path, bool overwrite, std::uint64_t size, std::function<bool()> is_cancelled)
+      : file_(path, overwrite, size), is_cancelled_(std::move(is_cancelled)) {}
+  void write(std::uint64_t offset, std::span<const std::byte> bytes) override { file_.write_at(offset, bytes); }
+  void commit() override { file_.commit(is_cancelled_); }
+
+ private:
+  OutputFile file_;
+  std::function<bool()> is_cancelled_;
+};
+
+class MemoryByteSink final : public ByteSink {
+ public:
+  MemoryByteSink(std::string& out, std::uint64_t size) : out_(out) { bytes_.resize(size); }
+  void write(std::uint64_t offset, std::span<const std::byte> bytes) override {
+    if (!bytes.empty()) std::memcpy(bytes_.data() + offset, bytes.data(), bytes.size());
+  }
+  void commit() override { out_ = std::move(bytes_); }
+
+ private:
+  std::string& out_;
+  std::string bytes_;
+};
+
+}  // namespace
+
+std::shared_ptr<const ByteSource> open_bytes(const std::string& path) { return std::make_shared<FileBytes>(path); }
+
+OpenByteSink file_bytes(const std::string& path, bool overwrite, std::function<bool()> is_cancelled) {
+  return [path, overwrite, is_cancelled = std::move(is_cancelled)](std::uint64_t size) -> std::unique_ptr<ByteSink> {
+    return std::make_unique<FileByteSink>(path, overwrite, size, is_cancelled);
+  };
+}
+
+OpenByteSink memory_bytes(std::string& out) {
+  return
+      [&out](std::uint64_t size) -> std::unique_ptr<ByteSink> { return std::make_unique<MemoryByteSink>(out, size); };
+}
+
+}  // namespace mnq

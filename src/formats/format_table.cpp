@@ -1,0 +1,120 @@
+#include "formats/format_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "formats/safetensors.h"
+
+namespace mnq {
+namespace {
+
+bool starts_with(std::span<const std::byte> start, std::string_view magic) {
+  return start.size() >= magic.size() && std::memcmp(start.data(), magic.data(), magic.size()) == 0;
+}
+
+constexpr std::string_view kConvertAdvice = "save it as safetensors first";
+
+// Recognised in this order.
+constexpr std::array kFormats{
+    Format{"gguf", ".gguf", [](std::span<const std::byte> start, std::uint64_t) { return starts_with(start, "GGUF"); },
+           nullptr, nullptr, kConvertAdvice},
+    Format{"pytorch zip", ".pt,.pth,.bin,.ckpt",
+           [](std::span<const std::byte> start, std::uint64_t) { return starts_with(start, "PK\x03\x04"); }, nullptr,
+           nullptr, kConvertAdvice},
+    Format{"pytorch pickle", "",
+           [](std::span<const std::byte> start, std::uint64_t) {
+             return starts_with(start, "\x80\x02") && !starts_with(start.subspan(2), std::string_view("\0\0", 2));
+           },
+           nullptr, nullptr, kConvertAdvice},
+    Format{"safetensors", ".safetensors", recognises_safetensors, open_safetensors_source, open_safetensors_sink, ""},
+};
+
+class MemoryBytes final : public ByteSource {
+ public:
+  explicit MemoryBytes(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  std::string path() const override { return {}; }
+  std::uint64_t size() const override { return bytes_.size(); }
+  void read(std::uint64_t offset, std::span<std::byte> into) const override {
+    if (!into.empty()) std::memcpy(into.data(), bytes_.data() + offset, into.size());
+  }
+  std::shared_ptr<const std::byte> view(std::uint64_t offset) const override {
+    return {std::shared_ptr<void>(), bytes_.data() + offset};
+  }
+  bool reads_from(const std::string&) const override { return false; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+std::string title_of(const ByteSource& bytes) { return bytes.path().empty() ? "the model in memory" : bytes.path(); }
+
+std::shared_ptr<const TensorSource> open_detected(std::shared_ptr<const ByteSource> bytes) {
+  const Format& format = detect_format(*bytes);
+  return format.open_source(std::move(bytes));
+}
+
+std::string readable_formats() {
+  std::string names;
+  for (const Format& format : kFormats) {
+    if (format.open_source != nullptr) names += (names.empty() ? "" : ", ") + std::string(format.name);
+  }
+  return names;
+}
+
+}  // namespace
+
+std::span<const Format> all_formats() { return kFormats; }
+
+const Format& detect_format(const ByteSource& bytes) {
+  std::array<std::byte, 16> buffer{};
+  const std::span<std::byte> start = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), bytes.size()));
+  bytes.read(0, start);
+  const auto found =
+      std::ranges::find_if(kFormats, [&](const Format& format) { return format.recognises(start, bytes.size()); });
+  const std::string title = title_of(bytes);
+  if (found == kFormats.end()) {
+    throw Error(Status::kFormat, fmt::format("{}: {} bytes of no known format", title, bytes.size()),
+                "the formats that can be read are: " + readable_formats(), title);
+  }
+  if (found->open_source == nullptr) {
+    throw Error(Status::kUnsupported, fmt::format("{}: is a {} file, which cannot be read yet", title, found->name),
+                std::string(found->advice), title);
+  }
+  return *found;
+}
+
+std::shared_ptr<const TensorSource> open_source(const std::string& path) { return open_detected(open_bytes(path)); }
+
+std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes) {
+  return open_detected(std::make_shared<MemoryBytes>(bytes));
+}
+
+const Format& output_format(const std::string& path, const TensorSource& source) {
+  const std::size_t slash = path.rfind('/') == std::string::npos ? 0 : path.rfind('/') + 1;
+  const std::size_t dot = path.find_last_of('.');
+  const std::string extension = dot == std::string::npos || dot < slash ? "" : path.substr(dot);
+  const auto found = std::ranges::find_if(kFormats, [&](const Format& format) {
+    const auto extensions = split_list(format.extensions);
+    return std::ranges::find(extensions, extension) != extensions.end();
+  });
+  if (found == kFormats.end()) {
+    throw Error(Status::kInvalidArg, fmt::format("{}: its extension names no format that can be written", path),
+                "end the name in .safetensors", path);
+  }
+  if (found->open_sink == nullptr) {
+    throw Error(Status::kUnsupported, fmt::format("{}: {} files cannot be written yet", path, found->name),
+                "end the name in .safetensors", path);
+  }
+  if (source.reads_from(path)) {
+    throw Error(Status::kInvalidArg, fmt::format("{}: is the input; it is never written to", path),
+                "choose another name for the output", path);
+  }
+  return *found;
+}
+
+}  // namespace mnq

@@ -1,0 +1,84 @@
+#include "formats/memory.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <unordered_set>
+
+#include "base/error.h"
+
+namespace mnq {
+namespace {
+
+class MemorySource final : public TensorSource {
+ public:
+  MemorySource(std::vector<NamedTensor> tensors, Metadata metadata) {
+    metadata_ = std::move(metadata);
+    for (NamedTensor& named : tensors) {
+      size_bytes_ += named.tensor.size_bytes;
+      tensors_.push_back({std::move(named.name), named.tensor.dtype, named.tensor.shape, named.tensor.size_bytes});
+      data_.push_back(std::move(named.tensor.data));
+    }
+  }
+
+  std::string_view format() const override { return "memory"; }
+  std::uint64_t size_bytes() const override { return size_bytes_; }
+  void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
+    if (!into.empty()) std::memcpy(into.data(), data_[tensor].get() + offset, into.size());
+  }
+  std::shared_ptr<const std::byte> view(std::size_t tensor) const override { return data_[tensor]; }
+
+ private:
+  std::vector<std::shared_ptr<const std::byte>> data_;
+  std::uint64_t size_bytes_ = 0;
+};
+
+class MemorySink final : public TensorSink {
+ public:
+  MemorySink(const std::vector<TensorInfo>& tensors, std::shared_ptr<const TensorSource>& model)
+      : tensors_(tensors), model_(model) {
+    for (const TensorInfo& info : tensors) data_.push_back(allocate_bytes(info.size_bytes));
+  }
+
+  void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) override {
+    if (!bytes.empty()) std::memcpy(data_[tensor].get() + offset, bytes.data(), bytes.size());
+  }
+
+  void commit(const Metadata& metadata) override {
+    std::vector<NamedTensor> tensors;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      TensorInfo& info = tensors_[i];
+      tensors.push_back(
+          {std::move(info.name), {info.dtype, std::move(info.shape), std::move(data_[i]), info.size_bytes}});
+    }
+    model_ = make_memory_source(std::move(tensors), metadata);
+  }
+
+ private:
+  std::vector<TensorInfo> tensors_;
+  std::vector<std::shared_ptr<std::byte>> data_;
+  std::shared_ptr<const TensorSource>& model_;
+};
+
+}  // namespace
+
+std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> tensors, Metadata metadata) {
+  std::unordered_set<std::string_view> names;
+  for (const NamedTensor& named : tensors) {
+    if (named.name.empty()) throw Error(Status::kInvalidArg, "a tensor has an empty name");
+    if (named.name == "__metadata__") {
+      throw Error(Status::kInvalidArg, "__metadata__ cannot be the name of a tensor", "rename it", named.name);
+    }
+    if (!names.insert(named.name).second) {
+      throw Error(Status::kInvalidArg, fmt::format("two tensors are called {}", named.name), "", named.name);
+    }
+  }
+  return std::make_shared<MemorySource>(std::move(tensors), std::move(metadata));
+}
+
+std::unique_ptr<TensorSink> open_memory_sink(const std::vector<TensorInfo>& tensors,
+                                             std::shared_ptr<const TensorSource>& model) {
+  return std::make_unique<MemorySink>(tensors, model);
+}
+
+}  // namespace mnq

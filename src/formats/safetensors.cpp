@@ -1,0 +1,127 @@
+#include "formats/safetensors.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "base/error.h"
+#include "formats/safetensors_header.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::uint64_t kLengthBytes = 8;
+
+static_assert(std::endian::native == std::endian::little, "safetensors is little-endian, and so are the kernels");
+
+class SafetensorsSource final : public TensorSource {
+ public:
+  SafetensorsSource(std::shared_ptr<const ByteSource> bytes, SafetensorsHeader header, std::uint64_t data_start)
+      : bytes_(std::move(bytes)) {
+    metadata_ = std::move(header.metadata);
+    tensors_.reserve(header.tensors.size());
+    starts_.reserve(header.tensors.size());
+    for (HeaderTensor& tensor : header.tensors) {
+      tensors_.push_back(std::move(tensor.info));
+      starts_.push_back(data_start + tensor.begin);
+    }
+  }
+
+  std::string_view format() const override { return "safetensors"; }
+  std::string path() const override { return bytes_->path(); }
+  std::uint64_t size_bytes() const override { return bytes_->size(); }
+  void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
+    bytes_->read(starts_[tensor] + offset, into);
+  }
+  std::shared_ptr<const std::byte> view(std::size_t tensor) const override { return bytes_->view(starts_[tensor]); }
+  bool reads_from(const std::string& path) const override { return bytes_->reads_from(path); }
+
+ private:
+  std::shared_ptr<const ByteSource> bytes_;
+  std::vector<std::uint64_t> starts_;
+};
+
+class SafetensorsSink final : public TensorSink {
+ public:
+  SafetensorsSink(const std::vector<TensorInfo>& tensors, const Metadata& metadata, const OpenByteSink& open)
+      : starts_(tensors.size()) {
+    std::vector<std::size_t> order(tensors.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
+      const auto bits_a = dtype_bits(tensors[a].dtype);
+      const auto bits_b = dtype_bits(tensors[b].dtype);
+      return bits_a != bits_b ? bits_a > bits_b : tensors[a].name < tensors[b].name;
+    });
+    std::uint64_t end = 0;
+    for (const std::size_t index : order) {
+      starts_[index] = end;
+      layout_.push_back({tensors[index], end});
+      end += tensors[index].size_bytes;
+    }
+    const std::uint64_t length = write_safetensors_header(layout_, metadata).size();
+    header_bytes_ = (length + 7) / 8 * 8;
+    if (header_bytes_ > kMaxHeaderBytes) {
+      throw Error(Status::kFormat,
+                  fmt::format("the header of {} tensors would have {} bytes; safetensors allows {}", tensors.size(),
+                              header_bytes_, kMaxHeaderBytes),
+                  "split the checkpoint into several files");
+    }
+    bytes_ = open(kLengthBytes + header_bytes_ + end);
+  }
+
+  void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) override {
+    bytes_->write(kLengthBytes + header_bytes_ + starts_[tensor] + offset, bytes);
+  }
+
+  void commit(const Metadata& metadata) override {
+    std::string header = write_safetensors_header(layout_, metadata);
+    if (header.size() > header_bytes_)
+      throw Error(Status::kInternal, "the metadata became longer than was reserved for it");
+    header.resize(header_bytes_, ' ');
+    std::array<char, kLengthBytes> length{};
+    std::memcpy(length.data(), &header_bytes_, sizeof header_bytes_);
+    bytes_->write(0, std::as_bytes(std::span(length)));
+    bytes_->write(kLengthBytes, std::as_bytes(std::span(header)));
+    bytes_->commit();
+  }
+
+ private:
+  std::vector<HeaderTensor> layout_;
+  std::vector<std::uint64_t> starts_;  // of each tensor in the order of the caller, from the end of the header
+  std::uint64_t header_bytes_ = 0;
+  std::unique_ptr<ByteSink> bytes_;
+};
+
+}  // namespace
+
+bool recognises_safetensors(std::span<const std::byte>, std::uint64_t) { return true; }
+
+std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes) {
+  const std::string title = bytes->path().empty() ? "the model in memory" : bytes->path();
+  const auto fail = [&](const std::string& what) {
+    throw Error(Status::kFormat, fmt::format("{}: {}", title, what),
+                "it is no safetensors file, or it was cut off: fetch or save it again", title);
+  };
+  if (bytes->size() < kLengthBytes + 2)
+    fail(fmt::format("{} bytes are too few for a safetensors header", bytes->size()));
+  std::uint64_t length = 0;
+  bytes->read(0, std::as_writable_bytes(std::span(&length, 1)));
+  if (length > kMaxHeaderBytes) fail(fmt::format("header length {} exceeds {}", length, kMaxHeaderBytes));
+  if (length > bytes->size() - kLengthBytes) {
+    fail(fmt::format("header length {} exceeds the {} bytes that follow it", length, bytes->size() - kLengthBytes));
+  }
+  std::string json(length, '\0');
+  bytes->read(kLengthBytes, std::as_writable_bytes(std::span(json)));
+  if (!json.starts_with('{')) fail("the header does not start with '{'");
+  SafetensorsHeader header = parse_safetensors_header(json, bytes->size() - kLengthBytes - length, title);
+  return std::make_unique<SafetensorsSource>(std::move(bytes), std::move(header), kLengthBytes + length);
+}
+
+std::unique_ptr<TensorSink> open_safetensors_sink(const std::vector<TensorInfo>& tensors, const Metadata& metadata,
+                                                  const OpenByteSink& open) {
+  return std::make_unique<SafetensorsSink>(tensors, metadata, open);
+}
+
+}  // namespace mnq

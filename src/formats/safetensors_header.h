@@ -1,0 +1,31 @@
+// The JSON header of safetensors: parsed as it streams by, so that a header of 100 MB costs little more than the list
+// it describes, and checked to the letter.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/tensor_source.h"
+
+namespace mnq {
+
+inline constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
+
+struct HeaderTensor {
+  TensorInfo info;
+  std::uint64_t begin = 0;  ///< data_offsets, from the end of the header
+};
+
+struct SafetensorsHeader {
+  std::vector<HeaderTensor> tensors;  ///< by their place in the data
+  Metadata metadata;
+};
+
+/// title: the file, for messages; data_bytes: what follows the header. Errors: kFormat naming the tensor and the field.
+SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes, const std::string& title);
+
+/// The header of these tensors in this order, unpadded.
+std::string write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Metadata& metadata);
+
+}  // namespace mnq

@@ -1,0 +1,112 @@
+// Every inner loop of the library, once per instruction set, behind one table of plain functions.
+//
+// Kernels are serial, allocate nothing, throw nothing, and know only pointers and counts: threads, memory and
+// errors live above them. Each entry exists as `generic`, the slow obvious version that stays as the oracle, and as
+// `avx2` and `avx512`. All of them give the same bits, sums included: see the order of the sums below.
+//
+// Rounding, in one place. code = round_half_even(weight / scale) + zero point, saturated, where the quotient is the
+// correctly rounded float32 quotient. A kernel may get there without dividing only where the result is proven to be
+// the same. Dequantized = float(code - zero_point) * scale, one rounding.
+//
+// Order of the sums. Sums are taken over weights scaled by `unit`, a power of two that brings the row's largest
+// magnitude into [1, 4), so that squares neither overflow nor vanish. Within a group, element i goes to float32 lane
+// i mod 16; lanes accumulate with fused multiply-add; after at least 1024 elements' worth of steps, and at the end of
+// the row, the 16 lanes are added as doubles in one fixed tree to the row's sum. quantize_rows.inc.h holds that loop,
+// shared by all instruction sets.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mnq::kernels {
+
+/// The range of a run of weights. Where a weight is NaN or infinite, max_abs_bits >= 0x7f800000 and minimum and
+/// maximum are unspecified. An empty run has all three zero.
+struct Range {
+  float minimum;
+  float maximum;
+  std::uint32_t max_abs_bits;  ///< the float32 bits of the largest |weight|
+};
+
+/// What quantizing a run of weights cost. SQNR = 10 log10(signal / error).
+struct ErrorSums {
+  double signal;     ///< sum of weight squared
+  double error;      ///< sum of (weight - dequantized) squared
+  double max_error;  ///< largest |weight - dequantized|
+};
+
+/// How quantize_rows turns a range into a scale and codes.
+///   symmetric:  scale = max |weight| / code_max, zero point 0, codes in [-code_max, code_max]
+///   asymmetric: the range is first extended to hold 0; scale = (max - min) / (code_max - code_min);
+///               zero point = round_half_even(code_min - min / scale), clamped to [code_min, code_max]
+/// A scale is always finite and at least FLT_MIN, and 1 where the range is only zeros.
+/// code_xor is applied to each stored code: 0x80 turns -128..127 into 0..255. Zero points are stored without it.
+struct CodeRule {
+  std::int32_t code_min;  ///< -128 or -8
+  std::int32_t code_max;  ///< 127 or 7
+  bool symmetric;
+  std::uint8_t code_xor;  ///< 0 or 0x80
+};
+
+struct KernelTable {
+  const char* isa;  ///< "generic", "avx2" or "avx512"
+
+  /// weights [count], any values.
+  Range (*range)(const float* weights, std::size_t count);
+
+  /// Quantizes whole rows; each group of a row has its own scale. One read of the weights from memory: ranges and
+  /// codes of a row are made while it is in cache, the next row is prefetched meanwhile.
+  /// weights      [row_count, row_length] float32, row-major
+  /// group_size   1 <= group_size; the last group of a row may be shorter; row_length for one scale a row
+  /// scales       [row_count, ceil(row_length / group_size)], weight units per code, written
+  /// zero_points  as scales, written; may be null where the rule is symmetric
+  /// codes        [row_count, row_length], one code a byte, written
+  /// sums         [row_count], written; null where nobody asks
+  /// Returns the number of rows done: less than row_count means that the row of that index holds a weight that is not
+  /// finite (it and what follows are unspecified).
+  std::size_t (*quantize_rows)(const float* weights, std::size_t row_count, std::size_t row_length,
+                               std::size_t group_size, const CodeRule& rule, float* scales, std::int8_t* zero_points,
+                               std::int8_t* codes, ErrorSums* sums);
+
+  /// Quantizes one run of finite weights with a scale that is known already (per tensor, or a row in pieces).
+  /// Codes are saturated to [rule.code_min, rule.code_max] ([-code_max, code_max] where symmetric). sums may be null.
+  void (*quantize_run)(const float* weights, std::size_t count, float scale, std::int32_t zero_point,
+                       const CodeRule& rule, std::int8_t* codes, ErrorSums* sums);
+
+  /// The inverse of quantize_rows. zero_points may be null: all zero.
+  /// weights [row_count, row_length], written.
+  void (*dequantize_rows)(const std::int8_t* codes, std::size_t row_count, std::size_t row_length,
+                          std::size_t group_size, std::uint8_t code_xor, const float* scales,
+                          const std::int8_t* zero_points, float* weights);
+
+  /// Two codes to a byte, low nibble first, each stored as code + 8.
+  /// codes [count] in [-8, 7]; packed [ceil(count / 2)], written; an odd count leaves the last high nibble 0.
+  void (*pack_int4)(const std::int8_t* codes, std::size_t count, std::uint8_t* packed);
+
+  /// The inverse of pack_int4. codes [count], written.
+  void (*unpack_int4)(const std::uint8_t* packed, std::size_t count, std::int8_t* codes);
+
+  /// Sums of `reference` against `other`, both [count] float32, finite.
+  ErrorSums (*error_sums)(const float* reference, const float* other, std::size_t count);
+
+  /// Conversions, round half to even; values beyond the target's range become infinite, NaN stays NaN.
+  void (*f16_to_f32)(const std::uint16_t* from, std::size_t count, float* to);
+  void (*bf16_to_f32)(const std::uint16_t* from, std::size_t count, float* to);
+  void (*f64_to_f32)(const double* from, std::size_t count, float* to);
+  void (*f32_to_f16)(const float* from, std::size_t count, std::uint16_t* to);
+  void (*f32_to_bf16)(const float* from, std::size_t count, std::uint16_t* to);
+  void (*f32_to_f64)(const float* from, std::size_t count, double* to);
+};
+
+/// The tables this CPU can run, slowest first: generic always, then avx2, then avx512.
+struct KernelTables {
+  const KernelTable* tables[3];
+  std::size_t count;
+};
+KernelTables available_kernel_tables();
+
+/// The table in use: the fastest this CPU can run, or the one that MNQ_ISA=generic|avx2|avx512 names. Chosen once, at
+/// the first call. Throws Error(kUnsupported) where MNQ_ISA names one that does not exist or this CPU cannot run.
+const KernelTable& kernel_table();
+
+}  // namespace mnq::kernels

@@ -1,0 +1,40 @@
+// The kinds of layers whose weights can be quantized, and how a checkpoint shows them: by name and shape alone.
+// To add a kind: a row in layer_kinds.cpp.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/quantized_weight.h"
+#include "base/tensor.h"
+#include "config/config.h"
+
+namespace mnq {
+
+struct LayerKind {
+  std::string_view name;  ///< PyTorch's: "Linear"
+  std::size_t rank = 2;   ///< of the weight
+  std::int64_t channel_axis = 0;
+  bool is_sensitive = false;  ///< schemes below 8 bits leave it as it is unless it is selected
+};
+
+std::span<const LayerKind> all_layer_kinds();
+const LayerKind* find_layer_kind(std::string_view name);
+
+/// A tensor of the model, in its order.
+struct Layer {
+  LayerName name;                   ///< for a tensor that is no weight, both are the tensor's name
+  const LayerKind* kind = nullptr;  ///< null: nothing that can be quantized
+  bool is_sensitive = false;        ///< the kind is, or it is the output head
+  std::string reason;               ///< why there is no kind
+};
+
+/// One Layer for each tensor. Never fails.
+std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors);
+
+/// The kind of a weight that was asked for by its name, whatever that looks like; null where its rank fits none.
+const LayerKind* kind_for_rank(std::size_t rank);
+
+}  // namespace mnq

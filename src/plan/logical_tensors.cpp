@@ -1,0 +1,168 @@
+#include "plan/logical_tensors.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "schemes/scheme.h"
+
+namespace mnq {
+namespace {
+
+using Json = nlohmann::json;
+using IndexByName = std::map<std::string_view, std::size_t>;
+
+constexpr std::array<std::pair<Granularity, const char*>, 3> kGranularities{{
+    {Granularity::kTensor, "tensor"},
+    {Granularity::kChannel, "channel"},
+    {Granularity::kGroup, "group"},
+}};
+
+Json entry_json(const QuantizedEntry& entry) {
+  const QuantizedSpec& spec = entry.spec;
+  Json json{{"scheme", spec.scheme}, {"dtype", dtype_name(spec.weight_dtype)}, {"shape", spec.shape}};
+  if (!scheme_of(spec).is_cast) {
+    for (const auto& [granularity, name] : kGranularities) {
+      if (granularity == spec.granularity) json["granularity"] = name;
+    }
+    json["symmetric"] = spec.symmetric;
+    json["channel_axis"] = spec.channel_axis;
+    if (spec.granularity == Granularity::kGroup) json["group_size"] = spec.group_size;
+  }
+  if (entry.sqnr_db) {
+    json["sqnr_db"] = std::isfinite(*entry.sqnr_db) ? Json(std::round(*entry.sqnr_db * 1e4) / 1e4) : Json(nullptr);
+  }
+  return json;
+}
+
+// Throws nlohmann's exceptions and our own for a field that is missing or wrong.
+QuantizedSpec parse_spec(const Json& json) {
+  QuantizedSpec spec;
+  spec.scheme = json.at("scheme").get<std::string>();
+  const Scheme* scheme = find_scheme(spec.scheme);
+  if (scheme == nullptr) throw Error(Status::kFormat, fmt::format("scheme {} is unknown", spec.scheme));
+  const auto dtype = find_dtype(std::string_view(json.at("dtype").get_ref<const std::string&>()));
+  if (!dtype || !is_weight_dtype(*dtype)) throw Error(Status::kFormat, "its dtype is no float");
+  spec.weight_dtype = *dtype;
+  spec.shape = json.at("shape").get<Shape>();
+  const auto count = checked_element_count(spec.shape);
+  if (!count || *count == 0 || spec.shape.empty()) throw Error(Status::kFormat, "its shape is impossible");
+  if (scheme->is_cast) return spec;
+  const auto granularity = json.at("granularity").get<std::string>();
+  const auto found =
+      std::ranges::find(kGranularities, granularity, [](const auto& row) { return std::string_view(row.second); });
+  if (found == kGranularities.end())
+    throw Error(Status::kFormat, fmt::format("granularity {} is unknown", granularity));
+  spec.granularity = found->first;
+  spec.symmetric = json.at("symmetric").get<bool>();
+  spec.channel_axis = json.at("channel_axis").get<std::int64_t>();
+  if (spec.channel_axis < 0 || spec.channel_axis >= static_cast<std::int64_t>(spec.shape.size())) {
+    throw Error(Status::kFormat, "its channel axis lies outside its shape");
+  }
+  if (spec.granularity == Granularity::kGroup) {
+    spec.group_size = json.at("group_size").get<std::uint64_t>();
+    if (spec.group_size == 0) throw Error(Status::kFormat, "its group size is 0");
+  }
+  if (spec.channel_axis != 0 && (spec.granularity == Granularity::kGroup || scheme->pack != nullptr)) {
+    throw Error(Status::kFormat, fmt::format("{} has its channels on axis 0", scheme_text(spec)));
+  }
+  return spec;
+}
+
+// The stored tensors a weight consists of. Throws kFormat for one that is missing or does not fit.
+std::vector<std::size_t> find_parts(const TensorSource& source, const IndexByName& index, const std::string& name,
+                                    const QuantizedSpec& spec) {
+  std::vector<std::size_t> parts;
+  for (const StoredPart& part : scheme_of(spec).parts(spec)) {
+    const std::string part_name = name + std::string(part.suffix);
+    const auto found = index.find(part_name);
+    if (found == index.end()) throw Error(Status::kFormat, fmt::format("{} is missing", part_name));
+    const TensorInfo& info = source.tensors()[found->second];
+    if (info.dtype != part.dtype || info.shape != part.shape) {
+      throw Error(Status::kFormat, fmt::format("{} is {} {}, but must be {} {}", part_name, dtype_name(info.dtype),
+                                               shape_text(info.shape), dtype_name(part.dtype), shape_text(part.shape)));
+    }
+    parts.push_back(found->second);
+  }
+  return parts;
+}
+
+// What the metadata says of one weight, or a problem.
+void add_quantized(LogicalTensors& result, const TensorSource& source, const IndexByName& index,
+                   const std::string& name, const Json& json) {
+  try {
+    LogicalTensor tensor;
+    tensor.spec = parse_spec(json);
+    tensor.name = name;
+    tensor.dtype = tensor.spec->weight_dtype;
+    tensor.shape = tensor.spec->shape;
+    tensor.parts = find_parts(source, index, name, *tensor.spec);
+    if (const auto sqnr = json.find("sqnr_db"); sqnr != json.end()) {
+      tensor.sqnr_db = sqnr->is_null() ? INFINITY : sqnr->get<double>();
+    }
+    result.tensors.push_back(std::move(tensor));
+  } catch (const Json::exception& error) {
+    result.problems.push_back({name, fmt::format("its entry in the metadata is wrong: {}", error.what())});
+  } catch (const Error& error) {
+    result.problems.push_back({name, error.message()});
+  }
+}
+
+void add_all_quantized(LogicalTensors& result, const TensorSource& source) {
+  const auto text = source.metadata().find(std::string(kMetadataKey));
+  if (text == source.metadata().end()) return;
+  IndexByName index;
+  for (std::size_t i = 0; i < source.tensors().size(); ++i) index.emplace(source.tensors()[i].name, i);
+  const Json json = Json::parse(text->second, nullptr, false);
+  if (!json.is_object() || !json.contains("version") || !json.contains("tensors") || !json["tensors"].is_object()) {
+    result.problems.push_back({"", fmt::format("the metadata key {} is not what we write", kMetadataKey)});
+    return;
+  }
+  if (json["version"] != 1) {
+    result.problems.push_back({"", fmt::format("the metadata key {} has version {}; this library knows 1", kMetadataKey,
+                                               json["version"].dump())});
+    return;
+  }
+  for (const auto& [name, entry] : json["tensors"].items()) add_quantized(result, source, index, name, entry);
+}
+
+}  // namespace
+
+LogicalTensors find_logical_tensors(const TensorSource& source) {
+  LogicalTensors result;
+  add_all_quantized(result, source);
+  std::vector<bool> used(source.tensors().size(), false);
+  for (const LogicalTensor& tensor : result.tensors) {
+    for (const std::size_t part : tensor.parts) used[part] = true;
+  }
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    const TensorInfo& info = source.tensors()[i];
+    if (!used[i]) result.tensors.push_back({info.name, info.dtype, info.shape, {i}, std::nullopt, std::nullopt});
+  }
+  std::ranges::sort(result.tensors, {}, [](const LogicalTensor& tensor) { return tensor.parts.front(); });
+  return result;
+}
+
+std::vector<LogicalTensor> require_logical_tensors(const TensorSource& source) {
+  LogicalTensors found = find_logical_tensors(source);
+  if (found.problems.empty()) return std::move(found.tensors);
+  const Problem& problem = found.problems.front();
+  const std::string subject = problem.tensor.empty() ? source.title() : problem.tensor;
+  throw Error(
+      Status::kFormat,
+      fmt::format("{}: {}{}{}", source.title(), problem.tensor, problem.tensor.empty() ? "" : ": ", problem.text),
+      "the file was changed after it was quantized: quantize the original again", subject);
+}
+
+std::string write_quantized_metadata(const std::vector<QuantizedEntry>& entries) {
+  Json tensors = Json::object();
+  for (const QuantizedEntry& entry : entries) tensors[entry.name] = entry_json(entry);
+  return Json{{"version", 1}, {"tensors", std::move(tensors)}}.dump();
+}
+
+}  // namespace mnq

@@ -1,0 +1,278 @@
+#include "plan/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace mnq {
+namespace {
+
+// A choice for one layer: to quantize it, or the reason not to.
+struct Choice {
+  bool quantize = false;
+  std::string reason;
+};
+Choice leave(std::string reason) { return {false, std::move(reason)}; }
+
+const std::string* find_match(const std::vector<std::string>& globs, const LayerName& layer) {
+  const auto found = std::ranges::find_if(globs, [&](const std::string& glob) {
+    return matches_glob(glob, layer.name) || matches_glob(glob, layer.tensor);
+  });
+  return found == globs.end() ? nullptr : &*found;
+}
+
+bool names_exactly(const std::vector<std::string>& names, const LayerName& layer) {
+  return std::ranges::any_of(names,
+                             [&](const std::string& name) { return name == layer.name || name == layer.tensor; });
+}
+
+// The lists of the config that select layers, read once for all layers.
+struct Selection {
+  std::vector<std::string> only;
+  std::vector<std::string> skip;
+  std::vector<std::string> layer_types;
+};
+
+Selection read_selection(const Config& config) {
+  Selection selection{config.list("only"), config.list("skip"), config.list("layer_types")};
+  for (const std::string& type : selection.layer_types) {
+    if (find_layer_kind(type) != nullptr) continue;
+    std::string known;
+    for (const LayerKind& kind : all_layer_kinds()) known += (known.empty() ? "" : ", ") + std::string(kind.name);
+    throw Error(Status::kConfig, fmt::format("layer_types: '{}' is no kind of layer", type), "the kinds are " + known,
+                "layer_types");
+  }
+  return selection;
+}
+
+Choice choose_by_selection(const Selection& selection, const Layer& layer) {
+  const bool is_named = names_exactly(selection.only, layer.name);
+  const auto& types = selection.layer_types;
+  if (!types.empty() && !is_named && std::ranges::find(types, layer.kind->name) == types.end()) {
+    return leave(fmt::format("layer_types does not list {}", layer.kind->name));
+  }
+  const std::string* selected_by = find_match(selection.only, layer.name);
+  if (!selection.only.empty() && selected_by == nullptr) return leave("not matched by only");
+  const std::string* skipped_by = find_match(selection.skip, layer.name);
+  if (skipped_by != nullptr && !is_named) return leave(fmt::format("skip={}", *skipped_by));
+  return {true, selected_by == nullptr ? "" : fmt::format("only={}", *selected_by)};
+}
+
+// Whether this layer, not just all layers, was asked for.
+bool is_selected(const Selection& selection, const Config& config, const Layer& layer) {
+  const auto set_for_layer = [&](std::string_view key) {
+    const ValueSource source = config.find(key, layer.name).source;
+    return source == ValueSource::kConfigLayers || source == ValueSource::kCallLayers;
+  };
+  return find_match(selection.only, layer.name) != nullptr ||
+         std::ranges::find(selection.layer_types, layer.kind->name) != selection.layer_types.end() ||
+         set_for_layer("dtype") || set_for_layer("bits");
+}
+
+std::int64_t resolve_axis(const LayerSettings& settings, const Layer& layer, std::size_t rank) {
+  const auto count = static_cast<std::int64_t>(rank);
+  const std::int64_t wanted = settings.channel_axis.value_or(layer.kind->channel_axis);
+  const std::int64_t axis = wanted < 0 ? wanted + count : wanted;
+  if (axis >= 0 && axis < count) return axis;
+  throw Error(Status::kConfig,
+              fmt::format("layer {}: channel_axis={} lies outside its {} dimensions", layer.name.name, wanted, rank),
+              "count axes from 0, or from -1 at the end", layer.name.name);
+}
+
+QuantizedSpec make_spec(const LogicalTensor& tensor, const Layer& layer, const LayerSettings& settings) {
+  QuantizedSpec spec;
+  spec.scheme = settings.scheme->name;
+  spec.granularity = settings.granularity;
+  spec.symmetric = settings.symmetric;
+  spec.group_size = settings.granularity == Granularity::kGroup ? settings.group_size : 0;
+  spec.channel_axis = resolve_axis(settings, layer, tensor.shape.size());
+  spec.weight_dtype = tensor.dtype;
+  spec.shape = tensor.shape;
+  return spec;
+}
+
+Choice choose_by_scheme(const Selection& selection, const Config& config, const Layer& layer,
+                        const LogicalTensor& tensor, const LayerSettings& settings) {
+  const Scheme& scheme = *settings.scheme;
+  const bool selected = is_selected(selection, config, layer);
+  if (scheme.skips_sensitive_layers && layer.is_sensitive && !selected) {
+    const bool is_embedding = layer.kind->is_sensitive;
+    return leave(fmt::format("{} leaves {} as it is unless it is selected", scheme.text,
+                             is_embedding ? "an embedding" : "lm_head"));
+  }
+  const std::uint64_t count = element_count(tensor.shape);
+  const bool threshold_is_set = config.find("min_parameters", layer.name).source != ValueSource::kDefault;
+  if (count < settings.min_parameters && (threshold_is_set || !selected)) {
+    return leave(fmt::format("{} parameters are fewer than {}", count, settings.min_parameters));
+  }
+  if (scheme.is_cast) {
+    if (tensor.dtype == DType::kF16) return leave("float16 already");
+    return {true, ""};
+  }
+  const bool needs_axis_0 = settings.granularity == Granularity::kGroup || scheme.pack != nullptr;
+  if (needs_axis_0 && resolve_axis(settings, layer, tensor.shape.size()) != 0) {
+    throw Error(
+        Status::kUnsupported,
+        fmt::format("layer {}: {} with channels on another axis than 0 is not there yet", layer.name.name, scheme.text),
+        "use 8 bits per channel for this layer, or skip it", layer.name.name);
+  }
+  return {true, ""};
+}
+
+// A weight that `only` names in full is taken at its word, whatever its name looks like.
+void adopt_named(Layer& layer, const Selection& selection, const LogicalTensor& tensor) {
+  if (layer.kind != nullptr || !names_exactly(selection.only, layer.name)) return;
+  if (!is_weight_dtype(tensor.dtype) || element_count(tensor.shape) == 0) return;
+  layer.kind = kind_for_rank(tensor.shape.size());
+}
+
+void add_copies(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source) {
+  for (const std::size_t part : tensor.parts)
+    planned.outputs.push_back({source.tensors()[part], PartRole::kCodes, part});
+}
+
+void add_parts(PlannedTensor& planned, const LogicalTensor& tensor) {
+  for (const StoredPart& part : scheme_of(planned.spec).parts(planned.spec)) {
+    PlannedOutput output;
+    output.role = part.role;
+    output.info = {tensor.name + std::string(part.suffix), part.dtype, part.shape,
+                   *checked_size_bytes(part.dtype, part.shape)};
+    planned.outputs.push_back(std::move(output));
+  }
+}
+
+void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
+                 const Selection& selection, const std::set<std::string>& not_finite) {
+  Layer& layer = planned.layer;
+  adopt_named(layer, selection, tensor);
+  Choice choice;
+  if (tensor.spec) {
+    choice = leave(fmt::format("quantized already ({})", scheme_text(*tensor.spec)));
+  } else if (layer.kind == nullptr) {
+    choice = leave(layer.reason);
+  } else if (choice = choose_by_selection(selection, layer); choice.quantize) {
+    const LayerSettings settings = resolve_layer(config, layer.name);
+    const Choice by_scheme = choose_by_scheme(selection, config, layer, tensor, settings);
+    if (!by_scheme.quantize) {
+      choice = by_scheme;
+    } else if (not_finite.contains(tensor.name)) {
+      choice = leave("it has values that are not finite (nonfinite=copy)");
+    } else {
+      planned.action = settings.scheme->is_cast ? Action::kCast : Action::kQuantize;
+      planned.spec = make_spec(tensor, layer, settings);
+      planned.copies_nonfinite = settings.copies_nonfinite;
+    }
+  }
+  planned.reason = choice.reason;
+  if (planned.action == Action::kCopy) {
+    add_copies(planned, tensor, source);
+  } else {
+    add_parts(planned, tensor);
+  }
+}
+
+// A pattern that matches nothing is a misspelling more often than not.
+void warn_of_idle_globs(Plan& plan, const Config& config, const Selection& selection) {
+  const auto check = [&](std::string_view key, const std::vector<std::string>& globs) {
+    for (const std::string& glob : globs) {
+      const bool matches = std::ranges::any_of(
+          plan.tensors, [&](const PlannedTensor& tensor) { return find_match({glob}, tensor.layer.name) != nullptr; });
+      if (!matches) plan.warnings.push_back(fmt::format("{}: '{}' matches no tensor of this model", key, glob));
+    }
+  };
+  check("only", selection.only);
+  check("skip", selection.skip);
+  check("layers", config.layer_globs());
+}
+
+void require_distinct_names(const Plan& plan) {
+  std::unordered_set<std::string_view> names;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    for (const PlannedOutput& output : tensor.outputs) {
+      if (names.insert(output.info.name).second) continue;
+      throw Error(Status::kFormat, fmt::format("two tensors of the output would be called {}", output.info.name),
+                  fmt::format("skip the layer {}, or rename the other tensor", tensor.layer.name.name),
+                  output.info.name);
+    }
+  }
+}
+
+// One planned copy for each logical tensor.
+Plan start_plan(std::vector<LogicalTensor> logical) {
+  Plan plan;
+  plan.logical = std::move(logical);
+  std::vector<Layer> layers = find_layers(plan.logical);
+  plan.tensors.resize(plan.logical.size());
+  for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
+    plan.tensors[i].logical = i;
+    plan.tensors[i].layer = std::move(layers[i]);
+  }
+  return plan;
+}
+
+}  // namespace
+
+std::string_view action_name(Action action) {
+  switch (action) {
+    case Action::kQuantize:
+      return "quantize";
+    case Action::kCast:
+      return "cast";
+    case Action::kCopy:
+      return "copy";
+    case Action::kDequantize:
+      break;
+  }
+  return "dequantize";
+}
+
+std::vector<TensorInfo> Plan::outputs() const {
+  std::vector<TensorInfo> infos;
+  for (const PlannedTensor& tensor : tensors) {
+    for (const PlannedOutput& output : tensor.outputs) infos.push_back(output.info);
+  }
+  return infos;
+}
+
+Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
+               const std::set<std::string>& not_finite) {
+  Plan plan = start_plan(std::move(logical));
+  const Selection selection = read_selection(config);
+  resolve_layer(config, {});  // a combination that cannot be is an error even where no layer would use it
+  for (PlannedTensor& planned : plan.tensors) {
+    plan_tensor(planned, plan.logical[planned.logical], source, config, selection, not_finite);
+  }
+  warn_of_idle_globs(plan, config, selection);
+  require_distinct_names(plan);
+  return plan;
+}
+
+Plan make_dequantize_plan(std::vector<LogicalTensor> logical, const TensorSource& source) {
+  Plan plan = start_plan(std::move(logical));
+  for (PlannedTensor& planned : plan.tensors) {
+    const LogicalTensor& tensor = plan.logical[planned.logical];
+    if (!tensor.spec) {
+      planned.reason = "not quantized";
+      add_copies(planned, tensor, source);
+      continue;
+    }
+    planned.action = Action::kDequantize;
+    planned.spec = *tensor.spec;
+    planned.outputs.push_back(
+        {{tensor.name, tensor.dtype, tensor.shape, *checked_size_bytes(tensor.dtype, tensor.shape)}});
+  }
+  require_distinct_names(plan);
+  return plan;
+}
+
+Plan make_copy_plan(std::vector<LogicalTensor> logical, const TensorSource& source) {
+  Plan plan = start_plan(std::move(logical));
+  for (PlannedTensor& planned : plan.tensors) add_copies(planned, plan.logical[planned.logical], source);
+  return plan;
+}
+
+}  // namespace mnq

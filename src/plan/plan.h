@@ -1,0 +1,56 @@
+// What happens to each tensor, and why: layers and settings in, a plan out. Pure: no data is read. The sizes of all
+// outputs are known here.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/tensor_source.h"
+#include "config/config.h"
+#include "plan/layer_kinds.h"
+#include "schemes/scheme.h"
+
+namespace mnq {
+
+enum class Action { kQuantize, kCast, kCopy, kDequantize };
+std::string_view action_name(Action action);
+
+/// A tensor the sink gets, and where its bytes come from.
+struct PlannedOutput {
+  TensorInfo info;
+  PartRole role = PartRole::kCodes;  ///< of a quantized weight
+  std::size_t stored = 0;            ///< kCopy: the source's stored tensor
+};
+
+struct PlannedTensor {
+  std::size_t logical = 0;  ///< index into the plan's logical tensors
+  Layer layer;
+  Action action = Action::kCopy;
+  QuantizedSpec spec;  ///< kQuantize and kCast: what it becomes; kDequantize: what it was
+  std::string reason;
+  bool copies_nonfinite = false;
+  std::vector<PlannedOutput> outputs;
+};
+
+struct Plan {
+  std::vector<LogicalTensor> logical;
+  std::vector<PlannedTensor> tensors;  ///< one for each logical tensor, in the same order
+  std::vector<std::string> warnings;   ///< patterns of the settings that match no layer
+
+  /// All outputs, in order: what a sink is opened with.
+  std::vector<TensorInfo> outputs() const;
+};
+
+/// Quantizes what the settings choose and copies the rest. `not_finite` names weights that are to be copied because
+/// they hold values that are not finite. Errors: kConfig; kFormat where outputs would share a name.
+Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
+               const std::set<std::string>& not_finite = {});
+
+/// Turns every quantized weight back into floats and copies the rest. Errors: kFormat as above.
+Plan make_dequantize_plan(std::vector<LogicalTensor> logical, const TensorSource& source);
+
+/// Copies every tensor as it is.
+Plan make_copy_plan(std::vector<LogicalTensor> logical, const TensorSource& source);
+
+}  // namespace mnq

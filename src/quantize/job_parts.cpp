@@ -1,0 +1,45 @@
+#include "quantize/job_parts.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mnq {
+
+TensorByName index_by_name(const std::vector<LogicalTensor>& tensors) {
+  TensorByName index;
+  for (const LogicalTensor& tensor : tensors) index.emplace(tensor.name, &tensor);
+  return index;
+}
+
+std::uint64_t stored_bits(const TensorSource& source, const LogicalTensor& tensor) {
+  return dtype_bits(source.tensors()[tensor.parts.front()].dtype);
+}
+
+std::uint64_t stored_bytes(const TensorSource& source, const LogicalTensor& tensor) {
+  std::uint64_t bytes = 0;
+  for (const std::size_t part : tensor.parts) bytes += source.tensors()[part].size_bytes;
+  return bytes;
+}
+
+std::uint64_t total_source_bytes(const std::vector<Block>& blocks) {
+  std::uint64_t total = 0;
+  for (const Block& block : blocks) total += block.source_bytes;
+  return total;
+}
+
+std::uint64_t token_bytes(const std::vector<Block>& blocks) {
+  constexpr std::uint64_t kBytesPerValue = 24;
+  std::uint64_t largest = kBlockBytes;
+  for (const Block& block : blocks) largest = std::max(largest, block.row_count * block.column_count * kBytesPerValue);
+  return largest;
+}
+
+std::optional<std::uint64_t> find_not_finite(const kernels::KernelTable& kernels, const float* values,
+                                             std::uint64_t count) {
+  constexpr std::uint32_t kInfinityBits = 0x7f800000;
+  if (kernels.range(values, count).max_abs_bits < kInfinityBits) return std::nullopt;
+  const float* bad = std::find_if(values, values + count, [](float value) { return !std::isfinite(value); });
+  return static_cast<std::uint64_t>(bad - values);
+}
+
+}  // namespace mnq

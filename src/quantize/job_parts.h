@@ -1,0 +1,42 @@
+// What the jobs share: time, names, sizes, and values that are not finite.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "quantize/blocks.h"
+#include "quantize/weight_reader.h"
+
+namespace mnq {
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+using TensorByName = std::map<std::string_view, const LogicalTensor*>;
+TensorByName index_by_name(const std::vector<LogicalTensor>& tensors);
+
+/// Bits of a stored code or value.
+std::uint64_t stored_bits(const TensorSource& source, const LogicalTensor& tensor);
+
+/// Bytes of all parts.
+std::uint64_t stored_bytes(const TensorSource& source, const LogicalTensor& tensor);
+
+std::uint64_t total_source_bytes(const std::vector<Block>& blocks);
+
+/// What the largest block needs at most: its values read, as float32 twice, as codes and as stored, with some scales
+/// and sums.
+std::uint64_t token_bytes(const std::vector<Block>& blocks);
+
+/// The index of the first value that is not finite; empty where all are.
+std::optional<std::uint64_t> find_not_finite(const kernels::KernelTable& kernels, const float* values,
+                                             std::uint64_t count);
+
+}  // namespace mnq

@@ -1,0 +1,604 @@
+// The loop over a plan: every job that writes goes through PlanRun.
+//
+// Weights whose scales lie within a block are quantized in one pass, while the block is in cache. A scale that spans
+// blocks (one for the whole tensor, rows longer than kMaxRowElements, channels on another axis) takes two: ranges
+// first, then codes.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <mutex>
+#include <set>
+
+#include "base/log.h"
+#include "quantize/block_loop.h"
+#include "quantize/job_parts.h"
+#include "quantize/jobs.h"
+
+namespace mnq {
+namespace {
+
+using kernels::ErrorSums;
+using kernels::KernelTable;
+using kernels::Range;
+
+constexpr std::uint64_t kNoOutput = ~std::uint64_t{0};
+
+// A weight with a value that is not finite, where the settings say to copy it then: the job starts over.
+struct NotFiniteFound {};
+
+bool fits_one_pass(const QuantizedSpec& spec) {
+  const RowView rows = row_view(spec.shape, spec.channel_axis);
+  if (spec.granularity == Granularity::kGroup) return true;
+  return spec.granularity == Granularity::kChannel && spec.channel_axis == 0 && rows.row_length <= kMaxRowElements;
+}
+
+// Pieces of a long row start where a group starts and, where codes are packed, a word.
+std::uint64_t piece_alignment(const QuantizedSpec& spec) { return 8 * std::max<std::uint64_t>(1, spec.group_size); }
+
+std::string element_text(const Shape& shape, std::uint64_t element) {
+  Shape position(shape.size());
+  for (std::size_t axis = shape.size(); axis-- > 0;) {
+    position[axis] = static_cast<std::int64_t>(element % static_cast<std::uint64_t>(shape[axis]));
+    element /= static_cast<std::uint64_t>(shape[axis]);
+  }
+  return shape_text(position);
+}
+
+// The scale and zero point of a range, by the same rule as everywhere: a row of just its two ends has that range.
+struct ScaleOfRange {
+  float scale = 1;
+  std::int8_t zero_point = 0;
+};
+ScaleOfRange scale_of(const KernelTable& kernels, const kernels::CodeRule& rule, const Range& range) {
+  const float ends[2] = {range.minimum, range.maximum};
+  ScaleOfRange result;
+  std::int8_t codes[2];
+  kernels.quantize_rows(ends, 1, 2, 2, rule, &result.scale, rule.symmetric ? nullptr : &result.zero_point, codes,
+                        nullptr);
+  return result;
+}
+
+Range merge(const Range& a, const Range& b) {
+  return {std::min(a.minimum, b.minimum), std::max(a.maximum, b.maximum), std::max(a.max_abs_bits, b.max_abs_bits)};
+}
+
+// What a job knows of one tensor while its blocks go by.
+struct ItemState {
+  std::uint64_t first_output = 0;
+  std::vector<std::uint64_t> output_of_role = std::vector<std::uint64_t>(4, kNoOutput);  // by PartRole
+  Accuracy accuracy;
+  std::once_flag reader_made;
+  std::unique_ptr<WeightReader> reader;  // kDequantize
+  std::vector<Range> ranges;             // two passes: one for each scale
+  std::vector<float> scales;             // two passes
+  std::vector<std::int8_t> zero_points;  // [scale_shape], where they are stored
+
+  std::uint64_t output(PartRole role) const { return output_of_role[static_cast<std::size_t>(role)]; }
+};
+
+class PlanRun {
+ public:
+  PlanRun(const TensorSource& source, const Plan& plan, const JobSettings& job, RunControl& control);
+
+  /// Runs every block into the sink. Errors: as the jobs; NotFiniteFound.
+  void run(TensorSink& sink, const std::function<Metadata()>& final_metadata);
+
+  /// Reads the weights that may be copied where they are not finite, and names those that must be.
+  std::set<std::string> find_not_finite();
+
+  const Accuracy& accuracy(std::size_t item) const { return states_[item].accuracy; }
+  Accuracy model_accuracy() const;
+
+  /// Called when a tensor is done, in order.
+  std::function<void(const PlannedTensor&, const Accuracy&)> on_done;
+
+ private:
+  const PlannedTensor& planned(const Block& block) const { return plan_.tensors[block.item]; }
+  const LogicalTensor& logical(const Block& block) const { return plan_.logical[planned(block).logical]; }
+  void cut_blocks();
+  bool needs_two_passes(std::size_t item) const;
+  void write(std::uint64_t output, std::uint64_t offset, const void* bytes, std::uint64_t size) {
+    sink_->write(output, offset, {static_cast<const std::byte*>(bytes), size});
+  }
+
+  const float* load(const Block& block, Scratch& scratch, std::uint64_t count) const;
+  std::uint64_t first_element(const Block& block) const;
+  void work(const Block& block, Scratch& scratch);
+  void finish(const Block& block, Scratch& scratch);
+  void copy_block(const Block& block, Scratch& scratch);
+  void cast_block(const Block& block, Scratch& scratch);
+  void dequantize_block(const Block& block, Scratch& scratch);
+  void quantize_block(const Block& block, Scratch& scratch);
+  void range_block(const Block& block, Scratch& scratch);
+  void quantize_with_known_scales(const Block& block, Scratch& scratch);
+  void write_codes(const Block& block, Scratch& scratch, const std::int8_t* codes);
+  void find_bad_element(const Block& block, Scratch& scratch, const float* weights, std::uint64_t count) const;
+  void throw_not_finite(const Block& block, std::uint64_t element) const;
+  void keep_ranges(const Block& block, Scratch& scratch);
+  void make_scales(std::size_t item);
+  void keep_zero_points(const Block& block, Scratch& scratch);
+  void finish_item(std::size_t item);
+
+  const TensorSource& source_;
+  const Plan& plan_;
+  const KernelTable& kernels_ = kernels::kernel_table();
+  const JobSettings& job_;
+  RunControl& control_;
+  std::vector<ItemState> states_;
+  std::vector<Block> blocks_;
+  std::vector<std::pair<std::size_t, std::size_t>> blocks_of_item_;  // [begin, end) in blocks_
+  std::uint64_t total_bytes_ = 0;
+  TensorSink* sink_ = nullptr;
+};
+
+PlanRun::PlanRun(const TensorSource& source, const Plan& plan, const JobSettings& job, RunControl& control)
+    : source_(source), plan_(plan), job_(job), control_(control), states_(plan.tensors.size()) {
+  std::uint64_t next_output = 0;
+  for (std::size_t item = 0; item < plan.tensors.size(); ++item) {
+    const PlannedTensor& planned = plan.tensors[item];
+    ItemState& state = states_[item];
+    state.first_output = next_output;
+    for (const PlannedOutput& output : planned.outputs) {
+      if (planned.action != Action::kCopy) state.output_of_role[static_cast<std::size_t>(output.role)] = next_output;
+      ++next_output;
+    }
+    if (state.output(PartRole::kZeroPoint) != kNoOutput) {
+      const ScaleShape scales = scale_shape(planned.spec);
+      state.zero_points.resize(scales.row_count * scales.groups);
+    }
+  }
+  cut_blocks();
+}
+
+void PlanRun::cut_blocks() {
+  for (std::size_t item = 0; item < plan_.tensors.size(); ++item) {
+    const PlannedTensor& planned = plan_.tensors[item];
+    const LogicalTensor& tensor = plan_.logical[planned.logical];
+    const std::size_t begin = blocks_.size();
+    if (planned.action == Action::kCopy) {
+      for (std::size_t i = 0; i < planned.outputs.size(); ++i)
+        cut_bytes(blocks_, item, i, planned.outputs[i].info.size_bytes);
+    } else {
+      const std::uint64_t bits = dtype_bits(source_.tensors()[tensor.parts.front()].dtype);
+      const RowView rows = row_view(tensor.shape, planned.spec.channel_axis);
+      cut_rows(blocks_, item, rows, piece_alignment(planned.spec), bits);
+    }
+    blocks_of_item_.emplace_back(begin, blocks_.size());
+  }
+  for (const Block& block : blocks_) total_bytes_ += block.source_bytes * (needs_two_passes(block.item) ? 2 : 1);
+}
+
+// A tensor of a single block has its ranges made with its codes, whatever the scheme.
+bool PlanRun::needs_two_passes(std::size_t item) const {
+  const PlannedTensor& tensor = plan_.tensors[item];
+  const auto [begin, end] = blocks_of_item_[item];
+  return tensor.action == Action::kQuantize && !fits_one_pass(tensor.spec) && end - begin > 1;
+}
+
+void PlanRun::run(TensorSink& sink, const std::function<Metadata()>& final_metadata) {
+  sink_ = &sink;
+  BlockLoop loop(job_.threads, job_.memory_budget, token_bytes(blocks_), total_bytes_, control_);
+  loop.run([&] {
+    const auto run_blocks = [&](std::size_t begin, std::size_t end) {
+      loop.for_each(
+          std::span(blocks_).subspan(begin, end - begin),
+          [&](const Block& block, Scratch& scratch) { work(block, scratch); },
+          [&](const Block& block, Scratch& scratch) { finish(block, scratch); });
+    };
+    std::size_t pending = 0;  // blocks from here on are waiting to be run
+    for (std::size_t item = 0; item < plan_.tensors.size(); ++item) {
+      if (!needs_two_passes(item)) continue;
+      const auto [begin, end] = blocks_of_item_[item];
+      run_blocks(pending, begin);
+      loop.for_each(
+          std::span(blocks_).subspan(begin, end - begin),
+          [&](const Block& block, Scratch& scratch) { range_block(block, scratch); },
+          [&](const Block& block, Scratch& scratch) { keep_ranges(block, scratch); });
+      make_scales(item);
+      run_blocks(begin, end);
+      pending = end;
+    }
+    run_blocks(pending, blocks_.size());
+    sink.commit(final_metadata());
+  });
+}
+
+std::set<std::string> PlanRun::find_not_finite() {
+  std::vector<Block> blocks;
+  for (const Block& block : blocks_) {
+    if (planned(block).action != Action::kCopy && planned(block).copies_nonfinite) blocks.push_back(block);
+  }
+  std::set<std::string> names;
+  BlockLoop loop(job_.threads, job_.memory_budget, token_bytes(blocks_), total_bytes_, control_);
+  loop.run([&] {
+    loop.for_each(
+        blocks,
+        [&](const Block& block, Scratch& scratch) {
+          const std::uint64_t count = block.row_count * block.column_count;
+          find_bad_element(block, scratch, load(block, scratch, count), count);
+        },
+        [&](const Block& block, Scratch& scratch) {
+          if (scratch.bad_element) names.insert(logical(block).name);
+        });
+  });
+  return names;
+}
+
+Accuracy PlanRun::model_accuracy() const {
+  Accuracy model;
+  for (std::size_t item = 0; item < states_.size(); ++item) {
+    const Action action = plan_.tensors[item].action;
+    if (action != Action::kQuantize && action != Action::kCast) continue;
+    const Accuracy& accuracy = states_[item].accuracy;
+    model.add({accuracy.signal, accuracy.error, accuracy.max_error});
+  }
+  return model;
+}
+
+std::uint64_t PlanRun::first_element(const Block& block) const {
+  const RowView rows = row_view(logical(block).shape, planned(block).spec.channel_axis);
+  return block.first_row * rows.row_length + block.first_column;
+}
+
+// The block's weights as float32; for tensors that are not quantized yet.
+const float* PlanRun::load(const Block& block, Scratch& scratch, std::uint64_t count) const {
+  const LogicalTensor& tensor = logical(block);
+  const std::uint64_t width = dtype_bits(tensor.dtype) / 8;
+  const std::byte* bytes =
+      fetch(source_, tensor.parts.front(), first_element(block) * width, count * width, scratch.raw);
+  return to_float32(kernels_, tensor.dtype, bytes, count, scratch.weights);
+}
+
+void PlanRun::work(const Block& block, Scratch& scratch) {
+  switch (planned(block).action) {
+    case Action::kCopy:
+      return copy_block(block, scratch);
+    case Action::kCast:
+      return cast_block(block, scratch);
+    case Action::kDequantize:
+      return dequantize_block(block, scratch);
+    case Action::kQuantize:
+      if (fits_one_pass(planned(block).spec)) return quantize_block(block, scratch);
+      if (!needs_two_passes(block.item)) {
+        range_block(block, scratch);
+        if (scratch.bad_element) return;
+        keep_ranges(block, scratch);
+        make_scales(block.item);
+      }
+      return quantize_with_known_scales(block, scratch);
+  }
+}
+
+void PlanRun::copy_block(const Block& block, Scratch& scratch) {
+  const PlannedOutput& output = planned(block).outputs[block.output];
+  const std::byte* bytes = fetch(source_, output.stored, block.first_column, block.column_count, scratch.raw);
+  write(states_[block.item].first_output + block.output, block.first_column, bytes, block.column_count);
+}
+
+void PlanRun::cast_block(const Block& block, Scratch& scratch) {
+  const std::uint64_t count = block.row_count * block.column_count;
+  const float* weights = load(block, scratch, count);
+  auto* halves = scratch.stored.get<std::uint16_t>(count);
+  kernels_.f32_to_f16(weights, count, halves);
+  auto* rounded = scratch.other.get<float>(count);
+  kernels_.f16_to_f32(halves, count, rounded);
+  find_bad_element(block, scratch, rounded, count);
+  if (scratch.bad_element) return;
+  scratch.sums.assign(1, kernels_.error_sums(weights, rounded, count));
+  write(states_[block.item].output(PartRole::kCodes), first_element(block) * 2, halves, count * 2);
+}
+
+void PlanRun::dequantize_block(const Block& block, Scratch& scratch) {
+  const LogicalTensor& tensor = logical(block);
+  const std::uint64_t count = block.row_count * block.column_count;
+  const std::uint64_t first = first_element(block);
+  ItemState& state = states_[block.item];
+  std::call_once(state.reader_made, [&] { state.reader = std::make_unique<WeightReader>(source_, tensor); });
+  const float* weights = state.reader->read(kernels_, first, count, scratch.raw, scratch.codes, scratch.weights);
+  const std::byte* values = from_float32(kernels_, tensor.dtype, weights, count, scratch.stored);
+  const std::uint64_t width = dtype_bits(tensor.dtype) / 8;
+  write(state.first_output, first * width, values, count * width);
+}
+
+void PlanRun::quantize_block(const Block& block, Scratch& scratch) {
+  const QuantizedSpec& spec = planned(block).spec;
+  const Scheme& scheme = scheme_of(spec);
+  const std::uint64_t count = block.row_count * block.column_count;
+  const std::uint64_t group_size = spec.granularity == Granularity::kGroup ? spec.group_size : block.column_count;
+  const std::uint64_t scale_count = block.row_count * ceil_div(block.column_count, group_size);
+  const float* weights = load(block, scratch, count);
+  auto* scales = scratch.scales.get<float>(scale_count);
+  auto* zero_points = scratch.zero_points.get<std::int8_t>(scale_count);
+  auto* codes = scratch.codes.get<std::int8_t>(count);
+  scratch.sums.resize(block.row_count);
+  const std::size_t done =
+      kernels_.quantize_rows(weights, block.row_count, block.column_count, group_size, code_rule(scheme, spec), scales,
+                             zero_points, codes, scratch.sums.data());
+  if (done < block.row_count) return find_bad_element(block, scratch, weights, count);
+  if (spec.symmetric) std::memset(zero_points, 0, scale_count);
+  write_codes(block, scratch, codes);
+  const ScaleShape scales_shape = scale_shape(spec);
+  const std::uint64_t first_scale = block.first_row * scales_shape.groups + block.first_column / group_size;
+  write(states_[block.item].output(PartRole::kScale), first_scale * sizeof(float), scales, scale_count * sizeof(float));
+}
+
+void PlanRun::write_codes(const Block& block, Scratch& scratch, const std::int8_t* codes) {
+  const QuantizedSpec& spec = planned(block).spec;
+  const Scheme& scheme = scheme_of(spec);
+  const std::uint64_t row_length = row_view(spec.shape, spec.channel_axis).row_length;
+  const std::uint64_t offset = block.first_row * scheme.code_bytes(row_length) + scheme.code_bytes(block.first_column);
+  const std::uint64_t size = block.row_count * scheme.code_bytes(block.column_count);
+  const void* stored = codes;
+  if (scheme.pack != nullptr) {
+    auto* packed = scratch.stored.get<std::byte>(size);
+    scheme.pack(kernels_, codes, block.row_count, block.column_count, packed);
+    stored = packed;
+  }
+  write(states_[block.item].output(PartRole::kCodes), offset, stored, size);
+}
+
+// Remembers the first value of the block that is not finite, if there is one.
+void PlanRun::find_bad_element(const Block& block, Scratch& scratch, const float* weights, std::uint64_t count) const {
+  const auto bad = mnq::find_not_finite(kernels_, weights, count);
+  if (bad) scratch.bad_element = first_element(block) + *bad;
+}
+
+void PlanRun::range_block(const Block& block, Scratch& scratch) {
+  const std::uint64_t count = block.row_count * block.column_count;
+  const float* weights = load(block, scratch, count);
+  find_bad_element(block, scratch, weights, count);
+  if (scratch.bad_element) return;
+  scratch.ranges.clear();
+  if (planned(block).spec.granularity == Granularity::kTensor) {
+    scratch.ranges.push_back(kernels_.range(weights, count));
+    return;
+  }
+  for (std::uint64_t row = 0; row < block.row_count; ++row) {
+    scratch.ranges.push_back(kernels_.range(weights + row * block.column_count, block.column_count));
+  }
+}
+
+void PlanRun::keep_ranges(const Block& block, Scratch& scratch) {
+  if (scratch.bad_element) throw_not_finite(block, *scratch.bad_element);
+  ItemState& state = states_[block.item];
+  const std::uint64_t scale_count = scale_shape(planned(block).spec).row_count;
+  if (state.ranges.empty()) state.ranges.resize(scale_count, Range{0, 0, 0});
+  for (std::uint64_t i = 0; i < scratch.ranges.size(); ++i) {
+    Range& range = state.ranges[(block.first_row + i) % scale_count];
+    range = merge(range, scratch.ranges[i]);
+  }
+}
+
+void PlanRun::make_scales(std::size_t item) {
+  ItemState& state = states_[item];
+  const QuantizedSpec& spec = plan_.tensors[item].spec;
+  const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
+  state.scales.resize(state.ranges.size());
+  state.zero_points.assign(state.ranges.size(), 0);
+  for (std::size_t i = 0; i < state.ranges.size(); ++i) {
+    const ScaleOfRange result = scale_of(kernels_, rule, state.ranges[i]);
+    state.scales[i] = result.scale;
+    state.zero_points[i] = result.zero_point;
+  }
+  write(state.output(PartRole::kScale), 0, state.scales.data(), state.scales.size() * sizeof(float));
+}
+
+void PlanRun::quantize_with_known_scales(const Block& block, Scratch& scratch) {
+  const QuantizedSpec& spec = planned(block).spec;
+  const ItemState& state = states_[block.item];
+  const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
+  const std::uint64_t count = block.row_count * block.column_count;
+  const float* weights = load(block, scratch, count);
+  auto* codes = scratch.codes.get<std::int8_t>(count);
+  scratch.sums.resize(block.row_count);
+  for (std::uint64_t row = 0; row < block.row_count; ++row) {
+    const std::uint64_t scale = (block.first_row + row) % state.scales.size();
+    const std::uint64_t begin = row * block.column_count;
+    kernels_.quantize_run(weights + begin, block.column_count, state.scales[scale], state.zero_points[scale], rule,
+                          codes + begin, &scratch.sums[row]);
+  }
+  write_codes(block, scratch, codes);
+}
+
+void PlanRun::throw_not_finite(const Block& block, std::uint64_t element) const {
+  const PlannedTensor& tensor = planned(block);
+  if (tensor.copies_nonfinite) throw NotFiniteFound{};
+  const LogicalTensor& weight = logical(block);
+  const char* what = tensor.action == Action::kCast ? "is not finite as float16" : "is not finite";
+  throw Error(Status::kValidation,
+              fmt::format("{}: tensor {}: the value at {} {}", source_.title(), weight.name,
+                          element_text(weight.shape, element), what),
+              "repair the checkpoint, or keep such tensors as they are (nonfinite=copy)", weight.name);
+}
+
+void PlanRun::keep_zero_points(const Block& block, Scratch& scratch) {
+  ItemState& state = states_[block.item];
+  const QuantizedSpec& spec = planned(block).spec;
+  if (state.output(PartRole::kZeroPoint) == kNoOutput || !fits_one_pass(spec)) return;
+  const std::uint64_t group_size = spec.granularity == Granularity::kGroup ? spec.group_size : block.column_count;
+  const std::uint64_t count = block.row_count * ceil_div(block.column_count, group_size);
+  const std::uint64_t first = block.first_row * scale_shape(spec).groups + block.first_column / group_size;
+  std::memcpy(&state.zero_points[first], scratch.zero_points.get<std::int8_t>(count), count);
+}
+
+void PlanRun::finish(const Block& block, Scratch& scratch) {
+  if (scratch.bad_element) throw_not_finite(block, *scratch.bad_element);
+  ItemState& state = states_[block.item];
+  const Action action = planned(block).action;
+  if (action == Action::kQuantize || action == Action::kCast) {
+    for (const ErrorSums& sums : scratch.sums) state.accuracy.add(sums);
+  }
+  if (action == Action::kQuantize) keep_zero_points(block, scratch);
+  if (block.is_last && action != Action::kCopy) finish_item(block.item);
+}
+
+// What is written once a tensor's blocks are all done.
+void PlanRun::finish_item(std::size_t item) {
+  ItemState& state = states_[item];
+  const PlannedTensor& tensor = plan_.tensors[item];
+  if (state.output(PartRole::kZeroPoint) != kNoOutput) {
+    const auto stored = scheme_of(tensor.spec).store_zero_points(state.zero_points, scale_shape(tensor.spec));
+    write(state.output(PartRole::kZeroPoint), 0, stored.data(), stored.size());
+  }
+  if (state.output(PartRole::kShape) != kNoOutput) {
+    write(state.output(PartRole::kShape), 0, tensor.spec.shape.data(), tensor.spec.shape.size() * sizeof(std::int64_t));
+  }
+  state.reader.reset();
+  std::vector<Range>().swap(state.ranges);
+  std::vector<float>().swap(state.scales);
+  std::vector<std::int8_t>().swap(state.zero_points);
+  if (on_done && tensor.action != Action::kDequantize) on_done(tensor, state.accuracy);
+}
+
+// The metadata of the output: what the input had, and what our own reader needs.
+Metadata output_metadata(const TensorSource& source, const Plan& plan,
+                         const std::function<std::optional<double>(std::size_t item)>& sqnr_of) {
+  Metadata metadata = source.metadata();
+  metadata.erase(std::string(kMetadataKey));
+  metadata.emplace("format", "pt");
+  std::vector<QuantizedEntry> entries;
+  for (std::size_t item = 0; item < plan.tensors.size(); ++item) {
+    const PlannedTensor& planned = plan.tensors[item];
+    const LogicalTensor& tensor = plan.logical[planned.logical];
+    if (planned.action == Action::kQuantize || planned.action == Action::kCast) {
+      entries.push_back({tensor.name, planned.spec, sqnr_of(item)});
+    } else if (planned.action == Action::kCopy && tensor.spec) {
+      entries.push_back({tensor.name, *tensor.spec, tensor.sqnr_db});
+    }
+  }
+  if (!entries.empty()) metadata.emplace(kMetadataKey, write_quantized_metadata(entries));
+  return metadata;
+}
+
+// Room in the header for accuracies that are known at the end: no SQNR has more digits before the point, and where JSON
+// does not find the shortest form of a number, it is shorter than this by a few digits.
+constexpr double kWidestSqnr = -9999.9999;
+constexpr std::size_t kSqnrSlack = 10;
+
+void run_plan(PlanRun& run, const TensorSource& source, const Plan& plan, const Output& output) {
+  Metadata reserved = output_metadata(source, plan, [](std::size_t) { return kWidestSqnr; });
+  if (const auto ours = reserved.find(std::string(kMetadataKey)); ours != reserved.end()) {
+    ours->second.append(plan.tensors.size() * kSqnrSlack, ' ');
+  }
+  const std::unique_ptr<TensorSink> sink = output.open(plan.outputs(), reserved);
+  run.run(*sink, [&] {
+    return output_metadata(source, plan, [&](std::size_t item) { return run.accuracy(item).sqnr_db(); });
+  });
+}
+
+// Judges a layer's accuracy: the text of a warning, empty where it is fine.
+std::string accuracy_warning(const PlannedTensor& tensor, const Accuracy& accuracy, const JobSettings& job) {
+  const double sqnr_db = accuracy.sqnr_db();
+  const bool critical = sqnr_db < job.sqnr_critical_db;
+  if (!(sqnr_db < job.sqnr_warning_db)) return "";
+  return fmt::format("{}: {:.1f} dB is below {} dB{}", tensor.layer.name.name, sqnr_db,
+                     critical ? job.sqnr_critical_db : job.sqnr_warning_db, critical ? ": critical" : "");
+}
+
+void warn_of_extremes(Report& report, const Plan& plan) {
+  std::size_t layers = 0, changed = 0, already = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.layer.kind != nullptr) ++layers;
+    if (tensor.action != Action::kCopy) ++changed;
+    if (plan.logical[tensor.logical].spec) ++already;
+  }
+  if (changed == 0)
+    report.add_warning(already > 0 ? "no layer was quantized: the input is quantized already"
+                                   : "no layer was quantized");
+  if (changed == layers && layers > 1) report.add_warning("every layer was quantized, the first and the last included");
+}
+
+void fill_accuracy(Report& report, const PlanRun& run, const Plan& plan) {
+  bool any = false;
+  for (std::size_t item = 0; item < plan.tensors.size(); ++item) {
+    const Action action = plan.tensors[item].action;
+    if (action != Action::kQuantize && action != Action::kCast) continue;
+    Report::set_accuracy(report.json()["layers"][item], run.accuracy(item));
+    any = true;
+  }
+  if (any) Report::set_accuracy(report.json()["model"], run.model_accuracy());
+}
+
+void log_warnings(const Report& report) {
+  for (const std::string& warning : report.warnings()) log_message(LogLevel::kWarning, warning);
+}
+
+}  // namespace
+
+OpenSink open_file_sink(const TensorSource& source, const std::string& path, bool overwrite,
+                        const RunControl& control) {
+  const Format& format = output_format(path, source);
+  return [&format, path, overwrite, &control](const std::vector<TensorInfo>& tensors, const Metadata& metadata) {
+    return format.open_sink(tensors, metadata,
+                            file_bytes(path, overwrite, [&control] { return control.is_cancelled(); }));
+  };
+}
+
+Report quantize(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
+  const Stopwatch stopwatch;
+  const JobSettings job = resolve_job(config);
+  std::set<std::string> not_finite;
+  for (;;) {
+    const Plan plan = make_plan(require_logical_tensors(source), source, config, not_finite);
+    PlanRun run(source, plan, job, control);
+    std::vector<std::string> warnings;
+    run.on_done = [&](const PlannedTensor& tensor, const Accuracy& accuracy) {
+      std::string warning = accuracy_warning(tensor, accuracy, job);
+      if (warning.empty() || job.accuracy_warning == AccuracyWarning::kIgnore) return;
+      if (job.accuracy_warning == AccuracyWarning::kError) {
+        throw Error(Status::kValidation, fmt::format("layer {}", warning),
+                    "give this layer more bits or smaller groups, skip it, or set accuracy_warning=warn",
+                    tensor.layer.name.name);
+      }
+      warnings.push_back(std::move(warning));
+    };
+    try {
+      run_plan(run, source, plan, output);
+    } catch (const NotFiniteFound&) {
+      not_finite = run.find_not_finite();
+      continue;
+    }
+    Report report = make_plan_report("quantize", plan, source, output.path, job.threads);
+    fill_accuracy(report, run, plan);
+    for (std::string& warning : warnings) report.add_warning(std::move(warning));
+    for (const std::string& name : not_finite) {
+      report.add_warning(fmt::format("{}: kept as it was, it has values that are not finite", name));
+    }
+    if (job.accuracy_warning != AccuracyWarning::kIgnore) warn_of_extremes(report, plan);
+    report.finish(stopwatch.seconds());
+    log_warnings(report);
+    return report;
+  }
+}
+
+Report plan_quantize(const TensorSource& source, const Config& config) {
+  const JobSettings job = resolve_job(config);
+  const Plan plan = make_plan(require_logical_tensors(source), source, config);
+  Report report = make_plan_report("quantize", plan, source, "", job.threads);
+  report.json()["dry_run"] = true;
+  warn_of_extremes(report, plan);
+  report.finish(0);
+  return report;
+}
+
+Report dequantize(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
+  const Stopwatch stopwatch;
+  const JobSettings job = resolve_job(config);
+  const Plan plan = make_dequantize_plan(require_logical_tensors(source), source);
+  PlanRun run(source, plan, job, control);
+  run_plan(run, source, plan, output);
+  Report report = make_plan_report("dequantize", plan, source, output.path, job.threads);
+  report.finish(stopwatch.seconds());
+  return report;
+}
+
+void copy(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
+  const JobSettings job = resolve_job(config);
+  const Plan plan = make_copy_plan(require_logical_tensors(source), source);
+  PlanRun run(source, plan, job, control);
+  run_plan(run, source, plan, output);
+}
+
+}  // namespace mnq

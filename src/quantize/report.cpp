@@ -1,0 +1,170 @@
+#include "quantize/report.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/version.h"
+#include "quantize/job_parts.h"
+
+namespace mnq {
+namespace {
+
+Json text_or_null(std::string_view text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+void set_spec(Json& object, const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  object["scheme"] = scheme_text(spec);
+  object["bits"] = scheme.bits;
+  if (scheme.is_cast) return;
+  object["symmetric"] = spec.symmetric;
+  if (spec.granularity == Granularity::kGroup) object["group_size"] = spec.group_size;
+  object["channel_axis"] = spec.channel_axis;
+}
+
+}  // namespace
+
+void Accuracy::add(const kernels::ErrorSums& sums) {
+  signal += sums.signal;
+  error += sums.error;
+  max_error = std::max(max_error, sums.max_error);
+}
+
+double Accuracy::sqnr_db() const { return error == 0 ? INFINITY : 10 * std::log10(signal / error); }
+
+std::string dump_json(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+Report::Report(std::string_view kind, const TensorSource* input, const std::string& output, std::uint32_t threads) {
+  json_["schema_version"] = 1;
+  json_["kind"] = kind;
+  json_["library_version"] = kVersion;
+  json_["isa"] = kernels::kernel_table().isa;
+  json_["threads"] = threads;
+  json_["input"] = input == nullptr ? Json(nullptr) : text_or_null(input->path());
+  json_["output"] = text_or_null(output);
+  json_["dry_run"] = false;
+  json_["model"] = Json::object();
+  json_["layers"] = Json::array();
+  json_["warnings"] = Json::array();
+}
+
+Json& Report::add_layer(const Layer& layer, const LogicalTensor& tensor, std::string_view action) {
+  Json object;
+  object["name"] = layer.name.name;
+  object["tensor"] = tensor.name;
+  object["kind"] = layer.kind == nullptr ? Json(nullptr) : Json(layer.kind->name);
+  object["dtype"] = dtype_name(tensor.dtype);
+  object["shape"] = tensor.shape;
+  object["parameters"] = element_count(tensor.shape);
+  object["action"] = action;
+  for (const char* field : {"scheme", "bits", "symmetric", "group_size", "channel_axis", "reason", "bytes_before",
+                            "bytes_after", "sqnr_db", "exact", "max_error"}) {
+    object[field] = nullptr;
+  }
+  json_["layers"].push_back(std::move(object));
+  return json_["layers"].back();
+}
+
+void Report::add_warning(std::string text) {
+  json_["warnings"].push_back(text);
+  warnings_.push_back(std::move(text));
+}
+
+void Report::add_problem(const Problem& problem) {
+  json_["problems"].push_back({{"tensor", text_or_null(problem.tensor)}, {"problem", problem.text}});
+  problems_.push_back(problem.tensor.empty() ? problem.text : fmt::format("{}: {}", problem.tensor, problem.text));
+}
+
+void Report::set_accuracy(Json& object, const Accuracy& accuracy) {
+  object["sqnr_db"] = number_or_null(accuracy.sqnr_db());
+  object["exact"] = accuracy.error == 0;
+  object["max_error"] = accuracy.max_error;
+}
+
+void Report::finish(double seconds) {
+  json_["model"]["seconds"] = seconds;
+  text_ = dump_json(json_);
+}
+
+Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSource& input, const std::string& output,
+                        std::uint32_t threads) {
+  Report report(kind, &input, output, threads);
+  std::uint64_t parameters = 0, parameters_changed = 0, bytes_before = 0, bytes_after = 0;
+  std::uint64_t counts[4] = {};
+  for (const PlannedTensor& planned : plan.tensors) {
+    const LogicalTensor& tensor = plan.logical[planned.logical];
+    Json& layer = report.add_layer(planned.layer, tensor, action_name(planned.action));
+    const bool was_quantized = tensor.spec.has_value();
+    if (planned.action != Action::kCopy || was_quantized) set_spec(layer, was_quantized ? *tensor.spec : planned.spec);
+    layer["reason"] = text_or_null(planned.reason);
+    const std::uint64_t before = stored_bytes(input, tensor);
+    std::uint64_t after = 0;
+    layer["outputs"] = Json::array();
+    for (const PlannedOutput& part : planned.outputs) {
+      after += part.info.size_bytes;
+      layer["outputs"].push_back(part.info.name);
+    }
+    layer["bytes_before"] = before;
+    layer["bytes_after"] = after;
+    const std::uint64_t count = element_count(tensor.shape);
+    parameters += count;
+    if (planned.action != Action::kCopy) parameters_changed += count;
+    bytes_before += before;
+    bytes_after += after;
+    ++counts[static_cast<std::size_t>(planned.action)];
+  }
+  Json& model = report.json()["model"];
+  model["parameters"] = parameters;
+  model["parameters_quantized"] = parameters_changed;
+  model["layers_quantized"] = counts[static_cast<std::size_t>(Action::kQuantize)];
+  model["layers_cast"] = counts[static_cast<std::size_t>(Action::kCast)];
+  model["layers_dequantized"] = counts[static_cast<std::size_t>(Action::kDequantize)];
+  model["tensors_copied"] = counts[static_cast<std::size_t>(Action::kCopy)];
+  model["bytes_before"] = bytes_before;
+  model["bytes_after"] = bytes_after;
+  model["compression_ratio"] =
+      bytes_after == 0 ? Json(nullptr) : Json(static_cast<double>(bytes_before) / static_cast<double>(bytes_after));
+  model["sqnr_db"] = nullptr;
+  model["exact"] = nullptr;
+  model["max_error"] = nullptr;
+  for (const std::string& warning : plan.warnings) report.add_warning(warning);
+  return report;
+}
+
+std::string describe_source(const TensorSource& source) {
+  Json json;
+  json["format"] = source.format();
+  json["path"] = text_or_null(source.path());
+  json["size_bytes"] = source.size_bytes();
+  const std::vector<LogicalTensor> logical = require_logical_tensors(source);
+  std::uint64_t parameters = 0;
+  for (const LogicalTensor& tensor : logical) parameters += element_count(tensor.shape);
+  json["parameters"] = parameters;
+  json["metadata"] = Json::object();
+  for (const auto& [key, value] : source.metadata()) {
+    if (key != kMetadataKey) json["metadata"][key] = value;
+  }
+  json["tensors"] = Json::array();
+  for (const TensorInfo& info : source.tensors()) {
+    json["tensors"].push_back({{"name", info.name},
+                               {"dtype", dtype_name(info.dtype)},
+                               {"shape", info.shape},
+                               {"size_bytes", info.size_bytes}});
+  }
+  json["quantized"] = Json::array();
+  for (const LogicalTensor& tensor : logical) {
+    if (!tensor.spec) continue;
+    Json entry{{"tensor", tensor.name}, {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}};
+    for (const char* field : {"symmetric", "group_size", "channel_axis"}) entry[field] = nullptr;
+    set_spec(entry, *tensor.spec);
+    entry["sqnr_db"] = tensor.sqnr_db ? number_or_null(*tensor.sqnr_db) : Json(nullptr);
+    entry["tensors"] = Json::array();
+    for (const std::size_t part : tensor.parts) entry["tensors"].push_back(source.tensors()[part].name);
+    json["quantized"].push_back(std::move(entry));
+  }
+  return dump_json(json);
+}
+
+}  // namespace mnq

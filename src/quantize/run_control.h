@@ -1,0 +1,36 @@
+// How a host watches a job and stops it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+
+#include "base/error.h"
+
+namespace mnq {
+
+class RunControl {
+ public:
+  /// Bytes done and in all; false stops the job. Called on the thread that made the call.
+  using Progress = std::function<bool(std::uint64_t done, std::uint64_t total)>;
+
+  void set_progress(Progress progress) { progress_ = std::move(progress); }
+
+  /// Any thread; safe in a signal handler. Stays.
+  void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
+  bool is_cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
+  void throw_if_cancelled() const {
+    if (is_cancelled()) throw Error(Status::kCancelled, "cancelled: nothing was written");
+  }
+
+  void report(std::uint64_t done, std::uint64_t total) {
+    if (progress_ && !progress_(done, total)) cancel();
+  }
+
+ private:
+  static_assert(std::atomic<bool>::is_always_lock_free, "cancel() is called from signal handlers");
+  std::atomic<bool> cancelled_{false};
+  Progress progress_;
+};
+
+}  // namespace mnq

@@ -1,0 +1,176 @@
+#include "quantize/weight_reader.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "schemes/scheme.h"
+
+namespace mnq {
+namespace {
+
+std::vector<std::byte> read_all(const TensorSource& source, std::size_t stored) {
+  std::vector<std::byte> bytes(source.tensors()[stored].size_bytes);
+  source.read(stored, 0, bytes);
+  return bytes;
+}
+
+}  // namespace
+
+const std::byte* fetch(const TensorSource& source, std::size_t stored, std::uint64_t offset, std::uint64_t size,
+                       Buffer& buffer) {
+  const auto view = source.view(stored);
+  if (view != nullptr) {
+    const std::byte* bytes = view.get() + offset;
+    const std::uint64_t alignment = std::max<std::uint64_t>(1, dtype_bits(source.tensors()[stored].dtype) / 8);
+    if (reinterpret_cast<std::uintptr_t>(bytes) % alignment == 0) return bytes;
+  }
+  auto* bytes = buffer.get<std::byte>(size);
+  source.read(stored, offset, {bytes, size});
+  return bytes;
+}
+
+const float* to_float32(const kernels::KernelTable& kernels, DType dtype, const std::byte* values, std::uint64_t count,
+                        Buffer& converted) {
+  switch (dtype) {
+    case DType::kF32:
+      return reinterpret_cast<const float*>(values);
+    case DType::kF16: {
+      auto* to = converted.get<float>(count);
+      kernels.f16_to_f32(reinterpret_cast<const std::uint16_t*>(values), count, to);
+      return to;
+    }
+    case DType::kBF16: {
+      auto* to = converted.get<float>(count);
+      kernels.bf16_to_f32(reinterpret_cast<const std::uint16_t*>(values), count, to);
+      return to;
+    }
+    case DType::kF64: {
+      auto* to = converted.get<float>(count);
+      kernels.f64_to_f32(reinterpret_cast<const double*>(values), count, to);
+      return to;
+    }
+    default:
+      throw Error(Status::kInternal, "a dtype that is no weight's was to be converted");
+  }
+}
+
+const std::byte* from_float32(const kernels::KernelTable& kernels, DType dtype, const float* values,
+                              std::uint64_t count, Buffer& converted) {
+  switch (dtype) {
+    case DType::kF32:
+      return reinterpret_cast<const std::byte*>(values);
+    case DType::kF16: {
+      auto* to = converted.get<std::uint16_t>(count);
+      kernels.f32_to_f16(values, count, to);
+      return reinterpret_cast<const std::byte*>(to);
+    }
+    case DType::kBF16: {
+      auto* to = converted.get<std::uint16_t>(count);
+      kernels.f32_to_bf16(values, count, to);
+      return reinterpret_cast<const std::byte*>(to);
+    }
+    case DType::kF64: {
+      auto* to = converted.get<double>(count);
+      kernels.f32_to_f64(values, count, to);
+      return reinterpret_cast<const std::byte*>(to);
+    }
+    default:
+      throw Error(Status::kInternal, "a dtype that is no weight's was to be converted");
+  }
+}
+
+WeightReader::WeightReader(const TensorSource& source, const LogicalTensor& tensor) : source_(source), tensor_(tensor) {
+  rows_ = row_view(tensor.shape, tensor.spec ? tensor.spec->channel_axis : 0);
+  if (!tensor.spec || scheme_of(*tensor.spec).is_cast) return;
+  const Scheme& scheme = scheme_of(*tensor.spec);
+  scale_shape_ = scale_shape(*tensor.spec);
+  const std::vector<StoredPart> parts = scheme.parts(*tensor.spec);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].role == PartRole::kScale) {
+      scales_.resize(scale_shape_.row_count * scale_shape_.groups);
+      source.read(tensor.parts[i], 0, std::as_writable_bytes(std::span(scales_)));
+    }
+    if (parts[i].role == PartRole::kZeroPoint) {
+      const std::vector<std::byte> stored = read_all(source, tensor.parts[i]);
+      for (std::uint64_t row = 0; row < scale_shape_.row_count; ++row) {
+        for (std::uint64_t group = 0; group < scale_shape_.groups; ++group) {
+          zero_points_.push_back(scheme.load_zero_point(stored, scale_shape_, row, group));
+        }
+      }
+    }
+  }
+}
+
+const float* WeightReader::read(const kernels::KernelTable& kernels, std::uint64_t begin, std::uint64_t count,
+                                Buffer& raw, Buffer& codes_buffer, Buffer& weights) const {
+  const std::size_t stored = tensor_.parts.front();
+  if (!tensor_.spec || scheme_of(*tensor_.spec).is_cast) {
+    const DType dtype = source_.tensors()[stored].dtype;
+    const std::uint64_t width = dtype_bits(dtype) / 8;
+    return to_float32(kernels, dtype, fetch(source_, stored, begin * width, count * width, raw), count, weights);
+  }
+  const Scheme& scheme = scheme_of(*tensor_.spec);
+  const std::uint64_t row = begin / rows_.row_length;
+  const std::uint64_t column = begin % rows_.row_length;
+  const bool whole_rows = column == 0 && count % rows_.row_length == 0;
+  auto* out = weights.get<float>(count);
+  const std::byte* bytes = nullptr;
+  if (scheme.unpack == nullptr) {
+    bytes = fetch(source_, stored, begin, count, raw);
+  } else {
+    const std::uint64_t offset = row * scheme.code_bytes(rows_.row_length) + scheme.code_bytes(column);
+    const std::uint64_t row_count = whole_rows ? count / rows_.row_length : 1;
+    const std::uint64_t row_bytes = scheme.code_bytes(whole_rows ? rows_.row_length : count);
+    auto* unpacked = codes_buffer.get<std::int8_t>(count);
+    scheme.unpack(kernels, fetch(source_, stored, offset, row_count * row_bytes, raw), row_count, count / row_count,
+                  unpacked);
+    bytes = reinterpret_cast<const std::byte*>(unpacked);
+  }
+  const auto* codes = reinterpret_cast<const std::int8_t*>(bytes);
+  if (whole_rows) {
+    decode_rows(kernels, codes, row, count / rows_.row_length, out);
+    return out;
+  }
+  for (std::uint64_t done = 0; done < count;) {
+    const std::uint64_t at = begin + done;
+    const std::uint64_t piece = std::min(rows_.row_length - at % rows_.row_length, count - done);
+    decode_piece(kernels, codes + done, at / rows_.row_length, at % rows_.row_length, piece, out + done);
+    done += piece;
+  }
+  return out;
+}
+
+void WeightReader::decode_rows(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t first_row,
+                               std::uint64_t row_count, float* weights) const {
+  const QuantizedSpec& spec = *tensor_.spec;
+  const std::uint64_t length = rows_.row_length;
+  const bool one_scale_row_each = spec.granularity != Granularity::kTensor && scale_shape_.row_count == rows_.row_count;
+  if (!one_scale_row_each) {
+    for (std::uint64_t i = 0; i < row_count; ++i) {
+      decode_piece(kernels, codes + i * length, first_row + i, 0, length, weights + i * length);
+    }
+    return;
+  }
+  const std::uint64_t group_size = spec.granularity == Granularity::kGroup ? spec.group_size : length;
+  const std::uint64_t first_scale = first_row * scale_shape_.groups;
+  kernels.dequantize_rows(codes, row_count, length, group_size, scheme_of(spec).rule.code_xor, &scales_[first_scale],
+                          zero_points_.empty() ? nullptr : &zero_points_[first_scale], weights);
+}
+
+void WeightReader::decode_piece(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t row,
+                                std::uint64_t column, std::uint64_t count, float* weights) const {
+  const QuantizedSpec& spec = *tensor_.spec;
+  const bool grouped = spec.granularity == Granularity::kGroup;
+  const std::uint64_t scale_row = grouped ? row : row % scale_shape_.row_count;
+  for (std::uint64_t done = 0; done < count;) {
+    const std::uint64_t at = column + done;
+    const std::uint64_t piece = grouped ? std::min(spec.group_size - at % spec.group_size, count - done) : count;
+    const std::uint64_t scale = scale_row * scale_shape_.groups + (grouped ? at / spec.group_size : 0);
+    kernels.dequantize_rows(codes + done, 1, piece, piece, scheme_of(spec).rule.code_xor, &scales_[scale],
+                            zero_points_.empty() ? nullptr : &zero_points_[scale], weights + done);
+    done += piece;
+  }
+}
+
+}  // namespace mnq

@@ -1,0 +1,60 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "schemes/scheme.h"
+#include "schemes/schemes.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::array kSchemes{&kInt8Scheme, &kUint8Scheme, &kInt4Scheme, &kFloat16Scheme};
+
+}  // namespace
+
+std::span<const Scheme* const> all_schemes() { return kSchemes; }
+
+const Scheme* find_scheme(std::string_view name) {
+  const auto found = std::ranges::find(kSchemes, name, &Scheme::name);
+  return found == kSchemes.end() ? nullptr : *found;
+}
+
+const Scheme& scheme_of(const QuantizedSpec& spec) {
+  const Scheme* scheme = find_scheme(spec.scheme);
+  if (scheme == nullptr) throw Error(Status::kInternal, fmt::format("no scheme is called {}", spec.scheme));
+  return *scheme;
+}
+
+ScaleShape scale_shape(const QuantizedSpec& spec) {
+  const RowView rows = row_view(spec.shape, spec.channel_axis);
+  switch (spec.granularity) {
+    case Granularity::kTensor:
+      return {1, 1};
+    case Granularity::kChannel:
+      return {rows.channel_count, 1};
+    case Granularity::kGroup:
+      break;
+  }
+  return {rows.row_count, ceil_div(rows.row_length, spec.group_size)};
+}
+
+std::string scheme_text(const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  if (scheme.is_cast) return std::string(scheme.text);
+  std::string text(scheme.text);
+  if (spec.granularity == Granularity::kTensor) text += " per tensor";
+  if (spec.granularity == Granularity::kChannel) text += " per channel";
+  if (spec.granularity == Granularity::kGroup) text += fmt::format(" group {}", spec.group_size);
+  if (spec.symmetric != scheme.symmetric_default) text += spec.symmetric ? " symmetric" : " asymmetric";
+  return text;
+}
+
+kernels::CodeRule code_rule(const Scheme& scheme, const QuantizedSpec& spec) {
+  kernels::CodeRule rule = scheme.rule;
+  rule.symmetric = spec.symmetric;
+  return rule;
+}
+
+}  // namespace mnq
