@@ -30,9 +30,10 @@
  *  Models     are immutable. Quantize, dequantize and clone give new ones. The input is never changed.
  *  Text       is UTF-8 and NUL-terminated; paths too. Numbers are read and written the same in every locale.
  *  Files      An output file appears whole or not at all: it is written under a temporary name in the same folder,
- * synced and renamed. An existing file is replaced only where the key `overwrite` is true, and never the input. ABI
- * soname libmono_quant.so.1. Within major 1 nothing is removed and no number changes; new functions are added. All
- * functions here are there since 1.0.
+ *             synced and renamed. An existing file is replaced only where the key `overwrite` is true, and never the
+ *             input.
+ *  ABI        soname libmono_quant.so.1. Within major 1 nothing is removed and no number changes; new functions are
+ *             added. All functions here are there since 1.0.
  */
 #ifndef MONO_QUANT_H
 #define MONO_QUANT_H
@@ -178,8 +179,7 @@ MNQ_API void mnq_buffer_free(mnq_buffer* buffer);
  */
 
 /* Creates a config. json may be NULL (empty) or a JSON object of keys and values, in which "layers" is a list of
- * objects
- * {"name": GLOB, key: value...} in the order in which they apply. An unknown key is an error: CONFIG. */
+ * objects {"name": GLOB, key: value...} in the order in which they apply. An unknown key is an error: CONFIG. */
 MNQ_API mnq_status mnq_config_create(const char* json, mnq_config** out, mnq_error** error);
 
 /* Sets a key for all layers. CONFIG for an unknown key or a value it cannot have, with what would be right.
