@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/tensor.h"
@@ -19,9 +20,19 @@ class TensorSource {
  public:
   virtual ~TensorSource() = default;
 
+  static constexpr std::size_t kNone = ~std::size_t{0};
+
   /// The tensors as they are stored, in the order of their data.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }
+
+  /// The index of a stored tensor, or kNone. Looks through all: for a few look-ups.
+  std::size_t find(std::string_view name) const {
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      if (tensors_[i].name == name) return i;
+    }
+    return kNone;
+  }
 
   /// Of the format table: "safetensors"; "memory" for named tensors.
   virtual std::string_view format() const = 0;

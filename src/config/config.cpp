@@ -110,6 +110,13 @@ std::string bool_text(bool value) { return value ? "true" : "false"; }
 
 }  // namespace
 
+LayerName layer_name_from(std::string_view name) {
+  constexpr std::string_view kWeight = ".weight";
+  const std::string_view layer = name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size()) : name;
+  if (layer.empty()) return {std::string(name), std::string(name)};
+  return {std::string(layer), std::string(layer) + std::string(kWeight)};
+}
+
 std::string_view value_source_text(ValueSource source) {
   switch (source) {
     case ValueSource::kDefault:

@@ -31,11 +31,17 @@ void set_value_for_layers(Settings& settings, std::string_view glob, std::string
 Settings parse_settings(const std::string& json);
 std::string settings_json(const Settings& settings);
 
+/// Every key as a JSON list of objects: "key", "type", "default", "per_layer", "help".
+std::string config_keys_json();
+
 /// A layer as settings see it: its dotted name and the name of its weight. Both empty: no layer in particular.
 struct LayerName {
   std::string name;
   std::string tensor;
 };
+
+/// A layer given by either of its names: "encoder.0.query" or "encoder.0.query.weight".
+LayerName layer_name_from(std::string_view name);
 
 enum class ValueSource { kDefault, kConfig, kCall, kConfigLayers, kCallLayers };
 std::string_view value_source_text(ValueSource source);

@@ -98,4 +98,16 @@ std::string settings_json(const Settings& settings) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string config_keys_json() {
+  Json keys = Json::array();
+  for (const ConfigKey& key : all_config_keys()) {
+    Json row{{"key", key.name}, {"type", key_type_name(key.type)}, {"default", key.default_value}};
+    if (key.type == KeyType::kChoice) row["choices"] = split_list(key.choices);
+    row["per_layer"] = key.per_layer;
+    row["help"] = key.help;
+    keys.push_back(std::move(row));
+  }
+  return keys.dump();
+}
+
 }  // namespace mnq

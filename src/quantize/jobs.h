@@ -16,13 +16,18 @@ namespace mnq {
 /// Opens the place where a job's output goes, once its tensors are known. Called again where a job starts over.
 using OpenSink = std::function<std::unique_ptr<TensorSink>(const std::vector<TensorInfo>&, const Metadata&)>;
 
-/// A sink for a file: checks the name, opens it when the job asks. Errors: as output_format, then as OutputFile.
-OpenSink open_file_sink(const TensorSource& source, const std::string& path, bool overwrite, const RunControl& control);
-
 struct Output {
   std::string path;  ///< empty in memory
   OpenSink open;
 };
+
+/// A file: its name is checked now, it is opened when the job asks. Errors: as output_format, then as OutputFile.
+Output file_output(const TensorSource& source, const std::string& path, const Config& config,
+                   const RunControl& control);
+
+/// A model in memory, or the bytes of a safetensors file. Both are set at commit and must outlive the job.
+Output memory_output(std::shared_ptr<const TensorSource>& model);
+Output bytes_output(std::string& bytes);
 
 /// Errors of all: kCancelled, kIo, kFormat, and as said.
 /// kConfig; kValidation for weights that are not finite or accuracy that was asked for and missed.

@@ -527,15 +527,6 @@ void log_warnings(const Report& report) {
 
 }  // namespace
 
-OpenSink open_file_sink(const TensorSource& source, const std::string& path, bool overwrite,
-                        const RunControl& control) {
-  const Format& format = output_format(path, source);
-  return [&format, path, overwrite, &control](const std::vector<TensorInfo>& tensors, const Metadata& metadata) {
-    return format.open_sink(tensors, metadata,
-                            file_bytes(path, overwrite, [&control] { return control.is_cancelled(); }));
-  };
-}
-
 Report quantize(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);

@@ -1,0 +1,153 @@
+// What the library is and what it uses here.
+#include <fmt/format.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "base/dtype.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/threads.h"
+#include "base/version.h"
+#include "formats/format_table.h"
+#include "guard.h"
+#include "handles.h"
+#include "kernels/kernel_table.h"
+#include "schemes/scheme.h"
+
+#ifndef MNQ_BUILD_TYPE
+#define MNQ_BUILD_TYPE "unknown"
+#endif
+
+using namespace mnq;
+using namespace mnq::capi;
+
+namespace {
+
+constexpr std::uint32_t kMaxThreads = 1024;
+
+struct StatusName {
+  mnq_status status;
+  const char* name;
+};
+constexpr std::array kStatusNames{
+    StatusName{MNQ_OK, "OK"},
+    StatusName{MNQ_E_INVALID_ARG, "INVALID_ARG"},
+    StatusName{MNQ_E_CONFIG, "CONFIG"},
+    StatusName{MNQ_E_NOT_FOUND, "NOT_FOUND"},
+    StatusName{MNQ_E_IO, "IO"},
+    StatusName{MNQ_E_FORMAT, "FORMAT"},
+    StatusName{MNQ_E_UNSUPPORTED, "UNSUPPORTED"},
+    StatusName{MNQ_E_SHAPE, "SHAPE"},
+    StatusName{MNQ_E_DTYPE, "DTYPE"},
+    StatusName{MNQ_E_CALIBRATION, "CALIBRATION"},
+    StatusName{MNQ_E_VALIDATION, "VALIDATION"},
+    StatusName{MNQ_E_CANCELLED, "CANCELLED"},
+    StatusName{MNQ_E_BUFFER_TOO_SMALL, "BUFFER_TOO_SMALL"},
+    StatusName{MNQ_E_STATE, "STATE"},
+    StatusName{MNQ_E_OUT_OF_MEMORY, "OUT_OF_MEMORY"},
+    StatusName{MNQ_E_TORCH, "TORCH"},
+    StatusName{MNQ_E_ABI, "ABI"},
+    StatusName{MNQ_E_INTERNAL, "INTERNAL"},
+};
+
+// The instruction set behind one entry of the table: a faster table may hold a kernel of a slower one.
+template <class Kernel>
+const char* isa_of(Kernel kernels::KernelTable::*entry) {
+  const kernels::KernelTable& used = kernels::kernel_table();
+  const kernels::KernelTables available = kernels::available_kernel_tables();
+  for (std::size_t i = 0; i < available.count; ++i) {
+    if (available.tables[i]->*entry == used.*entry) return available.tables[i]->isa;
+  }
+  return used.isa;
+}
+
+Json kernels_json() {
+  using kernels::KernelTable;
+  return {
+      {"range", isa_of(&KernelTable::range)},
+      {"quantize_rows", isa_of(&KernelTable::quantize_rows)},
+      {"quantize_run", isa_of(&KernelTable::quantize_run)},
+      {"dequantize_rows", isa_of(&KernelTable::dequantize_rows)},
+      {"pack_int4", isa_of(&KernelTable::pack_int4)},
+      {"unpack_int4", isa_of(&KernelTable::unpack_int4)},
+      {"error_sums", isa_of(&KernelTable::error_sums)},
+      {"f16_to_f32", isa_of(&KernelTable::f16_to_f32)},
+      {"bf16_to_f32", isa_of(&KernelTable::bf16_to_f32)},
+      {"f64_to_f32", isa_of(&KernelTable::f64_to_f32)},
+      {"f32_to_f16", isa_of(&KernelTable::f32_to_f16)},
+      {"f32_to_bf16", isa_of(&KernelTable::f32_to_bf16)},
+      {"f32_to_f64", isa_of(&KernelTable::f32_to_f64)},
+  };
+}
+
+Json build_info() {
+  Json json{{"version", kVersion}, {"abi_version", fmt::format("{}.{}", MNQ_ABI_VERSION_MAJOR, MNQ_ABI_VERSION_MINOR)}};
+#if defined(__clang__)
+  json["compiler"] = "clang " __clang_version__;
+#else
+  json["compiler"] = "gcc " __VERSION__;
+#endif
+  json["build_type"] = MNQ_BUILD_TYPE;
+  json["isa"] = kernels::kernel_table().isa;
+  json["isa_available"] = Json::array();
+  const kernels::KernelTables available = kernels::available_kernel_tables();
+  for (std::size_t i = 0; i < available.count; ++i) json["isa_available"].push_back(available.tables[i]->isa);
+  json["kernels"] = kernels_json();
+  json["threads"] = default_thread_count();
+  json["formats"] = Json::array();
+  for (const Format& format : all_formats()) {
+    json["formats"].push_back({{"name", format.name},
+                               {"extensions", split_list(format.extensions)},
+                               {"reads", format.open_source != nullptr},
+                               {"writes", format.open_sink != nullptr}});
+  }
+  json["schemes"] = Json::array();
+  for (const Scheme* scheme : all_schemes()) json["schemes"].push_back(scheme->name);
+  return json;
+}
+
+}  // namespace
+
+uint32_t mnq_abi_version(void) { return MNQ_ABI_VERSION; }
+
+const char* mnq_version(void) { return kVersion; }
+
+mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    *out = new_buffer(dump_json(build_info()));
+  });
+}
+
+const char* mnq_status_name(mnq_status status) {
+  for (const StatusName& row : kStatusNames) {
+    if (row.status == status) return row.name;
+  }
+  return "UNKNOWN";
+}
+
+const char* mnq_dtype_name(mnq_dtype dtype) {
+  const auto found = find_dtype(dtype);
+  return found ? dtype_name(*found).data() : "UNKNOWN";
+}
+
+mnq_status mnq_set_log_callback(mnq_log_fn callback, void* user, mnq_error** error) {
+  return guarded(error, [&] { set_log_callback(callback, user); });
+}
+
+uint32_t mnq_threads(void) {
+  std::uint32_t count = 1;
+  guarded(nullptr, [&] { count = default_thread_count(); });
+  return count;
+}
+
+mnq_status mnq_set_threads(uint32_t count, mnq_error** error) {
+  return guarded(error, [&] {
+    if (count > kMaxThreads) {
+      throw Error(Status::kInvalidArg, fmt::format("{} threads are more than {}", count, kMaxThreads),
+                  "0 means one for each CPU", "count");
+    }
+    set_default_thread_count(count);
+  });
+}

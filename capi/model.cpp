@@ -1,0 +1,125 @@
+// Models: opened, made from tensors, copied, saved, looked into.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "formats/format_table.h"
+#include "formats/memory.h"
+#include "guard.h"
+#include "handles.h"
+#include "quantize/jobs.h"
+
+using namespace mnq;
+using namespace mnq::capi;
+
+namespace {
+
+// Shares the data where it lies in memory, aligned for its dtype; else reads it.
+Tensor load_tensor(const TensorSource& source, std::size_t index) {
+  const TensorInfo& info = source.tensors()[index];
+  Tensor tensor{info.dtype, info.shape, source.view(index), info.size_bytes};
+  const std::size_t alignment = std::max<std::size_t>(1, dtype_bits(info.dtype) / 8);
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(tensor.data.get()) % alignment == 0;
+  if (info.size_bytes == 0 || (tensor.data != nullptr && is_aligned)) return tensor;
+  const auto bytes = allocate_bytes(info.size_bytes);
+  source.read(index, 0, {bytes.get(), info.size_bytes});
+  tensor.data = bytes;
+  return tensor;
+}
+
+}  // namespace
+
+mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error) {
+  return guarded(error, [&] {
+    require(format, "format");
+    *format = detect_format(*open_bytes(require(path, "path"))).name.data();
+  });
+}
+
+mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    *out = new mnq_model{open_source(require(path, "path"))};
+  });
+}
+
+mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model** out, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    const auto* bytes = static_cast<const std::byte*>(require(data, "data"));
+    *out = new mnq_model{open_memory({bytes, size_bytes})};
+  });
+}
+
+mnq_status mnq_model_from_tensors(const char* const* names, const mnq_tensor* const* tensors, size_t count,
+                                  mnq_model** out, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    require_array(names, count, "names");
+    require_array(tensors, count, "tensors");
+    std::vector<NamedTensor> named;
+    for (std::size_t i = 0; i < count; ++i) {
+      named.push_back({require(names[i], "a name"), require(tensors[i], "a tensor")->tensor});
+    }
+    *out = new mnq_model{make_memory_source(std::move(named), {})};
+  });
+}
+
+mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    Call call(nullptr, nullptr);
+    std::shared_ptr<const TensorSource> copied;
+    copy(*require(model, "model")->source, call.config(), call.control(), memory_output(copied));
+    *out = new mnq_model{std::move(copied)};
+  });
+}
+
+mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run, mnq_error** error) {
+  return guarded(error, [&] {
+    Call call(nullptr, run);
+    const TensorSource& source = *require(model, "model")->source;
+    copy(source, call.config(), call.control(),
+         file_output(source, require(path, "path"), call.config(), call.control()));
+  });
+}
+
+mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    Call call(nullptr, run);
+    auto buffer = std::make_unique<mnq_buffer>();
+    copy(*require(model, "model")->source, call.config(), call.control(), bytes_output(buffer->bytes));
+    *out = buffer.release();
+  });
+}
+
+size_t mnq_model_tensor_count(const mnq_model* model) { return model == nullptr ? 0 : model->source->tensors().size(); }
+
+const char* mnq_model_tensor_name(const mnq_model* model, size_t index) {
+  return index < mnq_model_tensor_count(model) ? model->source->tensors()[index].name.c_str() : nullptr;
+}
+
+mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_tensor** out, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    const TensorSource& source = *require(model, "model")->source;
+    require(name, "name");
+    const std::size_t index = source.find(name);
+    if (index == TensorSource::kNone) {
+      throw Error(Status::kNotFound, fmt::format("{}: there is no tensor {}", source.title(), name),
+                  "mnq_model_tensor_name lists them", name);
+    }
+    *out = new mnq_tensor{load_tensor(source, index)};
+  });
+}
+
+mnq_status mnq_model_describe(const mnq_model* model, mnq_buffer** out, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    *out = new_buffer(describe_source(*require(model, "model")->source));
+  });
+}
+
+void mnq_model_free(mnq_model* model) { delete model; }

@@ -1,0 +1,109 @@
+// The jobs: quantize, dequantize, compare, validate.
+#include "formats/format_table.h"
+#include "guard.h"
+#include "handles.h"
+#include "quantize/jobs.h"
+
+using namespace mnq;
+using namespace mnq::capi;
+
+namespace {
+
+// Called last: after it nothing can fail.
+void give_report(mnq_report** out, std::unique_ptr<mnq_report> report) {
+  if (out != nullptr) *out = report.release();
+}
+
+std::unique_ptr<mnq_report> own(Report report) { return std::make_unique<mnq_report>(mnq_report{std::move(report)}); }
+
+void quantize_source_to_file(const TensorSource& source, const char* output_path, Call& call, mnq_report** report) {
+  const Output output = file_output(source, require(output_path, "output_path"), call.config(), call.control());
+  give_report(report, own(quantize(source, call.config(), call.control(), output)));
+}
+
+}  // namespace
+
+mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_run* run, mnq_model** out,
+                        mnq_report** report, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(report);
+    clear(require(out, "out"));
+    Call call(config, run);
+    auto result = std::make_unique<mnq_model>();
+    give_report(report, own(quantize(*require(model, "model")->source, call.config(), call.control(),
+                                     memory_output(result->source))));
+    *out = result.release();
+  });
+}
+
+mnq_status mnq_quantize_file(const char* input_path, const char* output_path, const mnq_config* config, mnq_run* run,
+                             mnq_report** report, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(report);
+    Call call(config, run);
+    const auto source = open_source(require(input_path, "input_path"));
+    quantize_source_to_file(*source, output_path, call, report);
+  });
+}
+
+mnq_status mnq_quantize_to_file(const mnq_model* model, const char* output_path, const mnq_config* config, mnq_run* run,
+                                mnq_report** report, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(report);
+    Call call(config, run);
+    quantize_source_to_file(*require(model, "model")->source, output_path, call, report);
+  });
+}
+
+mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
+                    mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(report, "report"));
+    give_report(report, own(plan_quantize(*require(model, "model")->source, settings_of(config, run))));
+  });
+}
+
+mnq_status mnq_dequantize(const mnq_model* model, mnq_run* run, mnq_model** out, mnq_report** report,
+                          mnq_error** error) {
+  return guarded(error, [&] {
+    clear(report);
+    clear(require(out, "out"));
+    Call call(nullptr, run);
+    auto result = std::make_unique<mnq_model>();
+    give_report(report, own(dequantize(*require(model, "model")->source, call.config(), call.control(),
+                                       memory_output(result->source))));
+    *out = result.release();
+  });
+}
+
+mnq_status mnq_dequantize_file(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
+                               mnq_error** error) {
+  return guarded(error, [&] {
+    clear(report);
+    Call call(nullptr, run);
+    const auto source = open_source(require(input_path, "input_path"));
+    const Output output = file_output(*source, require(output_path, "output_path"), call.config(), call.control());
+    give_report(report, own(dequantize(*source, call.config(), call.control(), output)));
+  });
+}
+
+mnq_status mnq_compare(const mnq_model* reference, const mnq_model* other, mnq_run* run, mnq_report** report,
+                       mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(report, "report"));
+    Call call(nullptr, run);
+    give_report(report, own(compare(*require(reference, "reference")->source, *require(other, "other")->source,
+                                    call.config(), call.control())));
+  });
+}
+
+mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_run* run, mnq_report** report,
+                             mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(report, "report"));
+    Call call(nullptr, run);
+    const auto source = open_source(require(path, "path"));
+    const auto original = original_path == nullptr ? nullptr : open_source(original_path);
+    give_report(report, own(validate(*source, original.get(), call.config(), call.control())));
+  });
+}
