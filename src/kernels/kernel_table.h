@@ -8,11 +8,11 @@
 // correctly rounded float32 quotient. A kernel may get there without dividing only where the result is proven to be
 // the same. Dequantized = float(code - zero_point) * scale, one rounding.
 //
-// Order of the sums. Sums are taken over weights scaled by `unit`, a power of two that brings the row's largest
-// magnitude into [1, 4), so that squares neither overflow nor vanish. Within a group, element i goes to float32 lane
-// i mod 16; lanes accumulate with fused multiply-add; after at least 1024 elements' worth of steps, and at the end of
-// the row, the 16 lanes are added as doubles in one fixed tree to the row's sum. quantize_rows.inc.h holds that loop,
-// shared by all instruction sets.
+// Order of the sums. Sums are taken over weights and dequantized weights scaled by `unit`, a power of two that brings the
+// row's largest magnitude (for a run, its scale) near 1, so that squares neither overflow nor vanish. Within a group,
+// element i goes to float32 lane i mod 16; lanes accumulate with fused multiply-add; after each chunk of up to 1024
+// elements of a group that completes 64 steps of 16, and at the end of the row, the 16 lanes are added as doubles in one
+// fixed tree to the row's sum.
 #pragma once
 
 #include <cstddef>
@@ -104,6 +104,10 @@ struct KernelTables {
   std::size_t count;
 };
 KernelTables available_kernel_tables();
+
+/// The table that `isa` names, the fastest where it is null or empty. Throws Error(kUnsupported) for a name that this
+/// CPU cannot run.
+const KernelTable& select_kernel_table(const char* isa);
 
 /// The table in use: the fastest this CPU can run, or the one that MNQ_ISA=generic|avx2|avx512 names. Chosen once, at
 /// the first call. Throws Error(kUnsupported) where MNQ_ISA names one that does not exist or this CPU cannot run.

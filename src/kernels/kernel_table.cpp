@@ -1,0 +1,79 @@
+// Which instruction set runs.
+#include "kernels/kernel_table.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "kernels/kernel_tables.h"
+
+namespace mnq::kernels {
+namespace {
+
+bool always() { return true; }
+
+#if defined(__x86_64__)
+// __builtin_cpu_supports asks the operating system's support of the registers, too.
+bool has_avx2() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool has_f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;  // clang 14 knows no such name
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c;
+}
+
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+struct KernelRow {
+  const KernelTable* table;
+  bool (*runs_here)();
+};
+
+// The slowest first.
+constexpr KernelRow kRows[] = {
+    {&kGenericTable, always},
+#if defined(__x86_64__)
+    {&kAvx2Table, has_avx2},
+    {&kAvx512Table, has_avx512},
+#endif
+};
+
+std::string names_of(const KernelTables& tables) {
+  std::string names;
+  for (std::size_t i = 0; i < tables.count; ++i) names += (i == 0 ? "" : ", ") + std::string(tables.tables[i]->isa);
+  return names;
+}
+
+}  // namespace
+
+KernelTables available_kernel_tables() {
+  KernelTables available{};
+  for (const KernelRow& row : kRows) {
+    if (row.runs_here()) available.tables[available.count++] = row.table;
+  }
+  return available;
+}
+
+const KernelTable& select_kernel_table(const char* isa) {
+  const KernelTables available = available_kernel_tables();
+  if (isa == nullptr || *isa == '\0') return *available.tables[available.count - 1];
+  for (std::size_t i = 0; i < available.count; ++i) {
+    if (std::string_view(available.tables[i]->isa) == isa) return *available.tables[i];
+  }
+  throw Error(Status::kUnsupported, std::string("MNQ_ISA=") + isa + ": this CPU has no such instruction set",
+              "leave MNQ_ISA unset, or choose one of: " + names_of(available), "MNQ_ISA");
+}
+
+const KernelTable& kernel_table() {
+  static const KernelTable& chosen = select_kernel_table(std::getenv("MNQ_ISA"));
+  return chosen;
+}
+
+}  // namespace mnq::kernels

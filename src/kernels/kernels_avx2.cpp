@@ -1,0 +1,293 @@
+// AVX2 with FMA and F16C: two registers of 8 lanes each.
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/code_scale.h"
+#include "kernels/kernel_tables.h"
+#include "kernels/scalar_conversions.h"
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#endif
+
+#include "kernels/quantize_rows.inc.h"
+
+namespace mnq::kernels {
+namespace {
+
+struct Vector256x2 {
+  struct F {
+    __m256 a, b;
+  };
+  struct Bits {
+    __m256i a, b;
+  };
+
+  static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+  static F set(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
+  static F load(const float* from) { return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }
+  static F load_part(const float* from, std::size_t count, F rest) {
+    float values[kLanes];
+    store(values, rest, false);
+    std::memcpy(values, from, count * sizeof(float));
+    return load(values);
+  }
+  static void store(float* to, F values, bool stream) {
+    if (stream) {
+      _mm256_stream_ps(to, values.a);
+      _mm256_stream_ps(to + 8, values.b);
+    } else {
+      _mm256_storeu_ps(to, values.a);
+      _mm256_storeu_ps(to + 8, values.b);
+    }
+  }
+  static void store_part(float* to, std::size_t count, F values) {
+    float all[kLanes];
+    store(all, values, false);
+    std::memcpy(to, all, count * sizeof(float));
+  }
+  static void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
+  static void end_stream() { _mm_sfence(); }
+
+  static F sub(F x, F y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+  static F mul(F x, F y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+  static F div(F x, F y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+  static F fma(F x, F y, F z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+  static F min(F x, F y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+  static F max(F x, F y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+  static F max_abs(F x, F y) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return {_mm256_max_ps(x.a, _mm256_andnot_ps(sign, y.a)), _mm256_max_ps(x.b, _mm256_andnot_ps(sign, y.b))};
+  }
+  static F round(F x) {
+    constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    return {_mm256_round_ps(x.a, kMode), _mm256_round_ps(x.b, kMode)};
+  }
+  static bool any_above(F x, float limit) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(_mm256_max_ps(x.a, x.b), _mm256_set1_ps(limit), _CMP_GT_OQ)) != 0;
+  }
+  static float largest(F x) {
+    const __m256 eight = _mm256_max_ps(x.a, x.b);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+  }
+  static float smallest(F x) {
+    const __m256 eight = _mm256_min_ps(x.a, x.b);
+    __m128 four = _mm_min_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_min_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_min_ss(four, _mm_movehdup_ps(four)));
+  }
+
+  static Bits zero_bits() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  static Bits max_bits(Bits largest, F values) {
+    const __m256i mask = _mm256_set1_epi32(0x7fffffff);
+    return {_mm256_max_epu32(largest.a, _mm256_and_si256(_mm256_castps_si256(values.a), mask)),
+            _mm256_max_epu32(largest.b, _mm256_and_si256(_mm256_castps_si256(values.b), mask))};
+  }
+  static std::uint32_t largest_bits(Bits x, Bits y) {
+    const __m256i eight = _mm256_max_epu32(_mm256_max_epu32(x.a, x.b), _mm256_max_epu32(y.a, y.b));
+    __m128i four = _mm_max_epu32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4E));
+    four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0xB1));
+    return static_cast<std::uint32_t>(_mm_cvtsi128_si32(four));
+  }
+
+  /// The lanes as doubles, i with i + 8, then i + 4, i + 2, i + 1.
+  static double sum(F x) {
+    const __m256d low =
+        _mm256_add_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(x.a)), _mm256_cvtps_pd(_mm256_castps256_ps128(x.b)));
+    const __m256d high =
+        _mm256_add_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)), _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1)));
+    const __m256d four = _mm256_add_pd(low, high);
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+  }
+
+  /// From rounded quotients to stored codes.
+  struct CodeFinish {
+    CodeFinish(std::int32_t zero_point, std::uint8_t code_xor)
+        : zero(_mm256_set1_epi32(zero_point)), flip(_mm256_set1_epi8(static_cast<char>(code_xor))) {}
+
+    /// 16 codes as int16, in the order of the packs: lanes 0-3, 8-11, 4-7, 12-15.
+    __m256i words(F rounded) const {
+      return _mm256_packs_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(rounded.a), zero),
+                                _mm256_add_epi32(_mm256_cvtps_epi32(rounded.b), zero));
+    }
+
+    void store_block(const F* rounded, bool stream, std::int8_t* to) const {
+      const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+      for (std::size_t half = 0; half < 2; ++half, to += 2 * kLanes) {
+        const __m256i packed = _mm256_packs_epi16(words(rounded[2 * half]), words(rounded[2 * half + 1]));
+        const __m256i bytes = _mm256_xor_si256(_mm256_permutevar8x32_epi32(packed, order), flip);
+        if (stream) {
+          _mm256_stream_si256(reinterpret_cast<__m256i*>(to), bytes);
+        } else {
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
+        }
+      }
+    }
+
+    void store_part(F rounded, std::size_t count, std::int8_t* to) const {
+      const __m256i ordered = _mm256_permute4x64_epi64(words(rounded), 0xD8);
+      const __m128i packed = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+      const __m128i bytes = _mm_xor_si128(packed, _mm256_castsi256_si128(flip));
+      if (count == kLanes) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+        return;
+      }
+      std::int8_t all[kLanes];
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(all), bytes);
+      std::memcpy(to, all, count);
+    }
+
+    __m256i zero, flip;
+  };
+
+  /// From stored codes to numbers that a scale makes weights.
+  struct CodeStart {
+    CodeStart(std::int32_t zero_point, std::uint8_t code_xor)
+        : zero(_mm256_set1_epi32(zero_point)), flip(_mm_set1_epi8(static_cast<char>(code_xor))) {}
+
+    F load(const std::int8_t* from) const {
+      const __m128i bytes = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)), flip);
+      return {widen(bytes), widen(_mm_unpackhi_epi64(bytes, bytes))};
+    }
+    F load_part(const std::int8_t* from, std::size_t count) const {
+      std::int8_t all[kLanes] = {};
+      std::memcpy(all, from, count);
+      return load(all);
+    }
+    __m256 widen(__m128i bytes) const {
+      return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_cvtepi8_epi32(bytes), zero));
+    }
+
+    __m256i zero;
+    __m128i flip;
+  };
+};
+
+__m256 load8(const float* from) { return _mm256_loadu_ps(from); }
+__m128i load8(const std::uint16_t* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
+void store8(float* to, __m256 values) { _mm256_storeu_ps(to, values); }
+void store8(std::uint16_t* to, __m128i values) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to), values); }
+
+__m256 widen_f16(__m128i halves) { return _mm256_cvtph_ps(halves); }
+__m128i narrow_f16(__m256 values) { return _mm256_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT); }
+
+__m256 widen_bf16(__m128i brains) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(brains), 16)); }
+
+__m128i narrow_bf16(__m256 values) {
+  const __m256i bits = _mm256_castps_si256(values);
+  const __m256i high = _mm256_srli_epi32(bits, 16);
+  const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+  const __m256i rounded =
+      _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+  const __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+  const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(values, values, _CMP_UNORD_Q));
+  const __m256i words = _mm256_blendv_epi8(rounded, quiet, is_nan);
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(words, words), 0xD8);
+  return _mm256_castsi256_si128(packed);
+}
+
+// Eight at a time, then one by one.
+template <auto kWide, auto kOne, class From, class To>
+void convert(const From* from, std::size_t count, To* to) {
+  std::size_t i = 0;
+  for (; i + 8 <= count; i += 8) store8(to + i, kWide(load8(from + i)));
+  for (; i < count; ++i) to[i] = kOne(from[i]);
+}
+
+}  // namespace
+
+namespace avx2 {
+
+void pack_int4(const std::int8_t* codes, std::size_t count, std::uint8_t* packed) {
+  const __m256i offset = _mm256_set1_epi8(8), nibble = _mm256_set1_epi8(15), shift = _mm256_set1_epi16(0x1001);
+  // Pairs of codes as int16: low + 16 * high.
+  const auto pairs = [&](const std::int8_t* from) {
+    const __m256i values = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return _mm256_maddubs_epi16(_mm256_and_si256(_mm256_add_epi8(values, offset), nibble), shift);
+  };
+  std::size_t i = 0;
+  for (; i + 64 <= count; i += 64) {
+    const __m256i bytes = _mm256_packus_epi16(pairs(codes + i), pairs(codes + i + 32));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(packed + i / 2), _mm256_permute4x64_epi64(bytes, 0xD8));
+  }
+  kGenericTable.pack_int4(codes + i, count - i, packed + i / 2);
+}
+
+void unpack_int4(const std::uint8_t* packed, std::size_t count, std::int8_t* codes) {
+  const __m128i offset = _mm_set1_epi8(8), nibble = _mm_set1_epi8(15);
+  std::size_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(packed + i / 2));
+    const __m128i low = _mm_sub_epi8(_mm_and_si128(bytes, nibble), offset);
+    const __m128i high = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(bytes, 4), nibble), offset);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + i), _mm_unpacklo_epi8(low, high));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + i + 16), _mm_unpackhi_epi8(low, high));
+  }
+  kGenericTable.unpack_int4(packed + i / 2, count - i, codes + i);
+}
+
+void f16_to_f32(const std::uint16_t* from, std::size_t count, float* to) {
+  convert<widen_f16, float_from_f16>(from, count, to);
+}
+void bf16_to_f32(const std::uint16_t* from, std::size_t count, float* to) {
+  convert<widen_bf16, float_from_bf16>(from, count, to);
+}
+void f32_to_f16(const float* from, std::size_t count, std::uint16_t* to) {
+  convert<narrow_f16, f16_from_float>(from, count, to);
+}
+void f32_to_bf16(const float* from, std::size_t count, std::uint16_t* to) {
+  convert<narrow_bf16, bf16_from_float>(from, count, to);
+}
+
+void f64_to_f32(const double* from, std::size_t count, float* to) {
+  std::size_t i = 0;
+  for (; i + 4 <= count; i += 4) _mm_storeu_ps(to + i, _mm256_cvtpd_ps(_mm256_loadu_pd(from + i)));
+  for (; i < count; ++i) to[i] = float_from_double(from[i]);
+}
+
+void f32_to_f64(const float* from, std::size_t count, double* to) {
+  std::size_t i = 0;
+  for (; i + 4 <= count; i += 4) _mm256_storeu_pd(to + i, _mm256_cvtps_pd(_mm_loadu_ps(from + i)));
+  for (; i < count; ++i) to[i] = double_from_float(from[i]);
+}
+
+}  // namespace avx2
+
+const KernelTable kAvx2Table{
+    .isa = "avx2",
+    .range = range<Vector256x2>,
+    .quantize_rows = quantize_rows<Vector256x2>,
+    .quantize_run = quantize_run<Vector256x2>,
+    .dequantize_rows = dequantize_rows<Vector256x2>,
+    .pack_int4 = avx2::pack_int4,
+    .unpack_int4 = avx2::unpack_int4,
+    .error_sums = error_sums<Vector256x2>,
+    .f16_to_f32 = avx2::f16_to_f32,
+    .bf16_to_f32 = avx2::bf16_to_f32,
+    .f64_to_f32 = avx2::f64_to_f32,
+    .f32_to_f16 = avx2::f32_to_f16,
+    .f32_to_bf16 = avx2::f32_to_bf16,
+    .f32_to_f64 = avx2::f32_to_f64,
+};
+
+}  // namespace mnq::kernels
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif  // __x86_64__

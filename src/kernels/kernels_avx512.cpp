@@ -1,0 +1,152 @@
+// AVX-512 F, BW, DQ and VL: one register of 16 lanes.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12's own header, bug 105593
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/code_scale.h"
+#include "kernels/kernel_tables.h"
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"))), \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")
+#endif
+
+#include "kernels/quantize_rows.inc.h"
+
+namespace mnq::kernels {
+namespace {
+
+inline __mmask16 mask_of(std::size_t count) { return static_cast<__mmask16>((1u << count) - 1); }
+
+struct Vector512 {
+  using F = __m512;
+  using Bits = __m512i;
+
+  static F zero() { return _mm512_setzero_ps(); }
+  static F set(float value) { return _mm512_set1_ps(value); }
+  static F load(const float* from) { return _mm512_loadu_ps(from); }
+  static F load_part(const float* from, std::size_t count, F rest) {
+    return _mm512_mask_loadu_ps(rest, mask_of(count), from);
+  }
+  static void store(float* to, F values, bool stream) {
+    if (stream) {
+      _mm512_stream_ps(to, values);
+    } else {
+      _mm512_storeu_ps(to, values);
+    }
+  }
+  static void store_part(float* to, std::size_t count, F values) { _mm512_mask_storeu_ps(to, mask_of(count), values); }
+  static void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
+  static void end_stream() { _mm_sfence(); }
+
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm512_div_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F min(F a, F b) { return _mm512_min_ps(a, b); }
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F max_abs(F a, F b) { return _mm512_range_ps(a, b, 0x0B); }  // of the magnitudes the larger one, positive
+  static F round(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static bool any_above(F a, float limit) { return _mm512_cmp_ps_mask(a, set(limit), _CMP_GT_OQ) != 0; }
+  static float largest(F a) { return _mm512_reduce_max_ps(a); }
+  static float smallest(F a) { return _mm512_reduce_min_ps(a); }
+
+  static Bits zero_bits() { return _mm512_setzero_si512(); }
+  static Bits max_bits(Bits largest, F values) {
+    return _mm512_max_epu32(largest, _mm512_and_si512(_mm512_castps_si512(values), _mm512_set1_epi32(0x7fffffff)));
+  }
+  static std::uint32_t largest_bits(Bits a, Bits b) { return _mm512_reduce_max_epu32(_mm512_max_epu32(a, b)); }
+
+  /// The lanes as doubles, i with i + 8, then i + 4, i + 2, i + 1.
+  static double sum(F a) {
+    const __m512d wide =
+        _mm512_add_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(a)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1)));
+    const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(wide), _mm512_extractf64x4_pd(wide, 1));
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+  }
+
+  /// From rounded quotients to stored codes.
+  struct CodeFinish {
+    CodeFinish(std::int32_t zero_point, std::uint8_t code_xor)
+        : zero(_mm512_set1_epi32(zero_point)), flip(_mm512_set1_epi8(static_cast<char>(code_xor))) {}
+
+    Bits codes(F rounded) const { return _mm512_add_epi32(_mm512_cvtps_epi32(rounded), zero); }
+
+    void store_block(const F* rounded, bool stream, std::int8_t* to) const {
+      const Bits low = _mm512_packs_epi32(codes(rounded[0]), codes(rounded[1]));
+      const Bits high = _mm512_packs_epi32(codes(rounded[2]), codes(rounded[3]));
+      const Bits order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      const Bits packed = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+      const Bits bytes = _mm512_xor_si512(packed, flip);
+      if (stream) {
+        _mm512_stream_si512(reinterpret_cast<Bits*>(to), bytes);
+      } else {
+        _mm512_storeu_si512(to, bytes);
+      }
+    }
+
+    void store_part(F rounded, std::size_t count, std::int8_t* to) const {
+      const __m128i bytes = _mm_xor_si128(_mm512_cvtepi32_epi8(codes(rounded)), _mm512_castsi512_si128(flip));
+      _mm_mask_storeu_epi8(to, mask_of(count), bytes);
+    }
+
+    Bits zero, flip;
+  };
+
+  /// From stored codes to numbers that a scale makes weights.
+  struct CodeStart {
+    CodeStart(std::int32_t zero_point, std::uint8_t code_xor)
+        : zero(_mm512_set1_epi32(zero_point)), flip(_mm_set1_epi8(static_cast<char>(code_xor))) {}
+
+    F load(const std::int8_t* from) const { return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))); }
+    F load_part(const std::int8_t* from, std::size_t count) const {
+      return widen(_mm_maskz_loadu_epi8(mask_of(count), from));
+    }
+    F widen(__m128i bytes) const {
+      return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_cvtepi8_epi32(_mm_xor_si128(bytes, flip)), zero));
+    }
+
+    Bits zero;
+    __m128i flip;
+  };
+};
+
+}  // namespace
+
+const KernelTable kAvx512Table{
+    .isa = "avx512",
+    .range = range<Vector512>,
+    .quantize_rows = quantize_rows<Vector512>,
+    .quantize_run = quantize_run<Vector512>,
+    .dequantize_rows = dequantize_rows<Vector512>,
+    .pack_int4 = avx2::pack_int4,
+    .unpack_int4 = avx2::unpack_int4,
+    .error_sums = error_sums<Vector512>,
+    .f16_to_f32 = avx2::f16_to_f32,
+    .bf16_to_f32 = avx2::bf16_to_f32,
+    .f64_to_f32 = avx2::f64_to_f32,
+    .f32_to_f16 = avx2::f32_to_f16,
+    .f32_to_bf16 = avx2::f32_to_bf16,
+    .f32_to_f64 = avx2::f32_to_f64,
+};
+
+}  // namespace mnq::kernels
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif  // __x86_64__

@@ -1,0 +1,197 @@
+// The slow obvious version of every kernel: the oracle that the others must equal bit for bit.
+#include <cmath>
+
+#include "kernels/code_scale.h"
+#include "kernels/kernel_tables.h"
+#include "kernels/scalar_conversions.h"
+
+namespace mnq::kernels {
+namespace {
+
+constexpr std::size_t kLanes = 16;
+constexpr std::size_t kFlushSteps = 64;  // of kLanes elements
+
+// Sums in the order that kernel_table.h fixes.
+class LaneSums {
+ public:
+  explicit LaneSums(float unit) : unit_(unit) {}
+
+  float unit() const { return unit_; }
+
+  /// i: of the element in its group; both values are times unit.
+  void add(std::size_t i, float scaled_weight, float scaled_dequantized) {
+    const float scaled_error = scaled_weight - scaled_dequantized;
+    float& signal = signal_lanes_[i % kLanes];
+    float& error = error_lanes_[i % kLanes];
+    signal = std::fma(scaled_weight, scaled_weight, signal);
+    error = std::fma(scaled_error, scaled_error, error);
+    if (std::fabs(scaled_error) > max_error_) max_error_ = std::fabs(scaled_error);
+  }
+
+  /// After a chunk of at most 1024 elements of one group.
+  void end_chunk(std::size_t count) {
+    steps_ += (count + kLanes - 1) / kLanes;
+    if (steps_ >= kFlushSteps) flush();
+  }
+
+  ErrorSums finish() {
+    flush();
+    const double scale = 1.0 / unit_;
+    return {signal_ * scale * scale, error_ * scale * scale, max_error_ * scale};
+  }
+
+ private:
+  static double sum(float (&lanes)[kLanes]) {
+    double tree[kLanes];
+    for (std::size_t i = 0; i < kLanes; ++i) tree[i] = lanes[i];
+    for (std::size_t width = kLanes / 2; width > 0; width /= 2) {
+      for (std::size_t i = 0; i < width; ++i) tree[i] += tree[i + width];
+    }
+    for (float& lane : lanes) lane = 0;
+    return tree[0];
+  }
+
+  void flush() {
+    signal_ += sum(signal_lanes_);
+    error_ += sum(error_lanes_);
+    steps_ = 0;
+  }
+
+  float unit_;
+  float signal_lanes_[kLanes] = {};
+  float error_lanes_[kLanes] = {};
+  float max_error_ = 0;
+  double signal_ = 0;
+  double error_ = 0;
+  std::size_t steps_ = 0;
+};
+
+Range range(const float* weights, std::size_t count) {
+  if (count == 0) return {0, 0, 0};
+  Range result{weights[0], weights[0], 0};
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint32_t bits = bits_from_float(weights[i]) & 0x7fffffff;
+    if (bits > result.max_abs_bits) result.max_abs_bits = bits;
+    if (weights[i] < result.minimum) result.minimum = weights[i];
+    if (weights[i] > result.maximum) result.maximum = weights[i];
+  }
+  // Of 0 and -0 neither is smaller: which one is met first must not show.
+  result.minimum += 0.0f;
+  result.maximum += 0.0f;
+  return result;
+}
+
+std::int32_t encode(float weight, const CodeScale& scale, float* rounded) {
+  const float code = std::nearbyintf(weight / scale.scale);
+  *rounded = code < scale.low ? scale.low : code > scale.high ? scale.high : code;
+  return static_cast<std::int32_t>(*rounded) + scale.zero_point;
+}
+
+void quantize_group(const float* weights, std::size_t count, const CodeScale& scale, std::uint8_t code_xor,
+                    std::int8_t* codes, LaneSums* sums) {
+  for (std::size_t begin = 0; begin < count; begin += kFlushSteps * kLanes) {
+    const std::size_t end = begin + kFlushSteps * kLanes < count ? begin + kFlushSteps * kLanes : count;
+    for (std::size_t i = begin; i < end; ++i) {
+      float rounded;
+      codes[i] = static_cast<std::int8_t>(static_cast<std::uint8_t>(encode(weights[i], scale, &rounded)) ^ code_xor);
+      if (sums != nullptr) sums->add(i, weights[i] * sums->unit(), rounded * (scale.scale * sums->unit()));
+    }
+    if (sums != nullptr) sums->end_chunk(end - begin);
+  }
+}
+
+std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                          const CodeRule& rule, float* scales, std::int8_t* zero_points, std::int8_t* codes,
+                          ErrorSums* sums) {
+  for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length) {
+    const Range whole = range(weights, row_length);
+    if (whole.max_abs_bits >= kInfinityBits) return row;
+    LaneSums row_sums(unit_for(whole.max_abs_bits));
+    for (std::size_t begin = 0; begin < row_length; begin += group_size) {
+      const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
+      const CodeScale scale = scale_for(range(weights + begin, count), rule);
+      quantize_group(weights + begin, count, scale, rule.code_xor, codes + begin,
+                     sums == nullptr ? nullptr : &row_sums);
+      *scales++ = scale.scale;
+      if (zero_points != nullptr) *zero_points++ = static_cast<std::int8_t>(scale.zero_point);
+    }
+    if (sums != nullptr) *sums++ = row_sums.finish();
+  }
+  return row_count;
+}
+
+void quantize_run(const float* weights, std::size_t count, float scale, std::int32_t zero_point, const CodeRule& rule,
+                  std::int8_t* codes, ErrorSums* sums) {
+  LaneSums run_sums(unit_for(bits_from_float(scale)));
+  quantize_group(weights, count, with_limits(scale, zero_point, rule), rule.code_xor, codes,
+                 sums == nullptr ? nullptr : &run_sums);
+  if (sums != nullptr) *sums = run_sums.finish();
+}
+
+void dequantize_rows(const std::int8_t* codes, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                     std::uint8_t code_xor, const float* scales, const std::int8_t* zero_points, float* weights) {
+  for (std::size_t row = 0; row < row_count; ++row) {
+    for (std::size_t begin = 0; begin < row_length; begin += group_size, ++scales) {
+      const std::int32_t zero_point = zero_points == nullptr ? 0 : *zero_points++;
+      for (std::size_t i = begin; i < row_length && i - begin < group_size; ++i) {
+        const auto code = static_cast<std::int8_t>(static_cast<std::uint8_t>(codes[i]) ^ code_xor);
+        weights[i] = static_cast<float>(code - zero_point) * *scales;
+      }
+    }
+    codes += row_length;
+    weights += row_length;
+  }
+}
+
+void pack_int4(const std::int8_t* codes, std::size_t count, std::uint8_t* packed) {
+  for (std::size_t i = 0; i < count; i += 2) {
+    const int low = codes[i] + 8;
+    const int high = i + 1 < count ? codes[i + 1] + 8 : 0;
+    packed[i / 2] = static_cast<std::uint8_t>((low & 15) | (high & 15) << 4);
+  }
+}
+
+void unpack_int4(const std::uint8_t* packed, std::size_t count, std::int8_t* codes) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const int nibble = packed[i / 2] >> (i % 2 * 4) & 15;
+    codes[i] = static_cast<std::int8_t>(nibble - 8);
+  }
+}
+
+ErrorSums error_sums(const float* reference, const float* other, std::size_t count) {
+  const std::uint32_t largest_reference = range(reference, count).max_abs_bits;
+  const std::uint32_t largest_other = range(other, count).max_abs_bits;
+  LaneSums sums(unit_for(largest_reference > largest_other ? largest_reference : largest_other));
+  for (std::size_t begin = 0; begin < count; begin += kFlushSteps * kLanes) {
+    const std::size_t end = begin + kFlushSteps * kLanes < count ? begin + kFlushSteps * kLanes : count;
+    for (std::size_t i = begin; i < end; ++i) sums.add(i, reference[i] * sums.unit(), other[i] * sums.unit());
+    sums.end_chunk(end - begin);
+  }
+  return sums.finish();
+}
+
+template <class From, class To, To (*kConvert)(From)>
+void convert(const From* from, std::size_t count, To* to) {
+  for (std::size_t i = 0; i < count; ++i) to[i] = kConvert(from[i]);
+}
+
+}  // namespace
+
+const KernelTable kGenericTable{
+    .isa = "generic",
+    .range = range,
+    .quantize_rows = quantize_rows,
+    .quantize_run = quantize_run,
+    .dequantize_rows = dequantize_rows,
+    .pack_int4 = pack_int4,
+    .unpack_int4 = unpack_int4,
+    .error_sums = error_sums,
+    .f16_to_f32 = convert<std::uint16_t, float, float_from_f16>,
+    .bf16_to_f32 = convert<std::uint16_t, float, float_from_bf16>,
+    .f64_to_f32 = convert<double, float, float_from_double>,
+    .f32_to_f16 = convert<float, std::uint16_t, f16_from_float>,
+    .f32_to_bf16 = convert<float, std::uint16_t, bf16_from_float>,
+    .f32_to_f64 = convert<float, double, double_from_float>,
+};
+
+}  // namespace mnq::kernels

@@ -1,0 +1,178 @@
+// What stops a job, and what it leaves: cancel, values that are not finite, accuracy that was asked for.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <thread>
+
+#include "job_fixture.h"
+
+namespace mnq::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+template <class Work>
+Error error_of(Work&& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error;
+  }
+  return Error(Status::kOk, "nothing was thrown");
+}
+
+class RunTest : public testing::Test {
+ protected:
+  RunTest() { fs::create_directories(folder_); }
+  ~RunTest() override { fs::remove_all(folder_); }
+  std::size_t file_count() const {
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+  }
+  void quantize_to_file(const TensorSource& source, const std::string& path, const std::string& json,
+                        RunControl& control) const {
+    const Settings settings = parse_settings(json);
+    const Config config(&settings, nullptr);
+    quantize(source, config, control, file_output(source, path, config, control));
+  }
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  const fs::path folder_ = fs::temp_directory_path() / ("mono_quant_run_test_" + std::to_string(::getpid()));
+};
+
+TEST_F(RunTest, CancelledBeforeItStarts) {
+  RunControl control;
+  control.cancel();
+  const auto model = one_weight({4, 4}, normal_values(16, 1));
+  const Error error = error_of([&] { quantize_to_file(*model, path("out.safetensors"), "{}", control); });
+  EXPECT_EQ(error.status(), Status::kCancelled);
+  EXPECT_EQ(file_count(), 0u);
+}
+
+TEST_F(RunTest, CancelledInTheMiddleLeavesNothing) {
+  const auto model = one_weight({4096, 4096}, normal_values(4096 * 4096, 2));
+  RunControl control;
+  std::thread other([&] {
+    while (file_count() == 0) std::this_thread::yield();
+    control.cancel();
+  });
+  const Error error =
+      error_of([&] { quantize_to_file(*model, path("out.safetensors"), R"({"threads": 1})", control); });
+  other.join();
+  EXPECT_EQ(error.status(), Status::kCancelled);
+  EXPECT_EQ(file_count(), 0u);
+}
+
+TEST_F(RunTest, ProgressEndsAtTheWhole) {
+  RunControl control;
+  std::uint64_t last = 0, total = 0;
+  control.set_progress([&](std::uint64_t done, std::uint64_t all) {
+    EXPECT_GE(done, last);
+    last = done;
+    total = all;
+    return true;
+  });
+  quantize_to_file(*one_weight({1000, 1000}, normal_values(1000000, 3)), path("a.safetensors"), "{}", control);
+  EXPECT_EQ(total, 4000000u);
+  EXPECT_EQ(last, total);
+}
+
+TEST_F(RunTest, NotFiniteNamesTensorAndPosition) {
+  auto values = normal_values(600 * 1000, 4);
+  values[432 * 1000 + 99] = kNan;
+  RunControl control;
+  for (const char* settings : {"{}", R"({"per_channel": false})", R"({"bits": 4})", R"({"dtype": "float16"})"}) {
+    const Error error = error_of([&] {
+      quantize_to_file(*one_weight({600, 1000}, values), path("out.safetensors"), settings, control);
+    });
+    EXPECT_EQ(error.status(), Status::kValidation) << settings;
+    EXPECT_NE(error.message().find("fc.weight"), std::string::npos) << error.message();
+    EXPECT_NE(error.message().find("[432, 99]"), std::string::npos) << error.message();
+    EXPECT_EQ(error.subject(), "fc.weight");
+    EXPECT_EQ(file_count(), 0u);
+  }
+}
+
+TEST_F(RunTest, NotFiniteIsCopiedWhereAskedFor) {
+  const std::vector<float> bad{1, std::numeric_limits<float>::infinity(), 3, 4};
+  const auto model = model_of({{"a.weight", tensor_of(DType::kF32, {2, 2}, bad)},
+                               {"b.weight", tensor_of(DType::kF32, {1, 2}, std::vector<float>{127, 1})}});
+  const Result result = quantize_in_memory(*model, R"({"nonfinite": "copy"})");
+  EXPECT_EQ(read_values<float>(*result.model, "a.weight"), bad);
+  EXPECT_EQ(read_values<std::int8_t>(*result.model, "b.weight"), (std::vector<std::int8_t>{127, 1}));
+  EXPECT_NE(result.report["warnings"].dump().find("a.weight"), std::string::npos);
+  EXPECT_NE(result.report["layers"][0]["reason"].get<std::string>().find("not finite"), std::string::npos);
+}
+
+TEST_F(RunTest, AValueThatFloat16CannotHold) {
+  const Error error = error_of([&] { quantize_in_memory(*one_weight({1, 2}, {1, 70000}), R"({"dtype": "float16"})"); });
+  EXPECT_EQ(error.status(), Status::kValidation);
+  EXPECT_NE(error.message().find("[0, 1] is not finite as float16"), std::string::npos) << error.message();
+}
+
+// 1 and many values of a hundredth of a step: SQNR far below 20 dB at 4 bits.
+std::vector<float> coarse_values() {
+  std::vector<float> values(1024, 0.06f);
+  values[0] = 1;
+  return values;
+}
+
+TEST_F(RunTest, AccuracyBelowTheThresholdIsWarnedOf) {
+  const auto model = one_weight({1, 1024}, coarse_values());
+  const std::string settings = R"("bits": 4, "group_size": 0)";
+  const Result warned = quantize_in_memory(*model, "{" + settings + "}");
+  ASSERT_EQ(warned.report["warnings"].size(), 1u) << warned.report["warnings"];
+  EXPECT_NE(warned.report["warnings"][0].get<std::string>().find("fc:"), std::string::npos);
+  EXPECT_NE(warned.report["warnings"][0].get<std::string>().find("critical"), std::string::npos);
+  const Result ignored = quantize_in_memory(*model, "{" + settings + R"(, "accuracy_warning": "ignore"})");
+  EXPECT_TRUE(ignored.report["warnings"].empty());
+  const Result lower =
+      quantize_in_memory(*model, "{" + settings + R"(, "sqnr_warning_db": -5, "sqnr_critical_db": -10})");
+  EXPECT_TRUE(lower.report["warnings"].empty()) << lower.report["warnings"];
+  const Error error =
+      error_of([&] { quantize_in_memory(*model, "{" + settings + R"(, "accuracy_warning": "error"})"); });
+  EXPECT_EQ(error.status(), Status::kValidation);
+  EXPECT_EQ(error.subject(), "fc");
+}
+
+TEST_F(RunTest, AnExistingFileIsReplacedOnlyWhereAskedFor) {
+  std::ofstream(path("out.safetensors")) << "old";
+  const auto model = one_weight({4, 4}, normal_values(16, 5));
+  RunControl control;
+  const Error error = error_of([&] { quantize_to_file(*model, path("out.safetensors"), "{}", control); });
+  EXPECT_EQ(error.status(), Status::kIo);
+  EXPECT_EQ(fs::file_size(path("out.safetensors")), 3u);
+  quantize_to_file(*model, path("out.safetensors"), R"({"overwrite": true})", control);
+  EXPECT_GT(fs::file_size(path("out.safetensors")), 16u);
+  EXPECT_EQ(file_count(), 1u);
+}
+
+TEST_F(RunTest, NeverOntoTheInput) {
+  RunControl control;
+  quantize_to_file(*one_weight({4, 4}, normal_values(16, 6)), path("in.safetensors"), "{}", control);
+  fs::create_symlink(path("in.safetensors"), path("link.safetensors"));
+  const auto source = open_source(path("in.safetensors"));
+  for (const char* name : {"in.safetensors", "link.safetensors"}) {
+    const Error error = error_of([&] { quantize_to_file(*source, path(name), R"({"overwrite": true})", control); });
+    EXPECT_EQ(error.status(), Status::kInvalidArg) << name;
+  }
+}
+
+TEST_F(RunTest, AFailureInTheMiddleKeepsTheOldFile) {
+  std::ofstream(path("out.safetensors")) << "old";
+  auto values = normal_values(2000 * 1000, 7);
+  values.back() = kNan;
+  RunControl control;
+  const Error error = error_of([&] {
+    quantize_to_file(*one_weight({2000, 1000}, values), path("out.safetensors"), R"({"overwrite": true})", control);
+  });
+  EXPECT_EQ(error.status(), Status::kValidation);
+  EXPECT_EQ(fs::file_size(path("out.safetensors")), 3u);
+  EXPECT_EQ(file_count(), 1u);
+}
+
+}  // namespace
+}  // namespace mnq::test
