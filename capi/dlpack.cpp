@@ -1,8 +1,7 @@
 // Tensors from and to DLPack, without copies.
-#include <fmt/format.h>
-
 #include <array>
 
+#include "base/format.h"
 #include "dlpack_types.h"
 #include "guard.h"
 #include "handles.h"
@@ -38,7 +37,7 @@ DType dtype_from_dlpack(const DLDataType& type, std::uint64_t flags) {
     }
     return row.dtype;
   }
-  fail_unsupported(fmt::format("type code {} of {} bits and {} lanes", type.code, type.bits, type.lanes),
+  fail_unsupported(formatted("type code {} of {} bits and {} lanes", type.code, type.bits, type.lanes),
                    "pass a dtype of MNQ_DTYPE_*");
 }
 
@@ -68,11 +67,11 @@ struct Importer {
 
 Tensor import_tensor(const DLManagedTensorVersioned& managed) {
   if (managed.version.major != kDLPackMajor) {
-    fail_unsupported(fmt::format("version {}.{}", managed.version.major, managed.version.minor), "pass version 1");
+    fail_unsupported(formatted("version {}.{}", managed.version.major, managed.version.minor), "pass version 1");
   }
   const DLTensor& from = managed.dl_tensor;
   if (from.device.device_type != kDLCPU) {
-    fail_unsupported(fmt::format("device type {}", from.device.device_type), "copy the tensor to the CPU first");
+    fail_unsupported(formatted("device type {}", from.device.device_type), "copy the tensor to the CPU first");
   }
   if (from.ndim < 0) throw Error(Status::kShape, "DLPack: the rank is negative", "", "managed");
   Tensor tensor;
@@ -81,7 +80,7 @@ Tensor import_tensor(const DLManagedTensorVersioned& managed) {
   require_array(from.shape, rank, "managed->dl_tensor.shape");
   if (rank != 0) tensor.shape.assign(from.shape, from.shape + rank);
   const auto size = checked_size_bytes(tensor.dtype, tensor.shape);
-  if (!size) throw Error(Status::kShape, fmt::format("DLPack: shape {}", shape_text(tensor.shape)), "", "managed");
+  if (!size) throw Error(Status::kShape, formatted("DLPack: shape {}", shape_text(tensor.shape)), "", "managed");
   tensor.size_bytes = *size;
   require_contiguous(from, tensor.shape);
   require_array(from.data, tensor.size_bytes == 0 ? 0 : 1, "managed->dl_tensor.data");

@@ -1,11 +1,10 @@
 // The kernels on the caller's own buffers. Arguments are checked here; the rest is the kernels' own contract.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
 
+#include "base/format.h"
 #include "base/shape.h"
 #include "guard.h"
 #include "kernels/kernel_table.h"
@@ -35,7 +34,7 @@ struct Matrix {
 std::size_t checked_product(std::size_t a, std::size_t b) {
   std::size_t product = 0;
   if (__builtin_mul_overflow(a, b, &product) || product > PTRDIFF_MAX / sizeof(float)) {
-    throw Error(Status::kShape, fmt::format("{} x {} elements do not fit in memory", a, b), "", "row_count");
+    throw Error(Status::kShape, formatted("{} x {} elements do not fit in memory", a, b), "", "row_count");
   }
   return product;
 }
@@ -47,7 +46,7 @@ Matrix check_matrix(std::size_t rows, std::size_t columns, std::size_t group_siz
 }
 
 [[noreturn]] void fail_not_finite(const char* what, std::size_t row, std::size_t column) {
-  throw Error(Status::kValidation, fmt::format("{}: the value at [{}, {}] is not finite", what, row, column),
+  throw Error(Status::kValidation, formatted("{}: the value at [{}, {}] is not finite", what, row, column),
               "pass finite values only", what);
 }
 
@@ -58,10 +57,10 @@ void require_finite(const char* what, const float* values, std::size_t count, st
 
 kernels::CodeRule rule_for(std::int32_t bits, std::int32_t symmetric) {
   if (bits != 8 && bits != 4) {
-    throw Error(Status::kInvalidArg, fmt::format("{} bits", bits), "pass 8 or 4", "bits");
+    throw Error(Status::kInvalidArg, formatted("{} bits", bits), "pass 8 or 4", "bits");
   }
   if (symmetric != 0 && symmetric != 1) {
-    throw Error(Status::kInvalidArg, fmt::format("symmetric is {}", symmetric), "pass 0 or 1", "symmetric");
+    throw Error(Status::kInvalidArg, formatted("symmetric is {}", symmetric), "pass 0 or 1", "symmetric");
   }
   kernels::CodeRule rule = find_scheme(bits == 8 ? "qint8" : "qint4")->rule;
   rule.symmetric = symmetric == 1;
@@ -134,7 +133,7 @@ mnq_status mnq_kernel_pack_int4(const int8_t* codes, size_t count, uint8_t* pack
     require_array(packed, count, "packed");
     const int8_t* bad = std::find_if(codes, codes + count, [](int8_t code) { return code < -8 || code > 7; });
     if (bad != codes + count) {
-      throw Error(Status::kInvalidArg, fmt::format("codes: {} at {} does not fit in 4 bits", *bad, bad - codes),
+      throw Error(Status::kInvalidArg, formatted("codes: {} at {} does not fit in 4 bits", *bad, bad - codes),
                   "codes are -8 to 7", "codes");
     }
     kernel_table().pack_int4(codes, count, packed);

@@ -1,10 +1,9 @@
 // What the library is and what it uses here.
-#include <fmt/format.h>
-
 #include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/dtype.h"
+#include "base/format.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/threads.h"
@@ -82,7 +81,7 @@ Json kernels_json() {
 }
 
 Json build_info() {
-  Json json{{"version", kVersion}, {"abi_version", fmt::format("{}.{}", MNQ_ABI_VERSION_MAJOR, MNQ_ABI_VERSION_MINOR)}};
+  Json json{{"version", kVersion}, {"abi_version", formatted("{}.{}", MNQ_ABI_VERSION_MAJOR, MNQ_ABI_VERSION_MINOR)}};
 #if defined(__clang__)
   json["compiler"] = "clang " __clang_version__;
 #else
@@ -145,7 +144,7 @@ uint32_t mnq_threads(void) {
 mnq_status mnq_set_threads(uint32_t count, mnq_error** error) {
   return guarded(error, [&] {
     if (count > kMaxThreads) {
-      throw Error(Status::kInvalidArg, fmt::format("{} threads are more than {}", count, kMaxThreads),
+      throw Error(Status::kInvalidArg, formatted("{} threads are more than {}", count, kMaxThreads),
                   "0 means one for each CPU", "count");
     }
     set_default_thread_count(count);

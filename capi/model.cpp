@@ -1,9 +1,8 @@
 // Models: opened, made from tensors, copied, saved, looked into.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstdint>
 
+#include "base/format.h"
 #include "formats/format_table.h"
 #include "formats/memory.h"
 #include "guard.h"
@@ -108,7 +107,7 @@ mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_te
     require(name, "name");
     const std::size_t index = source.find(name);
     if (index == TensorSource::kNone) {
-      throw Error(Status::kNotFound, fmt::format("{}: there is no tensor {}", source.title(), name),
+      throw Error(Status::kNotFound, formatted("{}: there is no tensor {}", source.title(), name),
                   "mnq_model_tensor_name lists them", name);
     }
     *out = new mnq_tensor{load_tensor(source, index)};

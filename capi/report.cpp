@@ -1,8 +1,7 @@
 // Reports: one JSON object, and its fields one by one.
-#include <fmt/format.h>
-
 #include <cmath>
 
+#include "base/format.h"
 #include "guard.h"
 #include "handles.h"
 
@@ -18,7 +17,7 @@ double number_in(const Json& object, const char* name) {
   if (found != object.end() && found->is_boolean()) return found->get<bool>() ? 1 : 0;
   const bool is_exact = object.contains("exact") && object["exact"] == true;
   if (std::string_view(name) == "sqnr_db" && is_exact) return INFINITY;
-  throw Error(Status::kNotFound, fmt::format("the report has no number '{}' here", name),
+  throw Error(Status::kNotFound, formatted("the report has no number '{}' here", name),
               "src/quantize/README.md lists the fields", name);
 }
 
@@ -55,7 +54,7 @@ mnq_status mnq_report_layer_number(const mnq_report* report, size_t index, const
     const Json* layer = layer_at(require(report, "report"), index);
     if (layer == nullptr) {
       throw Error(Status::kInvalidArg,
-                  fmt::format("there is no layer {}: the report has {}", index, mnq_report_layer_count(report)), "",
+                  formatted("there is no layer {}: the report has {}", index, mnq_report_layer_count(report)), "",
                   "index");
     }
     *value = number_in(*layer, require(name, "name"));

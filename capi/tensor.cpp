@@ -1,8 +1,7 @@
 // Tensors, from and to the caller's memory.
-#include <fmt/format.h>
-
 #include <cstring>
 
+#include "base/format.h"
 #include "guard.h"
 #include "handles.h"
 
@@ -14,7 +13,7 @@ namespace {
 Tensor describe_tensor(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data, size_t size_bytes) {
   const auto found = find_dtype(dtype);
   if (!found) {
-    throw Error(Status::kDType, fmt::format("{} is no dtype", dtype), "pass one of MNQ_DTYPE_*", "dtype");
+    throw Error(Status::kDType, formatted("{} is no dtype", dtype), "pass one of MNQ_DTYPE_*", "dtype");
   }
   require_array(shape, rank, "shape");
   Tensor tensor;
@@ -22,13 +21,13 @@ Tensor describe_tensor(mnq_dtype dtype, const int64_t* shape, size_t rank, const
   if (rank != 0) tensor.shape.assign(shape, shape + rank);
   const auto needed = checked_size_bytes(tensor.dtype, tensor.shape);
   if (!needed) {
-    throw Error(Status::kShape, fmt::format("{} {} is impossible", dtype_name(tensor.dtype), shape_text(tensor.shape)),
+    throw Error(Status::kShape, formatted("{} {} is impossible", dtype_name(tensor.dtype), shape_text(tensor.shape)),
                 "sizes are >= 0 and their product must fit", "shape");
   }
   if (*needed != size_bytes) {
     throw Error(Status::kShape,
-                fmt::format("{} {} needs {} bytes, not {}", dtype_name(tensor.dtype), shape_text(tensor.shape), *needed,
-                            size_bytes),
+                formatted("{} {} needs {} bytes, not {}", dtype_name(tensor.dtype), shape_text(tensor.shape), *needed,
+                          size_bytes),
                 "", "size_bytes");
   }
   require_array(static_cast<const std::byte*>(data), size_bytes, "data");

@@ -1,7 +1,6 @@
 #include "base/file.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/text.h"
 
 namespace mnq {
@@ -37,7 +37,7 @@ std::string suggestion_for(int error_number) {
 
 [[noreturn]] void fail_input(const std::string& path, const char* what, int error_number) {
   const Status status = error_number == ENOENT || error_number == ENOTDIR ? Status::kNotFound : Status::kIo;
-  throw Error(status, fmt::format("{}: {}: {}", path, what, errno_text(error_number)), suggestion_for(error_number),
+  throw Error(status, formatted("{}: {}: {}", path, what, errno_text(error_number)), suggestion_for(error_number),
               path);
 }
 
@@ -69,11 +69,11 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
   struct stat status {};
   if (::fstat(fd_.get(), &status) != 0) fail_input(path_, "cannot be read", errno);
   if (S_ISDIR(status.st_mode)) {
-    throw Error(Status::kUnsupported, fmt::format("{}: is a folder; folders are not supported yet", path_),
+    throw Error(Status::kUnsupported, formatted("{}: is a folder; folders are not supported yet", path_),
                 "pass the .safetensors file inside it", path_);
   }
   if (!S_ISREG(status.st_mode)) {
-    throw Error(Status::kIo, fmt::format("{}: is not a regular file", path_),
+    throw Error(Status::kIo, formatted("{}: is not a regular file", path_),
                 "a checkpoint is read by position: save the stream to a file first", path_);
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
@@ -87,7 +87,7 @@ void InputFile::read_at(std::uint64_t offset, std::span<std::byte> into) const {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail_input(path_, "cannot be read", errno);
     if (count == 0) {
-      throw Error(Status::kIo, fmt::format("{}: ends at byte {}, it became shorter while it was read", path_, offset),
+      throw Error(Status::kIo, formatted("{}: ends at byte {}, it became shorter while it was read", path_, offset),
                   "keep the file unchanged while it is in use", path_);
     }
     into = into.subspan(static_cast<std::size_t>(count));
@@ -111,7 +111,7 @@ OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t si
   for (int attempt = 0; attempt < 100 && fd_.get() < 0; ++attempt) {
     temporary_ = target_;
     temporary_.replace_filename(
-        fmt::format(".{}.{}-{}.tmp", target_.filename().string().substr(0, 200), ::getpid(), counter++));
+        formatted(".{}.{}-{}.tmp", target_.filename().string().substr(0, 200), ::getpid(), counter++));
     fd_ = FileDescriptor(::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     if (fd_.get() < 0 && errno != EEXIST) break;
   }
@@ -125,7 +125,7 @@ OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t si
       (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
     const int error_number = errno;
     ::unlink(temporary_.c_str());
-    fail(fmt::format("cannot be written: it needs {}", size_text(size_bytes)).c_str(), error_number);
+    fail(formatted("cannot be written: it needs {}", size_text(size_bytes)).c_str(), error_number);
   }
 }
 
@@ -170,10 +170,10 @@ void OutputFile::publish() {
 void OutputFile::fail(const char* what, int error_number) const {
   const std::string path = target_.string();
   if (error_number == EEXIST) {
-    throw Error(Status::kIo, fmt::format("{}: {}", path, what[0] == 'c' ? "appeared meanwhile" : what),
+    throw Error(Status::kIo, formatted("{}: {}", path, what[0] == 'c' ? "appeared meanwhile" : what),
                 "choose another name, or allow it to be replaced (overwrite=true)", path);
   }
-  throw Error(Status::kIo, fmt::format("{}: {}: {}", path, what, errno_text(error_number)),
+  throw Error(Status::kIo, formatted("{}: {}: {}", path, what, errno_text(error_number)),
               error_number == ENOENT ? "create the folder first" : suggestion_for(error_number), path);
 }
 

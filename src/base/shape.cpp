@@ -1,6 +1,7 @@
 #include "base/shape.h"
 
-#include <fmt/format.h>
+#include "base/format.h"
+
 #include <fmt/ranges.h>
 
 #include <limits>
@@ -30,6 +31,10 @@ std::optional<std::uint64_t> checked_size_bytes(DType dtype, const Shape& shape)
 
 std::uint64_t element_count(const Shape& shape) { return checked_element_count(shape).value_or(0); }
 
-std::string shape_text(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string shape_text(const Shape& shape) {
+  std::string text = "[";
+  for (const std::int64_t size : shape) text += formatted("{}{}", text.size() > 1 ? ", " : "", size);
+  return text + "]";
+}
 
 }  // namespace mnq

@@ -1,6 +1,7 @@
 #include "base/text.h"
 
-#include <fmt/format.h>
+#include "base/format.h"
+
 #include <fnmatch.h>
 
 #include <array>
@@ -47,7 +48,7 @@ std::string size_text(std::uint64_t bytes) {
     value /= 1000.0;
     ++unit;
   }
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
+  return unit == 0 ? formatted("{} B", bytes) : formatted("{:.1f} {}", value, kUnits[unit]);
 }
 
 std::vector<std::string> split_list(std::string_view text) {

@@ -1,8 +1,10 @@
 #include "base/threads.h"
 
+#include <tbb/global_control.h>
 #include <tbb/info.h>
 #include <tbb/task_arena.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -23,6 +25,12 @@ std::uint32_t default_thread_count() {
 }
 
 void set_default_thread_count(std::uint32_t count) { configured_count.store(count, std::memory_order_relaxed); }
+
+std::uint32_t usable_thread_count(std::uint32_t wanted) {
+  using tbb::global_control;
+  const auto allowed = global_control::active_value(global_control::max_allowed_parallelism);
+  return static_cast<std::uint32_t>(std::clamp<std::size_t>(wanted, 1, std::max<std::size_t>(allowed, 1)));
+}
 
 void run_in_arena(std::uint32_t thread_count, const std::function<void()>& work, const std::function<void()>& poll) {
   std::mutex mutex;

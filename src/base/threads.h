@@ -12,6 +12,10 @@ std::uint32_t default_thread_count();
 /// 0: the number of CPUs again.
 void set_default_thread_count(std::uint32_t count);
 
+/// As many of these threads as can be had: at most one for each CPU, and what the host leaves to TBB. More would do
+/// nothing but make TBB print a warning.
+std::uint32_t usable_thread_count(std::uint32_t wanted);
+
 /// Runs work() in an arena of `thread_count` threads that stands apart from any the host has; TBB algorithms inside use
 /// that arena. The calling thread waits and runs poll() meanwhile, about ten times a second.
 /// What work() throws is rethrown here.

@@ -1,10 +1,9 @@
 #include "config/config.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/text.h"
 #include "base/threads.h"
 #include "config/config_table.h"
@@ -38,12 +37,12 @@ bool contradicts(const FoundValue& value, const FoundValue& other) {
 }
 
 std::string describe(std::string_view key, const FoundValue& found) {
-  return fmt::format("{}={} ({})", key, found.value, value_source_text(found.source));
+  return formatted("{}={} ({})", key, found.value, value_source_text(found.source));
 }
 
 [[noreturn]] void fail_combination(const LayerName& layer, std::string_view key, const std::string& what,
                                    const std::string& suggestion) {
-  const std::string prefix = layer.name.empty() ? "" : fmt::format("layer {}: ", layer.name);
+  const std::string prefix = layer.name.empty() ? "" : formatted("layer {}: ", layer.name);
   throw Error(Status::kConfig, prefix + what, suggestion, layer.name.empty() ? std::string(key) : layer.name);
 }
 
@@ -66,7 +65,7 @@ const Scheme& resolve_scheme(const LayerName& layer, const FoundValue& dtype, co
     }
   }
   fail_combination(
-      layer, "bits", fmt::format("{} and {} cannot go together", describe("bits", bits), describe("dtype", dtype)),
+      layer, "bits", formatted("{} and {} cannot go together", describe("bits", bits), describe("dtype", dtype)),
       "8 bits go with qint8 or quint8, 4 with qint4 or qint8, 16 with float16; leave bits unset to follow dtype");
 }
 
@@ -82,13 +81,13 @@ GroupChoice resolve_granularity(const LayerName& layer, const Scheme& scheme, co
       group_is_set ? static_cast<std::uint64_t>(*parse_int(group_size.value)) : scheme.group_size_default;
   if (per_channel.value == "false") {
     if (!scheme.may_be_per_tensor && contradicts(per_channel, dtype)) {
-      fail_combination(layer, "per_channel", fmt::format("{} has no single scale for a tensor", scheme.name),
+      fail_combination(layer, "per_channel", formatted("{} has no single scale for a tensor", scheme.name),
                        "leave per_channel unset, or use 8 bits");
     }
     if (wanted > 0 && group_is_set && is_for_layers(group_size.source) == is_for_layers(per_channel.source)) {
       fail_combination(layer, "group_size",
-                       fmt::format("{} and {} cannot go together", describe("per_channel", per_channel),
-                                   describe("group_size", group_size)),
+                       formatted("{} and {} cannot go together", describe("per_channel", per_channel),
+                                 describe("group_size", group_size)),
                        "set one of the two");
     }
     const bool group_overrules = group_is_set && is_for_layers(group_size.source);
@@ -100,8 +99,8 @@ GroupChoice resolve_granularity(const LayerName& layer, const Scheme& scheme, co
 void check_cast(const LayerName& layer, const Scheme& scheme, const FoundValue& dtype, std::string_view key,
                 const FoundValue& value) {
   if (!contradicts(value, dtype) || value.value == "auto") return;
-  fail_combination(layer, key, fmt::format("{} has no meaning for {}", describe(key, value), scheme.name),
-                   fmt::format("leave {} unset, or use an integer dtype", key));
+  fail_combination(layer, key, formatted("{} has no meaning for {}", describe(key, value), scheme.name),
+                   formatted("leave {} unset, or use an integer dtype", key));
 }
 
 double number_of(const Config& config, std::string_view key) { return *parse_number(config.find(key).value); }
@@ -200,14 +199,14 @@ JobSettings resolve_job(const Config& config) {
   job.sqnr_warning_db = number_of(config, "sqnr_warning_db");
   job.sqnr_critical_db = number_of(config, "sqnr_critical_db");
   const FoundValue threads = config.find("threads");
-  job.threads =
-      threads.value == "auto" ? default_thread_count() : static_cast<std::uint32_t>(*parse_int(threads.value));
+  job.threads = usable_thread_count(threads.value == "auto" ? default_thread_count()
+                                                            : static_cast<std::uint32_t>(*parse_int(threads.value)));
   job.memory_budget = *parse_size(config.find("memory_budget").value);
   job.overwrite = config.flag("overwrite");
   if (job.sqnr_critical_db > job.sqnr_warning_db) {
     throw Error(
         Status::kConfig,
-        fmt::format("sqnr_critical_db ({}) is above sqnr_warning_db ({})", job.sqnr_critical_db, job.sqnr_warning_db),
+        formatted("sqnr_critical_db ({}) is above sqnr_warning_db ({})", job.sqnr_critical_db, job.sqnr_warning_db),
         "critical is the worse of the two: set it lower", "sqnr_critical_db");
   }
   return job;

@@ -1,12 +1,11 @@
 #include "config/config_table.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <vector>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/text.h"
 
 namespace mnq {
@@ -46,7 +45,7 @@ constexpr std::array kKeys{
     ConfigKey{"sqnr_critical_db", KeyType::kNumber, "10", false, "", -1000, 1000,
               "accuracy below which the warning is critical"},
     ConfigKey{"threads", KeyType::kInteger, "auto", false, "", 1, 1024,
-              "threads that work; where unset one for each CPU"},
+              "threads that work, at most one for each CPU; where unset that many"},
     ConfigKey{"memory_budget", KeyType::kSize, "256MiB", false, "", 16 * kMebi, 1e18,
               "memory for the weights that are being worked on; the model's own list of tensors comes on top"},
     ConfigKey{"overwrite", KeyType::kBool, "false", false, "", 0, 0, "replace an output file that is there already"},
@@ -69,13 +68,13 @@ std::size_t distance(std::string_view a, std::string_view b) {
 }
 
 [[noreturn]] void fail_value(const ConfigKey& key, std::string_view value, const std::string& expected) {
-  throw Error(Status::kConfig, fmt::format("{}: '{}' is not {}", key.name, value, expected),
-              fmt::format("{}: {}", key.name, key.help), std::string(key.name));
+  throw Error(Status::kConfig, formatted("{}: '{}' is not {}", key.name, value, expected),
+              formatted("{}: {}", key.name, key.help), std::string(key.name));
 }
 
 void check_range(const ConfigKey& key, std::string_view value, double number) {
   if (!(number >= key.minimum && number <= key.maximum)) {
-    fail_value(key, value, fmt::format("between {} and {}", key.minimum, key.maximum));
+    fail_value(key, value, formatted("between {} and {}", key.minimum, key.maximum));
   }
 }
 
@@ -88,8 +87,8 @@ const ConfigKey& find_config_key(std::string_view name) {
   if (found != kKeys.end()) return *found;
   const auto nearest =
       std::ranges::min_element(kKeys, {}, [&](const ConfigKey& key) { return distance(name, key.name); });
-  throw Error(Status::kConfig, fmt::format("'{}' is not a configuration key", name),
-              fmt::format("did you mean '{}'?", nearest->name), std::string(name));
+  throw Error(Status::kConfig, formatted("'{}' is not a configuration key", name),
+              formatted("did you mean '{}'?", nearest->name), std::string(name));
 }
 
 std::string normalize_value(const ConfigKey& key, std::string_view value) {
@@ -98,7 +97,7 @@ std::string normalize_value(const ConfigKey& key, std::string_view value) {
     case KeyType::kChoice: {
       const auto choices = split_list(key.choices);
       if (std::ranges::find(choices, value) == choices.end()) {
-        fail_value(key, value, fmt::format("one of {}", key.choices));
+        fail_value(key, value, formatted("one of {}", key.choices));
       }
       break;
     }

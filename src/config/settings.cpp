@@ -1,9 +1,8 @@
 // Settings as keys and values, and as JSON.
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "config/config_table.h"
@@ -22,13 +21,13 @@ std::string value_text(const std::string& key, const Json& value) {
     std::string text;
     for (const Json& item : value) {
       if (!item.is_string()) {
-        throw Error(Status::kConfig, fmt::format("{}: a list must hold texts only", key), "", key);
+        throw Error(Status::kConfig, formatted("{}: a list must hold texts only", key), "", key);
       }
       text += (text.empty() ? "" : ",") + item.get<std::string>();
     }
     return text;
   }
-  throw Error(Status::kConfig, fmt::format("{}: an object is not a value", key),
+  throw Error(Status::kConfig, formatted("{}: an object is not a value", key),
               "settings for some layers go into \"layers\": [{\"name\": GLOB, key: value}]", key);
 }
 
@@ -59,7 +58,7 @@ void set_value(Settings& settings, std::string_view key, std::string_view value)
 void set_value_for_layers(Settings& settings, std::string_view glob, std::string_view key, std::string_view value) {
   const ConfigKey& row = find_config_key(key);
   if (!row.per_layer) {
-    throw Error(Status::kConfig, fmt::format("{}: cannot be set for some layers only", row.name),
+    throw Error(Status::kConfig, formatted("{}: cannot be set for some layers only", row.name),
                 "set it for the whole job", std::string(row.name));
   }
   if (glob.empty()) throw Error(Status::kConfig, "the pattern for layers is empty", "use * for all layers");
@@ -71,7 +70,7 @@ Settings parse_settings(const std::string& text) {
   try {
     json = Json::parse(text);
   } catch (const Json::parse_error& error) {
-    throw Error(Status::kConfig, fmt::format("the configuration is not JSON: {}", error.what()),
+    throw Error(Status::kConfig, formatted("the configuration is not JSON: {}", error.what()),
                 "pass an object such as {\"bits\": 4, \"group_size\": 128}");
   }
   if (!json.is_object()) {

@@ -1,12 +1,11 @@
 #include "formats/format_table.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/text.h"
 #include "formats/safetensors.h"
 
@@ -78,11 +77,11 @@ const Format& detect_format(const ByteSource& bytes) {
       std::ranges::find_if(kFormats, [&](const Format& format) { return format.recognises(start, bytes.size()); });
   const std::string title = title_of(bytes);
   if (found == kFormats.end()) {
-    throw Error(Status::kFormat, fmt::format("{}: {} bytes of no known format", title, bytes.size()),
+    throw Error(Status::kFormat, formatted("{}: {} bytes of no known format", title, bytes.size()),
                 "the formats that can be read are: " + readable_formats(), title);
   }
   if (found->open_source == nullptr) {
-    throw Error(Status::kUnsupported, fmt::format("{}: is a {} file, which cannot be read yet", title, found->name),
+    throw Error(Status::kUnsupported, formatted("{}: is a {} file, which cannot be read yet", title, found->name),
                 std::string(found->advice), title);
   }
   return *found;
@@ -103,15 +102,15 @@ const Format& output_format(const std::string& path, const TensorSource& source)
     return std::ranges::find(extensions, extension) != extensions.end();
   });
   if (found == kFormats.end()) {
-    throw Error(Status::kInvalidArg, fmt::format("{}: its extension names no format that can be written", path),
+    throw Error(Status::kInvalidArg, formatted("{}: its extension names no format that can be written", path),
                 "end the name in .safetensors", path);
   }
   if (found->open_sink == nullptr) {
-    throw Error(Status::kUnsupported, fmt::format("{}: {} files cannot be written yet", path, found->name),
+    throw Error(Status::kUnsupported, formatted("{}: {} files cannot be written yet", path, found->name),
                 "end the name in .safetensors", path);
   }
   if (source.reads_from(path)) {
-    throw Error(Status::kInvalidArg, fmt::format("{}: is the input; it is never written to", path),
+    throw Error(Status::kInvalidArg, formatted("{}: is the input; it is never written to", path),
                 "choose another name for the output", path);
   }
   return *found;

@@ -1,11 +1,10 @@
 #include "formats/memory.h"
 
-#include <fmt/format.h>
-
 #include <cstring>
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/format.h"
 
 namespace mnq {
 namespace {
@@ -70,7 +69,7 @@ std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> 
       throw Error(Status::kInvalidArg, "__metadata__ cannot be the name of a tensor", "rename it", named.name);
     }
     if (!names.insert(named.name).second) {
-      throw Error(Status::kInvalidArg, fmt::format("two tensors are called {}", named.name), "", named.name);
+      throw Error(Status::kInvalidArg, formatted("two tensors are called {}", named.name), "", named.name);
     }
   }
   return std::make_shared<MemorySource>(std::move(tensors), std::move(metadata));

@@ -1,12 +1,11 @@
 #include "formats/safetensors.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstring>
 #include <numeric>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "formats/safetensors_header.h"
 
 namespace mnq {
@@ -64,8 +63,8 @@ class SafetensorsSink final : public TensorSink {
     header_bytes_ = (length + 7) / 8 * 8;
     if (header_bytes_ > kMaxHeaderBytes) {
       throw Error(Status::kFormat,
-                  fmt::format("the header of {} tensors would have {} bytes; safetensors allows {}", tensors.size(),
-                              header_bytes_, kMaxHeaderBytes),
+                  formatted("the header of {} tensors would have {} bytes; safetensors allows {}", tensors.size(),
+                            header_bytes_, kMaxHeaderBytes),
                   "split the checkpoint into several files");
     }
     bytes_ = open(kLengthBytes + header_bytes_ + end);
@@ -101,16 +100,15 @@ bool recognises_safetensors(std::span<const std::byte>, std::uint64_t) { return 
 std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes) {
   const std::string title = bytes->path().empty() ? "the model in memory" : bytes->path();
   const auto fail = [&](const std::string& what) {
-    throw Error(Status::kFormat, fmt::format("{}: {}", title, what),
+    throw Error(Status::kFormat, formatted("{}: {}", title, what),
                 "it is no safetensors file, or it was cut off: fetch or save it again", title);
   };
-  if (bytes->size() < kLengthBytes + 2)
-    fail(fmt::format("{} bytes are too few for a safetensors header", bytes->size()));
+  if (bytes->size() < kLengthBytes + 2) fail(formatted("{} bytes are too few for a safetensors header", bytes->size()));
   std::uint64_t length = 0;
   bytes->read(0, std::as_writable_bytes(std::span(&length, 1)));
-  if (length > kMaxHeaderBytes) fail(fmt::format("header length {} exceeds {}", length, kMaxHeaderBytes));
+  if (length > kMaxHeaderBytes) fail(formatted("header length {} exceeds {}", length, kMaxHeaderBytes));
   if (length > bytes->size() - kLengthBytes) {
-    fail(fmt::format("header length {} exceeds the {} bytes that follow it", length, bytes->size() - kLengthBytes));
+    fail(formatted("header length {} exceeds the {} bytes that follow it", length, bytes->size() - kLengthBytes));
   }
   std::string json(length, '\0');
   bytes->read(kLengthBytes, std::as_writable_bytes(std::span(json)));

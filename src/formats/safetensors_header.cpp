@@ -1,12 +1,11 @@
 #include "formats/safetensors_header.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/format.h"
 
 namespace mnq {
 namespace {
@@ -14,7 +13,7 @@ namespace {
 using Json = nlohmann::json;
 
 [[noreturn]] void fail(const std::string& title, const std::string& what, const std::string& subject = {}) {
-  throw Error(Status::kFormat, fmt::format("{}: {}", title, what), "the file is damaged: fetch or save it again",
+  throw Error(Status::kFormat, formatted("{}: {}", title, what), "the file is damaged: fetch or save it again",
               subject.empty() ? title : subject);
 }
 
@@ -47,12 +46,12 @@ class HeaderReader : public Json::json_sax_t {
     if (place_ == Place::kTop) {
       name_ = text;
       if (name_.empty()) fail(title_, "the header has a tensor without a name");
-      if (!names_.insert(name_).second) fail(title_, fmt::format("the header names {} twice", name_), name_);
+      if (!names_.insert(name_).second) fail(title_, formatted("the header names {} twice", name_), name_);
       return go(Place::kTopValue);
     }
     field_ = text;
     if (place_ == Place::kMetadata) {
-      if (header_.metadata.contains(field_)) fail(title_, fmt::format("__metadata__ has the key {} twice", field_));
+      if (header_.metadata.contains(field_)) fail(title_, formatted("__metadata__ has the key {} twice", field_));
       return go(Place::kMetadataValue);
     }
     bool* seen = field_ == "dtype" ? &has_dtype_ : field_ == "shape" ? &has_shape_ : &has_offsets_;
@@ -69,7 +68,7 @@ class HeaderReader : public Json::json_sax_t {
     }
     if (place_ != Place::kTensorValue || field_ != "dtype") reject("a text");
     const auto dtype = find_dtype(std::string_view(text));
-    if (!dtype) fail_field(fmt::format("'{}' is unknown", text));
+    if (!dtype) fail_field(formatted("'{}' is unknown", text));
     tensor_.info.dtype = *dtype;
     return go(Place::kTensor);
   }
@@ -104,7 +103,7 @@ class HeaderReader : public Json::json_sax_t {
   bool binary(Json::binary_t&) override { reject("binary data"); }
 
   bool parse_error(std::size_t position, const std::string&, const Json::exception& error) override {
-    fail(title_, fmt::format("the header is not JSON at byte {}: {}", 8 + position, error.what()));
+    fail(title_, formatted("the header is not JSON at byte {}: {}", 8 + position, error.what()));
   }
 
  private:
@@ -116,37 +115,37 @@ class HeaderReader : public Json::json_sax_t {
   }
 
   [[noreturn]] void fail_field(const std::string& what) {
-    fail(title_, fmt::format("tensor {}: {} {}", name_, field_, what), name_);
+    fail(title_, formatted("tensor {}: {} {}", name_, field_, what), name_);
   }
 
   [[noreturn]] void reject(const char* what) {
     switch (place_) {
       case Place::kStart:
-        fail(title_, fmt::format("the header is {}, but must be an object", what));
+        fail(title_, formatted("the header is {}, but must be an object", what));
       case Place::kMetadataValue:
-        fail(title_, fmt::format("__metadata__: {} is {}, but must be a text", field_, what));
+        fail(title_, formatted("__metadata__: {} is {}, but must be a text", field_, what));
       case Place::kTopValue:
-        fail(title_, fmt::format("{} is {}, but must be an object", name_, what), name_);
+        fail(title_, formatted("{} is {}, but must be an object", name_, what), name_);
       default:
-        fail_field(fmt::format("must not hold {}", what));
+        fail_field(formatted("must not hold {}", what));
     }
   }
 
   void finish_tensor() {
-    if (!has_dtype_) fail(title_, fmt::format("tensor {}: dtype is missing", name_), name_);
-    if (!has_shape_) fail(title_, fmt::format("tensor {}: shape is missing", name_), name_);
-    if (!has_offsets_) fail(title_, fmt::format("tensor {}: data_offsets is missing", name_), name_);
+    if (!has_dtype_) fail(title_, formatted("tensor {}: dtype is missing", name_), name_);
+    if (!has_shape_) fail(title_, formatted("tensor {}: shape is missing", name_), name_);
+    if (!has_offsets_) fail(title_, formatted("tensor {}: data_offsets is missing", name_), name_);
     field_ = "data_offsets";
-    if (end_ < tensor_.begin) fail_field(fmt::format("[{}, {}] ends before it starts", tensor_.begin, end_));
+    if (end_ < tensor_.begin) fail_field(formatted("[{}, {}] ends before it starts", tensor_.begin, end_));
     const auto size = checked_size_bytes(tensor_.info.dtype, tensor_.info.shape);
     if (!size) {
       field_ = "shape";
-      fail_field(fmt::format("{} of {} is no whole number of bytes or overflows", shape_text(tensor_.info.shape),
-                             dtype_name(tensor_.info.dtype)));
+      fail_field(formatted("{} of {} is no whole number of bytes or overflows", shape_text(tensor_.info.shape),
+                           dtype_name(tensor_.info.dtype)));
     }
     if (end_ - tensor_.begin != *size) {
-      fail_field(fmt::format("[{}, {}] hold {} bytes, but {} {} needs {}", tensor_.begin, end_, end_ - tensor_.begin,
-                             dtype_name(tensor_.info.dtype), shape_text(tensor_.info.shape), *size));
+      fail_field(formatted("[{}, {}] hold {} bytes, but {} {} needs {}", tensor_.begin, end_, end_ - tensor_.begin,
+                           dtype_name(tensor_.info.dtype), shape_text(tensor_.info.shape), *size));
     }
     tensor_.info.size_bytes = *size;
     header_.tensors.push_back(std::move(tensor_));
@@ -172,20 +171,20 @@ void check_coverage(const std::vector<HeaderTensor>& tensors, std::uint64_t data
   for (const HeaderTensor& tensor : tensors) {
     if (tensor.begin != end) {
       fail(title,
-           fmt::format("tensor {}: data_offsets start at {}, but the data before ends at {}", tensor.info.name,
-                       tensor.begin, end),
+           formatted("tensor {}: data_offsets start at {}, but the data before ends at {}", tensor.info.name,
+                     tensor.begin, end),
            tensor.info.name);
     }
     end += tensor.info.size_bytes;
     if (end > data_bytes) {
       fail(title,
-           fmt::format("tensor {}: data_offsets end at {}, but the file holds only {} bytes of data", tensor.info.name,
-                       end, data_bytes),
+           formatted("tensor {}: data_offsets end at {}, but the file holds only {} bytes of data", tensor.info.name,
+                     end, data_bytes),
            tensor.info.name);
     }
   }
   if (end != data_bytes) {
-    fail(title, fmt::format("data_offsets end at {}, but the file holds {} bytes of data", end, data_bytes));
+    fail(title, formatted("data_offsets end at {}, but the file holds {} bytes of data", end, data_bytes));
   }
 }
 
@@ -210,9 +209,9 @@ std::string write_safetensors_header(const std::vector<HeaderTensor>& tensors, c
   if (!metadata.empty()) text.pop_back();
   for (const HeaderTensor& tensor : tensors) {
     if (text.size() > 1) text += ',';
-    text += fmt::format("{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                        Json(tensor.info.name).dump(), dtype_name(tensor.info.dtype), fmt::join(tensor.info.shape, ","),
-                        tensor.begin, tensor.begin + tensor.info.size_bytes);
+    text += formatted("{}:{{\"dtype\":\"{}\",\"shape\":{},\"data_offsets\":[{},{}]}}", Json(tensor.info.name).dump(),
+                      dtype_name(tensor.info.dtype), Json(tensor.info.shape).dump(), tensor.begin,
+                      tensor.begin + tensor.info.size_bytes);
   }
   return text + '}';
 }

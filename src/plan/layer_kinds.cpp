@@ -1,6 +1,6 @@
 #include "plan/layer_kinds.h"
 
-#include <fmt/format.h>
+#include "base/format.h"
 
 #include <algorithm>
 #include <array>
@@ -95,7 +95,7 @@ const LayerKind* recurrent_kind(std::string_view name, const ShapesByName& shape
 
 // Empty where the tensor can hold a layer's weight, by its dtype and shape.
 std::string reason_against(const LogicalTensor& tensor, std::string_view last) {
-  if (!is_weight_dtype(tensor.dtype)) return fmt::format("{} is no dtype that is quantized", dtype_name(tensor.dtype));
+  if (!is_weight_dtype(tensor.dtype)) return formatted("{} is no dtype that is quantized", dtype_name(tensor.dtype));
   if (tensor.shape.empty()) return "a single value";
   if (element_count(tensor.shape) == 0) return "empty";
   if (tensor.shape.size() == 1) return last.ends_with("bias") ? "bias" : "one-dimensional: norm or buffer";
@@ -121,8 +121,7 @@ Layer find_layer(const LogicalTensor& tensor, const ShapesByName& shapes) {
     layer.kind = find_layer_kind("Embedding");
   } else {
     layer.kind = kind_for_rank(tensor.shape.size());
-    if (layer.kind == nullptr)
-      layer.reason = fmt::format("no layer has a weight of {} dimensions", tensor.shape.size());
+    if (layer.kind == nullptr) layer.reason = formatted("no layer has a weight of {} dimensions", tensor.shape.size());
   }
   if (layer.kind == nullptr) return layer;
   // "weight" alone belongs to the module; in_proj_weight and weight_ih_l0 are one of several of theirs.

@@ -1,7 +1,5 @@
 #include "plan/logical_tensors.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -9,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "schemes/scheme.h"
 
 namespace mnq {
@@ -45,7 +44,7 @@ QuantizedSpec parse_spec(const Json& json) {
   QuantizedSpec spec;
   spec.scheme = json.at("scheme").get<std::string>();
   const Scheme* scheme = find_scheme(spec.scheme);
-  if (scheme == nullptr) throw Error(Status::kFormat, fmt::format("scheme {} is unknown", spec.scheme));
+  if (scheme == nullptr) throw Error(Status::kFormat, formatted("scheme {} is unknown", spec.scheme));
   const auto dtype = find_dtype(std::string_view(json.at("dtype").get_ref<const std::string&>()));
   if (!dtype || !is_weight_dtype(*dtype)) throw Error(Status::kFormat, "its dtype is no float");
   spec.weight_dtype = *dtype;
@@ -56,8 +55,7 @@ QuantizedSpec parse_spec(const Json& json) {
   const auto granularity = json.at("granularity").get<std::string>();
   const auto found =
       std::ranges::find(kGranularities, granularity, [](const auto& row) { return std::string_view(row.second); });
-  if (found == kGranularities.end())
-    throw Error(Status::kFormat, fmt::format("granularity {} is unknown", granularity));
+  if (found == kGranularities.end()) throw Error(Status::kFormat, formatted("granularity {} is unknown", granularity));
   spec.granularity = found->first;
   spec.symmetric = json.at("symmetric").get<bool>();
   spec.channel_axis = json.at("channel_axis").get<std::int64_t>();
@@ -69,7 +67,7 @@ QuantizedSpec parse_spec(const Json& json) {
     if (spec.group_size == 0) throw Error(Status::kFormat, "its group size is 0");
   }
   if (spec.channel_axis != 0 && (spec.granularity == Granularity::kGroup || scheme->pack != nullptr)) {
-    throw Error(Status::kFormat, fmt::format("{} has its channels on axis 0", scheme_text(spec)));
+    throw Error(Status::kFormat, formatted("{} has its channels on axis 0", scheme_text(spec)));
   }
   return spec;
 }
@@ -81,11 +79,11 @@ std::vector<std::size_t> find_parts(const TensorSource& source, const IndexByNam
   for (const StoredPart& part : scheme_of(spec).parts(spec)) {
     const std::string part_name = name + std::string(part.suffix);
     const auto found = index.find(part_name);
-    if (found == index.end()) throw Error(Status::kFormat, fmt::format("{} is missing", part_name));
+    if (found == index.end()) throw Error(Status::kFormat, formatted("{} is missing", part_name));
     const TensorInfo& info = source.tensors()[found->second];
     if (info.dtype != part.dtype || info.shape != part.shape) {
-      throw Error(Status::kFormat, fmt::format("{} is {} {}, but must be {} {}", part_name, dtype_name(info.dtype),
-                                               shape_text(info.shape), dtype_name(part.dtype), shape_text(part.shape)));
+      throw Error(Status::kFormat, formatted("{} is {} {}, but must be {} {}", part_name, dtype_name(info.dtype),
+                                             shape_text(info.shape), dtype_name(part.dtype), shape_text(part.shape)));
     }
     parts.push_back(found->second);
   }
@@ -107,7 +105,7 @@ void add_quantized(LogicalTensors& result, const TensorSource& source, const Ind
     }
     result.tensors.push_back(std::move(tensor));
   } catch (const Json::exception& error) {
-    result.problems.push_back({name, fmt::format("its entry in the metadata is wrong: {}", error.what())});
+    result.problems.push_back({name, formatted("its entry in the metadata is wrong: {}", error.what())});
   } catch (const Error& error) {
     result.problems.push_back({name, error.message()});
   }
@@ -120,12 +118,12 @@ void add_all_quantized(LogicalTensors& result, const TensorSource& source) {
   for (std::size_t i = 0; i < source.tensors().size(); ++i) index.emplace(source.tensors()[i].name, i);
   const Json json = Json::parse(text->second, nullptr, false);
   if (!json.is_object() || !json.contains("version") || !json.contains("tensors") || !json["tensors"].is_object()) {
-    result.problems.push_back({"", fmt::format("the metadata key {} is not what we write", kMetadataKey)});
+    result.problems.push_back({"", formatted("the metadata key {} is not what we write", kMetadataKey)});
     return;
   }
   if (json["version"] != 1) {
-    result.problems.push_back({"", fmt::format("the metadata key {} has version {}; this library knows 1", kMetadataKey,
-                                               json["version"].dump())});
+    result.problems.push_back({"", formatted("the metadata key {} has version {}; this library knows 1", kMetadataKey,
+                                             json["version"].dump())});
     return;
   }
   for (const auto& [name, entry] : json["tensors"].items()) add_quantized(result, source, index, name, entry);
@@ -153,10 +151,9 @@ std::vector<LogicalTensor> require_logical_tensors(const TensorSource& source) {
   if (found.problems.empty()) return std::move(found.tensors);
   const Problem& problem = found.problems.front();
   const std::string subject = problem.tensor.empty() ? source.title() : problem.tensor;
-  throw Error(
-      Status::kFormat,
-      fmt::format("{}: {}{}{}", source.title(), problem.tensor, problem.tensor.empty() ? "" : ": ", problem.text),
-      "the file was changed after it was quantized: quantize the original again", subject);
+  throw Error(Status::kFormat,
+              formatted("{}: {}{}{}", source.title(), problem.tensor, problem.tensor.empty() ? "" : ": ", problem.text),
+              "the file was changed after it was quantized: quantize the original again", subject);
 }
 
 std::string write_quantized_metadata(const std::vector<QuantizedEntry>& entries) {

@@ -1,11 +1,10 @@
 #include "plan/plan.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "base/text.h"
 
 namespace mnq {
@@ -43,7 +42,7 @@ Selection read_selection(const Config& config) {
     if (find_layer_kind(type) != nullptr) continue;
     std::string known;
     for (const LayerKind& kind : all_layer_kinds()) known += (known.empty() ? "" : ", ") + std::string(kind.name);
-    throw Error(Status::kConfig, fmt::format("layer_types: '{}' is no kind of layer", type), "the kinds are " + known,
+    throw Error(Status::kConfig, formatted("layer_types: '{}' is no kind of layer", type), "the kinds are " + known,
                 "layer_types");
   }
   return selection;
@@ -53,13 +52,13 @@ Choice choose_by_selection(const Selection& selection, const Layer& layer) {
   const bool is_named = names_exactly(selection.only, layer.name);
   const auto& types = selection.layer_types;
   if (!types.empty() && !is_named && std::ranges::find(types, layer.kind->name) == types.end()) {
-    return leave(fmt::format("layer_types does not list {}", layer.kind->name));
+    return leave(formatted("layer_types does not list {}", layer.kind->name));
   }
   const std::string* selected_by = find_match(selection.only, layer.name);
   if (!selection.only.empty() && selected_by == nullptr) return leave("not matched by only");
   const std::string* skipped_by = find_match(selection.skip, layer.name);
-  if (skipped_by != nullptr && !is_named) return leave(fmt::format("skip={}", *skipped_by));
-  return {true, selected_by == nullptr ? "" : fmt::format("only={}", *selected_by)};
+  if (skipped_by != nullptr && !is_named) return leave(formatted("skip={}", *skipped_by));
+  return {true, selected_by == nullptr ? "" : formatted("only={}", *selected_by)};
 }
 
 // Whether this layer, not just all layers, was asked for.
@@ -79,7 +78,7 @@ std::int64_t resolve_axis(const LayerSettings& settings, const Layer& layer, std
   const std::int64_t axis = wanted < 0 ? wanted + count : wanted;
   if (axis >= 0 && axis < count) return axis;
   throw Error(Status::kConfig,
-              fmt::format("layer {}: channel_axis={} lies outside its {} dimensions", layer.name.name, wanted, rank),
+              formatted("layer {}: channel_axis={} lies outside its {} dimensions", layer.name.name, wanted, rank),
               "count axes from 0, or from -1 at the end", layer.name.name);
 }
 
@@ -101,13 +100,13 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
   const bool selected = is_selected(selection, config, layer);
   if (scheme.skips_sensitive_layers && layer.is_sensitive && !selected) {
     const bool is_embedding = layer.kind->is_sensitive;
-    return leave(fmt::format("{} leaves {} as it is unless it is selected", scheme.text,
-                             is_embedding ? "an embedding" : "lm_head"));
+    return leave(formatted("{} leaves {} as it is unless it is selected", scheme.text,
+                           is_embedding ? "an embedding" : "lm_head"));
   }
   const std::uint64_t count = element_count(tensor.shape);
   const bool threshold_is_set = config.find("min_parameters", layer.name).source != ValueSource::kDefault;
   if (count < settings.min_parameters && (threshold_is_set || !selected)) {
-    return leave(fmt::format("{} parameters are fewer than {}", count, settings.min_parameters));
+    return leave(formatted("{} parameters are fewer than {}", count, settings.min_parameters));
   }
   if (scheme.is_cast) {
     if (tensor.dtype == DType::kF16) return leave("float16 already");
@@ -117,7 +116,7 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
   if (needs_axis_0 && resolve_axis(settings, layer, tensor.shape.size()) != 0) {
     throw Error(
         Status::kUnsupported,
-        fmt::format("layer {}: {} with channels on another axis than 0 is not there yet", layer.name.name, scheme.text),
+        formatted("layer {}: {} with channels on another axis than 0 is not there yet", layer.name.name, scheme.text),
         "use 8 bits per channel for this layer, or skip it", layer.name.name);
   }
   return {true, ""};
@@ -151,7 +150,7 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   adopt_named(layer, selection, tensor);
   Choice choice;
   if (tensor.spec) {
-    choice = leave(fmt::format("quantized already ({})", scheme_text(*tensor.spec)));
+    choice = leave(formatted("quantized already ({})", scheme_text(*tensor.spec)));
   } else if (layer.kind == nullptr) {
     choice = leave(layer.reason);
   } else if (choice = choose_by_selection(selection, layer); choice.quantize) {
@@ -181,7 +180,7 @@ void warn_of_idle_globs(Plan& plan, const Config& config, const Selection& selec
     for (const std::string& glob : globs) {
       const bool matches = std::ranges::any_of(
           plan.tensors, [&](const PlannedTensor& tensor) { return find_match({glob}, tensor.layer.name) != nullptr; });
-      if (!matches) plan.warnings.push_back(fmt::format("{}: '{}' matches no tensor of this model", key, glob));
+      if (!matches) plan.warnings.push_back(formatted("{}: '{}' matches no tensor of this model", key, glob));
     }
   };
   check("only", selection.only);
@@ -194,9 +193,8 @@ void require_distinct_names(const Plan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
     for (const PlannedOutput& output : tensor.outputs) {
       if (names.insert(output.info.name).second) continue;
-      throw Error(Status::kFormat, fmt::format("two tensors of the output would be called {}", output.info.name),
-                  fmt::format("skip the layer {}, or rename the other tensor", tensor.layer.name.name),
-                  output.info.name);
+      throw Error(Status::kFormat, formatted("two tensors of the output would be called {}", output.info.name),
+                  formatted("skip the layer {}, or rename the other tensor", tensor.layer.name.name), output.info.name);
     }
   }
 }

@@ -1,9 +1,8 @@
 // Compares two checkpoints: the accuracy of each tensor of one against that of the same name in the other.
-#include <fmt/format.h>
-
 #include <cstring>
 #include <mutex>
 
+#include "base/format.h"
 #include "quantize/block_loop.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
@@ -30,10 +29,10 @@ struct Pair {
 // Where a float pair cannot be compared by numbers: the reason. Empty: it can.
 std::string reason_to_skip(const LogicalTensor& a, const LogicalTensor* b) {
   if (b == nullptr) return "only in the first";
-  if (a.shape != b->shape) return fmt::format("its shape is {} in the second", shape_text(b->shape));
+  if (a.shape != b->shape) return formatted("its shape is {} in the second", shape_text(b->shape));
   const bool floats = is_weight_dtype(a.dtype) && is_weight_dtype(b->dtype);
   if (!floats && a.dtype != b->dtype) {
-    return fmt::format("{} and {} cannot be compared", dtype_name(a.dtype), dtype_name(b->dtype));
+    return formatted("{} and {} cannot be compared", dtype_name(a.dtype), dtype_name(b->dtype));
   }
   return "";
 }
@@ -116,7 +115,7 @@ class Comparison {
 bool describe_pair(Json& layer, const Pair& pair) {
   if (pair.bad_element) {
     layer["action"] = "skip";
-    layer["reason"] = fmt::format("element {} is not finite in one of the two", *pair.bad_element);
+    layer["reason"] = formatted("element {} is not finite in one of the two", *pair.bad_element);
     return false;
   }
   if (pair.is_weight) {
@@ -124,7 +123,7 @@ bool describe_pair(Json& layer, const Pair& pair) {
     return true;
   }
   layer["exact"] = !pair.differs;
-  if (pair.differs) layer["reason"] = fmt::format("its {} values differ", dtype_name(pair.a->dtype));
+  if (pair.differs) layer["reason"] = formatted("its {} values differ", dtype_name(pair.a->dtype));
   return true;
 }
 

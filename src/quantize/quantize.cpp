@@ -3,14 +3,13 @@
 // Weights whose scales lie within a block are quantized in one pass, while the block is in cache. A scale that spans
 // blocks (one for the whole tensor, rows longer than kMaxRowElements, channels on another axis) takes two: ranges
 // first, then codes.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <mutex>
 #include <set>
 
+#include "base/format.h"
 #include "base/log.h"
 #include "quantize/block_loop.h"
 #include "quantize/job_parts.h"
@@ -408,8 +407,8 @@ void PlanRun::throw_not_finite(const Block& block, std::uint64_t element) const 
   const LogicalTensor& weight = logical(block);
   const char* what = tensor.action == Action::kCast ? "is not finite as float16" : "is not finite";
   throw Error(Status::kValidation,
-              fmt::format("{}: tensor {}: the value at {} {}", source_.title(), weight.name,
-                          element_text(weight.shape, element), what),
+              formatted("{}: tensor {}: the value at {} {}", source_.title(), weight.name,
+                        element_text(weight.shape, element), what),
               "repair the checkpoint, or keep such tensors as they are (nonfinite=copy)", weight.name);
 }
 
@@ -493,8 +492,8 @@ std::string accuracy_warning(const PlannedTensor& tensor, const Accuracy& accura
   const double sqnr_db = accuracy.sqnr_db();
   const bool critical = sqnr_db < job.sqnr_critical_db;
   if (!(sqnr_db < job.sqnr_warning_db)) return "";
-  return fmt::format("{}: {:.1f} dB is below {} dB{}", tensor.layer.name.name, sqnr_db,
-                     critical ? job.sqnr_critical_db : job.sqnr_warning_db, critical ? ": critical" : "");
+  return formatted("{}: {:.1f} dB is below {} dB{}", tensor.layer.name.name, sqnr_db,
+                   critical ? job.sqnr_critical_db : job.sqnr_warning_db, critical ? ": critical" : "");
 }
 
 void warn_of_extremes(Report& report, const Plan& plan) {
@@ -539,7 +538,7 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
       std::string warning = accuracy_warning(tensor, accuracy, job);
       if (warning.empty() || job.accuracy_warning == AccuracyWarning::kIgnore) return;
       if (job.accuracy_warning == AccuracyWarning::kError) {
-        throw Error(Status::kValidation, fmt::format("layer {}", warning),
+        throw Error(Status::kValidation, formatted("layer {}", warning),
                     "give this layer more bits or smaller groups, skip it, or set accuracy_warning=warn",
                     tensor.layer.name.name);
       }
@@ -555,7 +554,7 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
     fill_accuracy(report, run, plan);
     for (std::string& warning : warnings) report.add_warning(std::move(warning));
     for (const std::string& name : not_finite) {
-      report.add_warning(fmt::format("{}: kept as it was, it has values that are not finite", name));
+      report.add_warning(formatted("{}: kept as it was, it has values that are not finite", name));
     }
     if (job.accuracy_warning != AccuracyWarning::kIgnore) warn_of_extremes(report, plan);
     report.finish(stopwatch.seconds());

@@ -1,9 +1,8 @@
 #include "quantize/report.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
 
+#include "base/format.h"
 #include "base/version.h"
 #include "quantize/job_parts.h"
 
@@ -74,7 +73,7 @@ void Report::add_warning(std::string text) {
 
 void Report::add_problem(const Problem& problem) {
   json_["problems"].push_back({{"tensor", text_or_null(problem.tensor)}, {"problem", problem.text}});
-  problems_.push_back(problem.tensor.empty() ? problem.text : fmt::format("{}: {}", problem.tensor, problem.text));
+  problems_.push_back(problem.tensor.empty() ? problem.text : formatted("{}: {}", problem.tensor, problem.text));
 }
 
 void Report::set_accuracy(Json& object, const Accuracy& accuracy) {

@@ -1,10 +1,9 @@
 // Validates a checkpoint: values, scales, shapes and, against an original, names.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <mutex>
 
+#include "base/format.h"
 #include "quantize/block_loop.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
@@ -23,7 +22,7 @@ struct Checked {
 std::string scale_problem(const std::vector<float>& scales) {
   const auto bad = std::ranges::find_if(scales, [](float scale) { return !(std::isfinite(scale) && scale > 0); });
   if (bad == scales.end()) return "";
-  return fmt::format("scale {} is {}, but must be finite and above 0", bad - scales.begin(), *bad);
+  return formatted("scale {} is {}, but must be finite and above 0", bad - scales.begin(), *bad);
 }
 
 void check_shape_part(Report& report, const TensorSource& source, const LogicalTensor& tensor) {
@@ -33,8 +32,8 @@ void check_shape_part(Report& report, const TensorSource& source, const LogicalT
     Shape stored(tensor.shape.size());
     source.read(tensor.parts[i], 0, std::as_writable_bytes(std::span(stored)));
     if (stored == tensor.shape) continue;
-    report.add_problem({tensor.name, fmt::format("{}{} holds {}, but the metadata says {}", tensor.name,
-                                                 parts[i].suffix, shape_text(stored), shape_text(tensor.shape))});
+    report.add_problem({tensor.name, formatted("{}{} holds {}, but the metadata says {}", tensor.name, parts[i].suffix,
+                                               shape_text(stored), shape_text(tensor.shape))});
   }
 }
 
@@ -47,7 +46,7 @@ void check_orphans(Report& report, const TensorSource& source, const std::vector
     const bool is_packed = tensor.name.ends_with("weight_packed");
     const std::string base = is_packed ? tensor.name.substr(0, tensor.name.size() - 7) : tensor.name;
     if ((is_codes || is_packed) && !by_name.contains(base + "_scale")) {
-      report.add_problem({tensor.name, fmt::format("{}_scale is missing", base)});
+      report.add_problem({tensor.name, formatted("{}_scale is missing", base)});
     }
   }
 }
@@ -61,11 +60,11 @@ void check_original(Report& report, const std::vector<LogicalTensor>& tensors, c
     if (found == by_name.end()) {
       report.add_problem({tensor.name, "is missing: the original has it"});
     } else if (found->second->shape != tensor.shape) {
-      report.add_problem({tensor.name, fmt::format("has the shape {}, but the original's is {}",
-                                                   shape_text(found->second->shape), shape_text(tensor.shape))});
+      report.add_problem({tensor.name, formatted("has the shape {}, but the original's is {}",
+                                                 shape_text(found->second->shape), shape_text(tensor.shape))});
     } else if (found->second->dtype != tensor.dtype) {
-      report.add_problem({tensor.name, fmt::format("is {}, but the original is {}", dtype_name(found->second->dtype),
-                                                   dtype_name(tensor.dtype))});
+      report.add_problem({tensor.name, formatted("is {}, but the original is {}", dtype_name(found->second->dtype),
+                                                 dtype_name(tensor.dtype))});
     }
   }
   for (const LogicalTensor& tensor : tensors) {
@@ -102,7 +101,7 @@ void check_values(Report& report, const TensorSource& source, const std::vector<
     if (!problem.empty()) {
       report.add_problem({tensor.name, problem});
     } else if (state.bad_element) {
-      report.add_problem({tensor.name, fmt::format("element {} is not finite", *state.bad_element)});
+      report.add_problem({tensor.name, formatted("element {} is not finite", *state.bad_element)});
     }
   };
   loop.run([&] { loop.for_each(blocks, work, finish); });

@@ -1,9 +1,8 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "schemes/scheme.h"
 #include "schemes/schemes.h"
 
@@ -23,7 +22,7 @@ const Scheme* find_scheme(std::string_view name) {
 
 const Scheme& scheme_of(const QuantizedSpec& spec) {
   const Scheme* scheme = find_scheme(spec.scheme);
-  if (scheme == nullptr) throw Error(Status::kInternal, fmt::format("no scheme is called {}", spec.scheme));
+  if (scheme == nullptr) throw Error(Status::kInternal, formatted("no scheme is called {}", spec.scheme));
   return *scheme;
 }
 
@@ -46,7 +45,7 @@ std::string scheme_text(const QuantizedSpec& spec) {
   std::string text(scheme.text);
   if (spec.granularity == Granularity::kTensor) text += " per tensor";
   if (spec.granularity == Granularity::kChannel) text += " per channel";
-  if (spec.granularity == Granularity::kGroup) text += fmt::format(" group {}", spec.group_size);
+  if (spec.granularity == Granularity::kGroup) text += formatted(" group {}", spec.group_size);
   if (spec.symmetric != scheme.symmetric_default) text += spec.symmetric ? " symmetric" : " asymmetric";
   return text;
 }
