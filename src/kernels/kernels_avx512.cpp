@@ -46,7 +46,7 @@ struct Vector512 {
     }
   }
   static void store_part(float* to, std::size_t count, F values) { _mm512_mask_storeu_ps(to, mask_of(count), values); }
-  static void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
+  static void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T1); }
   static void end_stream() { _mm_sfence(); }
 
   static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
