@@ -1,0 +1,149 @@
+// The oracle itself, against numbers worked out by hand: the rounding, the scales, the zero points, the sums.
+#include <gtest/gtest.h>
+
+#include "kernel_cases.h"
+
+namespace mnq::kernels::test {
+namespace {
+
+struct Quantized {
+  std::size_t rows_done = 0;
+  std::vector<float> scales;
+  std::vector<std::int8_t> zero_points;
+  std::vector<std::int8_t> codes;
+  ErrorSums sums{};
+};
+
+Quantized quantize_row(const std::vector<float>& weights, const CodeRule& rule) {
+  Quantized result{0, std::vector<float>(1), std::vector<std::int8_t>(1), std::vector<std::int8_t>(weights.size()), {}};
+  result.rows_done =
+      oracle().quantize_rows(weights.data(), 1, weights.size(), weights.size(), rule, result.scales.data(),
+                             result.zero_points.data(), result.codes.data(), &result.sums);
+  return result;
+}
+
+using Codes = std::vector<std::int8_t>;
+
+TEST(Oracle, RoundsHalfToEven) {
+  // The largest is 127, so the scale is 1.
+  const Quantized result = quantize_row({127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 0.49f, 125.5f}, kInt8);
+  EXPECT_EQ(result.scales[0], 1.0f);
+  EXPECT_EQ(result.codes, (Codes{127, 0, 2, 2, 0, -2, -2, 0, 126}));
+}
+
+TEST(Oracle, SymmetricUsesBothEndsAlike) {
+  const Quantized result = quantize_row({-254, 254, 2}, kInt8);
+  EXPECT_EQ(result.scales[0], 2.0f);
+  EXPECT_EQ(result.codes, (Codes{-127, 127, 1}));
+}
+
+TEST(Oracle, FourBits) {
+  const Quantized result = quantize_row({-7, 3.5f, 6.6f, 0}, kInt4);  // scale 1
+  EXPECT_EQ(result.scales[0], 1.0f);
+  EXPECT_EQ(result.codes, (Codes{-7, 4, 7, 0}));
+}
+
+TEST(Oracle, AsymmetricPutsTheRangeOnAllCodes) {
+  // Range -100 to 155: scale 1, zero point round(-128 + 100) = -28.
+  const Quantized result = quantize_row({-100, 155, 0, 1}, kInt8Asymmetric);
+  EXPECT_EQ(result.scales[0], 1.0f);
+  EXPECT_EQ(result.zero_points[0], -28);
+  EXPECT_EQ(result.codes, (Codes{-128, 127, -28, -27}));
+}
+
+TEST(Oracle, AsymmetricRangeHoldsZero) {
+  // 10 to 255 becomes 0 to 255: scale 1, zero point -128.
+  const Quantized result = quantize_row({10, 255}, kInt8Asymmetric);
+  EXPECT_EQ(result.scales[0], 1.0f);
+  EXPECT_EQ(result.zero_points[0], -128);
+  EXPECT_EQ(result.codes, (Codes{-118, 127}));
+}
+
+TEST(Oracle, UnsignedCodesHaveTheTopBitTurned) {
+  const Quantized result = quantize_row({0, 255, 128}, kUint8);
+  EXPECT_EQ(result.zero_points[0], -128);
+  EXPECT_EQ(static_cast<std::uint8_t>(result.codes[0]), 0);
+  EXPECT_EQ(static_cast<std::uint8_t>(result.codes[1]), 255);
+  EXPECT_EQ(static_cast<std::uint8_t>(result.codes[2]), 128);
+}
+
+TEST(Oracle, ZeroRow) {
+  for (const CodeRule& rule : rules()) {
+    const Quantized result = quantize_row({0, -0.0f, 0}, rule);
+    EXPECT_EQ(result.scales[0], 1.0f);
+    EXPECT_EQ(result.zero_points[0], 0);
+    for (const std::int8_t code : result.codes) EXPECT_EQ(static_cast<std::uint8_t>(code), rule.code_xor);
+    EXPECT_EQ(result.sums.signal, 0);
+    EXPECT_EQ(result.sums.error, 0);
+  }
+}
+
+TEST(Oracle, SumsByHand) {
+  // Scale 1: 127 -> 127, 0.5 -> 0, 2.25 -> 2. Signal 127^2 + 0.25 + 5.0625, error 0.25 + 0.0625.
+  const Quantized result = quantize_row({127, 0.5f, 2.25f}, kInt8);
+  EXPECT_DOUBLE_EQ(result.sums.signal, 16134.3125);
+  EXPECT_DOUBLE_EQ(result.sums.error, 0.3125);
+  EXPECT_DOUBLE_EQ(result.sums.max_error, 0.5);
+}
+
+TEST(Oracle, ScalesStayFiniteAndPositive) {
+  for (const CodeRule& rule : rules()) {
+    for (const float largest : {FLT_MAX, FLT_MIN, 1e-45f, 1e38f}) {
+      for (const float other : {largest, -largest, 0.0f}) {
+        const Quantized result = quantize_row({largest, other, largest / 2}, rule);
+        ASSERT_GE(result.scales[0], FLT_MIN);
+        ASSERT_LE(result.scales[0], FLT_MAX);
+        std::vector<float> back(3);
+        oracle().dequantize_rows(result.codes.data(), 1, 3, 3, rule.code_xor, result.scales.data(),
+                                 result.zero_points.data(), back.data());
+        for (const float value : back) ASSERT_TRUE(std::isfinite(value)) << largest << ' ' << other;
+        ASSERT_LE(std::abs(back[0] - largest), result.scales[0] * 1.001) << largest << ' ' << other;
+      }
+    }
+  }
+}
+
+TEST(Oracle, NibblesLowFirst) {
+  const Codes codes{-8, 7, 0, 1, -1};
+  std::vector<std::uint8_t> packed(3, 0xFF);
+  oracle().pack_int4(codes.data(), codes.size(), packed.data());
+  EXPECT_EQ(packed, (std::vector<std::uint8_t>{0xF0, 0x98, 0x07}));  // code + 8: 0 15 8 9 7
+  Codes back(5);
+  oracle().unpack_int4(packed.data(), 5, back.data());
+  EXPECT_EQ(back, codes);
+}
+
+TEST(Oracle, HalvesByHand) {
+  // 1, -2, the largest half, halfway to the next (infinite), the smallest denormal, half of it (to even: 0), 1 + a half ulp
+  const std::vector<float> values{1,        -2,         65504,        65520,          0x1p-24f,
+                                  0x1p-25f, 0x1.8p-25f, 1 + 0x1p-11f, 1 + 0x1.8p-10f, INFINITY};
+  const std::vector<std::uint16_t> expected{0x3C00, 0xC000, 0x7BFF, 0x7C00, 1, 0, 1, 0x3C00, 0x3C02, 0x7C00};
+  std::vector<std::uint16_t> halves(values.size());
+  oracle().f32_to_f16(values.data(), values.size(), halves.data());
+  EXPECT_EQ(halves, expected);
+}
+
+TEST(Oracle, EveryHalfComesBack) {
+  std::vector<std::uint16_t> halves(65536), back(65536);
+  for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i);
+  std::vector<float> values(65536);
+  oracle().f16_to_f32(halves.data(), halves.size(), values.data());
+  oracle().f32_to_f16(values.data(), values.size(), back.data());
+  for (std::size_t i = 0; i < halves.size(); ++i) {
+    const bool is_nan = (i & 0x7fff) > 0x7c00;
+    ASSERT_EQ(std::isnan(values[i]), is_nan) << i;
+    ASSERT_EQ(back[i] | (is_nan ? 0x200 : 0), halves[i] | (is_nan ? 0x200 : 0)) << i;
+  }
+  EXPECT_EQ(values[0x3555], 0.333251953125f);
+  EXPECT_EQ(values[1], 0x1p-24f);
+}
+
+TEST(Oracle, BrainFloats) {
+  const std::vector<float> values{1, 1 + 0x1p-8f, 1 + 0x1.8p-7f, -3.140625f, FLT_MAX, INFINITY};
+  std::vector<std::uint16_t> brains(values.size());
+  oracle().f32_to_bf16(values.data(), values.size(), brains.data());
+  EXPECT_EQ(brains, (std::vector<std::uint16_t>{0x3F80, 0x3F80, 0x3F82, 0xC049, 0x7F80, 0x7F80}));
+}
+
+}  // namespace
+}  // namespace mnq::kernels::test

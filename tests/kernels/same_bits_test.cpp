@@ -1,0 +1,250 @@
+// Every instruction set gives what the oracle gives, bit for bit.
+#include <gtest/gtest.h>
+
+#include "kernel_cases.h"
+
+namespace mnq::kernels::test {
+namespace {
+
+struct Result {
+  std::size_t rows_done;
+  std::vector<float> scales;
+  std::vector<std::int8_t> zero_points;
+  std::vector<std::int8_t> codes;
+  std::vector<ErrorSums> sums;
+};
+
+Result run(const KernelTable& table, const std::vector<float>& weights, std::size_t rows, std::size_t group,
+           const CodeRule& rule, bool with_sums) {
+  const std::size_t length = weights.size() / rows;
+  const std::size_t groups = (length + group - 1) / group;
+  Result result{0, std::vector<float>(rows * groups), std::vector<std::int8_t>(rows * groups),
+                std::vector<std::int8_t>(weights.size()), std::vector<ErrorSums>(with_sums ? rows : 0)};
+  result.rows_done =
+      table.quantize_rows(weights.data(), rows, length, group, rule, result.scales.data(), result.zero_points.data(),
+                          result.codes.data(), with_sums ? result.sums.data() : nullptr);
+  return result;
+}
+
+void expect_same(const ErrorSums& a, const ErrorSums& b, const std::string& what) {
+  ASSERT_TRUE(same_bits(a.signal, b.signal)) << what << ' ' << a.signal << ' ' << b.signal;
+  ASSERT_TRUE(same_bits(a.error, b.error)) << what << ' ' << a.error << ' ' << b.error;
+  ASSERT_TRUE(same_bits(a.max_error, b.max_error)) << what << ' ' << a.max_error << ' ' << b.max_error;
+}
+
+TEST(SameBits, QuantizeRows) {
+  for (const KernelTable* table : fast_tables()) {
+    for (const std::size_t length : lengths()) {
+      for (const std::size_t group : {std::size_t{1}, std::size_t{3}, std::size_t{16}, std::size_t{32},
+                                      std::size_t{100}, std::size_t{128}, std::max<std::size_t>(length, 1)}) {
+        for (int kind = 0; kind < kKinds; ++kind) {
+          const auto weights = weights_of(kind, 2 * length);
+          for (const CodeRule& rule : rules()) {
+            const std::string what = std::string(table->isa) + " length " + std::to_string(length) + " group " +
+                                     std::to_string(group) + " kind " + std::to_string(kind);
+            const Result expected = run(oracle(), weights, 2, group, rule, true);
+            const Result got = run(*table, weights, 2, group, rule, true);
+            ASSERT_EQ(got.rows_done, 2u) << what;
+            ASSERT_EQ(got.scales, expected.scales) << what;
+            ASSERT_EQ(got.zero_points, expected.zero_points) << what;
+            ASSERT_EQ(got.codes, expected.codes) << what;
+            for (std::size_t row = 0; row < 2; ++row) expect_same(got.sums[row], expected.sums[row], what);
+            ASSERT_EQ(run(*table, weights, 2, group, rule, false).codes, expected.codes) << what;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(SameBits, LargeOutputsThatGoAroundTheCaches) {
+  const auto weights = weights_of(0, 700 * 4096);
+  for (const KernelTable* table : fast_tables()) {
+    for (const std::size_t group : {4096, 128}) {
+      ASSERT_EQ(run(*table, weights, 700, group, kInt8, true).codes,
+                run(oracle(), weights, 700, group, kInt8, true).codes);
+    }
+  }
+}
+
+TEST(SameBits, QuantizeRunWithAScaleOfAnothersRange) {
+  for (const KernelTable* table : fast_tables()) {
+    for (const std::size_t length : lengths()) {
+      for (const float scale : {0.01f, 1.0f, 3.0f, 1e-38f, 1e36f}) {
+        for (const CodeRule& rule : rules()) {
+          const auto weights = weights_of(8, length);
+          std::vector<std::int8_t> codes(length), expected(length);
+          ErrorSums sums{}, expected_sums{};
+          const int zero_point = rule.symmetric ? 0 : 5;
+          oracle().quantize_run(weights.data(), length, scale, zero_point, rule, expected.data(), &expected_sums);
+          table->quantize_run(weights.data(), length, scale, zero_point, rule, codes.data(), &sums);
+          ASSERT_EQ(codes, expected) << table->isa << ' ' << length << ' ' << scale;
+          expect_same(sums, expected_sums, table->isa);
+        }
+      }
+    }
+  }
+}
+
+// The reciprocal against the division, where they are most likely to differ: close to every tie of many scales.
+TEST(SameBits, TheReciprocalNeverShows) {
+  std::mt19937 random(7);
+  std::vector<float> weights(4096);
+  std::vector<std::int8_t> codes(4096), expected(4096);
+  for (int trial = 0; trial < 150; ++trial) {
+    const float scale =
+        std::ldexp(1 + static_cast<float>(random() % (1u << 23)) * 0x1p-23f, static_cast<int>(random() % 190) - 95);
+    for (float& weight : weights) {
+      const float tie = (static_cast<float>(random() % 254) - 126.5f) * scale;
+      weight = tie;
+      for (unsigned step = random() % 4; step > 0; --step)
+        weight = std::nextafter(weight, random() % 2 ? 1e30f : -1e30f);
+    }
+    oracle().quantize_run(weights.data(), weights.size(), scale, 0, kInt8, expected.data(), nullptr);
+    for (const KernelTable* table : fast_tables()) {
+      table->quantize_run(weights.data(), weights.size(), scale, 0, kInt8, codes.data(), nullptr);
+      ASSERT_EQ(codes, expected) << table->isa << " scale " << scale;
+    }
+  }
+}
+
+TEST(SameBits, RangesOfAnyValues) {
+  for (const KernelTable* table : fast_tables()) {
+    for (const std::size_t length : lengths()) {
+      for (int kind = 0; kind < kKinds; ++kind) {
+        const auto weights = weights_of(kind, length);
+        const Range expected = oracle().range(weights.data(), length), got = table->range(weights.data(), length);
+        ASSERT_EQ(std::memcmp(&got, &expected, sizeof got), 0) << table->isa << ' ' << length << ' ' << kind;
+      }
+    }
+  }
+}
+
+TEST(SameBits, NotFiniteIsFoundAtEveryPlace) {
+  for (const std::size_t length : {1, 15, 16, 33, 64, 100}) {
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                            -std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::quiet_NaN()}) {
+      for (std::size_t at = 0; at < length; ++at) {
+        auto weights = weights_of(0, 3 * length);
+        weights[length + at] = bad;
+        const KernelTables all = available_kernel_tables();
+        for (std::size_t i = 0; i < all.count; ++i) {
+          for (const CodeRule& rule : {kInt8, kInt8Asymmetric}) {
+            ASSERT_EQ(run(*all.tables[i], weights, 3, 32, rule, true).rows_done, 1u) << all.tables[i]->isa << ' ' << at;
+          }
+          ASSERT_GE(all.tables[i]->range(&weights[length], length).max_abs_bits, 0x7f800000u);
+        }
+      }
+    }
+  }
+}
+
+TEST(SameBits, Dequantize) {
+  std::mt19937 random(3);
+  for (const KernelTable* table : fast_tables()) {
+    for (const std::size_t length : lengths()) {
+      for (const std::size_t group : {std::size_t{5}, std::size_t{32}, std::max<std::size_t>(length, 1)}) {
+        std::vector<std::int8_t> codes(2 * length), zero_points(2 * length + 2);
+        std::vector<float> scales(2 * length + 2);
+        for (auto& code : codes) code = static_cast<std::int8_t>(random());
+        for (auto& zero : zero_points) zero = static_cast<std::int8_t>(random());
+        for (auto& scale : scales) scale = std::ldexp(1.0f + static_cast<float>(random() % 999) / 1000, -8);
+        for (const std::uint8_t code_xor : {0, 0x80}) {
+          for (const std::int8_t* zeros :
+               {static_cast<const std::int8_t*>(nullptr), static_cast<const std::int8_t*>(zero_points.data())}) {
+            std::vector<float> expected(2 * length), got(2 * length);
+            oracle().dequantize_rows(codes.data(), 2, length, group, code_xor, scales.data(), zeros, expected.data());
+            table->dequantize_rows(codes.data(), 2, length, group, code_xor, scales.data(), zeros, got.data());
+            ASSERT_EQ(got, expected) << table->isa << ' ' << length << ' ' << group;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(SameBits, PackAndUnpack) {
+  std::mt19937 random(4);
+  for (const KernelTable* table : fast_tables()) {
+    for (const std::size_t length : lengths()) {
+      std::vector<std::int8_t> codes(length), back(length);
+      for (auto& code : codes) code = static_cast<std::int8_t>(static_cast<int>(random() % 16) - 8);
+      std::vector<std::uint8_t> expected((length + 1) / 2), packed((length + 1) / 2);
+      oracle().pack_int4(codes.data(), length, expected.data());
+      table->pack_int4(codes.data(), length, packed.data());
+      ASSERT_EQ(packed, expected) << length;
+      table->unpack_int4(packed.data(), length, back.data());
+      ASSERT_EQ(back, codes) << length;
+    }
+  }
+}
+
+TEST(SameBits, ErrorSums) {
+  for (const KernelTable* table : fast_tables()) {
+    for (const std::size_t length : lengths()) {
+      for (int kind = 0; kind < kKinds; ++kind) {
+        const auto a = weights_of(kind, length, 1), b = weights_of(kind, length, 2);
+        expect_same(table->error_sums(a.data(), b.data(), length), oracle().error_sums(a.data(), b.data(), length),
+                    std::string(table->isa) + ' ' + std::to_string(length) + ' ' + std::to_string(kind));
+      }
+    }
+  }
+}
+
+TEST(SameBits, Conversions) {
+  std::vector<std::uint16_t> halves(65536 + 3);
+  for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i);
+  std::mt19937 random(5);
+  std::vector<float> floats(200003);
+  for (float& value : floats) {
+    const std::uint32_t bits = random();
+    std::memcpy(&value, &bits, sizeof value);
+  }
+  std::vector<double> doubles(floats.size());
+  for (std::size_t i = 0; i < doubles.size(); ++i)
+    doubles[i] = i % 2 ? floats[i] * 1.0000000123 : std::ldexp(1.0 + i * 1e-9, static_cast<int>(i % 400) - 200);
+  const auto bytes_of = [](const auto& values) {
+    std::vector<char> bytes(values.size() * sizeof(values[0]));
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+    return bytes;
+  };
+  const auto check = [&](auto entry, const auto& from, auto to, const char* what) {
+    using To = std::vector<decltype(to)>;
+    for (const KernelTable* table : fast_tables()) {
+      for (const std::size_t count : {from.size(), std::size_t{0}, std::size_t{5}}) {
+        To expected(count), got(count);
+        (oracle().*entry)(from.data(), count, expected.data());
+        (table->*entry)(from.data(), count, got.data());
+        ASSERT_EQ(bytes_of(got), bytes_of(expected)) << what << ' ' << table->isa;
+      }
+    }
+  };
+  check(&KernelTable::f16_to_f32, halves, 0.0f, "f16 to f32");
+  check(&KernelTable::bf16_to_f32, halves, 0.0f, "bf16 to f32");
+  check(&KernelTable::f32_to_f16, floats, std::uint16_t{}, "f32 to f16");
+  check(&KernelTable::f32_to_bf16, floats, std::uint16_t{}, "f32 to bf16");
+  check(&KernelTable::f32_to_f64, floats, 0.0, "f32 to f64");
+  check(&KernelTable::f64_to_f32, doubles, 0.0f, "f64 to f32");
+}
+
+// Independent: doubles, in the order of the elements.
+TEST(Sums, AreRight) {
+  for (const int kind : {0, 5, 8}) {
+    const auto weights = weights_of(kind, 100000);
+    const Result result = run(oracle(), weights, 1, 100000, kInt8, true);
+    double signal = 0, error = 0, largest = 0;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const double lost =
+          std::abs(weights[i] - static_cast<double>(static_cast<float>(result.codes[i]) * result.scales[0]));
+      signal += static_cast<double>(weights[i]) * weights[i];
+      error += lost * lost;
+      largest = std::max(largest, lost);
+    }
+    EXPECT_NEAR(result.sums[0].signal / signal, 1, 1e-6);
+    EXPECT_NEAR(result.sums[0].error / error, 1, 1e-5);
+    EXPECT_NEAR(result.sums[0].max_error / largest, 1, 1e-5);
+  }
+}
+
+}  // namespace
+}  // namespace mnq::kernels::test
