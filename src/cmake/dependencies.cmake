@@ -13,6 +13,7 @@ target_link_libraries(mono_quant_dependencies INTERFACE TBB::tbb Threads::Thread
 if(MONO_QUANT_CLI)
   find_package(CLI11 REQUIRED)
   add_library(mono_quant_cli_dependencies INTERFACE)
-  target_link_libraries(mono_quant_cli_dependencies INTERFACE CLI11::CLI11 nlohmann_json::nlohmann_json
-                                                              fmt::fmt-header-only Threads::Threads)
+  target_include_directories(mono_quant_cli_dependencies SYSTEM
+    INTERFACE $<TARGET_PROPERTY:fmt::fmt-header-only,INTERFACE_INCLUDE_DIRECTORIES>)
+  target_link_libraries(mono_quant_cli_dependencies INTERFACE CLI11::CLI11 nlohmann_json::nlohmann_json)
 endif()

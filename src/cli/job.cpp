@@ -1,0 +1,49 @@
+#include "cli/job.h"
+
+#include <unistd.h>
+
+namespace cli {
+namespace {
+
+int32_t update_progress(void* progress, uint64_t done_bytes, uint64_t total_bytes) {
+  static_cast<Progress*>(progress)->update(done_bytes, total_bytes);
+  return 0;
+}
+
+void apply(mnq_run* run, const Setting& setting) {
+  if (setting.layer_glob.empty()) {
+    call(mnq_run_set, run, setting.key.c_str(), setting.value.c_str());
+  } else {
+    call(mnq_run_set_for_layers, run, setting.layer_glob.c_str(), setting.key.c_str(), setting.value.c_str());
+  }
+}
+
+}  // namespace
+
+Job::Job(const Options& options) : options_(options) {
+  for (const Setting& setting : options.settings) apply(run(), setting);
+}
+
+void Job::start(const std::string& verb, const std::string& output) {
+  interrupt_ = std::make_unique<CancelOnSignal>(run());
+  if (!options_.report.empty()) {
+    report_file_ = std::make_unique<ReportFile>(options_.report,
+                                                std::vector{options_.input, options_.other, options_.config, output});
+  }
+  progress_ = std::make_unique<Progress>(verb, !options_.quiet);
+  call(mnq_run_set_progress, run(), update_progress, static_cast<void*>(progress_.get()));
+}
+
+void Job::finish(const Report& report, const std::function<std::string(const Json&, const Screen&)>& text) {
+  progress_.reset();
+  const std::string json = mnq_report_json(report.get());
+  if (report_file_) report_file_->publish(json + "\n");
+  interrupt_.reset();
+  if (options_.json) {
+    write_stdout(json + "\n");
+  } else if (!options_.quiet) {
+    write_stdout(text(Json::parse(json), screen_of(STDOUT_FILENO)));
+  }
+}
+
+}  // namespace cli

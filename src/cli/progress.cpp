@@ -1,0 +1,62 @@
+#include "cli/progress.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "cli/format.h"
+#include "cli/human.h"
+#include "cli/utf8.h"
+
+namespace cli {
+namespace {
+
+constexpr double kQuietSeconds = 0.5;  // short jobs show nothing
+constexpr const char* kWipeLine = "\r\x1b[K";
+
+std::string bar(const Screen& screen, double fraction, std::size_t width) {
+  const auto filled = static_cast<std::size_t>(fraction * static_cast<double>(width));
+  std::string done, left;
+  for (std::size_t i = 0; i < width; ++i) {
+    (i < filled ? done : left) += screen.unicode ? (i < filled ? "━" : "─") : (i < filled ? "#" : ".");
+  }
+  return paint(screen, Style::kGood, done) + paint(screen, Style::kDim, left);
+}
+
+}  // namespace
+
+Progress::Progress(std::string verb, bool wanted) : verb_(std::move(verb)), screen_(screen_of(STDERR_FILENO)) {
+  wanted_ = wanted && screen_.redraw;
+}
+
+Progress::~Progress() {
+  if (drawn_) write_stderr(kWipeLine);
+}
+
+void Progress::update(std::uint64_t done_bytes, std::uint64_t total_bytes) {
+  const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  if (!wanted_ || seconds < kQuietSeconds) return;
+  drawn_ = true;
+  write_stderr(kWipeLine + line(seconds, static_cast<double>(done_bytes), static_cast<double>(total_bytes)));
+}
+
+std::string Progress::line(double seconds, double done, double total) const {
+  const double fraction = total > 0 ? std::min(1.0, done / total) : 1.0;
+  std::string facts = formatted("{:3.0f} %  {} of {}", fraction * 100, bytes_text(done), bytes_text(total));
+  facts += formatted("  {}/s", bytes_text(done / seconds));
+  if (done >= total) {
+    facts += "  finishing";
+  } else if (done > 0) {
+    facts += formatted("  {} left", duration_text(std::max(1.0, seconds / done * (total - done))));
+  }
+  // The last column stays free: writing there makes some terminals wrap.
+  const std::size_t width = screen_.width > 0 ? screen_.width - 1 : 0;
+  const std::size_t taken = 2 + display_width(verb_) + 2 + 2 + display_width(facts);
+  constexpr std::size_t kNarrowestBar = 8;
+  constexpr std::size_t kWidestBar = 30;
+  if (width < taken + kNarrowestBar) return shorten_middle("  " + facts, width, "");
+  return "  " + verb_ + "  " + bar(screen_, fraction, std::min(kWidestBar, width - taken)) + "  " + facts;
+}
+
+}  // namespace cli

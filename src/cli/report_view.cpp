@@ -1,0 +1,147 @@
+#include "cli/report_view.h"
+
+#include <algorithm>
+#include <map>
+
+#include "cli/format.h"
+#include "cli/human.h"
+#include "cli/table.h"
+#include "cli/utf8.h"
+
+namespace cli {
+namespace {
+
+bool is_untouched(const Json& layer) {
+  const std::string action = text_in(layer, "action");
+  return action == "copy" || action == "skip";
+}
+
+Style accuracy_style(const Json& layer, const AccuracyLimits& limits) {
+  const double sqnr_db = number_in(layer, "sqnr_db", limits.warning_db);
+  if (sqnr_db < limits.critical_db) return Style::kBad;
+  return sqnr_db < limits.warning_db ? Style::kWarning : Style::kPlain;
+}
+
+std::string list_untouched(const Json& layers, const Screen& screen) {
+  Table table({{"tensor"}, {"dtype"}, {"shape"}, {"size", Column::kRight}, {"reason"}});
+  for (const Json& layer : layers) {
+    if (!is_untouched(layer)) continue;
+    table.add_row({{text_in(layer, "tensor")},
+                   {text_in(layer, "dtype")},
+                   {shape_text(layer["shape"], screen)},
+                   {bytes_in(layer, "bytes_before")},
+                   {text_in(layer, "reason"), Style::kDim}});
+  }
+  return table.text(screen);
+}
+
+struct ReasonSums {
+  std::string reason;
+  double tensors = 0;
+  double bytes = 0;
+};
+
+// Most bytes first.
+std::vector<ReasonSums> sum_by_reason(const Json& layers) {
+  std::map<std::string, ReasonSums> sums;
+  for (const Json& layer : layers) {
+    if (!is_untouched(layer)) continue;
+    ReasonSums& sum = sums[text_in(layer, "reason")];
+    sum.reason = text_in(layer, "reason");
+    sum.tensors += 1;
+    sum.bytes += number_in(layer, "bytes_before", number_in(layer, "bytes_after"));
+  }
+  std::vector<ReasonSums> sorted;
+  for (auto& [reason, sum] : sums) sorted.push_back(std::move(sum));
+  std::ranges::stable_sort(sorted, std::ranges::greater{}, &ReasonSums::bytes);
+  return sorted;
+}
+
+std::string summarize_untouched(const Json& layers, const Screen& screen) {
+  constexpr std::size_t kMostReasons = 8;
+  std::vector<ReasonSums> sums = sum_by_reason(layers);
+  while (sums.size() > kMostReasons) {  // the smallest join into one line
+    const ReasonSums last = std::move(sums.back());
+    sums.pop_back();
+    sums.back() = {"other reasons (--verbose)", sums.back().tensors + last.tensors, sums.back().bytes + last.bytes};
+  }
+  Table table({{"reason"}, {"tensors", Column::kRight}, {"size", Column::kRight}});
+  for (const ReasonSums& sum : sums) {
+    table.add_row({{sum.reason}, {formatted("{:.0f}", sum.tensors)}, {bytes_text(sum.bytes)}});
+  }
+  return table.text(screen);
+}
+
+}  // namespace
+
+std::string layer_table(const Json& layers, const Screen& screen, const AccuracyLimits& limits) {
+  Table table({{"layer"},
+               {"kind", Column::kLeft, 1},
+               {"shape", Column::kLeft, 4},
+               {"scheme", Column::kLeft, 2},
+               {"SQNR dB", Column::kRight},
+               {"max error", Column::kRight, 3},
+               {"before", Column::kRight},
+               {"after", Column::kRight}});
+  for (const Json& layer : layers) {
+    if (is_untouched(layer)) continue;
+    table.add_row({{text_in(layer, "name")},
+                   {text_in(layer, "kind")},
+                   {shape_text(layer["shape"], screen)},
+                   {text_in(layer, "scheme")},
+                   {sqnr_text(layer), accuracy_style(layer, limits)},
+                   {small_number_in(layer, "max_error")},
+                   {bytes_in(layer, "bytes_before")},
+                   {bytes_in(layer, "bytes_after")}});
+  }
+  return table.text(screen);
+}
+
+std::string untouched_table(const Json& layers, const Screen& screen, const char* title, bool verbose) {
+  const std::string table = verbose ? list_untouched(layers, screen) : summarize_untouched(layers, screen);
+  return table.empty() ? "" : "\n  " + paint(screen, Style::kBold, title) + "\n" + table;
+}
+
+std::string facts_text(const std::vector<std::pair<std::string, std::string>>& facts, const Screen& screen) {
+  std::size_t width = 0;
+  for (const auto& [name, text] : facts) width = std::max(width, text.empty() ? 0 : display_width(name));
+  std::string result;
+  for (const auto& [name, text] : facts) {
+    if (!text.empty()) result += "  " + paint(screen, Style::kDim, pad_right(name, width)) + "  " + text + "\n";
+  }
+  return result;
+}
+
+std::string size_fact(const Json& model, const Screen& screen) {
+  const double before = number_in(model, "bytes_before");
+  const double after = number_in(model, "bytes_after");
+  return formatted("{} {} {}, {}", bytes_text(before), screen.arrow(), bytes_text(after),
+                   size_change_text(before, after));
+}
+
+std::string accuracy_fact(const Json& model) {
+  const std::string sqnr = sqnr_text(model);
+  if (sqnr.empty() || sqnr == "exact") return sqnr;
+  return formatted("{} dB, maximum error {}", sqnr, small_number_in(model, "max_error"));
+}
+
+std::string effort_fact(const Json& report) {
+  return formatted("{}, {}, {}", duration_text(number_in(report["model"], "seconds")),
+                   counted(number_in(report, "threads"), "thread"), text_in(report, "isa"));
+}
+
+std::string warnings_text(const Json& warnings, const Screen& screen, bool verbose) {
+  constexpr std::size_t kMostWarnings = 5;
+  const std::size_t shown = verbose || warnings.size() <= kMostWarnings + 1 ? warnings.size() : kMostWarnings;
+  std::string text = warnings.empty() ? "" : "\n";
+  for (std::size_t i = 0; i < shown; ++i) {
+    text += "  " + paint(screen, Style::kWarning, "warning:") + " " + printable(warnings[i].get<std::string>()) + "\n";
+  }
+  if (shown < warnings.size()) {
+    text += formatted("  and {} (--verbose lists them)\n",
+                      counted(static_cast<double>(warnings.size() - shown), "more warning"));
+  }
+  return text;
+}
+
+}  // namespace cli
