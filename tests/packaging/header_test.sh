@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# mono_quant.h is clean in every C and C++ from C89 to C++20, with each compiler there is; mono_quant.hpp in C++20.
+set -euo pipefail
+source=$1
+check() { # COMPILER LANGUAGE STANDARD HEADER
+  echo "#include \"$4\"" | "$1" -x "$2" -std="$3" -pedantic -Wall -Wextra -Werror -I"$source/capi" -I"$source/include" \
+    -fsyntax-only -
+}
+compilers=0
+for pair in gcc:g++ clang:clang++; do
+  command -v "${pair#*:}" >/dev/null || continue
+  compilers=$((compilers + 1))
+  for standard in c89 c99 c11 c17; do check "${pair%:*}" c "$standard" mono_quant.h; done
+  for standard in c++11 c++14 c++17 c++20; do check "${pair#*:}" c++ "$standard" mono_quant.h; done
+  check "${pair#*:}" c++ c++20 mono_quant/mono_quant.hpp
+done
+[ "$compilers" -gt 0 ]

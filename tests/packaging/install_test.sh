@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The installed tree, moved to another place: the C example through pkg-config, a C++ program through find_package, and the
+# command line that was installed.
+set -euo pipefail
+source=$1 build=$2
+work=$build/install_test
+rm -rf "$work"
+mkdir -p "$work"
+cmake --install "$build" --prefix "$work/first" >/dev/null
+mv "$work/first" "$work/moved"
+prefix=$work/moved
+
+sanitize=()
+if readelf -d "$build/lib/libmono_quant.so.1" | grep -q libasan; then sanitize=(-fsanitize=address,undefined); fi
+
+PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name mono_quant.pc)")
+export PKG_CONFIG_PATH
+libdir=$(pkg-config --variable=libdir mono_quant)
+[ "$(pkg-config --modversion mono_quant)" = "$("$prefix/bin/monoquant" --version | sed 's/.* //')" ]
+
+model=$source/tests/data/digits.safetensors
+# shellcheck disable=SC2046
+cc -std=c99 -pedantic -Wall -Wextra -Werror "${sanitize[@]}" "$source/bindings-examples/c/quantize.c" -o "$work/quantize" \
+  $(pkg-config --cflags --libs mono_quant) -Wl,-rpath,"$libdir"
+"$work/quantize" "$model" "$work/out.safetensors" >"$work/out.txt" 2>/dev/null
+grep -q ' dB$' "$work/out.txt"
+grep -qE '^[0-9]+ bytes became [0-9]+$' "$work/out.txt"
+"$prefix/bin/monoquant" validate "$work/out.safetensors" --against "$model" >/dev/null
+
+mkdir "$work/consumer"
+cat >"$work/consumer/CMakeLists.txt" <<'END'
+cmake_minimum_required(VERSION 3.16)
+project(consumer CXX)
+set(CMAKE_CXX_STANDARD 20)
+find_package(mono_quant 1.0 REQUIRED)
+add_executable(consumer main.cpp)
+target_link_libraries(consumer PRIVATE mono_quant::mono_quant)
+END
+cat >"$work/consumer/main.cpp" <<'END'
+#include <mono_quant/mono_quant.hpp>
+
+int main(int, char** arguments) {
+  const auto result = mono_quant::quantize(mono_quant::Model::open(arguments[1]));
+  return result.report.number("sqnr_db").value_or(0) > 30 ? 0 : 1;
+}
+END
+cmake -S "$work/consumer" -B "$work/consumer/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release \
+  -DCMAKE_CXX_FLAGS="${sanitize[*]}" >/dev/null
+cmake --build "$work/consumer/build" >/dev/null
+"$work/consumer/build/consumer" "$model"
