@@ -41,6 +41,12 @@ std::string in_flags(std::string hint) {
   return hint;
 }
 
+// "<what>: <why>"
+std::string full_message(const Failure& failure) {
+  const bool says_what = failure.subject.empty() || failure.message.find(": ") != failure.message.npos;
+  return says_what ? failure.message : failure.subject + ": " + failure.message;
+}
+
 }  // namespace
 
 void fail_file(const std::string& path, const char* action, int error_number) {
@@ -53,7 +59,7 @@ void fail_file(const std::string& path, const char* action, int error_number) {
 int report_failure(const Failure& failure, bool json) {
   const Screen screen = screen_of(2);
   const std::string hint = in_flags(failure.hint);
-  std::string text = paint(screen, Style::kBad, "monoquant:") + " " + printable(failure.message) + "\n";
+  std::string text = paint(screen, Style::kBad, "monoquant:") + " " + printable(full_message(failure)) + "\n";
   if (!hint.empty()) text += paint(screen, Style::kDim, "hint:") + " " + printable(hint) + "\n";
   write_stderr(text);
   if (json) {

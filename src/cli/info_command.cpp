@@ -2,6 +2,8 @@
 #include <unistd.h>
 
 #include <map>
+#include <set>
+#include <vector>
 
 #include "cli/commands.h"
 #include "cli/format.h"
@@ -15,20 +17,12 @@
 namespace cli {
 namespace {
 
-// "103 F32, 1 I64"
-std::string dtypes_fact(const Json& tensors) {
+// "103 F32, 1 I64", of the field of a list of objects
+std::string counts_of(const Json& list, const char* field) {
   std::map<std::string, int> counts;
-  for (const Json& tensor : tensors) ++counts[text_in(tensor, "dtype")];
+  for (const Json& object : list) ++counts[text_in(object, field)];
   std::string text;
-  for (const auto& [dtype, count] : counts) text += formatted("{}{} {}", text.empty() ? "" : ", ", count, dtype);
-  return text.empty() ? "none" : text;
-}
-
-std::string schemes_fact(const Json& quantized) {
-  std::map<std::string, int> counts;
-  for (const Json& weight : quantized) ++counts[text_in(weight, "scheme")];
-  std::string text;
-  for (const auto& [scheme, count] : counts) text += formatted("{}{} {}", text.empty() ? "" : ", ", count, scheme);
+  for (const auto& [value, count] : counts) text += formatted("{}{} {}", text.empty() ? "" : ", ", count, value);
   return text;
 }
 
@@ -41,17 +35,45 @@ std::string metadata_fact(const Json& metadata) {
   return shorten_middle(printable(text), kMostColumns, " ... ");
 }
 
-// The quantized weight behind each stored tensor, by the name of the first of its tensors: its codes.
-std::map<std::string, const Json*> weights_by_codes(const Json& quantized) {
-  std::map<std::string, const Json*> weights;
+using TensorByName = std::map<std::string, const Json*>;
+
+// A weight's codes and scales apart, as they lie in the file, are hard to read: its tensors follow the first of them.
+std::vector<const Json*> in_order(const Json& model, const TensorByName& weights) {
+  TensorByName by_name;
+  for (const Json& tensor : model["tensors"]) by_name[text_in(tensor, "name")] = &tensor;
+  std::set<std::string> shown_elsewhere;
+  for (const Json& weight : model["quantized"]) {
+    for (const Json& part : weight["tensors"]) shown_elsewhere.insert(part.get<std::string>());
+  }
+  std::vector<const Json*> order;
+  for (const Json& tensor : model["tensors"]) {
+    const auto weight = weights.find(text_in(tensor, "name"));
+    if (weight != weights.end()) {
+      for (const Json& part : (*weight->second)["tensors"]) order.push_back(by_name.at(part.get<std::string>()));
+    } else if (!shown_elsewhere.contains(text_in(tensor, "name"))) {
+      order.push_back(&tensor);
+    }
+  }
+  return order;
+}
+
+// The quantized weights, by the name of the tensor that holds their codes.
+TensorByName weights_by_codes(const Json& quantized) {
+  TensorByName weights;
   for (const Json& weight : quantized) {
     if (!weight["tensors"].empty()) weights[weight["tensors"][0].get<std::string>()] = &weight;
   }
   return weights;
 }
 
+// "F32 384×1536", what a quantized weight was
+std::string original_text(const Json& weight, const Screen& screen) {
+  return weight.empty() ? "" : text_in(weight, "dtype") + " " + shape_text(weight["shape"], screen);
+}
+
 std::string tensor_table(const Json& model, const Screen& screen) {
-  const auto weights = weights_by_codes(model["quantized"]);
+  const TensorByName weights = weights_by_codes(model["quantized"]);
+  const Json none = Json::object();
   Table table({{"tensor"},
                {"dtype"},
                {"shape"},
@@ -59,17 +81,15 @@ std::string tensor_table(const Json& model, const Screen& screen) {
                {"scheme"},
                {"of", Column::kLeft, 1},
                {"SQNR dB", Column::kRight, 2}});
-  for (const Json& tensor : model["tensors"]) {
-    const auto found = weights.find(text_in(tensor, "name"));
-    const Json none = Json::object();
+  for (const Json* tensor : in_order(model, weights)) {
+    const auto found = weights.find(text_in(*tensor, "name"));
     const Json& weight = found == weights.end() ? none : *found->second;
-    const std::string of = weight.empty() ? "" : text_in(weight, "dtype") + " " + shape_text(weight["shape"], screen);
-    table.add_row({{text_in(tensor, "name")},
-                   {text_in(tensor, "dtype")},
-                   {shape_text(tensor["shape"], screen)},
-                   {bytes_text(number_in(tensor, "size_bytes"))},
+    table.add_row({{text_in(*tensor, "name")},
+                   {text_in(*tensor, "dtype")},
+                   {shape_text((*tensor)["shape"], screen)},
+                   {bytes_in(*tensor, "size_bytes")},
                    {text_in(weight, "scheme"), Style::kGood},
-                   {of, Style::kDim},
+                   {original_text(weight, screen), Style::kDim},
                    {sqnr_text(weight)}});
   }
   return table.text(screen);
@@ -79,10 +99,10 @@ std::string view(const Json& model, const Screen& screen) {
   const std::string table = tensor_table(model, screen);
   return facts_text({{"file", printable(text_in(model, "path"))},
                      {"format", text_in(model, "format")},
-                     {"size", bytes_text(number_in(model, "size_bytes"))},
+                     {"size", bytes_in(model, "size_bytes")},
                      {"parameters", count_text(number_in(model, "parameters"))},
-                     {"tensors", dtypes_fact(model["tensors"])},
-                     {"quantized", schemes_fact(model["quantized"])},
+                     {"tensors", counts_of(model["tensors"], "dtype")},
+                     {"quantized", counts_of(model["quantized"], "scheme")},
                      {"metadata", metadata_fact(model["metadata"])}},
                     screen) +
          (table.empty() ? "" : "\n" + table);

@@ -7,7 +7,6 @@
 
 #include "cli/format.h"
 #include "cli/human.h"
-#include "cli/utf8.h"
 
 namespace cli {
 namespace {
@@ -22,6 +21,10 @@ std::string bar(const Screen& screen, double fraction, std::size_t width) {
     (i < filled ? done : left) += screen.unicode ? (i < filled ? "━" : "─") : (i < filled ? "#" : ".");
   }
   return paint(screen, Style::kGood, done) + paint(screen, Style::kDim, left);
+}
+
+std::string time_left(double seconds) {
+  return seconds < 59.5 ? formatted("{:.0f} s left", std::max(1.0, seconds)) : duration_text(seconds) + " left";
 }
 
 }  // namespace
@@ -41,22 +44,24 @@ void Progress::update(std::uint64_t done_bytes, std::uint64_t total_bytes) {
   write_stderr(kWipeLine + line(seconds, static_cast<double>(done_bytes), static_cast<double>(total_bytes)));
 }
 
-std::string Progress::line(double seconds, double done, double total) const {
+// Of one length all the way, so that nothing moves but the bar.
+std::string Progress::facts(double seconds, double done, double total) const {
   const double fraction = total > 0 ? std::min(1.0, done / total) : 1.0;
-  std::string facts = formatted("{:3.0f} %  {} of {}", fraction * 100, bytes_text(done), bytes_text(total));
-  facts += formatted("  {}/s", bytes_text(done / seconds));
-  if (done >= total) {
-    facts += "  finishing";
-  } else if (done > 0) {
-    facts += formatted("  {} left", duration_text(std::max(1.0, seconds / done * (total - done))));
-  }
+  const std::string left = done >= total ? "finishing" : done > 0 ? time_left(seconds / done * (total - done)) : "";
+  return formatted("{:3.0f} %  {:>8} of {}  {:>8}/s  {:<10}", fraction * 100, bytes_text(done), bytes_text(total),
+                   bytes_text(done / seconds), left);
+}
+
+std::string Progress::line(double seconds, double done, double total) const {
+  const std::string text = facts(seconds, done, total);
   // The last column stays free: writing there makes some terminals wrap.
   const std::size_t width = screen_.width > 0 ? screen_.width - 1 : 0;
-  const std::size_t taken = 2 + display_width(verb_) + 2 + 2 + display_width(facts);
+  const std::size_t taken = verb_.size() + text.size() + 6;
   constexpr std::size_t kNarrowestBar = 8;
-  constexpr std::size_t kWidestBar = 30;
-  if (width < taken + kNarrowestBar) return shorten_middle("  " + facts, width, "");
-  return "  " + verb_ + "  " + bar(screen_, fraction, std::min(kWidestBar, width - taken)) + "  " + facts;
+  constexpr std::size_t kWidestBar = 40;
+  if (width < taken + kNarrowestBar) return ("  " + text).substr(0, width);
+  const double fraction = total > 0 ? std::min(1.0, done / total) : 1.0;
+  return "  " + verb_ + "  " + bar(screen_, fraction, std::min(kWidestBar, width - taken)) + "  " + text;
 }
 
 }  // namespace cli

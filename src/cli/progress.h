@@ -25,6 +25,7 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
 
+  std::string facts(double seconds, double done, double total) const;
   std::string line(double seconds, double done, double total) const;
 
   std::string verb_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "cli/format.h"
 #include "cli/human.h"
@@ -72,15 +73,25 @@ std::string summarize_untouched(const Json& layers, const Screen& screen) {
   return table.text(screen);
 }
 
+std::size_t count_schemes(const Json& layers) {
+  std::set<std::string> schemes;
+  for (const Json& layer : layers) {
+    if (!is_untouched(layer)) schemes.insert(text_in(layer, "scheme"));
+  }
+  return schemes.size();
+}
+
 }  // namespace
 
 std::string layer_table(const Json& layers, const Screen& screen, const AccuracyLimits& limits) {
+  // One scheme for all is in the summary anyway; several are worth more than shapes.
+  const int drop_scheme = count_schemes(layers) > 1 ? 4 : 1;
   Table table({{"layer"},
                {"kind", Column::kLeft, 1},
-               {"shape", Column::kLeft, 4},
-               {"scheme", Column::kLeft, 2},
+               {"shape", Column::kLeft, 3},
+               {"scheme", Column::kLeft, drop_scheme},
                {"SQNR dB", Column::kRight},
-               {"max error", Column::kRight, 3},
+               {"max error", Column::kRight, 2},
                {"before", Column::kRight},
                {"after", Column::kRight}});
   for (const Json& layer : layers) {

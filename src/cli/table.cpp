@@ -11,7 +11,7 @@ constexpr std::size_t kIndent = 2;
 constexpr std::size_t kGap = 2;
 
 // Below this, dropping a column is better than shortening names further.
-constexpr std::size_t kReadableName = 30;
+constexpr std::size_t kReadableName = 28;
 
 std::size_t total_width(const std::vector<std::size_t>& widths) {
   std::size_t total = kIndent;
