@@ -1,0 +1,204 @@
+"""Quantizes by the rules of the README in NumPy, and compares bit for bit with what monoquant writes."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open, serialize_file
+
+F32 = np.float32
+FLT_MIN = np.finfo(F32).tiny
+MONOQUANT = sys.argv[1]
+
+
+def bf16_bytes(values):
+    """Truncated on purpose: the values are then exact."""
+    return (values.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+
+
+def bf16_values(values):
+    return (values.view(np.uint32) & 0xFFFF0000).view(F32)
+
+
+# dtype: how weights are stored, and as which float32 values they count
+INPUTS = {
+    "float32": (lambda w: w.tobytes(), lambda w: w),
+    "float16": (lambda w: w.astype(np.float16).tobytes(), lambda w: w.astype(np.float16).astype(F32)),
+    "bfloat16": (bf16_bytes, bf16_values),
+    "float64": (lambda w: (w.astype(np.float64) * 1.000000001).tobytes(),
+                lambda w: (w.astype(np.float64) * 1.000000001).astype(F32)),
+}
+
+
+def quantize(weights, bits, symmetric):
+    """weights [..., n] float32 with one scale for each last axis: scales, zero points [..., 1] and codes."""
+    low_code, high_code = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    if symmetric:
+        scales = np.abs(weights).max(-1, keepdims=True) / F32(high_code)
+        low_code = -high_code
+    else:
+        low = np.minimum(weights.min(-1, keepdims=True), F32(0))
+        high = np.maximum(weights.max(-1, keepdims=True), F32(0))
+        scales = (high - low) / F32(high_code - low_code)
+    is_zero = ~weights.any(-1, keepdims=True)
+    scales = np.where(is_zero, F32(1), np.maximum(scales, FLT_MIN)).astype(F32)
+    if symmetric:
+        zero_points = np.zeros_like(scales)
+    else:
+        zero_points = np.clip(np.rint(F32(low_code) - low / scales), low_code, high_code)
+        zero_points = np.where(is_zero, F32(0), zero_points)
+    codes = np.clip(np.rint(weights / scales) + zero_points, low_code, high_code)
+    return scales, zero_points.astype(np.int8), codes.astype(np.int8)
+
+
+def in_groups(matrix, size):
+    """[rows, columns] as a list of [rows, up to size]."""
+    return [matrix[:, i : i + size] for i in range(0, matrix.shape[1], size)]
+
+
+def quantize_matrix(matrix, bits, symmetric, group):
+    parts = [quantize(part, bits, symmetric) for part in in_groups(matrix, group)]
+    return tuple(np.concatenate(list(pieces), axis=1) for pieces in zip(*parts))
+
+
+def pack_nibbles(values):
+    """[rows, columns] in -8..7 to [rows, ceil(columns / 8)] int32, low nibble first."""
+    rows, columns = values.shape
+    padded = np.zeros((rows, -(-columns // 8) * 8), np.uint32)
+    padded[:, :columns] = values.astype(np.int32) + 8
+    words = np.zeros((rows, padded.shape[1] // 8), np.uint32)
+    for i in range(8):
+        words |= padded[:, i::8] << np.uint32(4 * i)
+    return words.view(np.int32)
+
+
+def expected_tensors(name, weights, case):
+    matrix = weights.reshape(weights.shape[0], -1)
+    bits, symmetric, group = case["bits"], case["symmetric"], case["group"]
+    if case["per_tensor"]:
+        scales, zeros, codes = quantize(matrix.reshape(1, -1), bits, symmetric)
+        scales, zeros = scales.reshape(1), zeros.reshape(1)
+    else:
+        scales, zeros, codes = quantize_matrix(matrix, bits, symmetric, group or matrix.shape[1])
+    if bits == 4:
+        tensors = {name + "_packed": pack_nibbles(codes), name + "_scale": scales,
+                   name + "_shape": np.array(weights.shape, np.int64)}
+        if not symmetric:
+            tensors[name + "_zero_point"] = pack_nibbles(zeros.T).T
+        return tensors
+    if case["unsigned"]:
+        codes, zeros = (codes.view(np.uint8) ^ 0x80), (zeros.view(np.uint8) ^ 0x80)
+    tensors = {name: codes.reshape(weights.shape), name + "_scale": scales}
+    if not symmetric or case["unsigned"]:
+        tensors[name + "_zero_point"] = zeros
+    return tensors
+
+
+def case(flags, bits=8, symmetric=True, group=0, per_tensor=False, unsigned=False):
+    return dict(flags=flags.split(), bits=bits, symmetric=symmetric, group=group, per_tensor=per_tensor, unsigned=unsigned)
+
+
+CASES = [
+    case(""),
+    case("--asymmetric", symmetric=False),
+    case("--per-tensor", per_tensor=True),
+    case("--per-tensor --asymmetric", per_tensor=True, symmetric=False),
+    case("--group-size 32", group=32),
+    case("--group-size 50 --asymmetric", group=50, symmetric=False),
+    case("--dtype quint8", symmetric=False, unsigned=True),
+    case("--dtype quint8 --symmetric", unsigned=True),
+    case("--bits 4", bits=4, group=128),
+    case("--bits 4 --group-size 32", bits=4, group=32),
+    case("--bits 4 --group-size 32 --asymmetric", bits=4, group=32, symmetric=False),
+    case("--bits 4 --group-size 0", bits=4),
+    case("--bits 4 --group-size 24 --asymmetric", bits=4, group=24, symmetric=False),
+]
+
+LAYERS = {"fc": (300, 257), "wide": (5, 4096), "conv": (16, 8, 3, 3), "one": (1, 600), "zeros": (20, 64)}
+
+
+def make_weights():
+    random = np.random.default_rng(1)
+    weights = {name: (random.standard_t(5, shape) * 0.05).astype(F32) for name, shape in LAYERS.items()}
+    weights["zeros"][:] = 0
+    weights["fc"][3] = 0
+    weights["fc"][4] = np.abs(weights["fc"][4])  # one sign
+    weights["wide"][0] *= F32(1e-30)
+    return weights
+
+
+def read(path):
+    with safe_open(path, "numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+
+def run(*arguments):
+    subprocess.run([MONOQUANT, *map(str, arguments)], check=True)
+
+
+def check_case(folder, dtype, number, checked_case):
+    to_bytes, to_values = INPUTS[dtype]
+    source, output = folder / f"{dtype}.safetensors", folder / f"{dtype}-{number}.safetensors"
+    weights = make_weights()
+    serialize_file({f"{name}.weight": {"dtype": dtype, "shape": list(w.shape), "data": to_bytes(w)}
+                    for name, w in weights.items()}, source, {"format": "pt"})
+    run("quantize", source, "-o", output, "--quiet", "--set", "min_parameters=0", *checked_case["flags"])
+    got = read(output)
+    expected = {}
+    for name, w in weights.items():
+        expected |= expected_tensors(f"{name}.weight", to_values(w), checked_case)
+    assert got.keys() == expected.keys(), (got.keys() ^ expected.keys())
+    for name, tensor in expected.items():
+        assert got[name].dtype == tensor.dtype and got[name].shape == tensor.shape, (name, got[name].shape, tensor.shape)
+        assert (got[name] == tensor).all(), f"{dtype} {checked_case['flags']} {name}"
+    check_report(folder, source, output, weights, to_values)
+
+
+def check_report(folder, source, output, weights, to_values):
+    """The SQNR that compare gives against that of what dequantize writes."""
+    back = folder / "back.safetensors"
+    run("dequantize", output, "-o", back, "--quiet", "--force")
+    report = json.loads(subprocess.run([MONOQUANT, "compare", source, output, "--json"], check=True, capture_output=True).stdout)
+    layers = {layer["tensor"]: layer for layer in report["layers"]}
+    if "float32" not in source.name:
+        return  # dequantized values are rounded to the narrow dtype there
+    restored = read(back)
+    for name, w in weights.items():
+        w, r = to_values(w).astype(np.float64), restored[f"{name}.weight"].astype(np.float64)
+        error = ((w - r) ** 2).sum()
+        layer = layers[f"{name}.weight"]
+        if error == 0:
+            assert layer["exact"], layer
+        else:
+            sqnr = 10 * np.log10((w**2).sum() / error)
+            assert abs(layer["sqnr_db"] - sqnr) < 1e-3, (layer, sqnr)
+            assert abs(layer["max_error"] / np.abs(w - r).max() - 1) < 1e-5, layer
+
+
+def check_float16(folder):
+    weights = make_weights()
+    source, output = folder / "half-in.safetensors", folder / "half.safetensors"
+    serialize_file({f"{n}.weight": {"dtype": "float32", "shape": list(w.shape), "data": w.tobytes()}
+                    for n, w in weights.items()}, source, {"format": "pt"})
+    run("quantize", source, "-o", output, "--quiet", "--bits", 16)
+    got = read(output)
+    for name, w in weights.items():
+        assert (got[f"{name}.weight"] == w.astype(np.float16)).all(), name
+
+
+def main():
+    passed = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for dtype in INPUTS:
+            for number, checked_case in enumerate(CASES):
+                check_case(folder, dtype, number, checked_case)
+                passed += 1
+        check_float16(folder)
+    print(f"{passed + 1} golden cases agree bit for bit")
+
+
+main()
