@@ -1,0 +1,205 @@
+// Each kernel of each instruction set against what the memory allows, measured in the same run.
+//
+// "of_bound" is the fraction of the speed at which the kernel's bytes could be moved, were reading (and for float outputs,
+// copying) all there is. From DRAM unless the name says "cache". Run it alone: neighbours halve the bandwidth.
+#include <benchmark/benchmark.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/kernel_table.h"
+
+namespace mnq::kernels {
+namespace {
+
+constexpr std::size_t kRows = 16384;
+constexpr std::size_t kLength = 4096;
+constexpr std::size_t kCount = kRows * kLength;  // 256 MiB of float32
+constexpr std::size_t kCacheRows = 16;           // 256 KiB
+
+struct FreeAligned {
+  void operator()(void* memory) const { std::free(memory); }
+};
+template <class Value>
+using Array = std::unique_ptr<Value[], FreeAligned>;
+
+template <class Value>
+Array<Value> make_array(std::size_t count) {
+  auto* memory = static_cast<Value*>(std::aligned_alloc(64, (count * sizeof(Value) + 63) / 64 * 64));
+  std::memset(static_cast<void*>(memory), 1, count * sizeof(Value));  // every page is touched before it is timed
+  return Array<Value>(memory);
+}
+
+struct Data {
+  Array<float> weights = make_array<float>(kCount);
+  Array<float> floats = make_array<float>(kCount);
+  Array<std::int8_t> codes = make_array<std::int8_t>(kCount);
+  Array<std::uint8_t> packed = make_array<std::uint8_t>(kCount / 2);
+  Array<std::uint16_t> halves = make_array<std::uint16_t>(kCount);
+  std::vector<float> scales = std::vector<float>(kCount / 32, 0.01f);
+  std::vector<std::int8_t> zero_points = std::vector<std::int8_t>(kCount / 32);
+  std::vector<ErrorSums> sums = std::vector<ErrorSums>(kRows);
+
+  Data() {
+    std::mt19937 random(1);
+    std::normal_distribution<float> normal(0, 0.02f);
+    std::vector<float> some(1 << 20);
+    for (float& value : some) value = normal(random);
+    for (std::size_t i = 0; i < kCount; ++i) weights[i] = some[i * 7 % some.size()];
+    for (std::size_t i = 0; i < kCount; ++i) codes[i] = static_cast<std::int8_t>(static_cast<int>(i * 31 % 16) - 8);
+  }
+};
+
+Data& data() {
+  static Data all;
+  return all;
+}
+
+// Reads everything and does next to nothing with it.
+std::uint64_t read_words(const float* from) {
+  std::uint64_t sums[8] = {};
+  const auto* words = reinterpret_cast<const std::uint64_t*>(from);
+  for (std::size_t i = 0; i < kCount / 2; i += 8) {
+    for (std::size_t k = 0; k < 8; ++k) sums[k] ^= words[i + k];
+  }
+  for (std::size_t k = 1; k < 8; ++k) sums[0] ^= sums[k];
+  return sums[0];
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) std::uint64_t read_vectors(const float* from) {
+  __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+  const auto* vectors = reinterpret_cast<const __m256i*>(from);
+  for (std::size_t i = 0; i < kCount / 8; i += 4) {
+    a = _mm256_xor_si256(a, _mm256_load_si256(vectors + i));
+    b = _mm256_xor_si256(b, _mm256_load_si256(vectors + i + 1));
+    c = _mm256_xor_si256(c, _mm256_load_si256(vectors + i + 2));
+    d = _mm256_xor_si256(d, _mm256_load_si256(vectors + i + 3));
+  }
+  const __m256i all = _mm256_xor_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d));
+  return static_cast<std::uint64_t>(_mm256_extract_epi64(all, 0) ^ _mm256_extract_epi64(all, 1) ^
+                                    _mm256_extract_epi64(all, 2) ^ _mm256_extract_epi64(all, 3));
+}
+
+std::uint64_t read_all(const float* from) {
+  return __builtin_cpu_supports("avx2") ? read_vectors(from) : read_words(from);
+}
+#else
+std::uint64_t read_all(const float* from) { return read_words(from); }
+#endif
+
+// The best of many: bytes a second that one core reads from DRAM.
+double read_bandwidth() {
+  static const double best = [] {
+    double seconds = 1e9;
+    for (int i = 0; i < 15; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      benchmark::DoNotOptimize(read_all(data().weights.get()));
+      seconds = std::min(seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    return kCount * sizeof(float) / seconds;
+  }();
+  return best;
+}
+
+void report(benchmark::State& state, double elements, double bytes_an_element) {
+  state.counters["G_elements/s"] =
+      benchmark::Counter(elements * static_cast<double>(state.iterations()) / 1e9, benchmark::Counter::kIsRate);
+  state.counters["of_bound"] =
+      benchmark::Counter(elements * static_cast<double>(state.iterations()) * bytes_an_element / read_bandwidth(),
+                         benchmark::Counter::kIsRate);
+}
+
+struct QuantizeCase {
+  const char* name;
+  CodeRule rule;
+  std::size_t group;
+  bool sums;
+};
+constexpr QuantizeCase kQuantizeCases[] = {
+    {"int8_channel", {-128, 127, true, 0}, kLength, false},
+    {"int8_channel_sqnr", {-128, 127, true, 0}, kLength, true},
+    {"int8_channel_asymmetric_sqnr", {-128, 127, false, 0}, kLength, true},
+    {"int8_g128_sqnr", {-128, 127, true, 0}, 128, true},
+    {"int4_g128_sqnr", {-8, 7, true, 0}, 128, true},
+    {"int4_g32_sqnr", {-8, 7, true, 0}, 32, true},
+};
+
+void quantize(benchmark::State& state, const KernelTable& table, const QuantizeCase& how, std::size_t rows) {
+  Data& d = data();
+  for (auto _ : state) {
+    table.quantize_rows(d.weights.get(), rows, kLength, how.group, how.rule, d.scales.data(), d.zero_points.data(),
+                        d.codes.get(), how.sums ? d.sums.data() : nullptr);
+    benchmark::ClobberMemory();
+  }
+  report(state, static_cast<double>(rows * kLength), 5);
+}
+
+template <class Work>
+void add(const KernelTable& table, const std::string& name, double bytes_an_element, Work work) {
+  benchmark::RegisterBenchmark((std::string(table.isa) + "/" + name).c_str(), [=](benchmark::State& state) {
+    for (auto _ : state) {
+      work();
+      benchmark::ClobberMemory();
+    }
+    report(state, kCount, bytes_an_element);
+  });
+}
+
+void add_table(const KernelTable& table) {
+  const std::string isa = table.isa;
+  for (const QuantizeCase& how : kQuantizeCases) {
+    benchmark::RegisterBenchmark((isa + "/quantize_" + how.name).c_str(),
+                                 [&table, &how](benchmark::State& state) { quantize(state, table, how, kRows); });
+    benchmark::RegisterBenchmark((isa + "/quantize_" + how.name + "/cache").c_str(),
+                                 [&table, &how](benchmark::State& state) { quantize(state, table, how, kCacheRows); });
+  }
+  Data& d = data();
+  add(table, "range", 4, [&] { benchmark::DoNotOptimize(table.range(d.weights.get(), kCount)); });
+  add(table, "dequantize", 5, [&] {
+    table.dequantize_rows(d.codes.get(), kRows, kLength, kLength, 0, d.scales.data(), nullptr, d.floats.get());
+  });
+  add(table, "error_sums", 8,
+      [&] { benchmark::DoNotOptimize(table.error_sums(d.weights.get(), d.floats.get(), kCount)); });
+  add(table, "pack_int4", 1.5, [&] { table.pack_int4(d.codes.get(), kCount, d.packed.get()); });
+  add(table, "unpack_int4", 1.5, [&] { table.unpack_int4(d.packed.get(), kCount, d.codes.get()); });
+  add(table, "f32_to_f16", 6, [&] { table.f32_to_f16(d.weights.get(), kCount, d.halves.get()); });
+  add(table, "f16_to_f32", 6, [&] { table.f16_to_f32(d.halves.get(), kCount, d.floats.get()); });
+  add(table, "bf16_to_f32", 6, [&] { table.bf16_to_f32(d.halves.get(), kCount, d.floats.get()); });
+}
+
+void bench_read(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(read_all(data().weights.get()));
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * kCount * sizeof(float)));
+}
+
+void bench_memcpy(benchmark::State& state) {
+  for (auto _ : state) {
+    std::memcpy(data().floats.get(), data().weights.get(), kCount * sizeof(float));
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * kCount * sizeof(float)));
+}
+
+}  // namespace
+}  // namespace mnq::kernels
+
+int main(int count, char** arguments) {
+  using namespace mnq::kernels;
+  benchmark::RegisterBenchmark("limit/read", bench_read);
+  benchmark::RegisterBenchmark("limit/memcpy", bench_memcpy);
+  const KernelTables all = available_kernel_tables();
+  for (std::size_t i = all.count; i-- > 0;) add_table(*all.tables[i]);
+  benchmark::Initialize(&count, arguments);
+  if (benchmark::ReportUnrecognizedArguments(count, arguments)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
