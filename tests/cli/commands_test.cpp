@@ -1,0 +1,185 @@
+// The commands besides quantize: what each says, with numbers worked out by hand.
+#include <limits>
+
+#include "cli/cli_fixture.h"
+
+namespace mnq::test {
+namespace {
+
+class Commands : public CliTest {
+ protected:
+  void quantize() {
+    const Result result = run({"quantize", "model.safetensors", "-q"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  }
+};
+
+TEST_F(Commands, InfoSaysWhatIsInAFloatFile) {
+  const Result result = run({"info", "model.safetensors"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.err, "");
+  const std::string size = std::to_string(tiny_model().bytes().size());
+  EXPECT_EQ(result.out,
+            "  file        model.safetensors\n"
+            "  format      safetensors\n"
+            "  size        " +
+                size +
+                " B\n"
+                "  parameters  10\n"
+                "  tensors     2 F32\n"
+                "\n"
+                "  tensor     dtype  shape  size\n"
+                "  fc.weight  F32    2×4    32 B\n"
+                "  fc.bias    F32    2       8 B\n");
+}
+
+TEST_F(Commands, InfoSaysWhatIsInAQuantizedFile) {
+  quantize();
+  const Result result = run({"info", "model-int8.safetensors"});
+  EXPECT_TRUE(contains(result.out, "  quantized   1 int8 per channel\n")) << result.out;
+  EXPECT_TRUE(contains(result.out, "  parameters  10\n")) << result.out;
+  EXPECT_TRUE(contains(result.out,
+                       "  tensor           dtype  shape  size  scheme            of       SQNR dB\n"
+                       "  fc.weight        I8     2×4     8 B  int8 per channel  F32 2×4     48.1\n"
+                       "  fc.weight_scale  F32    2×1     8 B\n"))
+      << result.out;
+}
+
+TEST_F(Commands, InfoJsonIsTheDescription) {
+  const nlohmann::json model = run_json({"info", "model.safetensors", "--json"});
+  EXPECT_EQ(model["format"], "safetensors");
+  EXPECT_EQ(model["tensors"].size(), 2U);
+  EXPECT_EQ(model["tensors"][0]["shape"], nlohmann::json({2, 4}));
+}
+
+TEST_F(Commands, CompareGivesTheAccuracyOfWhatDiffers) {
+  quantize();
+  const Result result = run({"compare", "model.safetensors", "model-int8.safetensors"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(line_with(result.out, "  fc "),
+            "  fc     Linear  2×4    int8 per channel     48.1        0.5    32 B   16 B");
+  EXPECT_FALSE(contains(result.out, "fc.bias")) << result.out;
+  EXPECT_TRUE(contains(result.out, "  compared  2 tensors\n  the same  1 tensor\n")) << result.out;
+  EXPECT_TRUE(contains(result.out, "  SQNR      48.1 dB, maximum error 0.5\n")) << result.out;
+  EXPECT_TRUE(contains(run({"compare", "model.safetensors", "model-int8.safetensors", "-v"}).out, "fc.bias"));
+}
+
+TEST_F(Commands, CompareSaysWhatItCannotCompare) {
+  write("other.safetensors", SafetensorsBytes()
+                                 .add<float>("fc.weight", "F32", "[4,2]", std::vector<float>(8))
+                                 .add<float>("more", "F32", "[2]", {1, 2})
+                                 .bytes());
+  const Result result = run({"compare", "model.safetensors", "other.safetensors"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_TRUE(contains(result.out, "not compared")) << result.out;
+  EXPECT_TRUE(contains(result.out, "only in the first")) << result.out;
+  EXPECT_TRUE(contains(result.out, "only in the second")) << result.out;
+  const nlohmann::json report = run_json({"compare", "model.safetensors", "other.safetensors", "--json"});
+  EXPECT_EQ(report["model"]["tensors_compared"], 0);
+}
+
+TEST_F(Commands, ValidateAcceptsWhatWasQuantized) {
+  quantize();
+  const Result result = run({"validate", "model-int8.safetensors", "--against", "model.safetensors"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  EXPECT_TRUE(contains(result.out,
+                       "  original  model.safetensors\n"
+                       "  checked   2 tensors\n"
+                       "  result    valid\n"))
+      << result.out;
+}
+
+TEST_F(Commands, ValidateListsTheProblems) {
+  write(
+      "bad.safetensors",
+      SafetensorsBytes().add<float>("fc.weight", "F32", "[1,2]", {1, std::numeric_limits<float>::quiet_NaN()}).bytes());
+  const Result result = run({"validate", "bad.safetensors"});
+  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_TRUE(contains(result.out, "  fc.weight  element 1 is not finite\n")) << result.out;
+  EXPECT_TRUE(contains(result.out, "  result   not valid\n")) << result.out;
+  EXPECT_EQ(result.err, "monoquant: bad.safetensors: not valid: 1 problem found\n");
+  const Result json = run({"validate", "bad.safetensors", "--json"});
+  EXPECT_EQ(json.exit_code, 4);
+  EXPECT_EQ(nlohmann::json::parse(json.out)["model"]["valid"], false);
+  const Result quiet = run({"validate", "bad.safetensors", "--quiet"});
+  EXPECT_EQ(quiet.exit_code, 4);
+  EXPECT_EQ(quiet.out, "");
+}
+
+TEST_F(Commands, ValidateAgainstAnOriginalMissesTensors) {
+  write("less.safetensors", SafetensorsBytes().add<float>("fc.bias", "F32", "[2]", {1, 2}).bytes());
+  const Result result = run({"validate", "less.safetensors", "--against", "model.safetensors"});
+  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_TRUE(contains(result.out, "  fc.weight  is missing: the original has it\n")) << result.out;
+}
+
+TEST_F(Commands, DequantizeGivesFloatsBack) {
+  quantize();
+  const Result result = run({"dequantize", "model-int8.safetensors", "-o", "float.safetensors"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out,
+                       "  dequantized  1 layer\n"
+                       "  size         24 B → 40 B, 1.67 times larger\n"))
+      << result.out;
+  EXPECT_TRUE(contains(result.out, "  written to   float.safetensors\n")) << result.out;
+  // scale 1: the codes are the weights
+  const std::string expected = SafetensorsBytes()
+                                   .add<float>("fc.weight", "F32", "[2,4]", {127, 0, 0, 0, 0, 0, 0, 0})
+                                   .add<float>("fc.bias", "F32", "[2]", {1, 2})
+                                   .bytes();
+  write("expected.safetensors", expected);
+  const auto report = run_json({"compare", "expected.safetensors", "float.safetensors", "--json"});
+  EXPECT_EQ(report["model"]["exact"], true);
+}
+
+TEST_F(Commands, DequantizeNeedsAnOutput) {
+  const Result result = run({"dequantize", "model.safetensors"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_TRUE(contains(result.err, "--output is required")) << result.err;
+}
+
+TEST_F(Commands, KernelsFollowTheForcedInstructionSet) {
+  const Result result = run({"kernels"}, {"MNQ_ISA=generic"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_TRUE(contains(result.out, "  in use        generic\n")) << result.out;
+  EXPECT_TRUE(contains(line_with(result.out, "quantize_rows"), "generic")) << result.out;
+  const nlohmann::json info = run_json({"kernels", "--json"});
+  EXPECT_TRUE(info["isa_available"].is_array());
+  EXPECT_EQ(run({"kernels"}, {"MNQ_ISA=sse9"}).exit_code, 5);
+}
+
+TEST_F(Commands, KeysListsWhatSetTakes) {
+  const Result result = run({"keys"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(line_with(result.out, "\nbits").substr(0, 0), "");
+  EXPECT_TRUE(contains(result.out, "bits: 4, 8, 16  (default auto; also per layer)\n    ")) << result.out;
+  const nlohmann::json keys = run_json({"keys", "--json"});
+  for (const auto& key : keys) EXPECT_TRUE(contains(result.out, key["key"].get<std::string>() + ": "));
+}
+
+TEST_F(Commands, VersionAndHelp) {
+  const Result version = run({"--version"});
+  EXPECT_EQ(version.exit_code, 0);
+  EXPECT_TRUE(version.out.starts_with("monoquant 1.")) << version.out;
+  const Result help = run({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* name : {"quantize", "info", "compare", "validate", "dequantize", "kernels", "keys"}) {
+    EXPECT_FALSE(line_with(help.out, std::string("  ") + name + " ").empty()) << name;
+    const Result command_help = run({name, "--help"});
+    EXPECT_EQ(command_help.exit_code, 0) << name;
+    EXPECT_TRUE(contains(command_help.out, std::string("Usage: monoquant ") + name)) << command_help.out;
+    EXPECT_TRUE(contains(command_help.out, "Examples:")) << command_help.out;
+  }
+}
+
+// Widths are a promise to terminals of 80 columns.
+TEST_F(Commands, HelpFitsATerminal) {
+  for (const char* name : {"quantize", "info", "compare", "validate", "dequantize", "kernels", "keys"}) {
+    std::istringstream lines(run({name, "--help"}).out);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80U) << line;
+  }
+}
+
+}  // namespace
+}  // namespace mnq::test
