@@ -82,8 +82,20 @@ class RowSums {
   float unit_;
 };
 
+// The two passes over a row share what is fetched of the next one: the first a quarter, the second the rest, so that the
+// memory never waits for either. `ahead` points to the part that belongs to what is worked on; any address will do.
+template <class V>
+inline void prefetch_in_first_pass(const float* ahead, std::size_t i) {
+  V::prefetch(ahead + i / 4);
+}
+template <class V>
+inline void prefetch_in_second_pass(const float* ahead, std::size_t i) {
+  MNQ_UNROLL
+  for (std::size_t k = 0; k < 3; ++k) V::prefetch(ahead + i / 4 * 3 + k * kLanes);
+}
+
 template <class V, bool kSigned>
-Range range_of(const float* weights, std::size_t count) {
+Range range_of(const float* weights, std::size_t count, const float* ahead) {
   using F = typename V::F;
   auto bits = V::zero_bits();
   auto more_bits = bits;
@@ -97,9 +109,12 @@ Range range_of(const float* weights, std::size_t count) {
     }
   };
   std::size_t i = 0;
-  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+  for (; i + kBlock <= count; i += kBlock) {
+    prefetch_in_first_pass<V>(ahead, i);
     take(V::load(weights + i), bits);
     take(V::load(weights + i + kLanes), more_bits);
+    take(V::load(weights + i + 2 * kLanes), bits);
+    take(V::load(weights + i + 3 * kLanes), more_bits);
   }
   for (; i < count; i += kLanes) {
     const std::size_t rest = count - i;
@@ -116,7 +131,7 @@ Range range_of(const float* weights, std::size_t count) {
 
 template <class V>
 Range range(const float* weights, std::size_t count) {
-  return range_of<V, true>(weights, count);
+  return range_of<V, true>(weights, count, weights);
 }
 
 // How one group is encoded.
@@ -164,17 +179,15 @@ inline typename V::F clamp_and_sum(const Encoder<V>& encoder, typename V::F weig
 
 // kClamp: false where the scale was made from these very weights around zero: then no quotient lies beyond the codes.
 template <class V, bool kClamp, bool kSums>
-void quantize_chunk(const float* weights, std::size_t count, const Encoder<V>& encoder, std::size_t prefetch,
-                    bool stream, std::int8_t* codes, RowSums<V>& sums) {
+void quantize_chunk(const float* weights, std::size_t count, const Encoder<V>& encoder, const float* ahead, bool stream,
+                    std::int8_t* codes, RowSums<V>& sums) {
   using F = typename V::F;
   F w[4], r[4];
   std::size_t i = 0;
   for (; i + kBlock <= count; i += kBlock) {
     MNQ_UNROLL
-    for (std::size_t k = 0; k < 4; ++k) {
-      V::prefetch(weights + i + k * kLanes + prefetch);
-      w[k] = V::load(weights + i + k * kLanes);
-    }
+    for (std::size_t k = 0; k < 4; ++k) w[k] = V::load(weights + i + k * kLanes);
+    prefetch_in_second_pass<V>(ahead, i);
     round_quotients<V, 4>(encoder, w, r);
     MNQ_UNROLL
     for (std::size_t k = 0; k < 4; ++k) r[k] = clamp_and_sum<V, kClamp, kSums>(encoder, w[k], r[k], sums);
@@ -190,11 +203,12 @@ void quantize_chunk(const float* weights, std::size_t count, const Encoder<V>& e
 }
 
 template <class V, bool kClamp, bool kSums>
-void quantize_group(const float* weights, std::size_t count, const Encoder<V>& encoder, std::size_t prefetch,
-                    bool stream, std::int8_t* codes, RowSums<V>& sums) {
+void quantize_group(const float* weights, std::size_t count, const Encoder<V>& encoder, const float* ahead, bool stream,
+                    std::int8_t* codes, RowSums<V>& sums) {
   for (std::size_t begin = 0; begin < count; begin += kChunk) {
     const std::size_t size = count - begin < kChunk ? count - begin : kChunk;
-    quantize_chunk<V, kClamp, kSums>(weights + begin, size, encoder, prefetch, stream, codes + begin, sums);
+    quantize_chunk<V, kClamp, kSums>(weights + begin, size, encoder, ahead + begin / 4 * 3, stream, codes + begin,
+                                     sums);
     if constexpr (kSums) sums.end_chunk(size);
   }
 }
@@ -202,11 +216,11 @@ void quantize_group(const float* weights, std::size_t count, const Encoder<V>& e
 // Scales of one row; the bits of its largest magnitude.
 template <class V, bool kSigned>
 std::uint32_t scale_row(const float* weights, std::size_t row_length, std::size_t group_size, const CodeRule& rule,
-                        float* scales, std::int8_t* zero_points) {
+                        const float* ahead, float* scales, std::int8_t* zero_points) {
   std::uint32_t largest = 0;
   for (std::size_t begin = 0, group = 0; begin < row_length; begin += group_size, ++group) {
     const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
-    const Range range = range_of<V, kSigned>(weights + begin, count);
+    const Range range = range_of<V, kSigned>(weights + begin, count, ahead + begin / 4);
     if (range.max_abs_bits > largest) largest = range.max_abs_bits;
     const CodeScale scale = scale_for(range, rule);
     scales[group] = scale.scale;
@@ -221,17 +235,20 @@ std::size_t quantize_rows_as(const float* weights, std::size_t row_count, std::s
                              std::int8_t* codes, ErrorSums* sums) {
   const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
   const bool stream = is_streamed(codes, row_count * row_length, row_length) && (groups == 1 || group_size % 64 == 0);
-  const std::size_t prefetch = row_length > kMaxPrefetch ? 0 : row_length < kMinPrefetch ? kMinPrefetch : row_length;
+  const std::size_t distance = row_length > kMaxPrefetch ? 0 : row_length < kMinPrefetch ? kMinPrefetch : row_length;
   RowSums<V> row_sums;
   for (std::size_t row = 0; row < row_count; ++row) {
-    const std::uint32_t largest = scale_row<V, kAsymmetric>(weights, row_length, group_size, rule, scales, zero_points);
+    const float* next = weights + distance;
+    const std::uint32_t largest =
+        scale_row<V, kAsymmetric>(weights, row_length, group_size, rule, next, scales, zero_points);
     if (largest >= kInfinityBits) return row;
     row_sums.start(unit_for(largest));
     for (std::size_t begin = 0, group = 0; begin < row_length; begin += group_size, ++group) {
       const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
       const CodeScale scale = with_limits(scales[group], kAsymmetric ? zero_points[group] : 0, rule);
       const Encoder<V> encoder(scale, rule.code_xor, row_sums.unit());
-      quantize_group<V, kAsymmetric, kSums>(weights + begin, count, encoder, prefetch, stream, codes + begin, row_sums);
+      const float* ahead = next + row_length / 4 + begin / 4 * 3;
+      quantize_group<V, kAsymmetric, kSums>(weights + begin, count, encoder, ahead, stream, codes + begin, row_sums);
     }
     if constexpr (kSums) sums[row] = row_sums.finish();
     weights += row_length;
@@ -260,7 +277,7 @@ void quantize_run(const float* weights, std::size_t count, float scale, std::int
   run_sums.start(unit_for(bits_from_float(scale)));
   const Encoder<V> encoder(with_limits(scale, zero_point, rule), rule.code_xor, run_sums.unit());
   const auto run = sums == nullptr ? quantize_group<V, true, false> : quantize_group<V, true, true>;
-  run(weights, count, encoder, kMinPrefetch, false, codes, run_sums);
+  run(weights, count, encoder, weights, false, codes, run_sums);
   if (sums != nullptr) *sums = run_sums.finish();
 }
 
@@ -288,8 +305,8 @@ void dequantize_rows(const std::int8_t* codes, std::size_t row_count, std::size_
 
 template <class V>
 ErrorSums error_sums(const float* reference, const float* other, std::size_t count) {
-  const std::uint32_t largest = range_of<V, false>(reference, count).max_abs_bits;
-  const std::uint32_t largest_other = range_of<V, false>(other, count).max_abs_bits;
+  const std::uint32_t largest = range_of<V, false>(reference, count, reference).max_abs_bits;
+  const std::uint32_t largest_other = range_of<V, false>(other, count, other).max_abs_bits;
   RowSums<V> sums;
   sums.start(unit_for(largest > largest_other ? largest : largest_other));
   const auto unit = V::set(sums.unit());
