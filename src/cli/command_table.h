@@ -75,10 +75,10 @@ inline constexpr Command kCommands[] = {
      "Examples:\n"
      "  monoquant quantize model.safetensors\n"
      "      int8, a scale for each channel, into model-int8.safetensors\n"
-     "  monoquant quantize model.safetensors --bits 4 --group-size 64 -o small.safetensors\n"
+     "  monoquant quantize model.safetensors --bits 4 -g 64 -o small.safetensors\n"
      "  monoquant quantize model.safetensors --bits 4 --layer 'encoder.0.*' bits=8\n"
      "      4 bits, the first block 8\n"
-     "  monoquant quantize model.safetensors --skip 'lm_head' --skip '*.gate' --dry-run\n"
+     "  monoquant quantize model.safetensors --skip lm_head --skip '*.gate' -n\n"
      "      what would become of each tensor"},
     {"info", "Say what is in a checkpoint.", run_info, add_info_flags,
      "Examples:\n"
@@ -106,7 +106,7 @@ inline constexpr Command kCommands[] = {
     {"keys", "List the keys of --set, --layer and --config.", run_keys, add_json_flag,
      "Examples:\n"
      "  monoquant keys\n"
-     "  monoquant quantize model.safetensors --set min_parameters=4096 --set nonfinite=copy"},
+     "  monoquant quantize model.safetensors --set nonfinite=copy"},
 };
 
 inline constexpr const char* kMainFooter =

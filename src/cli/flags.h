@@ -66,6 +66,7 @@ class Flags {
     };
     app_.add_option_function<std::vector<std::string>>("--layer", take, "for layers that match only; repeatable")
         ->expected(2)
+        ->allow_extra_args(false)
         ->group(group)
         ->option_text("GLOB key=value ...")
         ->trigger_on_parse();

@@ -1,7 +1,11 @@
 #include "cli/interrupt.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <csignal>
+
+#include "cli/failure.h"
 
 namespace cli {
 namespace {
@@ -13,9 +17,8 @@ std::atomic<int> the_signal{0};
 static_assert(std::atomic<mnq_run*>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 void cancel_run(int signal_number) {
-  the_signal = signal_number;
+  if (the_signal.exchange(signal_number) != 0) ::_exit(kExitSignal + signal_number);  // the second one
   mnq_run_cancel(the_run);
-  for (const int each : kSignals) std::signal(each, SIG_DFL);  // the next one kills
 }
 
 }  // namespace

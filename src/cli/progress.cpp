@@ -54,8 +54,8 @@ std::string Progress::facts(double seconds, double done, double total) const {
 
 std::string Progress::line(double seconds, double done, double total) const {
   const std::string text = facts(seconds, done, total);
-  // The last column stays free: writing there makes some terminals wrap.
-  const std::size_t width = screen_.width > 0 ? screen_.width - 1 : 0;
+  // The last columns stay free: for the ^C that the terminal echoes, and because writing there wraps on some.
+  const std::size_t width = screen_.width > 3 ? screen_.width - 3 : 0;
   const std::size_t taken = verb_.size() + text.size() + 6;
   constexpr std::size_t kNarrowestBar = 8;
   constexpr std::size_t kWidestBar = 40;

@@ -14,11 +14,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The place a path names in the end, whether there is a file or not.
+// The place a path names in the end, whether there is a file or not: links stay, what they point to is written.
 fs::path resolved(const std::string& path) {
   std::error_code error;
-  fs::path result = fs::weakly_canonical(fs::absolute(path, error), error);
-  return error ? fs::path(path) : result;
+  fs::path place = path;
+  constexpr int kMostLinks = 40;
+  for (int i = 0; i < kMostLinks && fs::is_symlink(place, error); ++i) {
+    place = place.parent_path() / fs::read_symlink(place, error);
+  }
+  const fs::path whole = fs::weakly_canonical(fs::absolute(place, error), error);
+  return error ? place : whole;
 }
 
 }  // namespace

@@ -121,7 +121,8 @@ class QuantizeFlags : public CliTest {
   std::map<std::string, std::string> schemes(std::vector<std::string> flags) const {
     flags.insert(flags.begin(), {"quantize", "model.safetensors", "--dry-run", "--json"});
     std::map<std::string, std::string> schemes;
-    for (const auto& layer : run_json(flags)["layers"]) {
+    const nlohmann::json report = run_json(flags);
+    for (const auto& layer : report["layers"]) {
       schemes[layer["name"]] = layer["scheme"].is_null() ? "" : layer["scheme"].get<std::string>();
     }
     return schemes;
