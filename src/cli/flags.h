@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,8 +57,9 @@ class Flags {
   }
 
   void any_setting(const char* group) {
-    repeatable("--set", "key=value", group, "any key that `monoquant keys` lists; repeatable",
-               [this](const std::string& word) { options_.settings.push_back(parse_setting("--set", "", word)); });
+    repeatable(
+        "--set", "key=value", group, "any key that `monoquant keys` lists; repeatable",
+        [this](const std::string& word) { options_.settings.push_back(parse_setting("--set", std::nullopt, word)); });
   }
 
   void layer_settings(const char* group) {
@@ -75,7 +77,8 @@ class Flags {
  private:
   static constexpr std::size_t kNowhere = ~std::size_t{0};
 
-  static Setting parse_setting(const std::string& flag, const std::string& glob, const std::string& word) {
+  static Setting parse_setting(const std::string& flag, const std::optional<std::string>& glob,
+                               const std::string& word) {
     const std::size_t equals = word.find('=');
     if (equals == word.npos || equals == 0) throw CLI::ValidationError(flag, "'" + word + "' is not key=value");
     return {glob, word.substr(0, equals), word.substr(equals + 1)};
@@ -90,7 +93,7 @@ class Flags {
         ->trigger_on_parse();
   }
 
-  void set(const char* key, const std::string& value) { options_.settings.push_back({"", key, value}); }
+  void set(const char* key, const std::string& value) { options_.settings.push_back({std::nullopt, key, value}); }
 
   CLI::App& app_;
   Options& options_;

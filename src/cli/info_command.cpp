@@ -26,13 +26,15 @@ std::string counts_of(const Json& list, const char* field) {
   return text;
 }
 
-std::string metadata_fact(const Json& metadata) {
+// Shortened where it would fill a terminal.
+std::string metadata_fact(const Json& metadata, const Screen& screen) {
   std::string text;
   for (const auto& [key, value] : metadata.items()) {
     text += formatted("{}{}={}", text.empty() ? "" : ", ", key, value.get<std::string>());
   }
-  constexpr std::size_t kMostColumns = 200;
-  return shorten_middle(printable(text), kMostColumns, " ... ");
+  constexpr std::size_t kNames = 14;
+  const std::size_t room = screen.width > kNames ? screen.width - kNames : screen.width;
+  return screen.width == 0 ? printable(text) : shorten_middle(printable(text), room, screen.ellipsis());
 }
 
 using TensorByName = std::map<std::string, const Json*>;
@@ -103,7 +105,7 @@ std::string view(const Json& model, const Screen& screen) {
                      {"parameters", count_text(number_in(model, "parameters"))},
                      {"tensors", counts_of(model["tensors"], "dtype")},
                      {"quantized", counts_of(model["quantized"], "scheme")},
-                     {"metadata", metadata_fact(model["metadata"])}},
+                     {"metadata", metadata_fact(model["metadata"], screen)}},
                     screen) +
          (table.empty() ? "" : "\n" + table);
 }

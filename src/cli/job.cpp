@@ -11,10 +11,10 @@ int32_t update_progress(void* progress, uint64_t done_bytes, uint64_t total_byte
 }
 
 void apply(mnq_run* run, const Setting& setting) {
-  if (setting.layer_glob.empty()) {
-    call(mnq_run_set, run, setting.key.c_str(), setting.value.c_str());
+  if (setting.layer_glob) {
+    call(mnq_run_set_for_layers, run, setting.layer_glob->c_str(), setting.key.c_str(), setting.value.c_str());
   } else {
-    call(mnq_run_set_for_layers, run, setting.layer_glob.c_str(), setting.key.c_str(), setting.value.c_str());
+    call(mnq_run_set, run, setting.key.c_str(), setting.value.c_str());
   }
 }
 

@@ -1,6 +1,7 @@
 // What a command line asks for, whoever parsed it. One struct for all commands: each reads what concerns it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,7 +9,7 @@ namespace cli {
 
 /// A key of the library's config and its value, as `monoquant keys` lists them.
 struct Setting {
-  std::string layer_glob;  ///< the layers it is for; empty: all
+  std::optional<std::string> layer_glob;  ///< the layers it is for; none: all
   std::string key;
   std::string value;
 };

@@ -24,7 +24,8 @@ Style accuracy_style(const Json& layer, const AccuracyLimits& limits) {
 }
 
 std::string list_untouched(const Json& layers, const Screen& screen) {
-  Table table({{"tensor"}, {"dtype"}, {"shape"}, {"size", Column::kRight}, {"reason"}});
+  Table table(
+      {{"tensor"}, {"dtype", Column::kLeft, 1}, {"shape", Column::kLeft, 2}, {"size", Column::kRight}, {"reason"}});
   for (const Json& layer : layers) {
     if (!is_untouched(layer)) continue;
     table.add_row({{text_in(layer, "tensor")},
@@ -109,8 +110,10 @@ std::string layer_table(const Json& layers, const Screen& screen, const Accuracy
 }
 
 std::string untouched_table(const Json& layers, const Screen& screen, const char* title, bool verbose) {
-  const std::string table = verbose ? list_untouched(layers, screen) : summarize_untouched(layers, screen);
-  return table.empty() ? "" : "\n  " + paint(screen, Style::kBold, title) + "\n" + table;
+  const std::string summary = summarize_untouched(layers, screen);
+  if (summary.empty()) return "";
+  return "\n  " + paint(screen, Style::kBold, title) + "\n" + summary +
+         (verbose ? "\n" + list_untouched(layers, screen) : "");
 }
 
 std::string facts_text(const std::vector<std::pair<std::string, std::string>>& facts, const Screen& screen) {

@@ -10,8 +10,9 @@ namespace {
 constexpr std::size_t kIndent = 2;
 constexpr std::size_t kGap = 2;
 
-// Below this, dropping a column is better than shortening names further.
-constexpr std::size_t kReadableName = 28;
+// Below this, dropping a column is better than shortening further.
+constexpr std::size_t kReadable = 28;
+constexpr std::size_t kNarrowestName = 8;
 
 std::size_t total_width(const std::vector<std::size_t>& widths) {
   std::size_t total = kIndent;
@@ -36,18 +37,21 @@ Table::Widths Table::natural_widths() const {
 }
 
 void Table::fit(Widths& widths, std::size_t limit) const {
-  const std::size_t wanted = std::min(widths[0], kReadableName);
-  const auto room_for_names = [&] {
-    const std::size_t others = total_width(widths) - widths[0];
-    return limit > others ? limit - others : 0;
+  const std::size_t name = std::min(widths[0], kReadable);
+  const auto missing = [&] {
+    const std::size_t needed = total_width(widths) - widths[0] + name;
+    return needed > limit ? needed - limit : 0;
   };
-  for (int order = 1; room_for_names() < wanted && order <= static_cast<int>(columns_.size()); ++order) {
+  for (int order = 1; missing() > 0 && order <= static_cast<int>(columns_.size()); ++order) {
     for (std::size_t i = 0; i < columns_.size(); ++i) {
       if (columns_[i].drop_order == order) widths[i] = 0;
     }
   }
-  constexpr std::size_t kNarrowestName = 8;
-  widths[0] = std::min(widths[0], std::max(room_for_names(), kNarrowestName));
+  std::size_t& last = widths.back();
+  if (columns_.back().align == Column::kLeft && last > kReadable) last -= std::min(missing(), last - kReadable);
+  const std::size_t others = total_width(widths) - widths[0];
+  const std::size_t room = std::max(kNarrowestName, limit - std::min(limit, others));
+  widths[0] = std::min(widths[0], room);
 }
 
 std::string Table::line(const Screen& screen, const Widths& widths, const std::vector<Cell>& cells) const {
@@ -55,7 +59,7 @@ std::string Table::line(const Screen& screen, const Widths& widths, const std::v
   std::string blanks(kIndent, ' ');  // owed before the next text, so that no line ends in blanks
   for (std::size_t i = 0; i < columns_.size(); ++i) {
     if (widths[i] == 0) continue;
-    const std::string text = i == 0 ? shorten_middle(cells[i].text, widths[i], screen.ellipsis()) : cells[i].text;
+    const std::string text = shorten_middle(cells[i].text, widths[i], screen.ellipsis());
     const std::string padding(widths[i] - std::min(widths[i], display_width(text)), ' ');
     const bool is_right = columns_[i].align == Column::kRight;
     if (is_right) blanks += padding;

@@ -22,7 +22,8 @@ struct Cell {
   Style style = Style::kPlain;
 };
 
-/// The first column is the one whose texts are shortened in the middle to fit. A column without any text is left out.
+/// To fit, texts of the first column are shortened in the middle, and of the last one if it is on the left. A column
+/// without any text is left out.
 class Table {
  public:
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}

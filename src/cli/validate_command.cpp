@@ -4,25 +4,26 @@
 #include "cli/human.h"
 #include "cli/job.h"
 #include "cli/report_view.h"
-#include "cli/table.h"
 #include "cli/utf8.h"
 
 namespace cli {
 namespace {
 
-std::string problem_table(const Json& report, const Screen& screen) {
-  Table table({{"tensor"}, {"problem"}});
-  for (const Json& problem : report["problems"]) {
-    table.add_row({{text_in(problem, "tensor")}, {text_in(problem, "problem"), Style::kBad}});
+// Whole, however long: what is wrong is what was asked.
+std::string problems_text(const Json& problems, const Screen& screen) {
+  std::string text;
+  for (const Json& problem : problems) {
+    const std::string tensor = text_in(problem, "tensor");
+    text += "  " + printable(tensor) + (tensor.empty() ? "" : ": ") +
+            paint(screen, Style::kBad, printable(text_in(problem, "problem"))) + "\n";
   }
-  const std::string text = table.text(screen);
   return text.empty() ? "" : text + "\n";
 }
 
 std::string view(const Json& report, const Screen& screen, const Options& options) {
   const Json& model = report["model"];
   const bool valid = is_true(model, "valid");
-  return problem_table(report, screen) +
+  return problems_text(report["problems"], screen) +
          facts_text({{"file", printable(options.input)},
                      {"original", printable(options.other)},
                      {"checked", counted(number_in(model, "tensors_checked"), "tensor")},

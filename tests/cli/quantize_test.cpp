@@ -104,6 +104,7 @@ TEST_F(QuantizeCommand, DryRunWritesNothing) {
 
 TEST_F(QuantizeCommand, VerboseListsWhatWasCopied) {
   const Result result = run({"quantize", "model.safetensors", "-v"});
+  EXPECT_TRUE(contains(result.out, "  reason  tensors  size\n  bias          1   8 B\n")) << result.out;
   EXPECT_EQ(line_with(result.out, "fc.bias"), "  fc.bias  F32    2       8 B  bias");
 }
 

@@ -56,6 +56,23 @@ inline std::vector<char*> exec_pointers(std::vector<std::string>& texts) {
   return pointers;
 }
 
+/// What ignores signals hands that down: a program in a test takes them.
+struct FreshSignals {
+  FreshSignals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int each : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) sigaddset(&signals, each);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigdefault(&attributes, &signals);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+  }
+  ~FreshSignals() { posix_spawnattr_destroy(&attributes); }
+  FreshSignals(const FreshSignals&) = delete;
+  FreshSignals& operator=(const FreshSignals&) = delete;
+
+  posix_spawnattr_t attributes;
+};
+
 /// A program that runs. Ended with the object at the latest.
 class Process {
  public:
@@ -71,9 +88,10 @@ class Process {
       posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, options.stdout_to.c_str(), O_WRONLY, 0);
     }
     posix_spawn_file_actions_adddup2(&actions, err_[1], STDERR_FILENO);
+    const FreshSignals signals;
     std::vector<std::string> environment = clean_environment(options.environment);
-    const int error = ::posix_spawn(&id_, command[0].c_str(), &actions, nullptr, exec_pointers(command).data(),
-                                    exec_pointers(environment).data());
+    const int error = ::posix_spawn(&id_, command[0].c_str(), &actions, &signals.attributes,
+                                    exec_pointers(command).data(), exec_pointers(environment).data());
     posix_spawn_file_actions_destroy(&actions);
     close_end(out_[1]);
     close_end(err_[1]);

@@ -30,6 +30,7 @@ class TerminalProcess {
     id_ = ::forkpty(&terminal_, nullptr, nullptr, &size);
     if (id_ < 0) throw std::runtime_error("no terminal can be made");
     if (id_ == 0) {
+      for (const int each : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) std::signal(each, SIG_DFL);
       if (::chdir(options.folder.c_str()) == 0) ::execve(arguments[0], arguments.data(), variables.data());
       ::_exit(127);
     }
