@@ -288,8 +288,8 @@ MNQ_API mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error**
  * tensor made from it is freed. */
 MNQ_API mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model** out, mnq_error** error);
 
-/* A model of named tensors. names and tensors: [count]; names must be different and not empty. The model keeps what it
- * needs: the tensor handles may be freed at once. */
+/* A model of named tensors. names and tensors: [count]; names must be different, not empty and not
+ * "__metadata__", else INVALID_ARG. The model keeps what it needs: the tensor handles may be freed at once. */
 MNQ_API mnq_status mnq_model_from_tensors(const char* const* names, const mnq_tensor* const* tensors, size_t count,
                                           mnq_model** out, mnq_error** error);
 

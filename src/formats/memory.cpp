@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/text.h"
 
 namespace mnq {
 namespace {
@@ -65,6 +66,10 @@ std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> 
   std::unordered_set<std::string_view> names;
   for (const NamedTensor& named : tensors) {
     if (named.name.empty()) throw Error(Status::kInvalidArg, "a tensor has an empty name");
+    if (!is_utf8(named.name)) {
+      throw Error(Status::kInvalidArg, formatted("the name of tensor {} is not UTF-8", &named - tensors.data()),
+                  "pass names as UTF-8: files could not hold it", "names");
+    }
     if (named.name == "__metadata__") {
       throw Error(Status::kInvalidArg, "__metadata__ cannot be the name of a tensor", "rename it", named.name);
     }

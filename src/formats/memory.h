@@ -14,7 +14,7 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-/// Errors: kInvalidArg for a name that is empty or there twice.
+/// Errors: kInvalidArg for a name that is empty, not UTF-8 or there twice.
 std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> tensors, Metadata metadata);
 
 /// A sink whose tensors become `model` at commit.
