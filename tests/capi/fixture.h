@@ -16,7 +16,6 @@ using mono_quant::Error;
 using mono_quant::Model;
 using mono_quant::Quantized;
 using mono_quant::Report;
-using mono_quant::Run;
 using mono_quant::Tensor;
 
 using Shape = std::vector<std::int64_t>;
