@@ -265,22 +265,7 @@ void f32_to_f64(const float* from, std::size_t count, double* to) {
 
 }  // namespace avx2
 
-const KernelTable kAvx2Table{
-    .isa = "avx2",
-    .range = range<Vector256x2>,
-    .quantize_rows = quantize_rows<Vector256x2>,
-    .quantize_run = quantize_run<Vector256x2>,
-    .dequantize_rows = dequantize_rows<Vector256x2>,
-    .pack_int4 = avx2::pack_int4,
-    .unpack_int4 = avx2::unpack_int4,
-    .error_sums = error_sums<Vector256x2>,
-    .f16_to_f32 = avx2::f16_to_f32,
-    .bf16_to_f32 = avx2::bf16_to_f32,
-    .f64_to_f32 = avx2::f64_to_f32,
-    .f32_to_f16 = avx2::f32_to_f16,
-    .f32_to_bf16 = avx2::f32_to_bf16,
-    .f32_to_f64 = avx2::f32_to_f64,
-};
+constinit const KernelTable kAvx2Table = table_of<Vector256x2>("avx2");
 
 }  // namespace mnq::kernels
 

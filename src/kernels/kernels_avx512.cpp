@@ -124,22 +124,7 @@ struct Vector512 {
 
 }  // namespace
 
-const KernelTable kAvx512Table{
-    .isa = "avx512",
-    .range = range<Vector512>,
-    .quantize_rows = quantize_rows<Vector512>,
-    .quantize_run = quantize_run<Vector512>,
-    .dequantize_rows = dequantize_rows<Vector512>,
-    .pack_int4 = avx2::pack_int4,
-    .unpack_int4 = avx2::unpack_int4,
-    .error_sums = error_sums<Vector512>,
-    .f16_to_f32 = avx2::f16_to_f32,
-    .bf16_to_f32 = avx2::bf16_to_f32,
-    .f64_to_f32 = avx2::f64_to_f32,
-    .f32_to_f16 = avx2::f32_to_f16,
-    .f32_to_bf16 = avx2::f32_to_bf16,
-    .f32_to_f64 = avx2::f32_to_f64,
-};
+constinit const KernelTable kAvx512Table = table_of<Vector512>("avx512");
 
 }  // namespace mnq::kernels
 

@@ -177,7 +177,7 @@ void convert(const From* from, std::size_t count, To* to) {
 
 }  // namespace
 
-const KernelTable kGenericTable{
+constinit const KernelTable kGenericTable{
     .isa = "generic",
     .range = range,
     .quantize_rows = quantize_rows,

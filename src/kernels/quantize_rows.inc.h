@@ -10,6 +10,7 @@
 // They round to the same integer unless the product lies within 2^-14 of a tie. A block in which one does is divided
 // after all: 1 in 120 blocks of 64.
 #include "kernels/code_scale.h"
+#include "kernels/kernel_tables.h"
 
 // GCC at -O2 keeps even loops of four, and with them their registers in memory: half the speed.
 #if defined(__clang__)
@@ -321,6 +322,26 @@ ErrorSums error_sums(const float* reference, const float* other, std::size_t cou
     sums.end_chunk(size);
   }
   return sums.finish();
+}
+
+template <class V>
+constexpr KernelTable table_of(const char* isa) {
+  return {
+      .isa = isa,
+      .range = range<V>,
+      .quantize_rows = quantize_rows<V>,
+      .quantize_run = quantize_run<V>,
+      .dequantize_rows = dequantize_rows<V>,
+      .pack_int4 = avx2::pack_int4,
+      .unpack_int4 = avx2::unpack_int4,
+      .error_sums = error_sums<V>,
+      .f16_to_f32 = avx2::f16_to_f32,
+      .bf16_to_f32 = avx2::bf16_to_f32,
+      .f64_to_f32 = avx2::f64_to_f32,
+      .f32_to_f16 = avx2::f32_to_f16,
+      .f32_to_bf16 = avx2::f32_to_bf16,
+      .f32_to_f64 = avx2::f32_to_f64,
+  };
 }
 
 }  // namespace
