@@ -277,6 +277,8 @@ class Run : public detail::Owning<mnq_run, mnq_run_free> {
   void cancel() noexcept { mnq_run_cancel(get()); }
   bool is_cancelled() const noexcept { return mnq_run_is_cancelled(get()) != 0; }
 
+  mnq_run* release() = delete;  // the library has the address of the progress function in here
+
   /// Throws what the progress function threw during a C function that was called with get(), if it did. The functions here
   /// do so by themselves.
   void rethrow() {
@@ -384,13 +386,17 @@ class Tensor : public detail::Owning<mnq_tensor, mnq_tensor_free> {
     return {static_cast<const std::byte*>(mnq_tensor_data(get())), mnq_tensor_size_bytes(get())};
   }
 
-  /// The elements. Throws Error (DTYPE) where they are of another type; float16 and the like have only bytes().
+  /// The elements; float16 and the like have only bytes(). Throws Error: DTYPE where they are of another type, INVALID_ARG
+  /// where wrapped memory is not aligned for them.
   template <class Value>
   std::span<const Value> values() const {
     static_assert(detail::dtype_of<Value>() != 0, "no dtype has this type of value: use bytes()");
     if (dtype() != detail::dtype_of<Value>()) {
       throw Error(MNQ_E_DTYPE, std::string("the tensor holds ") + mnq_dtype_name(dtype()),
                   "use its own type, or bytes()", "");
+    }
+    if (reinterpret_cast<std::uintptr_t>(mnq_tensor_data(get())) % alignof(Value) != 0) {
+      throw Error(MNQ_E_INVALID_ARG, "the tensor's memory is not aligned", "use bytes()", "");
     }
     return {static_cast<const Value*>(mnq_tensor_data(get())), mnq_tensor_size_bytes(get()) / sizeof(Value)};
   }

@@ -16,7 +16,7 @@ using mono_quant::Buffer;
 template <class Handle>
 constexpr bool kIsMoveOnly = std::is_nothrow_move_constructible_v<Handle>&& std::is_nothrow_move_assignable_v<Handle> &&
                              !std::is_copy_constructible_v<Handle> && !std::is_copy_assignable_v<Handle>;
-static_assert(kIsMoveOnly<Buffer> && kIsMoveOnly<Config> && kIsMoveOnly<Run> && kIsMoveOnly<Tensor> &&
+static_assert(kIsMoveOnly<Buffer> && kIsMoveOnly<Config> && kIsMoveOnly<mono_quant::Run> && kIsMoveOnly<Tensor> &&
               kIsMoveOnly<Model> && kIsMoveOnly<Report>);
 
 // The layers are views of a report: of one that is gone before they are, they cannot be had.
@@ -78,10 +78,10 @@ TEST(CppFace, SettingsTakeNumbersAndTruthValues) {
 TEST(CppFace, WhatTheProgressFunctionThrowsComesOut) {
   const TempFolder folder;
   const Model model = one_weight({1, 4}, kValues);
-  Run run;
+  mono_quant::Run run;
   run.set_progress([](std::uint64_t, std::uint64_t) -> bool { throw std::logic_error("enough"); });
   EXPECT_THROW(mono_quant::quantize(model, {}, &run), std::logic_error);
-  Run other;
+  mono_quant::Run other;
   other.set_progress([](std::uint64_t, std::uint64_t) -> bool { throw std::logic_error("enough"); });
   EXPECT_THROW(model.save(folder.path("out.safetensors"), &other), std::logic_error);
   // It came out once: what the run says from now on is that it is cancelled.
