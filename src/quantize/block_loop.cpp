@@ -19,9 +19,15 @@ BlockLoop::BlockLoop(std::uint32_t thread_count, std::uint64_t memory_budget, st
 
 void BlockLoop::run(const std::function<void()>& body) {
   control_.throw_if_cancelled();
-  run_in_arena(thread_count_, body,
-               [&] { control_.report(done_bytes_.load(std::memory_order_relaxed), total_bytes_); });
+  run_reporting(thread_count_, body);
   control_.report(total_bytes_, total_bytes_);
+  control_.throw_if_cancelled();
+}
+
+void BlockLoop::commit(const std::function<void()>& body) { run_reporting(1, body); }
+
+void BlockLoop::run_reporting(std::uint32_t thread_count, const std::function<void()>& body) {
+  run_in_arena(thread_count, body, [&] { control_.report(done_bytes_.load(std::memory_order_relaxed), total_bytes_); });
 }
 
 void BlockLoop::for_each(std::span<const Block> blocks, const Stage& work, const Stage& finish) {

@@ -17,8 +17,12 @@ class BlockLoop {
   BlockLoop(std::uint32_t thread_count, std::uint64_t memory_budget, std::uint64_t token_bytes,
             std::uint64_t total_bytes, RunControl& control);
 
-  /// Runs body() in the job's own threads, while this thread reports progress. What body throws is thrown here.
+  /// Runs body() in the job's own threads, while this thread reports progress, and the whole at the end. Errors:
+  /// kCancelled, also where that last report asks for it; what body throws.
   void run(const std::function<void()>& body);
+
+  /// After run(): makes the output real, while this thread reports progress. What body throws is thrown here.
+  void commit(const std::function<void()>& body);
 
   /// Inside run(): work() on every block in parallel, then finish() one after the other in the order of the blocks.
   /// Errors: kCancelled, and what they throw.
@@ -26,6 +30,8 @@ class BlockLoop {
   void for_each(std::span<const Block> blocks, const Stage& work, const Stage& finish);
 
  private:
+  void run_reporting(std::uint32_t thread_count, const std::function<void()>& body);
+
   std::uint32_t thread_count_;
   RunControl& control_;
   std::vector<Scratch> tokens_;

@@ -200,8 +200,8 @@ void PlanRun::run(TensorSink& sink, const std::function<Metadata()>& final_metad
       pending = end;
     }
     run_blocks(pending, blocks_.size());
-    sink.commit(final_metadata());
   });
+  loop.commit([&] { sink.commit(final_metadata()); });
 }
 
 std::set<std::string> PlanRun::find_not_finite() {

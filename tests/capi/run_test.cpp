@@ -1,0 +1,166 @@
+// Progress, cancel, and exceptions that a C++ host's callback throws.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <thread>
+
+#include "fixture.h"
+#include "support/temp_folder.h"
+
+namespace mnq::test {
+namespace {
+
+// Enough for several calls of the progress function.
+constexpr std::int64_t kRows = 4096;
+const Model& large_model() {
+  static const Model model = one_weight({kRows, 4096}, normal_values(kRows * 4096, 1));
+  return model;
+}
+
+TEST(Progress, OnTheThreadOfTheCallAndUpToTheEnd) {
+  mono_quant::Run run;
+  std::uint64_t last = 0, total = 0;
+  run.set_progress([&, caller = std::this_thread::get_id()](std::uint64_t done_bytes, std::uint64_t total_bytes) {
+    EXPECT_EQ(std::this_thread::get_id(), caller);
+    EXPECT_GE(done_bytes, last);
+    EXPECT_LE(done_bytes, total_bytes);
+    last = done_bytes;
+    total = total_bytes;
+    return true;
+  });
+  mono_quant::quantize(large_model(), {}, &run);
+  EXPECT_EQ(total, kRows * 4096 * sizeof(float));
+  EXPECT_EQ(last, total);
+  EXPECT_FALSE(run.is_cancelled());
+}
+
+TEST(Progress, ASmallJobReportsTheWhole) {
+  mono_quant::Run run;
+  int count = 0;
+  run.set_progress([&](std::uint64_t done_bytes, std::uint64_t total_bytes) {
+    EXPECT_EQ(total_bytes, 16u);
+    EXPECT_LE(done_bytes, 16u);
+    ++count;
+    return true;
+  });
+  mono_quant::quantize(one_weight({2, 2}, {1, 2, 3, 4}), {}, &run);
+  EXPECT_GE(count, 1);
+  run.set_progress(nullptr);
+  count = 0;
+  mono_quant::quantize(one_weight({2, 2}, {1, 2, 3, 4}), {}, &run);
+  EXPECT_EQ(count, 0);
+}
+
+// The first call of a small job is also its last.
+TEST(Progress, NonZeroStopsHoweverSmallTheJob) {
+  const TempFolder folder;
+  mono_quant::Run run;
+  run.set_progress([](std::uint64_t, std::uint64_t) { return false; });
+  const Model model = one_weight({2, 2}, {1, 2, 3, 4});
+  const Error error = error_of([&] { mono_quant::quantize_to_file(model, folder.path("a.safetensors"), {}, &run); });
+  EXPECT_EQ(error.code(), MNQ_E_CANCELLED);
+  EXPECT_TRUE(folder.names().empty());
+  EXPECT_TRUE(run.is_cancelled());
+}
+
+TEST(Progress, NonZeroStopsEveryJob) {
+  const TempFolder folder;
+  const Model model = one_weight({2, 2}, {1, 2, 3, 4});
+  model.save(folder.path("a.safetensors"));
+  const auto code_of = [](auto&& job) {
+    mono_quant::Run run;
+    run.set_progress([](std::uint64_t, std::uint64_t) { return false; });
+    return error_of([&] { job(&run); }).code();
+  };
+  EXPECT_EQ(code_of([&](auto* run) { mono_quant::quantize(model, {}, run); }), MNQ_E_CANCELLED);
+  EXPECT_EQ(code_of([&](auto* run) { mono_quant::dequantize(model, run); }), MNQ_E_CANCELLED);
+  EXPECT_EQ(code_of([&](auto* run) { mono_quant::compare(model, model, run); }), MNQ_E_CANCELLED);
+  EXPECT_EQ(code_of([&](auto* run) { model.save_memory(run); }), MNQ_E_CANCELLED);
+  EXPECT_EQ(code_of([&](auto* run) { model.save(folder.path("b.safetensors"), run); }), MNQ_E_CANCELLED);
+  EXPECT_EQ(code_of([&](auto* run) { mono_quant::validate_file(folder.path("a.safetensors"), {}, run); }),
+            MNQ_E_CANCELLED);
+  EXPECT_EQ(folder.names(), std::set<std::string>{"a.safetensors"});
+}
+
+TEST(Progress, WhatItThrowsComesOutOfTheCall) {
+  const TempFolder folder;
+  for (const Model* model : {&large_model()}) {
+    mono_quant::Run run;
+    run.set_progress([](std::uint64_t, std::uint64_t) -> bool { throw std::out_of_range("mine"); });
+    EXPECT_THROW(mono_quant::quantize_to_file(*model, folder.path("a.safetensors"), {}, &run), std::out_of_range);
+    EXPECT_TRUE(folder.names().empty());
+  }
+}
+
+// A function of C++ that throws where C allows nothing of the kind.
+std::int32_t throw_int(void*, std::uint64_t, std::uint64_t) { throw 42; }
+
+TEST(Progress, AnExceptionThroughTheCFunctionsStopsTheJob) {
+  const TempFolder folder;
+  mono_quant::Run run;
+  ASSERT_EQ(mnq_run_set_progress(run.get(), throw_int, nullptr, nullptr), MNQ_OK);
+  mnq_report* report = nullptr;
+  mnq_error* error = nullptr;
+  EXPECT_EQ(mnq_quantize_to_file(large_model().get(), folder.path("a.safetensors").c_str(), nullptr, run.get(), &report,
+                                 &error),
+            MNQ_E_CANCELLED);
+  EXPECT_EQ(report, nullptr);
+  EXPECT_EQ(mnq_error_code(error), MNQ_E_CANCELLED);
+  mnq_error_free(error);
+  EXPECT_TRUE(folder.names().empty());
+}
+
+TEST(Cancel, BeforeTheJobAndForGood) {
+  mono_quant::Run run;
+  run.cancel();
+  const Model model = one_weight({2, 2}, {1, 2, 3, 4});
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(error_of([&] { mono_quant::quantize(model, {}, &run); }).code(), MNQ_E_CANCELLED);
+  }
+  EXPECT_EQ(mono_quant::quantize(model).report.number("layers_quantized"), 1);
+}
+
+TEST(Cancel, FromAnotherThreadLeavesNothing) {
+  const TempFolder folder;
+  mono_quant::Run run;
+  run.set("threads", "1");
+  std::atomic<bool> started{false};
+  run.set_progress([&](std::uint64_t, std::uint64_t) {
+    started = true;
+    while (!run.is_cancelled()) std::this_thread::yield();  // the job is under way until then
+    return true;
+  });
+  std::thread other([&] {
+    while (!started) std::this_thread::yield();
+    run.cancel();
+  });
+  const Error error =
+      error_of([&] { mono_quant::quantize_to_file(large_model(), folder.path("a.safetensors"), {}, &run); });
+  other.join();
+  EXPECT_EQ(error.code(), MNQ_E_CANCELLED);
+  EXPECT_TRUE(folder.names().empty());
+}
+
+TEST(Cancel, KeepsTheFileThatWasThere) {
+  const TempFolder folder;
+  write_bytes(folder.path("a.safetensors"), "old");
+  mono_quant::Run run;
+  run.set("overwrite", "true").set_progress([](std::uint64_t, std::uint64_t) { return false; });
+  EXPECT_EQ(
+      error_of([&] { mono_quant::quantize_to_file(large_model(), folder.path("a.safetensors"), {}, &run); }).code(),
+      MNQ_E_CANCELLED);
+  EXPECT_EQ(read_bytes(folder.path("a.safetensors")), "old");
+  EXPECT_EQ(folder.names(), std::set<std::string>{"a.safetensors"});
+}
+
+TEST(Run, ItsSettingsWinOverTheConfig) {
+  Config config(R"({"bits": 8})");
+  mono_quant::Run run;
+  run.set("bits", "4").set("group_size", "2").set("min_parameters", "0");
+  const Quantized quantized = mono_quant::quantize(one_weight({1, 2}, {1, 2}), config, &run);
+  EXPECT_EQ(quantized.report.layers().front().text("scheme"), "int4 group 2");
+}
+
+}  // namespace
+}  // namespace mnq::test
