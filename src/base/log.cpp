@@ -25,7 +25,11 @@ void log_message(LogLevel level, const std::string& message) {
     callback = log_callback;
     user = log_user;
   }
-  if (callback != nullptr) callback(user, static_cast<int>(level), message.c_str());
+  if (callback == nullptr) return;
+  try {
+    callback(user, static_cast<int>(level), message.c_str());
+  } catch (...) {  // a C++ host's: what it failed to write must not fail the job
+  }
 }
 
 }  // namespace mnq
