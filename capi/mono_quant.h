@@ -215,7 +215,7 @@ MNQ_API void mnq_config_free(mnq_config* config);
  */
 
 /* Bytes of input done and in all. Called on the thread that made the call, about ten times a second and at the end.
- * Non-zero stops the job: MNQ_E_CANCELLED. */
+ * Non-zero cancels the run: the job stops with MNQ_E_CANCELLED. */
 typedef int32_t (*mnq_progress_fn)(void* user, uint64_t done_bytes, uint64_t total_bytes);
 
 MNQ_API mnq_status mnq_run_create(mnq_run** out, mnq_error** error);
@@ -241,7 +241,7 @@ MNQ_API void mnq_run_free(mnq_run* run);
  * Row-major and contiguous; immutable once made.
  */
 
-/* Called once when the tensor and all that share its data are gone; from any thread. */
+/* Called once when the tensor and all that share its data are gone; from any thread. Must not throw. */
 typedef void (*mnq_release_fn)(void* user);
 
 /* A tensor with a copy of data. shape: [rank] sizes, each >= 0; NULL where rank is 0. size_bytes must be what the dtype
@@ -301,8 +301,8 @@ MNQ_API mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_
 MNQ_API mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run, mnq_error** error);
 MNQ_API mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out, mnq_error** error);
 
-/* The tensors as they are stored, in the order of their data. name and tensor: INVALID_ARG beyond the count, NOT_FOUND
- * for a name that is none. A tensor of a file is read by this call; one of a model in memory shares its data. */
+/* The tensors as they are stored, in the order of their data. mnq_model_get_tensor: NOT_FOUND for a name that is none.
+ * A tensor of a file is read by that call; one of a model in memory shares its data where it is aligned. */
 MNQ_API size_t mnq_model_tensor_count(const mnq_model* model);                   /* 0 for NULL */
 MNQ_API const char* mnq_model_tensor_name(const mnq_model* model, size_t index); /* NULL beyond the count; borrowed */
 MNQ_API mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_tensor** out, mnq_error** error);
@@ -405,7 +405,8 @@ MNQ_API void mnq_report_free(mnq_report* report);
  * where a product overflows.
  */
 
-/* minimum, maximum: [row_count], written. VALIDATION for a weight that is not finite. */
+/* minimum, maximum: [row_count], written; 0 where row_length is 0. A weight that is not finite: VALIDATION with row and
+ * column, outputs unspecified. */
 MNQ_API mnq_status mnq_kernel_ranges(const float* weights, size_t row_count, size_t row_length, float* minimum,
                                      float* maximum, mnq_error** error);
 
@@ -420,12 +421,14 @@ MNQ_API mnq_status mnq_kernel_quantize(const float* weights, size_t row_count, s
                                        int32_t symmetric, size_t group_size, float* scales, int8_t* zero_points,
                                        int8_t* codes, double* sqnr_db, mnq_error** error);
 
-/* weights = (code - zero_point) * scale. zero_points may be NULL: all zero. */
+/* weights [row_count, row_length], written: (code - zero_point) * scale, with codes, scales and zero_points as
+ * mnq_kernel_quantize gives them; zero_points may be NULL: all zero. */
 MNQ_API mnq_status mnq_kernel_dequantize(const int8_t* codes, size_t row_count, size_t row_length, size_t group_size,
                                          const float* scales, const int8_t* zero_points, float* weights,
                                          mnq_error** error);
 
-/* codes [count] in -8..7; packed [(count + 1) / 2] bytes: two codes each, low nibble first, stored as code + 8. */
+/* codes [count] in -8..7, else INVALID_ARG; packed [(count + 1) / 2] bytes: two codes each, low nibble first, stored as
+ * code + 8. The high nibble of the last byte of an odd count is written 0, and not read. */
 MNQ_API mnq_status mnq_kernel_pack_int4(const int8_t* codes, size_t count, uint8_t* packed, mnq_error** error);
 MNQ_API mnq_status mnq_kernel_unpack_int4(const uint8_t* packed, size_t count, int8_t* codes, mnq_error** error);
 

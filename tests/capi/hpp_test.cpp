@@ -137,7 +137,7 @@ TEST(CppFace, KernelsWorkOnSpans) {
   std::vector<std::uint8_t> packed(2);
   std::vector<std::int8_t> unpacked(3);
   kernels::pack_int4(codes, packed);
-  EXPECT_EQ(packed[0], 0xf0);
+  EXPECT_EQ(packed, (std::vector<std::uint8_t>{0xf0, 0x08}));
   kernels::unpack_int4(packed, unpacked);
   EXPECT_EQ(unpacked, codes);
 }
