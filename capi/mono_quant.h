@@ -241,7 +241,7 @@ MNQ_API void mnq_run_free(mnq_run* run);
  * Row-major and contiguous; immutable once made.
  */
 
-/* Called once when the tensor and all that share its data are gone; from any thread. Must not throw. */
+/* Called once when the tensor and all that share its data are gone; from any thread. */
 typedef void (*mnq_release_fn)(void* user);
 
 /* A tensor with a copy of data. shape: [rank] sizes, each >= 0; NULL where rank is 0. size_bytes must be what the dtype

@@ -40,7 +40,11 @@ struct Releaser {
   mnq_release_fn release = nullptr;
   void* user = nullptr;
   ~Releaser() {
-    if (release != nullptr) release(user);
+    if (release == nullptr) return;
+    try {
+      release(user);
+    } catch (...) {  // a C++ host's: there is no call left that it could fail
+    }
   }
 };
 
