@@ -67,6 +67,25 @@ TEST(Quantize, GroupsThatDoNotDivideAPieceOfALongRow) {
               values, 100);
 }
 
+TEST(Quantize, FourBitsInPiecesOfLongRows) {
+  const std::size_t length = kMaxRowElements + 77, group = 128;
+  const auto values = normal_values(2 * length, 12);
+  const auto model = one_weight({2, static_cast<std::int64_t>(length)}, values);
+  const Result quantized = quantize_in_memory(*model, R"({"bits": 4})");
+  const auto restored = read_values<float>(*dequantize_in_memory(*quantized.model).model, "fc.weight");
+  ASSERT_EQ(restored.size(), values.size());
+  for (std::size_t row = 0; row < 2; ++row) {
+    for (std::size_t begin = 0; begin < length; begin += group) {
+      const std::size_t first = row * length + begin;
+      const std::span<const float> piece(&values[first], std::min(group, length - begin));
+      const PlainCodes plain = quantize_plainly(piece, 7);
+      for (std::size_t i = 0; i < piece.size(); ++i) {
+        ASSERT_EQ(restored[first + i], static_cast<float>(plain.codes[i]) * plain.scale) << row << ' ' << begin + i;
+      }
+    }
+  }
+}
+
 // Channels on axis 1: column c of each row has the scale of channel c.
 void expect_columns(std::size_t rows, std::size_t columns) {
   const auto values = normal_values(rows * columns, 8);
