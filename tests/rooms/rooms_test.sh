@@ -1,41 +1,37 @@
 #!/usr/bin/env bash
 # The rooms of src/README.md: a room includes only itself and those before it in this list. capi sits on top; the command
 # line and the examples include nothing of ours but mono_quant.h; kernels of one instruction set include only plain
-# headers, so that no code for it leaks into functions that others share.
+# headers, so that no code for it leaks into functions that others share; LibTorch is nowhere.
 set -euo pipefail
-source=$1
-cd "$source"
+cd "$1"
 rooms=(base kernels schemes config plan formats quantize)
 failed=0
 
-complain() {
-  echo "$1" >&2
-  failed=1
+# only WHAT ALLOWED FILE...: complains of each #include that the extended expression does not match
+only() {
+  local what=$1 allowed=$2 line
+  shift 2
+  while IFS= read -r line; do
+    echo "$line: $what" >&2
+    failed=1
+  done < <(grep -HE '^ *# *include' "$@" | grep -vE "# *include ($allowed)" || true)
 }
 
-# includes_of FILE...: "FILE: ROOM" for each include of a room
-includes_of() { grep -HoE '^#include "[a-z_]+/' "$@" | sed -E 's/#include "//; s,/$,,' || true; }
-
-allowed=""
+allowed=none
 for room in "${rooms[@]}"; do
-  allowed="$allowed $room"
-  while IFS=: read -r file include; do
-    [ -z "$file" ] && continue
-    [[ " $allowed " == *" $include "* ]] || complain "$file includes $include/, which lies above $room"
-  done < <(includes_of src/"$room"/*)
+  allowed="$allowed|$room"
+  only "$room includes only its own headers and those of rooms below it" "<.*>|\"($allowed)/" src/"$room"/*.{h,cpp}
 done
+only "capi includes its own headers and those of the rooms" "<.*>|\"($allowed)/|\"[a-z_]+\\.(h|inc)\"" capi/*.{h,cpp}
+only "the command line includes only mono_quant.h and its own headers" '<.*>|"mono_quant\.h"|"cli/' src/cli/*
+only "the C++ face includes only mono_quant.h" '<[a-z_]+>|"mono_quant\.h"|<mono_quant/mono_quant\.h>' include/mono_quant/*
+only "an example includes only what is installed" '<.*>' bindings-examples/*/*.*
+only "a kernel file of one instruction set includes only plain headers" \
+  '<(immintrin\.h|cstdint|cstddef|cstring|cfloat)>|"kernels/' \
+  src/kernels/*_{avx2,avx512}.cpp src/kernels/*.inc.h src/kernels/{code_scale,scalar_conversions}.h
 
-while IFS= read -r line; do
-  complain "$line: the command line and the examples include only mono_quant.h"
-done < <(grep -HE '^#include "' src/cli/* | grep -vE '"(mono_quant.h|cli/[a-z0-9_]+\.h)"$' || true)
-while IFS= read -r line; do
-  complain "$line: an example includes only what is installed"
-done < <(grep -rHE '^#include "' bindings-examples || true)
-
-while IFS= read -r line; do
-  complain "$line: a kernel file of one instruction set includes only plain headers"
-done < <(grep -HE '^#include' src/kernels/*_avx2.cpp src/kernels/*_avx512.cpp src/kernels/*.inc.h src/kernels/code_scale.h \
-           src/kernels/scalar_conversions.h |
-         grep -vE '<(immintrin.h|cstdint|cstddef|cstring|cfloat)>|"kernels/' || true)
-
+if grep -rnE '^ *# *include [<"](torch|ATen|c10)/' src capi include; then
+  echo "the core knows nothing of LibTorch" >&2
+  failed=1
+fi
 exit $failed
