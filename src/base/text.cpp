@@ -2,8 +2,6 @@
 
 #include "base/format.h"
 
-#include <fnmatch.h>
-
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -51,24 +49,6 @@ std::string size_text(std::uint64_t bytes) {
   return unit == 0 ? formatted("{} B", bytes) : formatted("{:.1f} {}", value, kUnits[unit]);
 }
 
-bool is_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
-    const unsigned char lead = byte(i);
-    const std::size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    if ((lead >= 0x80 && lead < 0xc2) || lead > 0xf4 || text.size() - i < length) return false;
-    for (std::size_t j = 1; j < length; ++j) {
-      if ((byte(i + j) & 0xc0) != 0x80) return false;
-    }
-    // The second byte tells overlong forms, surrogates and what lies beyond U+10FFFF.
-    const unsigned char second = length > 1 ? byte(i + 1) : 0;
-    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f)) return false;
-    if ((lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) return false;
-    i += length;
-  }
-  return true;
-}
-
 std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> items;
   while (!text.empty()) {
@@ -81,10 +61,6 @@ std::vector<std::string> split_list(std::string_view text) {
     items.emplace_back(item);
   }
   return items;
-}
-
-bool matches_glob(const std::string& glob, const std::string& text) {
-  return fnmatch(glob.c_str(), text.c_str(), 0) == 0;
 }
 
 }  // namespace mnq

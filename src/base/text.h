@@ -19,13 +19,7 @@ std::optional<std::uint64_t> parse_size(std::string_view text);
 /// "90.9 MB", "1.2 kB"
 std::string size_text(std::uint64_t bytes);
 
-/// Whether text is UTF-8: shortest forms only, no surrogates, nothing beyond U+10FFFF.
-bool is_utf8(std::string_view text);
-
 /// The comma-separated items without surrounding blanks; empty items are left out.
 std::vector<std::string> split_list(std::string_view text);
-
-/// Whether text matches a pattern of *, ? and [a-z]; * crosses dots.
-bool matches_glob(const std::string& glob, const std::string& text);
 
 }  // namespace mnq

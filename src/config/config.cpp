@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/glob.h"
 #include "base/text.h"
 #include "base/threads.h"
 #include "config/config_table.h"

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/text.h"
+#include "base/utf8.h"
 
 namespace mnq {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/glob.h"
 #include "base/text.h"
 
 namespace mnq {
