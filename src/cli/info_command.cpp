@@ -17,12 +17,18 @@
 namespace cli {
 namespace {
 
-// "103 F32, 1 I64", of the field of a list of objects
-std::string counts_of(const Json& list, const char* field) {
+std::map<std::string, int> count_values(const Json& objects, const char* field) {
   std::map<std::string, int> counts;
-  for (const Json& object : list) ++counts[text_in(object, field)];
+  for (const Json& object : objects) ++counts[text_in(object, field)];
+  return counts;
+}
+
+// "103 F32, 1 I64"
+std::string counts_fact(const Json& objects, const char* field) {
   std::string text;
-  for (const auto& [value, count] : counts) text += formatted("{}{} {}", text.empty() ? "" : ", ", count, value);
+  for (const auto& [value, count] : count_values(objects, field)) {
+    text += formatted("{}{} {}", text.empty() ? "" : ", ", count, value);
+  }
   return text;
 }
 
@@ -76,11 +82,13 @@ std::string original_text(const Json& weight, const Screen& screen) {
 std::string tensor_table(const Json& model, const Screen& screen) {
   const TensorByName weights = weights_by_codes(model["quantized"]);
   const Json none = Json::object();
+  // One scheme for all is among the facts anyway.
+  const int drop_scheme = count_values(model["quantized"], "scheme").size() > 1 ? 0 : 3;
   Table table({{"tensor"},
                {"dtype"},
                {"shape"},
                {"size", Column::kRight},
-               {"scheme"},
+               {"scheme", Column::kLeft, drop_scheme},
                {"of", Column::kLeft, 1},
                {"SQNR dB", Column::kRight, 2}});
   for (const Json* tensor : in_order(model, weights)) {
@@ -103,8 +111,8 @@ std::string view(const Json& model, const Screen& screen) {
                      {"format", text_in(model, "format")},
                      {"size", bytes_in(model, "size_bytes")},
                      {"parameters", count_text(number_in(model, "parameters"))},
-                     {"tensors", counts_of(model["tensors"], "dtype")},
-                     {"quantized", counts_of(model["quantized"], "scheme")},
+                     {"tensors", counts_fact(model["tensors"], "dtype")},
+                     {"quantized", counts_fact(model["quantized"], "scheme")},
                      {"metadata", metadata_fact(model["metadata"], screen)}},
                     screen) +
          (table.empty() ? "" : "\n" + table);
