@@ -1,5 +1,6 @@
-// Writes a float32 checkpoint of random weights, as large as asked for: make_checkpoint FILE ROWSxCOLUMNS[*COUNT]...
-// "sparse" as the first argument leaves the data as a hole: zeros that take no room on the disk.
+// Writes a float32 checkpoint of random weights, as large as asked for: make_checkpoint FILE [--sparse] ROWSxCOLUMNS[*COUNT]...
+// --sparse leaves the data as a hole: zeros that take no room on the disk.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -50,35 +51,43 @@ std::vector<float> random_values(std::size_t count) {
   return values;
 }
 
+bool write_random(std::FILE* file, std::uint64_t left) {
+  const std::vector<float> values = random_values(1 << 22);
+  while (left > 0) {
+    const std::uint64_t piece = std::min<std::uint64_t>(left, values.size() * sizeof(float));
+    if (std::fwrite(values.data(), 1, piece, file) != piece) return false;
+    left -= piece;
+  }
+  return true;
+}
+
+bool write_hole(std::FILE* file, std::uint64_t length) {
+  const off_t start = std::ftell(file);
+  return std::fflush(file) == 0 && ftruncate(fileno(file), start + static_cast<off_t>(length)) == 0;
+}
+
+bool write_checkpoint(const char* path, const std::vector<Shape>& shapes, bool sparse) {
+  std::FILE* file = std::fopen(path, "wb");
+  if (file == nullptr) return false;
+  const std::string header = make_header(shapes);
+  const std::uint64_t header_length = header.size();
+  std::uint64_t data_length = 0;
+  for (const Shape& shape : shapes) data_length += shape.bytes();
+  bool good = std::fwrite(&header_length, sizeof header_length, 1, file) == 1;
+  good = good && std::fwrite(header.data(), 1, header.size(), file) == header.size();
+  good = good && (sparse ? write_hole(file, data_length) : write_random(file, data_length));
+  return std::fclose(file) == 0 && good;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
-  const bool sparse = count > 1 && std::strcmp(arguments[1], "sparse") == 0;
-  const int first = sparse ? 2 : 1;
-  if (count < first + 2) {
-    std::fprintf(stderr, "usage: make_checkpoint [sparse] FILE ROWSxCOLUMNS[*COUNT]...\n");
+  const bool sparse = count > 2 && std::strcmp(arguments[2], "--sparse") == 0;
+  const int first_shape = sparse ? 3 : 2;
+  if (count <= first_shape) {
+    std::fprintf(stderr, "usage: make_checkpoint FILE [--sparse] ROWSxCOLUMNS[*COUNT]...\n");
     return 2;
   }
-  const std::vector<Shape> shapes = parse_shapes(count - first - 1, arguments + first + 1);
-  const std::string header = make_header(shapes);
-  const std::uint64_t length = header.size();
-  std::uint64_t left = 0;
-  for (const Shape& shape : shapes) left += shape.bytes();
-
-  std::FILE* file = std::fopen(arguments[first], "wb");
-  if (file == nullptr) return 1;
-  std::fwrite(&length, sizeof length, 1, file);
-  std::fwrite(header.data(), 1, header.size(), file);
-  if (sparse) {
-    std::fflush(file);
-    if (ftruncate(fileno(file), static_cast<off_t>(sizeof length + length + left)) != 0) return 1;
-  } else {
-    const std::vector<float> values = random_values(1 << 22);
-    for (; left > 0;) {
-      const std::uint64_t piece = left < values.size() * sizeof(float) ? left : values.size() * sizeof(float);
-      if (std::fwrite(values.data(), 1, piece, file) != piece) return 1;
-      left -= piece;
-    }
-  }
-  return std::fclose(file) == 0 ? 0 : 1;
+  const std::vector<Shape> shapes = parse_shapes(count - first_shape, arguments + first_shape);
+  return write_checkpoint(arguments[1], shapes, sparse) ? 0 : 1;
 }
