@@ -17,6 +17,7 @@ using mono_quant::Model;
 using mono_quant::Quantized;
 using mono_quant::Report;
 using mono_quant::Tensor;
+using mono_quant::detail::call;  // a C function whose failure is thrown
 
 using Shape = std::vector<std::int64_t>;
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;

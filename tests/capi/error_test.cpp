@@ -1,0 +1,112 @@
+// Errors: what went wrong, what to do about it, and what it is about.
+#include <gtest/gtest.h>
+
+#include "fixture.h"
+#include "support/temp_folder.h"
+
+namespace mnq::test {
+namespace {
+
+struct Expected {
+  mnq_status code;
+  std::string message;  // a part of it
+  std::string suggestion;
+  std::string subject;
+};
+
+void expect_error(const Error& error, const Expected& expected) {
+  EXPECT_EQ(error.code(), expected.code) << error.what();
+  EXPECT_NE(std::string(error.what()).find(expected.message), std::string::npos) << error.what();
+  EXPECT_NE(error.suggestion().find(expected.suggestion), std::string::npos) << error.suggestion();
+  EXPECT_EQ(error.subject(), expected.subject) << error.what();
+}
+
+TEST(Errors, OfAFileThatIsNotThere) {
+  const TempFolder folder;
+  const std::string path = folder.path("none.safetensors");
+  expect_error(error_of([&] { Model::open(path); }),
+               {MNQ_E_NOT_FOUND, path + ": cannot be opened: No such file or directory", "check the path", path});
+}
+
+TEST(Errors, OfAFolder) {
+  const TempFolder folder;
+  expect_error(error_of([&] { Model::open(folder.path()); }),
+               {MNQ_E_UNSUPPORTED, "is a folder", ".safetensors file inside", folder.path()});
+}
+
+TEST(Errors, OfAFileThatIsCutOff) {
+  const TempFolder folder;
+  const std::string path = folder.path("cut.safetensors");
+  one_weight({100}, normal_values(100, 1)).save(path);
+  write_bytes(path, read_bytes(path).substr(0, 300));
+  const Error error = error_of([&] { Model::open(path); });
+  EXPECT_EQ(error.code(), MNQ_E_FORMAT);
+  EXPECT_NE(std::string(error.what()).find(path), std::string::npos);
+  EXPECT_FALSE(error.suggestion().empty());
+  EXPECT_FALSE(error.subject().empty());
+}
+
+TEST(Errors, OfAFolderThatIsNotThere) {
+  const TempFolder folder;
+  const std::string path = folder.path("none/out.safetensors");
+  expect_error(error_of([&] { one_weight({1}, {1}).save(path); }),
+               {MNQ_E_IO, path + ": cannot be created: No such file", "create the folder first", path});
+}
+
+TEST(Errors, OfAnOutputThatIsThere) {
+  const TempFolder folder;
+  const std::string path = folder.path("out.safetensors");
+  one_weight({1}, {1}).save(path);
+  expect_error(error_of([&] { one_weight({1}, {1}).save(path); }),
+               {MNQ_E_IO, path + ": is there already", "overwrite=true", path});
+}
+
+TEST(Errors, OfAnArgumentNameIt) {
+  mnq_error* error = nullptr;
+  EXPECT_EQ(mnq_config_validate(nullptr, &error), MNQ_E_INVALID_ARG);
+  EXPECT_STREQ(mnq_error_message(error), "config is NULL");
+  EXPECT_STREQ(mnq_error_subject(error), "config");
+  mnq_error_free(error);
+}
+
+TEST(Errors, OfSettings) {
+  expect_error(error_of([] { Config(R"({"bits": 5})"); }),
+               {MNQ_E_CONFIG, "'5' is not one of 4,8,16", "bits: ", "bits"});
+  expect_error(error_of([] { Config("{"); }), {MNQ_E_CONFIG, "not JSON", "pass an object", ""});
+}
+
+// Success leaves no error behind, whatever was there: the caller has freed it.
+TEST(Errors, AreClearedOnSuccess) {
+  mnq_error* error = nullptr;
+  ASSERT_EQ(mnq_config_validate(nullptr, &error), MNQ_E_INVALID_ARG);
+  mnq_error_free(error);
+  EXPECT_EQ(mnq_set_threads(0, &error), MNQ_OK);
+  EXPECT_EQ(error, nullptr);
+}
+
+TEST(Errors, BelongToTheCallerAlone) {
+  mnq_error *first = nullptr, *second = nullptr;
+  mnq_config_validate(nullptr, &first);
+  mnq_set_threads(UINT32_MAX, &second);
+  EXPECT_STREQ(mnq_error_message(first), "config is NULL");
+  mnq_error_free(first);
+  EXPECT_STREQ(mnq_error_subject(second), "count");
+  mnq_error_free(second);
+}
+
+// A tensor larger than any memory: the allocator says no, and the error says so without needing memory.
+TEST(Errors, OfMemoryThatIsNotThere) {
+  const Shape shape{std::int64_t{1} << 60};
+  const std::byte byte{};
+  mnq_tensor* tensor = nullptr;
+  mnq_error* error = nullptr;
+  EXPECT_EQ(mnq_tensor_create(MNQ_DTYPE_U8, shape.data(), 1, &byte, std::size_t{1} << 60, &tensor, &error),
+            MNQ_E_OUT_OF_MEMORY);
+  EXPECT_EQ(tensor, nullptr);
+  EXPECT_EQ(mnq_error_code(error), MNQ_E_OUT_OF_MEMORY);
+  EXPECT_STREQ(mnq_error_message(error), "out of memory");
+  mnq_error_free(error);
+}
+
+}  // namespace
+}  // namespace mnq::test
