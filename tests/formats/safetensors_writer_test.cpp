@@ -1,0 +1,134 @@
+// What is written: the layout that loaders expect, and the same tensors when it is read again.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "formats/format_table.h"
+#include "formats/safetensors.h"
+
+namespace mnq::test {
+namespace {
+
+// Writes tensors whose bytes are 1, 2, 3...
+std::string write_tensors(const std::vector<TensorInfo>& tensors, const Metadata& metadata) {
+  std::string bytes;
+  const auto sink = open_safetensors_sink(tensors, metadata, memory_bytes(bytes));
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    std::vector<std::byte> data(tensors[i].size_bytes);
+    for (std::size_t k = 0; k < data.size(); ++k) data[k] = static_cast<std::byte>(i + k + 1);
+    sink->write(i, 0, data);
+  }
+  sink->commit(metadata);
+  return bytes;
+}
+
+struct Written {
+  nlohmann::ordered_json header;
+  std::uint64_t header_bytes = 0;
+};
+
+Written parse(const std::string& bytes) {
+  Written written;
+  std::memcpy(&written.header_bytes, bytes.data(), sizeof written.header_bytes);
+  written.header = nlohmann::ordered_json::parse(bytes.substr(8, written.header_bytes));
+  return written;
+}
+
+const std::vector<TensorInfo>& mixed_tensors() {
+  static const std::vector<TensorInfo> tensors{{"b.half", DType::kF16, {2}, 4},      {"z.bytes", DType::kU8, {3}, 3},
+                                               {"b.weight", DType::kF32, {2, 1}, 8}, {"a.weight", DType::kF32, {1}, 4},
+                                               {"steps", DType::kI64, {}, 8},        {"empty", DType::kF32, {0, 5}, 0}};
+  return tensors;
+}
+
+TEST(Writer, WidestFirstThenByName) {
+  const Written written = parse(write_tensors(mixed_tensors(), {{"format", "pt"}}));
+  std::vector<std::string> names;
+  for (const auto& [name, value] : written.header.items()) names.push_back(name);
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"__metadata__", "steps", "a.weight", "b.weight", "empty", "b.half", "z.bytes"}));
+  EXPECT_EQ(written.header["steps"]["data_offsets"].dump(), "[0,8]");
+  EXPECT_EQ(written.header["a.weight"]["data_offsets"].dump(), "[8,12]");
+  EXPECT_EQ(written.header["b.weight"]["data_offsets"].dump(), "[12,20]");
+  EXPECT_EQ(written.header["empty"]["data_offsets"].dump(), "[20,20]");
+  EXPECT_EQ(written.header["b.half"]["data_offsets"].dump(), "[20,24]");
+  EXPECT_EQ(written.header["z.bytes"]["data_offsets"].dump(), "[24,27]");
+  EXPECT_EQ(written.header["steps"]["shape"].dump(), "[]");
+}
+
+TEST(Writer, TheHeaderIsPaddedToEightBytes) {
+  for (std::size_t length = 1; length < 20; ++length) {
+    const std::string bytes = write_tensors({{std::string(length, 'n'), DType::kU8, {1}, 1}}, {});
+    const Written written = parse(bytes);
+    EXPECT_EQ(written.header_bytes % 8, 0u);
+    EXPECT_EQ(bytes[8], '{');
+    EXPECT_EQ(bytes.size(), 8 + written.header_bytes + 1);
+  }
+}
+
+TEST(Writer, WhatWasWrittenIsRead) {
+  const Metadata metadata{{"format", "pt"}, {"a \"quoted\" key", "line\nbreak, ü"}};
+  const std::string bytes = write_tensors(mixed_tensors(), metadata);
+  const auto source = open_memory(std::as_bytes(std::span(bytes)));
+  EXPECT_EQ(source->metadata(), metadata);
+  ASSERT_EQ(source->tensors().size(), mixed_tensors().size());
+  for (std::size_t i = 0; i < mixed_tensors().size(); ++i) {
+    const TensorInfo& expected = mixed_tensors()[i];
+    const std::size_t index = source->find(expected.name);
+    ASSERT_NE(index, TensorSource::kNone);
+    const TensorInfo& info = source->tensors()[index];
+    EXPECT_EQ(info.dtype, expected.dtype);
+    EXPECT_EQ(info.shape, expected.shape);
+    std::vector<std::byte> data(info.size_bytes);
+    source->read(index, 0, data);
+    for (std::size_t k = 0; k < data.size(); ++k) EXPECT_EQ(data[k], static_cast<std::byte>(i + k + 1)) << info.name;
+  }
+}
+
+TEST(Writer, MetadataMayShrinkAtCommit) {
+  std::string bytes;
+  const std::vector<TensorInfo> tensors{{"a", DType::kU8, {1}, 1}};
+  const auto sink = open_safetensors_sink(tensors, {{"k", "a long value"}}, memory_bytes(bytes));
+  sink->write(0, 0, std::vector<std::byte>(1));
+  sink->commit({{"k", "short"}});
+  EXPECT_EQ(open_memory(std::as_bytes(std::span(bytes)))->metadata().at("k"), "short");
+}
+
+TEST(Writer, NamesOfEveryKind) {
+  const std::string name = "a\"b\\c\n\t\x01 ü 漢";
+  const std::string bytes = write_tensors({{name, DType::kU8, {1}, 1}}, {});
+  EXPECT_EQ(open_memory(std::as_bytes(std::span(bytes)))->tensors().front().name, name);
+}
+
+TEST(Writer, TenThousandTensors) {
+  std::vector<TensorInfo> tensors;
+  for (int i = 0; i < 10000; ++i)
+    tensors.push_back({"layers." + std::to_string(i) + ".weight", DType::kF32, {1, 2}, 8});
+  const std::string bytes = write_tensors(tensors, {{"format", "pt"}});
+  const auto source = open_memory(std::as_bytes(std::span(bytes)));
+  EXPECT_EQ(source->tensors().size(), 10000u);
+}
+
+TEST(Formats, OutputNames) {
+  const std::string bytes = write_tensors(mixed_tensors(), {});
+  const auto source = open_memory(std::as_bytes(std::span(bytes)));
+  EXPECT_EQ(output_format("a.b/model.safetensors", *source).name, "safetensors");
+  const auto status_of = [&](const char* path) {
+    try {
+      output_format(path, *source);
+      return Status::kOk;
+    } catch (const Error& error) {
+      return error.status();
+    }
+  };
+  EXPECT_EQ(status_of("model.gguf"), Status::kUnsupported);
+  EXPECT_EQ(status_of("model.pt"), Status::kUnsupported);
+  EXPECT_EQ(status_of("model.xyz"), Status::kInvalidArg);
+  EXPECT_EQ(status_of("model"), Status::kInvalidArg);
+  EXPECT_EQ(status_of("folder.safetensors/model"), Status::kInvalidArg);
+}
+
+}  // namespace
+}  // namespace mnq::test
