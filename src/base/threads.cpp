@@ -10,12 +10,39 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <stdexcept>
+#include <system_error>
 #include <thread>
+
+#include "base/error.h"
+#include "base/format.h"
 
 namespace mnq {
 namespace {
 
 std::atomic<std::uint32_t> configured_count{0};
+
+// TBB tells of threads that cannot be started by an exception without a type of its own.
+void execute(std::uint32_t thread_count, const std::function<void()>& work) {
+  try {
+    tbb::task_arena arena(static_cast<int>(thread_count));
+    arena.execute(work);
+  } catch (const std::system_error&) {
+    throw;
+  } catch (const std::runtime_error& error) {
+    throw Error(Status::kIo, formatted("the threads of the job cannot be started: {}", error.what()),
+                "let this process have more threads, or set threads=1");
+  }
+}
+
+// A new thread, or none where the system has no more.
+std::thread start_thread(const std::function<void()>& work) {
+  try {
+    return std::thread(work);
+  } catch (const std::system_error&) {
+    return {};
+  }
+}
 
 }  // namespace
 
@@ -37,10 +64,9 @@ void run_in_arena(std::uint32_t thread_count, const std::function<void()>& work,
   std::condition_variable changed;
   bool done = false;
   std::exception_ptr failure;
-  std::thread worker([&] {
+  std::thread worker = start_thread([&] {
     try {
-      tbb::task_arena arena(static_cast<int>(thread_count));
-      arena.execute(work);
+      execute(thread_count, work);
     } catch (...) {
       failure = std::current_exception();
     }
@@ -48,6 +74,7 @@ void run_in_arena(std::uint32_t thread_count, const std::function<void()>& work,
     done = true;
     changed.notify_one();
   });
+  if (!worker.joinable()) return execute(thread_count, work);
   std::exception_ptr poll_failure;
   {
     std::unique_lock lock(mutex);
