@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The programs of README.md do what it says: each is taken out of it, compiled and run.
+# The programs of README.md do what it says: each is taken out of it, compiled and run. Its settings are those there are.
 set -euo pipefail
 source=$1 build=$2
 work=$build/readme_test
@@ -25,3 +25,22 @@ model=$source/tests/data/digits.safetensors
 "$work/program" "$model" "$work/c.safetensors"
 "$work/prefix/bin/monoquant" validate "$work/c.safetensors" --against "$model" >/dev/null
 "$work/program_cpp" "$model" "$work/cpp.safetensors" | grep -qE '^[0-9.]+ dB$'
+if "$work/program" "$work/missing" "$work/never" 2>"$work/refusal"; then exit 1; fi
+grep -q "$work/missing" "$work/refusal"
+
+# What it shows at a terminal runs, in that order.
+mkdir "$work/terminal"
+cp "$model" "$work/terminal/model.safetensors"
+sed -n 's/^\$ monoquant /monoquant /p' "$source/README.md" >"$work/commands"
+[ "$(wc -l <"$work/commands")" -ge 6 ]
+(cd "$work/terminal" && PATH=$work/prefix/bin:$PATH bash -eux "$work/commands" >/dev/null)
+
+# From "KEY: VALUES  (default DEFAULT; also per layer)" to the first columns of the table.
+"$work/prefix/bin/monoquant" keys | sed -nE \
+  -e 's/^([a-z_]+): (.*)  \(default (.*); also per layer\)$/| `\1` | \2 | \3 | yes |/p' \
+  -e 's/^([a-z_]+): (.*)  \(default ([^;]*)\)$/| `\1` | \2 | \3 |  |/p' >"$work/keys"
+[ "$(wc -l <"$work/keys")" -ge 15 ]
+while IFS= read -r row; do
+  grep -qF "$row" "$source/README.md" || { echo "README.md has no row of settings that starts with $row" >&2; exit 1; }
+done <"$work/keys"
+[ "$(wc -l <"$work/keys")" -eq "$(grep -cE '^\| `[a-z_]+` \| .* \| (yes)? ?\| ' "$source/README.md")" ]
