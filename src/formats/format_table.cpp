@@ -52,9 +52,26 @@ class MemoryBytes final : public ByteSource {
 
 std::string title_of(const ByteSource& bytes) { return bytes.path().empty() ? "the model in memory" : bytes.path(); }
 
+// Null where no format recognises it. Throws kUnsupported for one that cannot be read yet.
+const Format* find_format(const ByteSource& bytes) {
+  std::array<std::byte, 16> buffer{};
+  const std::span<std::byte> start = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), bytes.size()));
+  bytes.read(0, start);
+  const auto found =
+      std::ranges::find_if(kFormats, [&](const Format& format) { return format.recognises(start, bytes.size()); });
+  if (found == kFormats.end()) return nullptr;
+  if (found->open_source == nullptr) {
+    const std::string title = title_of(bytes);
+    throw Error(Status::kUnsupported, formatted("{}: is a {} file, which cannot be read yet", title, found->name),
+                std::string(found->advice), title);
+  }
+  return &*found;
+}
+
+// safetensors has no magic number: what is nothing else goes to its reader, which tells what is damaged.
 std::shared_ptr<const TensorSource> open_detected(std::shared_ptr<const ByteSource> bytes) {
-  const Format& format = detect_format(*bytes);
-  return format.open_source(std::move(bytes));
+  const Format* format = find_format(*bytes);
+  return format == nullptr ? open_safetensors_source(std::move(bytes)) : format->open_source(std::move(bytes));
 }
 
 std::string readable_formats() {
@@ -70,21 +87,10 @@ std::string readable_formats() {
 std::span<const Format> all_formats() { return kFormats; }
 
 const Format& detect_format(const ByteSource& bytes) {
-  std::array<std::byte, 16> buffer{};
-  const std::span<std::byte> start = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), bytes.size()));
-  bytes.read(0, start);
-  const auto found =
-      std::ranges::find_if(kFormats, [&](const Format& format) { return format.recognises(start, bytes.size()); });
+  if (const Format* format = find_format(bytes)) return *format;
   const std::string title = title_of(bytes);
-  if (found == kFormats.end()) {
-    throw Error(Status::kFormat, formatted("{}: {} bytes of no known format", title, bytes.size()),
-                "the formats that can be read are: " + readable_formats(), title);
-  }
-  if (found->open_source == nullptr) {
-    throw Error(Status::kUnsupported, formatted("{}: is a {} file, which cannot be read yet", title, found->name),
-                std::string(found->advice), title);
-  }
-  return *found;
+  throw Error(Status::kFormat, formatted("{}: {} bytes of no known format", title, bytes.size()),
+              "the formats that can be read are: " + readable_formats(), title);
 }
 
 std::shared_ptr<const TensorSource> open_source(const std::string& path) { return open_detected(open_bytes(path)); }

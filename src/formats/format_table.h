@@ -59,7 +59,7 @@ std::span<const Format> all_formats();
 /// for anything else.
 const Format& detect_format(const ByteSource& bytes);
 
-/// Opens a checkpoint by its content. Errors as detect_format.
+/// Opens a checkpoint by its content. Errors as detect_format; kFormat says what is damaged.
 std::shared_ptr<const TensorSource> open_source(const std::string& path);
 
 /// As open_source; the memory must outlive the source and all that is made from it.

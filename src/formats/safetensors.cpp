@@ -95,7 +95,12 @@ class SafetensorsSink final : public TensorSink {
 
 }  // namespace
 
-bool recognises_safetensors(std::span<const std::byte>, std::uint64_t) { return true; }
+bool recognises_safetensors(std::span<const std::byte> start, std::uint64_t size) {
+  if (start.size() <= kLengthBytes) return false;
+  std::uint64_t length = 0;
+  std::memcpy(&length, start.data(), kLengthBytes);
+  return length <= kMaxHeaderBytes && length <= size - kLengthBytes && start[kLengthBytes] == std::byte{'{'};
+}
 
 std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes) {
   const std::string title = bytes->path().empty() ? "the model in memory" : bytes->path();

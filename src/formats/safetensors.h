@@ -6,8 +6,7 @@
 
 namespace mnq {
 
-/// A length and an opening brace; or nothing that could be anything else, so that a damaged file is told what is
-/// damaged.
+/// A length that fits into the file, and an opening brace.
 bool recognises_safetensors(std::span<const std::byte> start, std::uint64_t size);
 
 /// Reads and checks the header; the data is read when asked for. Errors: kFormat naming the tensor and field; kIo.

@@ -113,6 +113,22 @@ TEST(Model, WhatIsSavedCanBeOpened) {
   EXPECT_EQ(mono_quant::detect_format(folder.path("caf\xc3\xa9.safetensors")), "safetensors");
 }
 
+mnq_status status_of_format(const TempFolder& folder, const std::string& bytes) {
+  write_bytes(folder.path("a.safetensors"), bytes);
+  return error_of([&] { mono_quant::detect_format(folder.path("a.safetensors")); }).code();
+}
+
+TEST(Model, TheFormatIsThatOfTheContent) {
+  const TempFolder folder;
+  const std::string good = SafetensorsBytes().add<float>("a", "F32", "[1]", {1}).bytes();
+  EXPECT_EQ(status_of_format(folder, good), MNQ_OK);
+  EXPECT_EQ(status_of_format(folder, "GGUF and more than that"), MNQ_E_UNSUPPORTED);
+  EXPECT_EQ(status_of_format(folder, "PK\x03\x04 and more than that"), MNQ_E_UNSUPPORTED);
+  EXPECT_EQ(status_of_format(folder, "nothing that is known"), MNQ_E_FORMAT);
+  EXPECT_EQ(status_of_format(folder, good.substr(0, 20)), MNQ_E_FORMAT);
+  EXPECT_EQ(status_of_format(folder, ""), MNQ_E_FORMAT);
+}
+
 TEST(Model, SaveReplacesOnlyWhereAskedFor) {
   const TempFolder folder;
   write_bytes(folder.path("a.safetensors"), "old");
