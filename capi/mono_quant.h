@@ -26,9 +26,11 @@
  *             pointer to data is borrowed: valid until its handle is freed (or, where said, next changed). Static
  *             strings are valid for ever. free() is never called on anything that came from here.
  *  Threads    A const handle may be used by any number of threads at once. A non-const handle by one at a time.
- *             mnq_run_cancel is the exception: any thread, any time, and from a signal handler.
+ *             mnq_run_cancel is the exception: any thread, any time, and from a signal handler. Functions without a handle
+ *             may be called from any thread. Do not fork() while a job runs.
  *  Models     are immutable. Quantize, dequantize and clone give new ones. The input is never changed.
- *  Text       is UTF-8 and NUL-terminated; paths too. Numbers are read and written the same in every locale.
+ *  Text       is UTF-8 and NUL-terminated; paths too. Numbers are read and written, and patterns matched, the same in
+ *             every locale.
  *  Files      An output file appears whole or not at all: it is written under a temporary name in the same folder,
  *             synced and renamed. An existing file is replaced only where the key `overwrite` is true, and never the
  *             input.
@@ -281,7 +283,7 @@ MNQ_API void mnq_tensor_free(mnq_tensor* tensor);
 MNQ_API mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error);
 
 /* Opens a checkpoint. Reads its header and checks it; the tensors are read when they are asked for, so the file must
- * stay. */
+ * stay, and stay as it is, until the model is freed. */
 MNQ_API mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error);
 
 /* As mnq_model_open, from memory: data stays the caller's, unchanged and alive until the model and every model or
@@ -334,8 +336,9 @@ MNQ_API void mnq_model_free(mnq_model* model);
 
 /* ---- Quantize and dequantize ----------------------------------------------------------------------------------- *
  *
- * config, run and report may be NULL in all of them. VALIDATION for a weight that is not finite (unless nonfinite=copy)
- * and where accuracy_warning=error and a layer falls below its threshold; the error names the tensor and the position.
+ * config and run may be NULL in all of them, and report where it is not the only output. VALIDATION for a weight that is
+ * not finite (unless nonfinite=copy) and where accuracy_warning=error and a layer falls below its threshold; the error
+ * names the tensor and the position.
  */
 
 /* Quantizes a model into a new one in memory. */
