@@ -50,6 +50,7 @@ TEST_F(Interrupt, TakesTheUnfinishedReportAlong) {
 }
 
 TEST_F(Interrupt, FromTheKeyboardWipesTheProgressLine) {
+  SKIP_WITHOUT_TERMINALS();
   TerminalProcess process(slow_command(), slow_options(), 80);
   ASSERT_TRUE(process.wait_for("quantizing")) << process.shown();
   process.type("\x03");

@@ -1,6 +1,7 @@
 // A terminal with a program in it.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
@@ -17,6 +18,19 @@
 #include "support/process.h"
 
 namespace mnq::test {
+
+/// Whether the system makes any: one without /dev/pts does not.
+inline bool has_terminals() {
+  int controller = -1, terminal = -1;
+  if (::openpty(&controller, &terminal, nullptr, nullptr, nullptr) != 0) return false;
+  ::close(controller);
+  ::close(terminal);
+  return true;
+}
+
+/// At the start of a test, or of its SetUp.
+#define SKIP_WITHOUT_TERMINALS() \
+  if (!has_terminals()) GTEST_SKIP() << "this system makes no terminals: /dev/pts is missing"
 
 class TerminalProcess {
  public:
