@@ -33,8 +33,13 @@ struct CodeScale {
   float high;
 };
 
+/// Whether codes reach as far down as up: then a symmetric scale made from some weights lets none of them beyond the codes.
+inline bool has_mirrored_codes(const CodeRule& rule) {
+  return rule.symmetric && rule.symmetric_divisor == static_cast<float>(rule.code_max);
+}
+
 inline CodeScale with_limits(float scale, std::int32_t zero_point, const CodeRule& rule) {
-  const std::int32_t code_min = rule.symmetric ? -rule.code_max : rule.code_min;
+  const std::int32_t code_min = has_mirrored_codes(rule) ? -rule.code_max : rule.code_min;
   return {scale, zero_point, static_cast<float>(code_min - zero_point), static_cast<float>(rule.code_max - zero_point)};
 }
 
@@ -45,7 +50,7 @@ inline float round_half_even(float value) {
 }
 
 inline float quotient_of_range(const Range& range, const CodeRule& rule, float low, float high) {
-  if (rule.symmetric) return float_from_bits(range.max_abs_bits) / static_cast<float>(rule.code_max);
+  if (rule.symmetric) return float_from_bits(range.max_abs_bits) / rule.symmetric_divisor;
   const auto steps = static_cast<float>(rule.code_max - rule.code_min);
   const float span = high - low;
   return span <= FLT_MAX ? span / steps : high / steps - low / steps;

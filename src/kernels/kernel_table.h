@@ -36,7 +36,8 @@ struct ErrorSums {
 };
 
 /// How quantize_rows turns a range into a scale and codes.
-///   symmetric:  scale = max |weight| / code_max, zero point 0, codes in [-code_max, code_max]
+///   symmetric:  scale = max |weight| / symmetric_divisor, zero point 0. Where the divisor is code_max, codes are in
+///               [-code_max, code_max]; else all codes are used, and the largest positive weight may be cut
 ///   asymmetric: the range is first extended to hold 0; scale = (max - min) / (code_max - code_min);
 ///               zero point = round_half_even(code_min - min / scale), clamped to [code_min, code_max]
 /// A scale is always finite and at least FLT_MIN, and 1 where the range is only zeros.
@@ -45,7 +46,8 @@ struct CodeRule {
   std::int32_t code_min;  ///< -128 or -8
   std::int32_t code_max;  ///< 127 or 7
   bool symmetric;
-  std::uint8_t code_xor;  ///< 0 or 0x80
+  std::uint8_t code_xor;    ///< 0 or 0x80
+  float symmetric_divisor;  ///< 127, or 7.5 for 4 bits
 };
 
 struct KernelTable {
@@ -69,7 +71,7 @@ struct KernelTable {
                                std::int8_t* codes, ErrorSums* sums);
 
   /// Quantizes one run of finite weights with a scale that is known already (per tensor, or a row in pieces).
-  /// Codes are saturated to [rule.code_min, rule.code_max] ([-code_max, code_max] where symmetric). sums may be null.
+  /// Codes are saturated to those of the rule. sums may be null.
   void (*quantize_run)(const float* weights, std::size_t count, float scale, std::int32_t zero_point,
                        const CodeRule& rule, std::int8_t* codes, ErrorSums* sums);
 

@@ -178,7 +178,7 @@ inline typename V::F clamp_and_sum(const Encoder<V>& encoder, typename V::F weig
   return rounded;
 }
 
-// kClamp: false where the scale was made from these very weights around zero: then no quotient lies beyond the codes.
+// kClamp: false where the scale was made from these very weights and codes are mirrored: no quotient lies beyond them.
 template <class V, bool kClamp, bool kSums>
 void quantize_chunk(const float* weights, std::size_t count, const Encoder<V>& encoder, const float* ahead, bool stream,
                     std::int8_t* codes, RowSums<V>& sums) {
@@ -230,7 +230,7 @@ std::uint32_t scale_row(const float* weights, std::size_t row_length, std::size_
   return largest;
 }
 
-template <class V, bool kAsymmetric, bool kSums>
+template <class V, bool kAsymmetric, bool kClamp, bool kSums>
 std::size_t quantize_rows_as(const float* weights, std::size_t row_count, std::size_t row_length,
                              std::size_t group_size, const CodeRule& rule, float* scales, std::int8_t* zero_points,
                              std::int8_t* codes, ErrorSums* sums) {
@@ -249,7 +249,7 @@ std::size_t quantize_rows_as(const float* weights, std::size_t row_count, std::s
       const CodeScale scale = with_limits(scales[group], kAsymmetric ? zero_points[group] : 0, rule);
       const Encoder<V> encoder(scale, rule.code_xor, row_sums.unit());
       const float* ahead = next + row_length / 4 + begin / 4 * 3;
-      quantize_group<V, kAsymmetric, kSums>(weights + begin, count, encoder, ahead, stream, codes + begin, row_sums);
+      quantize_group<V, kClamp, kSums>(weights + begin, count, encoder, ahead, stream, codes + begin, row_sums);
     }
     if constexpr (kSums) sums[row] = row_sums.finish();
     weights += row_length;
@@ -261,13 +261,17 @@ std::size_t quantize_rows_as(const float* weights, std::size_t row_count, std::s
   return row_count;
 }
 
+template <class V, bool kSums>
+auto choose_rows(const CodeRule& rule) {
+  if (!rule.symmetric) return quantize_rows_as<V, true, true, kSums>;
+  return has_mirrored_codes(rule) ? quantize_rows_as<V, false, false, kSums> : quantize_rows_as<V, false, true, kSums>;
+}
+
 template <class V>
 std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                           const CodeRule& rule, float* scales, std::int8_t* zero_points, std::int8_t* codes,
                           ErrorSums* sums) {
-  const auto run = rule.symmetric
-                       ? (sums == nullptr ? quantize_rows_as<V, false, false> : quantize_rows_as<V, false, true>)
-                       : (sums == nullptr ? quantize_rows_as<V, true, false> : quantize_rows_as<V, true, true>);
+  const auto run = sums == nullptr ? choose_rows<V, false>(rule) : choose_rows<V, true>(rule);
   return run(weights, row_count, row_length, group_size, rule, scales, zero_points, codes, sums);
 }
 

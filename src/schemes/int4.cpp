@@ -1,5 +1,6 @@
-// int4: codes -8..7, eight to a 32-bit word as compressed-tensors packs them, a scale for each group of consecutive
-// input elements.
+// int4: codes -8..7, eight to a 32-bit word as compressed-tensors packs them, a scale for each group of consecutive input
+// elements. A symmetric scale is max|w| / 7.5, as there: where the largest is positive it is cut by half a step, and all
+// others gain 0.5 dB over max|w| / 7.
 //   X_packed      I32 [rows, ceil(row_length / 8)], code + 8 in each nibble, low nibble first, unused nibbles 0
 //   X_scale       F32 [rows, groups]
 //   X_shape       I64 [rank], the weight's shape
@@ -95,7 +96,7 @@ const Scheme kInt4Scheme{
     .min_parameters_default = 512,
     .may_be_per_tensor = false,
     .skips_sensitive_layers = true,
-    .rule = {.code_min = -8, .code_max = 7, .symmetric = true, .code_xor = 0},
+    .rule = {.code_min = -8, .code_max = 7, .symmetric = true, .code_xor = 0, .symmetric_divisor = 7.5f},
     .parts = int4_parts,
     .code_bytes = packed_bytes,
     .pack = pack_rows,

@@ -9,7 +9,7 @@ const Scheme kInt8Scheme{
     .name = "qint8",
     .text = "int8",
     .bits = 8,
-    .rule = {.code_min = -128, .code_max = 127, .symmetric = true, .code_xor = 0},
+    .rule = {.code_min = -128, .code_max = 127, .symmetric = true, .code_xor = 0, .symmetric_divisor = 127},
     .parts = [](const QuantizedSpec& spec) { return byte_code_parts(spec, DType::kI8); },
     .code_bytes = byte_code_bytes,
     .store_zero_points = store_byte_zero_points<0>,

@@ -20,7 +20,7 @@ const Scheme kUint8Scheme{
     .text = "uint8",
     .bits = 8,
     .symmetric_default = false,
-    .rule = {.code_min = -128, .code_max = 127, .symmetric = false, .code_xor = 0x80},
+    .rule = {.code_min = -128, .code_max = 127, .symmetric = false, .code_xor = 0x80, .symmetric_divisor = 127},
     .parts = uint8_parts,
     .code_bytes = byte_code_bytes,
     .store_zero_points = store_byte_zero_points<0x80>,

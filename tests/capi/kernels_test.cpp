@@ -70,10 +70,10 @@ TEST(Kernels, Int8Asymmetric) {
 }
 
 TEST(Kernels, Int4GroupsWithARaggedTail) {
-  const QuantizedRows rows = quantize({14, 2, 3.5f, -0.5f, -21}, 1, 4, 1, 2);
-  EXPECT_EQ(rows.codes, (Codes{7, 1, 7, -1, -7}));
+  const QuantizedRows rows = quantize({15, 2, 3.75f, -0.5f, -22.5f}, 1, 4, 1, 2);
+  EXPECT_EQ(rows.codes, (Codes{7, 1, 7, -1, -8}));
   EXPECT_EQ(rows.scales, (Floats{2, 0.5f, 3}));
-  EXPECT_EQ(dequantize(rows, 1, 2), (Floats{14, 2, 3.5f, -0.5f, -21}));
+  EXPECT_EQ(dequantize(rows, 1, 2), (Floats{14, 2, 3.5f, -0.5f, -24}));
 }
 
 TEST(Kernels, Int4Asymmetric) {

@@ -37,8 +37,8 @@ def quantize(weights, bits, symmetric):
     """weights [..., n] float32 with one scale for each last axis: scales, zero points [..., 1] and codes."""
     low_code, high_code = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     if symmetric:
-        scales = np.abs(weights).max(-1, keepdims=True) / F32(high_code)
-        low_code = -high_code
+        scales = np.abs(weights).max(-1, keepdims=True) / (F32(127) if bits == 8 else F32(7.5))
+        low_code = -127 if bits == 8 else -8
     else:
         low = np.minimum(weights.min(-1, keepdims=True), F32(0))
         high = np.maximum(weights.max(-1, keepdims=True), F32(0))

@@ -28,11 +28,11 @@ inline const std::vector<std::size_t>& lengths() {
   return all;
 }
 
-constexpr CodeRule kInt8{-128, 127, true, 0};
-constexpr CodeRule kInt8Asymmetric{-128, 127, false, 0};
-constexpr CodeRule kUint8{-128, 127, false, 0x80};
-constexpr CodeRule kInt4{-8, 7, true, 0};
-constexpr CodeRule kInt4Asymmetric{-8, 7, false, 0};
+constexpr CodeRule kInt8{-128, 127, true, 0, 127};
+constexpr CodeRule kInt8Asymmetric{-128, 127, false, 0, 127};
+constexpr CodeRule kUint8{-128, 127, false, 0x80, 127};
+constexpr CodeRule kInt4{-8, 7, true, 0, 7.5f};
+constexpr CodeRule kInt4Asymmetric{-8, 7, false, 0, 7.5f};
 inline const std::vector<CodeRule>& rules() {
   static const std::vector<CodeRule> all{kInt8, kInt8Asymmetric, kUint8, kInt4, kInt4Asymmetric};
   return all;

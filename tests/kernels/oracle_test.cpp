@@ -38,9 +38,10 @@ TEST(Oracle, SymmetricUsesBothEndsAlike) {
 }
 
 TEST(Oracle, FourBits) {
-  const Quantized result = quantize_row({-7, 3.5f, 6.6f, 0}, kInt4);  // scale 1
+  // The largest is 7.5, so the scale is 1; -7.5 goes to the even -8, and 7.5 would go to 8, which is no code.
+  const Quantized result = quantize_row({-7.5f, 7.5f, 3.5f, 6.6f, 0}, kInt4);
   EXPECT_EQ(result.scales[0], 1.0f);
-  EXPECT_EQ(result.codes, (Codes{-7, 4, 7, 0}));
+  EXPECT_EQ(result.codes, (Codes{-8, 7, 4, 7, 0}));
 }
 
 TEST(Oracle, AsymmetricPutsTheRangeOnAllCodes) {

@@ -78,14 +78,15 @@ struct PlainCodes {
   float scale = 1;
   std::vector<std::int8_t> codes;
 };
-inline PlainCodes quantize_plainly(std::span<const float> values, float code_max = 127) {
+inline PlainCodes quantize_plainly(std::span<const float> values, float divisor = 127, float code_min = -127,
+                                   float code_max = 127) {
   PlainCodes plain;
   float largest = 0;
   for (const float value : values) largest = std::max(largest, std::abs(value));
-  if (largest > 0) plain.scale = largest / code_max;
+  if (largest > 0) plain.scale = largest / divisor;
   for (const float value : values) {
     plain.codes.push_back(
-        static_cast<std::int8_t>(std::clamp(std::nearbyint(value / plain.scale), -code_max, code_max)));
+        static_cast<std::int8_t>(std::clamp(std::nearbyint(value / plain.scale), code_min, code_max)));
   }
   return plain;
 }

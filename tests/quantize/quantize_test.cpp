@@ -78,7 +78,7 @@ TEST(Quantize, FourBitsInPiecesOfLongRows) {
     for (std::size_t begin = 0; begin < length; begin += group) {
       const std::size_t first = row * length + begin;
       const std::span<const float> piece(&values[first], std::min(group, length - begin));
-      const PlainCodes plain = quantize_plainly(piece, 7);
+      const PlainCodes plain = quantize_plainly(piece, 7.5f, -8, 7);
       for (std::size_t i = 0; i < piece.size(); ++i) {
         ASSERT_EQ(restored[first + i], static_cast<float>(plain.codes[i]) * plain.scale) << row << ' ' << begin + i;
       }

@@ -1,0 +1,80 @@
+// What each scheme must reach on 512 x 4096 random weights: the decibels of independent reference code. More than 0.3 dB
+// below them is a defect.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "formats/memory.h"
+#include "quantize/jobs.h"
+
+namespace mnq::test {
+namespace {
+
+constexpr std::int64_t kRows = 512;
+constexpr std::int64_t kColumns = 4096;
+constexpr double kTolerance = 0.3;
+
+enum Distribution { kGaussian, kLaplace, kStudent };
+
+std::shared_ptr<const TensorSource> weights_of(Distribution distribution) {
+  std::mt19937_64 random(20);
+  std::normal_distribution<double> normal;
+  std::exponential_distribution<double> exponential;
+  std::student_t_distribution<double> student(5);
+  const auto bytes = allocate_bytes(kRows * kColumns * sizeof(float));
+  auto* values = reinterpret_cast<float*>(bytes.get());
+  for (std::int64_t i = 0; i < kRows * kColumns; ++i) {
+    const double value = distribution == kGaussian  ? normal(random)
+                         : distribution == kLaplace ? exponential(random) * (random() % 2 == 0 ? 1 : -1)
+                                                    : student(random);
+    values[i] = static_cast<float>(0.02 * value);
+  }
+  return make_memory_source({{"fc.weight", {DType::kF32, {kRows, kColumns}, bytes, kRows * kColumns * sizeof(float)}}},
+                            {});
+}
+
+double sqnr_db(const TensorSource& source, const std::string& settings_json) {
+  const Settings settings = parse_settings(settings_json);
+  std::shared_ptr<const TensorSource> model;
+  RunControl control;
+  const Report report = quantize(source, Config(&settings, nullptr), control, memory_output(model));
+  return report.json()["model"]["sqnr_db"].get<double>();
+}
+
+struct Row {
+  const char* settings;
+  double db[3];  // by Distribution
+};
+
+// Of one scale for the whole tensor only the Gaussian is checked: with heavier tails the largest of two million values,
+// and so the scale, is another one for each seed.
+constexpr double kAnything = -100;
+constexpr Row kRowsOfScheme[] = {
+    {R"({"per_channel": false})", {38.6, kAnything, kAnything}},
+    {R"({})", {41.2, 36.9, 33.9}},
+    {R"({"symmetric": false})", {41.7, 37.6, 35.4}},
+    {R"({"dtype": "quint8"})", {41.7, 37.6, 35.4}},
+    {R"({"group_size": 128})", {43.8, 41.0, 40.4}},
+    {R"({"bits": 4, "group_size": 0})", {16.7, 12.5, 9.5}},
+    {R"({"bits": 4, "group_size": 128})", {19.1, 16.4, 15.8}},
+    {R"({"bits": 4, "group_size": 128, "symmetric": false})", {20.0, 17.7, 17.5}},
+    {R"({"bits": 4, "group_size": 32})", {20.5, 18.5, 18.4}},
+    {R"({"bits": 4, "group_size": 32, "symmetric": false})", {21.9, 20.5, 20.6}},
+    {R"({"bits": 16})", {70, 70, 70}},  // 11 bits of mantissa: 6.02 * 11 + a little
+};
+
+TEST(Accuracy, EachSchemeReachesItsRow) {
+  for (const Distribution distribution : {kGaussian, kLaplace, kStudent}) {
+    const auto source = weights_of(distribution);
+    for (const Row& row : kRowsOfScheme) {
+      const double db = sqnr_db(*source, row.settings);
+      EXPECT_GE(db, row.db[distribution] - kTolerance) << row.settings << ", distribution " << distribution;
+      RecordProperty(std::string(row.settings) + " " + std::to_string(distribution), std::to_string(db));
+      if (std::getenv("MNQ_PRINT_ACCURACY") != nullptr) std::printf("%d %s %.2f\n", distribution, row.settings, db);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mnq::test
