@@ -33,8 +33,11 @@ bool fits_one_pass(const QuantizedSpec& spec) {
   return spec.granularity == Granularity::kChannel && spec.channel_axis == 0 && rows.row_length <= kMaxRowElements;
 }
 
-// Pieces of a long row start where a group starts and, where codes are packed, a word.
-std::uint64_t piece_alignment(const QuantizedSpec& spec) { return 8 * std::max<std::uint64_t>(1, spec.group_size); }
+// Pieces of a long row start where packed codes start a word and, where they get a scale, where a group starts. What
+// is read back needs no groups, and those may be of any size: a file says it.
+std::uint64_t piece_alignment(const PlannedTensor& planned) {
+  return planned.action == Action::kQuantize ? 8 * std::max<std::uint64_t>(1, planned.spec.group_size) : 8;
+}
 
 std::string element_text(const Shape& shape, std::uint64_t element) {
   Shape position(shape.size());
@@ -162,7 +165,7 @@ void PlanRun::cut_blocks() {
     } else {
       const std::uint64_t bits = dtype_bits(source_.tensors()[tensor.parts.front()].dtype);
       const RowView rows = row_view(tensor.shape, planned.spec.channel_axis);
-      cut_rows(blocks_, item, rows, piece_alignment(planned.spec), bits);
+      cut_rows(blocks_, item, rows, piece_alignment(planned), bits);
     }
     blocks_of_item_.emplace_back(begin, blocks_.size());
   }
