@@ -41,12 +41,18 @@ std::string suggestion_for(int error_number) {
               path);
 }
 
-// The file a path names in the end, so that replacing it leaves a symbolic link in place.
+// The file a path names in the end, there or not, so that writing it leaves symbolic links in place. A circle of links is
+// returned as it is: the system refuses it.
 std::filesystem::path resolve_links(const std::string& path) {
+  std::filesystem::path resolved = path;
   std::error_code error;
-  if (!std::filesystem::is_symlink(path, error)) return path;
-  const std::filesystem::path resolved = std::filesystem::weakly_canonical(path, error);
-  return error ? std::filesystem::path(path) : resolved;
+  constexpr int kMaxLinks = 40;  // as many as Linux follows
+  for (int links = 0; links < kMaxLinks && std::filesystem::is_symlink(resolved, error); ++links) {
+    const std::filesystem::path named = std::filesystem::read_symlink(resolved, error);
+    if (error) return path;
+    resolved = resolved.parent_path() / named;  // an absolute one replaces all of it
+  }
+  return resolved;
 }
 
 }  // namespace
@@ -106,6 +112,8 @@ OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t si
   if (::stat(target_.c_str(), &status) == 0) {
     if (!S_ISREG(status.st_mode)) fail("is not a regular file and cannot be replaced", EEXIST);
     if (!overwrite) fail("is there already", EEXIST);
+  } else if (errno != ENOENT) {
+    fail("cannot be created", errno);
   }
   static std::atomic<unsigned> counter{0};
   for (int attempt = 0; attempt < 100 && fd_.get() < 0; ++attempt) {

@@ -29,7 +29,7 @@ class FileDescriptor {
 /// A regular file held open for reading. read_at may be called from several threads.
 class InputFile {
  public:
-  /// Errors: kNotFound, kIo (permissions, a folder, not a regular file); each names the path.
+  /// Errors: kNotFound, kIo (permissions, not a regular file), kUnsupported (a folder); each names the path.
   explicit InputFile(std::string path);
 
   const std::string& path() const { return path_; }
@@ -50,7 +50,7 @@ class InputFile {
 };
 
 /// A file that appears whole or not at all: a temporary name in the target's folder, then fsync and rename. A target
-/// that is a symbolic link stays one; the file it names is replaced.
+/// that is a symbolic link stays one; the file it names is made or replaced.
 class OutputFile {
  public:
   /// overwrite: whether an existing file may be replaced. The size is reserved at once, so that a full disk is known
