@@ -1,6 +1,5 @@
 // What the library is and what it uses here.
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "base/dtype.h"
 #include "base/format.h"
@@ -115,7 +114,7 @@ const char* mnq_version(void) { return kVersion; }
 mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error) {
   return guarded(error, [&] {
     clear(require(out, "out"));
-    *out = new_buffer(dump_json(build_info()));
+    *out = new_buffer(build_info().dump());
   });
 }
 

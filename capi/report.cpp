@@ -12,9 +12,9 @@ namespace {
 
 // A number or truth value of an object of the report. Throws kNotFound where it has none.
 double number_in(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  if (found != object.end() && found->is_number()) return found->get<double>();
-  if (found != object.end() && found->is_boolean()) return found->get<bool>() ? 1 : 0;
+  const Json* found = object.find(name);
+  if (found != nullptr && found->is_number()) return found->get<double>();
+  if (found != nullptr && found->is_boolean()) return found->get<bool>() ? 1 : 0;
   const bool is_exact = object.contains("exact") && object["exact"] == true;
   if (std::string_view(name) == "sqnr_db" && is_exact) return INFINITY;
   throw Error(Status::kNotFound, formatted("the report has no number '{}' here", name),
@@ -43,8 +43,8 @@ size_t mnq_report_layer_count(const mnq_report* report) {
 const char* mnq_report_layer_text(const mnq_report* report, size_t index, const char* name) {
   const Json* layer = layer_at(report, index);
   if (layer == nullptr || name == nullptr) return nullptr;
-  const auto found = layer->find(name);
-  return found != layer->end() && found->is_string() ? found->get_ptr<const std::string*>()->c_str() : nullptr;
+  const Json* found = layer->find(name);
+  return found != nullptr && found->is_string() ? found->text().c_str() : nullptr;
 }
 
 mnq_status mnq_report_layer_number(const mnq_report* report, size_t index, const char* name, double* value,

@@ -1,8 +1,7 @@
 // Settings as keys and values, and as JSON.
-#include <nlohmann/json.hpp>
-
 #include "base/error.h"
 #include "base/format.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "config/config_table.h"
@@ -10,11 +9,9 @@
 namespace mnq {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 // true -> "true", 4 -> "4", ["a", "b"] -> "a,b", null -> "auto"
 std::string value_text(const std::string& key, const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
+  if (value.is_string()) return value.text();
   if (value.is_null()) return "auto";
   if (value.is_boolean() || value.is_number()) return value.dump();
   if (value.is_array()) {
@@ -23,7 +20,7 @@ std::string value_text(const std::string& key, const Json& value) {
       if (!item.is_string()) {
         throw Error(Status::kConfig, formatted("{}: a list must hold texts only", key), "", key);
       }
-      text += (text.empty() ? "" : ",") + item.get<std::string>();
+      text += (text.empty() ? "" : ",") + item.text();
     }
     return text;
   }
@@ -41,8 +38,8 @@ void parse_for_layers(Settings& settings, const Json& list) {
       throw Error(Status::kConfig, "layers: each item must be an object with a \"name\"",
                   "write {\"name\": GLOB, key: value}", "layers");
     }
-    const auto glob = item["name"].get<std::string>();
-    for (const auto& [key, value] : item.items()) {
+    const auto glob = item["name"].text();
+    for (const auto& [key, value] : item.members()) {
       if (key != "name") set_value_for_layers(settings, glob, key, value_text(key, value));
     }
   }
@@ -68,9 +65,9 @@ void set_value_for_layers(Settings& settings, std::string_view glob, std::string
 Settings parse_settings(const std::string& text) {
   Json json;
   try {
-    json = Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    throw Error(Status::kConfig, formatted("the configuration is not JSON: {}", error.what()),
+    json = parse_json(text);
+  } catch (const Error& error) {
+    throw Error(Status::kConfig, formatted("the configuration is not JSON: {}", error.message()),
                 "pass an object such as {\"bits\": 4, \"group_size\": 128}");
   }
   if (!json.is_object()) {
@@ -78,7 +75,7 @@ Settings parse_settings(const std::string& text) {
                 "pass an object such as {\"bits\": 4, \"group_size\": 128}");
   }
   Settings settings;
-  for (const auto& [key, value] : json.items()) {
+  for (const auto& [key, value] : json.members()) {
     if (key == "layers") {
       parse_for_layers(settings, value);
     } else {
@@ -90,11 +87,11 @@ Settings parse_settings(const std::string& text) {
 
 std::string settings_json(const Settings& settings) {
   Json json = Json::object();
-  for (const auto& [key, value] : settings.all) json[key] = value;
+  for (const auto& [key, value] : settings.all) json.add(key, value);
   for (const Settings::ForLayers& item : settings.for_layers) {
     json["layers"].push_back({{"name", item.glob}, {item.key, item.value}});
   }
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json.dump();
 }
 
 std::string config_keys_json() {

@@ -6,11 +6,10 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/json.h"
 
 namespace mnq {
 namespace {
-
-using Json = nlohmann::json;
 
 [[noreturn]] void fail(const std::string& title, const std::string& what, const std::string& subject = {}) {
   throw Error(Status::kFormat, formatted("{}: {}", title, what), "the file is damaged: fetch or save it again",
@@ -18,7 +17,7 @@ using Json = nlohmann::json;
 }
 
 // nlohmann's event interface. State is where in {name: {"dtype", "shape", "data_offsets"}} the parser stands.
-class HeaderReader : public Json::json_sax_t {
+class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit HeaderReader(const std::string& title) : title_(title) {}
 
@@ -100,9 +99,9 @@ class HeaderReader : public Json::json_sax_t {
   bool number_float(number_float_t, const std::string&) override { reject("a number that is no whole 64-bit one"); }
   bool null() override { reject("null"); }
   bool boolean(bool) override { reject("a boolean"); }
-  bool binary(Json::binary_t&) override { reject("binary data"); }
+  bool binary(nlohmann::json::binary_t&) override { reject("binary data"); }
 
-  bool parse_error(std::size_t position, const std::string&, const Json::exception& error) override {
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) override {
     fail(title_, formatted("the header is not JSON at byte {}: {}", 8 + position, error.what()));
   }
 
@@ -192,7 +191,7 @@ void check_coverage(const std::vector<HeaderTensor>& tensors, std::uint64_t data
 
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes, const std::string& title) {
   HeaderReader reader(title);
-  Json::sax_parse(json, &reader);
+  nlohmann::json::sax_parse(json, &reader);
   SafetensorsHeader header = reader.take();
   // An empty tensor starts where its neighbour does: by size it comes first.
   std::ranges::stable_sort(header.tensors, {},
@@ -202,18 +201,17 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t 
 }
 
 std::string write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Metadata& metadata) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
-  if (!metadata.empty()) json["__metadata__"] = metadata;
-  // Appended as text: a JSON object of 10,000 keys in order would look each one up.
-  std::string text = metadata.empty() ? "{" : json.dump();
-  if (!metadata.empty()) text.pop_back();
-  for (const HeaderTensor& tensor : tensors) {
-    if (text.size() > 1) text += ',';
-    text += formatted("{}:{{\"dtype\":\"{}\",\"shape\":{},\"data_offsets\":[{},{}]}}", Json(tensor.info.name).dump(),
-                      dtype_name(tensor.info.dtype), Json(tensor.info.shape).dump(), tensor.begin,
-                      tensor.begin + tensor.info.size_bytes);
+  Json header = Json::object();
+  if (!metadata.empty()) {
+    Json& texts = header.add("__metadata__", Json::object());
+    for (const auto& [key, value] : metadata) texts.add(key, value);
   }
-  return text + '}';
+  for (const HeaderTensor& tensor : tensors) {
+    header.add(tensor.info.name, {{"dtype", dtype_name(tensor.info.dtype)},
+                                  {"shape", tensor.info.shape},
+                                  {"data_offsets", std::vector{tensor.begin, tensor.begin + tensor.info.size_bytes}}});
+  }
+  return header.dump();
 }
 
 }  // namespace mnq

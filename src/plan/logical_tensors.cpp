@@ -4,16 +4,15 @@
 #include <array>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/json.h"
 #include "schemes/scheme.h"
 
 namespace mnq {
 namespace {
 
-using Json = nlohmann::json;
 using IndexByName = std::map<std::string_view, std::size_t>;
 
 constexpr std::array<std::pair<Granularity, const char*>, 3> kGranularities{{
@@ -39,31 +38,31 @@ Json entry_json(const QuantizedEntry& entry) {
   return json;
 }
 
-// Throws nlohmann's exceptions and our own for a field that is missing or wrong.
+// Throws kFormat for a field that is missing or wrong.
 QuantizedSpec parse_spec(const Json& json) {
   QuantizedSpec spec;
-  spec.scheme = json.at("scheme").get<std::string>();
+  spec.scheme = json["scheme"].text();
   const Scheme* scheme = find_scheme(spec.scheme);
   if (scheme == nullptr) throw Error(Status::kFormat, formatted("scheme {} is unknown", spec.scheme));
-  const auto dtype = find_dtype(std::string_view(json.at("dtype").get_ref<const std::string&>()));
+  const auto dtype = find_dtype(std::string_view(json["dtype"].text()));
   if (!dtype || !is_weight_dtype(*dtype)) throw Error(Status::kFormat, "its dtype is no float");
   spec.weight_dtype = *dtype;
-  spec.shape = json.at("shape").get<Shape>();
+  spec.shape = json["shape"].get<Shape>();
   const auto count = checked_element_count(spec.shape);
   if (!count || *count == 0 || spec.shape.empty()) throw Error(Status::kFormat, "its shape is impossible");
   if (scheme->is_cast) return spec;
-  const auto granularity = json.at("granularity").get<std::string>();
+  const auto granularity = json["granularity"].text();
   const auto found =
       std::ranges::find(kGranularities, granularity, [](const auto& row) { return std::string_view(row.second); });
   if (found == kGranularities.end()) throw Error(Status::kFormat, formatted("granularity {} is unknown", granularity));
   spec.granularity = found->first;
-  spec.symmetric = json.at("symmetric").get<bool>();
-  spec.channel_axis = json.at("channel_axis").get<std::int64_t>();
+  spec.symmetric = json["symmetric"].get<bool>();
+  spec.channel_axis = json["channel_axis"].get<std::int64_t>();
   if (spec.channel_axis < 0 || spec.channel_axis >= static_cast<std::int64_t>(spec.shape.size())) {
     throw Error(Status::kFormat, "its channel axis lies outside its shape");
   }
   if (spec.granularity == Granularity::kGroup) {
-    spec.group_size = json.at("group_size").get<std::uint64_t>();
+    spec.group_size = json["group_size"].get<std::uint64_t>();
     if (spec.group_size == 0) throw Error(Status::kFormat, "its group size is 0");
   }
   if (spec.channel_axis != 0 && (spec.granularity == Granularity::kGroup || scheme->pack != nullptr)) {
@@ -90,24 +89,39 @@ std::vector<std::size_t> find_parts(const TensorSource& source, const IndexByNam
   return parts;
 }
 
+QuantizedSpec require_spec(const Json& json) {
+  try {
+    return parse_spec(json);
+  } catch (const Error& error) {
+    throw Error(Status::kFormat, formatted("its entry in the metadata is wrong: {}", error.message()));
+  }
+}
+
 // What the metadata says of one weight, or a problem.
 void add_quantized(LogicalTensors& result, const TensorSource& source, const IndexByName& index,
                    const std::string& name, const Json& json) {
   try {
     LogicalTensor tensor;
-    tensor.spec = parse_spec(json);
+    tensor.spec = require_spec(json);
     tensor.name = name;
     tensor.dtype = tensor.spec->weight_dtype;
     tensor.shape = tensor.spec->shape;
     tensor.parts = find_parts(source, index, name, *tensor.spec);
-    if (const auto sqnr = json.find("sqnr_db"); sqnr != json.end()) {
+    if (const Json* sqnr = json.find("sqnr_db"); sqnr != nullptr) {
       tensor.sqnr_db = sqnr->is_null() ? INFINITY : sqnr->get<double>();
     }
     result.tensors.push_back(std::move(tensor));
-  } catch (const Json::exception& error) {
-    result.problems.push_back({name, formatted("its entry in the metadata is wrong: {}", error.what())});
   } catch (const Error& error) {
     result.problems.push_back({name, error.message()});
+  }
+}
+
+// Null for what is no JSON.
+Json parse_metadata(const std::string& text) {
+  try {
+    return parse_json(text);
+  } catch (const Error&) {
+    return nullptr;
   }
 }
 
@@ -116,8 +130,8 @@ void add_all_quantized(LogicalTensors& result, const TensorSource& source) {
   if (text == source.metadata().end()) return;
   IndexByName index;
   for (std::size_t i = 0; i < source.tensors().size(); ++i) index.emplace(source.tensors()[i].name, i);
-  const Json json = Json::parse(text->second, nullptr, false);
-  if (!json.is_object() || !json.contains("version") || !json.contains("tensors") || !json["tensors"].is_object()) {
+  const Json json = parse_metadata(text->second);
+  if (!json.contains("version") || !json.contains("tensors") || !json["tensors"].is_object()) {
     result.problems.push_back({"", formatted("the metadata key {} is not what we write", kMetadataKey)});
     return;
   }
@@ -126,7 +140,7 @@ void add_all_quantized(LogicalTensors& result, const TensorSource& source) {
                                              json["version"].dump())});
     return;
   }
-  for (const auto& [name, entry] : json["tensors"].items()) add_quantized(result, source, index, name, entry);
+  for (const auto& [name, entry] : json["tensors"].members()) add_quantized(result, source, index, name, entry);
 }
 
 }  // namespace
@@ -158,7 +172,7 @@ std::vector<LogicalTensor> require_logical_tensors(const TensorSource& source) {
 
 std::string write_quantized_metadata(const std::vector<QuantizedEntry>& entries) {
   Json tensors = Json::object();
-  for (const QuantizedEntry& entry : entries) tensors[entry.name] = entry_json(entry);
+  for (const QuantizedEntry& entry : entries) tensors.add(entry.name, entry_json(entry));
   return Json{{"version", 1}, {"tensors", std::move(tensors)}}.dump();
 }
 

@@ -33,8 +33,6 @@ void Accuracy::add(const kernels::ErrorSums& sums) {
 
 double Accuracy::sqnr_db() const { return error == 0 ? INFINITY : 10 * std::log10(signal / error); }
 
-std::string dump_json(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
 Report::Report(std::string_view kind, const TensorSource* input, const std::string& output, std::uint32_t threads) {
   json_["schema_version"] = 1;
   json_["kind"] = kind;
@@ -62,8 +60,7 @@ Json& Report::add_layer(const Layer& layer, const LogicalTensor& tensor, std::st
                             "bytes_after", "sqnr_db", "exact", "max_error"}) {
     object[field] = nullptr;
   }
-  json_["layers"].push_back(std::move(object));
-  return json_["layers"].back();
+  return json_["layers"].push_back(std::move(object));
 }
 
 void Report::add_warning(std::string text) {
@@ -84,7 +81,7 @@ void Report::set_accuracy(Json& object, const Accuracy& accuracy) {
 
 void Report::finish(double seconds) {
   json_["model"]["seconds"] = seconds;
-  text_ = dump_json(json_);
+  text_ = json_.dump();
 }
 
 Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSource& input, const std::string& output,
@@ -143,7 +140,7 @@ std::string describe_source(const TensorSource& source) {
   json["parameters"] = parameters;
   json["metadata"] = Json::object();
   for (const auto& [key, value] : source.metadata()) {
-    if (key != kMetadataKey) json["metadata"][key] = value;
+    if (key != kMetadataKey) json["metadata"].add(key, value);
   }
   json["tensors"] = Json::array();
   for (const TensorInfo& info : source.tensors()) {
@@ -163,7 +160,7 @@ std::string describe_source(const TensorSource& source) {
     for (const std::size_t part : tensor.parts) entry["tensors"].push_back(source.tensors()[part].name);
     json["quantized"].push_back(std::move(entry));
   }
-  return dump_json(json);
+  return json.dump();
 }
 
 }  // namespace mnq

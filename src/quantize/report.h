@@ -1,18 +1,16 @@
 // What a job did and what it cost: README.md in this folder documents the JSON, which is the only form a report has.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "kernels/kernel_table.h"
 #include "plan/logical_tensors.h"
 #include "plan/plan.h"
 
 namespace mnq {
-
-using Json = nlohmann::ordered_json;
 
 /// Sums of several rows or tensors, added in the order given.
 struct Accuracy {
@@ -25,9 +23,6 @@ struct Accuracy {
   /// +infinity where nothing was lost.
   double sqnr_db() const;
 };
-
-/// Text that JSON can hold: what is not UTF-8 in it is replaced.
-std::string dump_json(const Json& json);
 
 class Report {
  public:
