@@ -15,6 +15,9 @@ namespace mnq {
 /// Text to text, as a checkpoint carries it.
 using Metadata = std::map<std::string, std::string>;
 
+/// What messages call a checkpoint: the path of its file; empty in memory.
+inline std::string title_of(const std::string& path) { return path.empty() ? "the model in memory" : path; }
+
 /// A checkpoint held open. Immutable; every member may be called from several threads.
 class TensorSource {
  public:
@@ -39,7 +42,7 @@ class TensorSource {
 
   /// The file it came from; empty in memory. For messages it is title().
   virtual std::string path() const { return {}; }
-  std::string title() const { return path().empty() ? "the model in memory" : path(); }
+  std::string title() const { return title_of(path()); }
 
   /// Bytes of the whole file or buffer, or of all tensors.
   virtual std::uint64_t size_bytes() const = 0;

@@ -16,21 +16,26 @@ bool starts_with(std::span<const std::byte> start, std::string_view magic) {
   return start.size() >= magic.size() && std::memcmp(start.data(), magic.data(), magic.size()) == 0;
 }
 
+// The opcode PROTO with 2 to 5, as torch.save wrote before 1.6 and pickle.dump writes. The header length of a safetensors
+// file that was cut off can start so too, but its upper half is zero.
+bool recognises_pickle(std::span<const std::byte> start, std::uint64_t) {
+  if (start.size() < 8 || start[0] != std::byte{0x80}) return false;
+  const bool is_protocol = start[1] >= std::byte{2} && start[1] <= std::byte{5};
+  return is_protocol && !starts_with(start.subspan(4), std::string_view("\0\0\0\0", 4));
+}
+
 constexpr std::string_view kConvertAdvice = "save it as safetensors first";
 
-// Recognised in this order.
+// Recognised in this order. safetensors first: the length it starts with can look like the magic of another, as 66176
+// does, and nothing else has a length that fits and a brace behind it.
 constexpr std::array kFormats{
+    Format{"safetensors", ".safetensors", recognises_safetensors, open_safetensors_source, open_safetensors_sink, ""},
     Format{"gguf", ".gguf", [](std::span<const std::byte> start, std::uint64_t) { return starts_with(start, "GGUF"); },
            nullptr, nullptr, kConvertAdvice},
     Format{"pytorch zip", ".pt,.pth,.bin,.ckpt",
            [](std::span<const std::byte> start, std::uint64_t) { return starts_with(start, "PK\x03\x04"); }, nullptr,
            nullptr, kConvertAdvice},
-    Format{"pytorch pickle", "",
-           [](std::span<const std::byte> start, std::uint64_t) {
-             return starts_with(start, "\x80\x02") && !starts_with(start.subspan(2), std::string_view("\0\0", 2));
-           },
-           nullptr, nullptr, kConvertAdvice},
-    Format{"safetensors", ".safetensors", recognises_safetensors, open_safetensors_source, open_safetensors_sink, ""},
+    Format{"pytorch pickle", "", recognises_pickle, nullptr, nullptr, kConvertAdvice},
 };
 
 class MemoryBytes final : public ByteSource {
@@ -50,8 +55,6 @@ class MemoryBytes final : public ByteSource {
   std::span<const std::byte> bytes_;
 };
 
-std::string title_of(const ByteSource& bytes) { return bytes.path().empty() ? "the model in memory" : bytes.path(); }
-
 // Null where no format recognises it. Throws kUnsupported for one that cannot be read yet.
 const Format* find_format(const ByteSource& bytes) {
   std::array<std::byte, 16> buffer{};
@@ -61,7 +64,7 @@ const Format* find_format(const ByteSource& bytes) {
       std::ranges::find_if(kFormats, [&](const Format& format) { return format.recognises(start, bytes.size()); });
   if (found == kFormats.end()) return nullptr;
   if (found->open_source == nullptr) {
-    const std::string title = title_of(bytes);
+    const std::string title = title_of(bytes.path());
     throw Error(Status::kUnsupported, formatted("{}: is a {} file, which cannot be read yet", title, found->name),
                 std::string(found->advice), title);
   }
@@ -88,7 +91,7 @@ std::span<const Format> all_formats() { return kFormats; }
 
 const Format& detect_format(const ByteSource& bytes) {
   if (const Format* format = find_format(bytes)) return *format;
-  const std::string title = title_of(bytes);
+  const std::string title = title_of(bytes.path());
   throw Error(Status::kFormat, formatted("{}: {} bytes of no known format", title, bytes.size()),
               "the formats that can be read are: " + readable_formats(), title);
 }

@@ -103,7 +103,7 @@ bool recognises_safetensors(std::span<const std::byte> start, std::uint64_t size
 }
 
 std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes) {
-  const std::string title = bytes->path().empty() ? "the model in memory" : bytes->path();
+  const std::string title = title_of(bytes->path());
   const auto fail = [&](const std::string& what) {
     throw Error(Status::kFormat, formatted("{}: {}", title, what),
                 "it is no safetensors file, or it was cut off: fetch or save it again", title);
