@@ -19,6 +19,9 @@ std::optional<std::uint64_t> parse_size(std::string_view text);
 /// "90.9 MB", "1.2 kB"
 std::string size_text(std::uint64_t bytes);
 
+/// Without the blanks and tabs around it.
+std::string_view trimmed(std::string_view text);
+
 /// The comma-separated items without surrounding blanks; empty items are left out.
 std::vector<std::string> split_list(std::string_view text);
 

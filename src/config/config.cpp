@@ -12,13 +12,16 @@
 namespace mnq {
 namespace {
 
+// A pattern stands for itself too: validate_settings takes it for the name of a layer.
+bool matches(const std::string& glob, const std::string& name) { return glob == name || matches_glob(glob, name); }
+
 // The last setting for layers that matches; "auto" takes an earlier one back.
 const std::string* find_for_layer(const Settings* settings, std::string_view key, const LayerName& layer) {
   if (settings == nullptr) return nullptr;
   const std::string* found = nullptr;
   for (const Settings::ForLayers& item : settings->for_layers) {
     if (item.key != key) continue;
-    if (matches_glob(item.glob, layer.name) || matches_glob(item.glob, layer.tensor)) found = &item.value;
+    if (matches(item.glob, layer.name) || matches(item.glob, layer.tensor)) found = &item.value;
   }
   return found != nullptr && *found != "auto" ? found : nullptr;
 }
@@ -70,18 +73,24 @@ const Scheme& resolve_scheme(const LayerName& layer, const FoundValue& dtype, co
       "8 bits go with qint8 or quint8, 4 with qint4 or qint8, 16 with float16; leave bits unset to follow dtype");
 }
 
+// Which of the two decided, to weigh other settings against: the one for this layer before a general one, else dtype.
+const FoundValue& decider_of(const FoundValue& dtype, const FoundValue& bits) {
+  const bool bits_are_nearer = is_for_layers(bits.source) && !is_for_layers(dtype.source);
+  return bits_are_nearer || dtype.source == ValueSource::kDefault ? bits : dtype;
+}
+
 struct GroupChoice {
   Granularity granularity;
   std::uint64_t group_size;
 };
 
-GroupChoice resolve_granularity(const LayerName& layer, const Scheme& scheme, const FoundValue& dtype,
+GroupChoice resolve_granularity(const LayerName& layer, const Scheme& scheme, const FoundValue& decider,
                                 const FoundValue& per_channel, const FoundValue& group_size) {
   const bool group_is_set = group_size.value != "auto";
   const std::uint64_t wanted =
       group_is_set ? static_cast<std::uint64_t>(*parse_int(group_size.value)) : scheme.group_size_default;
   if (per_channel.value == "false") {
-    if (!scheme.may_be_per_tensor && contradicts(per_channel, dtype)) {
+    if (!scheme.may_be_per_tensor && contradicts(per_channel, decider)) {
       fail_combination(layer, "per_channel", formatted("{} has no single scale for a tensor", scheme.name),
                        "leave per_channel unset, or use 8 bits");
     }
@@ -97,9 +106,9 @@ GroupChoice resolve_granularity(const LayerName& layer, const Scheme& scheme, co
   return {wanted == 0 ? Granularity::kChannel : Granularity::kGroup, wanted};
 }
 
-void check_cast(const LayerName& layer, const Scheme& scheme, const FoundValue& dtype, std::string_view key,
+void check_cast(const LayerName& layer, const Scheme& scheme, const FoundValue& decider, std::string_view key,
                 const FoundValue& value) {
-  if (!contradicts(value, dtype) || value.value == "auto") return;
+  if (!contradicts(value, decider) || value.value == "auto") return;
   fail_combination(layer, key, formatted("{} has no meaning for {}", describe(key, value), scheme.name),
                    formatted("leave {} unset, or use an integer dtype", key));
 }
@@ -172,14 +181,14 @@ LayerSettings resolve_layer(const Config& config, const LayerName& layer) {
   settings.scheme = &resolve_scheme(layer, dtype, bits);
   const Scheme& scheme = *settings.scheme;
   settings.symmetric = symmetric.value == "auto" ? scheme.symmetric_default : symmetric.value == "true";
+  const FoundValue& decider = decider_of(dtype, bits);
   if (scheme.is_cast) {
-    const FoundValue& chosen_by = dtype.source == ValueSource::kDefault ? bits : dtype;
-    check_cast(layer, scheme, chosen_by, "symmetric", symmetric);
-    if (per_channel.value == "false") check_cast(layer, scheme, chosen_by, "per_channel", per_channel);
-    check_cast(layer, scheme, chosen_by, "group_size", group_size);
+    check_cast(layer, scheme, decider, "symmetric", symmetric);
+    if (per_channel.value == "false") check_cast(layer, scheme, decider, "per_channel", per_channel);
+    check_cast(layer, scheme, decider, "group_size", group_size);
     settings.granularity = Granularity::kTensor;
   } else {
-    const GroupChoice choice = resolve_granularity(layer, scheme, dtype, per_channel, group_size);
+    const GroupChoice choice = resolve_granularity(layer, scheme, decider, per_channel, group_size);
     settings.granularity = choice.granularity;
     settings.group_size = choice.group_size;
   }

@@ -28,7 +28,7 @@ constexpr std::array kKeys{
     ConfigKey{"channel_axis", KeyType::kInteger, "auto", true, "", -16, 15,
               "the axis of the output channels; negative counts from the end; where unset it follows the layer's kind"},
     ConfigKey{"layer_types", KeyType::kList, "auto", false, "", 0, 0,
-              "quantize only layers of these kinds: Linear, Conv1d, Conv2d, Conv3d, Embedding, LSTM, GRU"},
+              "quantize only layers of these kinds: Linear, Conv1d, Conv2d, Conv3d, Embedding, LSTM, GRU, RNN"},
     ConfigKey{"only", KeyType::kList, "auto", false, "", 0, 0,
               "quantize only layers whose name, or whose tensor's name, matches one of these patterns"},
     ConfigKey{
@@ -67,6 +67,12 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+// How far a name is from a key: a part of it is as near as can be.
+std::size_t distance_to(const ConfigKey& key, std::string_view name) {
+  const bool is_part = !name.empty() && key.name.find(name) != std::string_view::npos;
+  return is_part ? 0 : distance(name, key.name);
+}
+
 [[noreturn]] void fail_value(const ConfigKey& key, std::string_view value, const std::string& expected) {
   throw Error(Status::kConfig, formatted("{}: '{}' is not {}", key.name, value, expected),
               formatted("{}: {}", key.name, key.help), std::string(key.name));
@@ -86,12 +92,13 @@ const ConfigKey& find_config_key(std::string_view name) {
   const auto found = std::ranges::find(kKeys, name, &ConfigKey::name);
   if (found != kKeys.end()) return *found;
   const auto nearest =
-      std::ranges::min_element(kKeys, {}, [&](const ConfigKey& key) { return distance(name, key.name); });
+      std::ranges::min_element(kKeys, {}, [&](const ConfigKey& key) { return distance_to(key, name); });
   throw Error(Status::kConfig, formatted("'{}' is not a configuration key", name),
               formatted("did you mean '{}'?", nearest->name), std::string(name));
 }
 
-std::string normalize_value(const ConfigKey& key, std::string_view value) {
+std::string normalize_value(const ConfigKey& key, std::string_view text) {
+  const std::string_view value = trimmed(text);
   if (value == "auto") return std::string(value);  // unset: the default holds
   switch (key.type) {
     case KeyType::kChoice: {

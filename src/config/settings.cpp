@@ -17,8 +17,10 @@ std::string value_text(const std::string& key, const Json& value) {
   if (value.is_array()) {
     std::string text;
     for (const Json& item : value) {
-      if (!item.is_string()) {
-        throw Error(Status::kConfig, formatted("{}: a list must hold texts only", key), "", key);
+      const bool is_item = item.is_string() && item.text().find(',') == std::string::npos;
+      if (!is_item) {
+        throw Error(Status::kConfig, formatted("{}: a list must hold texts without commas only", key),
+                    "write a list such as [\"encoder.*\", \"head\"]", key);
       }
       text += (text.empty() ? "" : ",") + item.text();
     }
