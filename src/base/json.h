@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -111,6 +112,9 @@ class Json {
 
   Value value_ = nullptr;
 };
+
+/// What nlohmann's parser says of text that is no JSON, without the text itself: that may be long and no UTF-8.
+std::string json_problem(std::string_view what);
 
 /// Throws kFormat, with the position, for what is no JSON, names a member twice or is nested more than 64 deep.
 Json parse_json(std::string_view text);

@@ -36,8 +36,7 @@ class JsonBuilder : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception& error) override {
-    const std::string_view text = error.what();  // "[json.exception.parse_error.101] parse error at line 1, ..."
-    throw Error(Status::kFormat, std::string(text.substr(text.find("] ") + 2)));
+    throw Error(Status::kFormat, json_problem(error.what()));
   }
 
  private:
@@ -82,6 +81,13 @@ class JsonBuilder : public nlohmann::json_sax<nlohmann::json> {
 };
 
 }  // namespace
+
+// "[json.exception.parse_error.101] parse error at line 1, ...; last read: '...'"
+std::string json_problem(std::string_view what) {
+  what.remove_prefix(what.find("] ") + 2);
+  constexpr std::size_t kEnough = 200;  // a number can be long too
+  return std::string(what.substr(0, std::min(what.find("; last read: "), kEnough)));
+}
 
 Json parse_json(std::string_view text) {
   JsonBuilder builder;

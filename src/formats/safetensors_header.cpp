@@ -11,9 +11,17 @@
 namespace mnq {
 namespace {
 
+// A damaged header can hold a name of a hundred megabytes.
+std::string shortened(const std::string& text) {
+  std::size_t length = 500;
+  if (text.size() <= length) return text;
+  while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) --length;  // not within a character
+  return text.substr(0, length) + "...";
+}
+
 [[noreturn]] void fail(const std::string& title, const std::string& what, const std::string& subject = {}) {
-  throw Error(Status::kFormat, formatted("{}: {}", title, what), "the file is damaged: fetch or save it again",
-              subject.empty() ? title : subject);
+  throw Error(Status::kFormat, formatted("{}: {}", title, shortened(what)),
+              "the file is damaged: fetch or save it again", subject.empty() ? title : subject);
 }
 
 // nlohmann's event interface. State is where in {name: {"dtype", "shape", "data_offsets"}} the parser stands.
@@ -102,7 +110,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool binary(nlohmann::json::binary_t&) override { reject("binary data"); }
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) override {
-    fail(title_, formatted("the header is not JSON at byte {}: {}", 8 + position, error.what()));
+    fail(title_, formatted("the header is not JSON at byte {}: {}", 8 + position, json_problem(error.what())));
   }
 
  private:
