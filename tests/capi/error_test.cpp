@@ -94,19 +94,5 @@ TEST(Errors, BelongToTheCallerAlone) {
   mnq_error_free(second);
 }
 
-// A tensor larger than any memory: the allocator says no, and the error says so without needing memory.
-TEST(Errors, OfMemoryThatIsNotThere) {
-  const Shape shape{std::int64_t{1} << 60};
-  const std::byte byte{};
-  mnq_tensor* tensor = nullptr;
-  mnq_error* error = nullptr;
-  EXPECT_EQ(mnq_tensor_create(MNQ_DTYPE_U8, shape.data(), 1, &byte, std::size_t{1} << 60, &tensor, &error),
-            MNQ_E_OUT_OF_MEMORY);
-  EXPECT_EQ(tensor, nullptr);
-  EXPECT_EQ(mnq_error_code(error), MNQ_E_OUT_OF_MEMORY);
-  EXPECT_STREQ(mnq_error_message(error), "out of memory");
-  mnq_error_free(error);
-}
-
 }  // namespace
 }  // namespace mnq::test

@@ -69,11 +69,12 @@ TEST(Kernels, Int8Asymmetric) {
   EXPECT_EQ(dequantize(rows, 2, 0), (Floats{-100, 155, 0, 510, 2, 4}));
 }
 
+// The largest of a group is 7.5 steps from 0.
 TEST(Kernels, Int4GroupsWithARaggedTail) {
-  const QuantizedRows rows = quantize({15, 2, 3.75f, -0.5f, -22.5f}, 1, 4, 1, 2);
-  EXPECT_EQ(rows.codes, (Codes{7, 1, 7, -1, -8}));
+  const QuantizedRows rows = quantize({-15, 2, 3.75f, -0.5f, 22.5f}, 1, 4, 1, 2);
+  EXPECT_EQ(rows.codes, (Codes{-8, 1, 7, -1, 7}));
   EXPECT_EQ(rows.scales, (Floats{2, 0.5f, 3}));
-  EXPECT_EQ(dequantize(rows, 1, 2), (Floats{14, 2, 3.5f, -0.5f, -24}));
+  EXPECT_EQ(dequantize(rows, 1, 2), (Floats{-16, 2, 3.5f, -0.5f, 21}));
 }
 
 TEST(Kernels, Int4Asymmetric) {

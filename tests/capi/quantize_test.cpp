@@ -46,12 +46,12 @@ TEST(Quantize, Uint8) {
   EXPECT_EQ(values_of<std::uint8_t>(model, "fc.weight_zero_point"), std::vector<std::uint8_t>{100});
 }
 
-// Groups of two and a last one of one: 2, 0.5 and 3 a step (largest / 7.5); codes 7 (7.5 goes to 8, which is no code), 1, 7,
-// -1, -8 (-7.5 to even) are stored as 15, 9, 15, 7, 0.
+// Groups of two and a last one of one. The largest of a group is 7.5 steps from 0, which is code -8 or, since there is no
+// 8, 7: 2, 0.5 and 3 a step. Codes -8, 1, 7, -1, 7 are stored as 0, 9, 15, 7, 15.
 TEST(Quantize, Int4Groups) {
   const Model model =
-      quantize({1, 5}, {15, 2, 3.75f, -0.5f, -22.5f}, R"({"bits": 4, "group_size": 2, "min_parameters": 0})").model;
-  EXPECT_EQ(values_of<std::int32_t>(model, "fc.weight_packed"), std::vector<std::int32_t>{0x00007f9f});
+      quantize({1, 5}, {-15, 2, 3.75f, -0.5f, 22.5f}, R"({"bits": 4, "group_size": 2, "min_parameters": 0})").model;
+  EXPECT_EQ(values_of<std::int32_t>(model, "fc.weight_packed"), std::vector<std::int32_t>{0x000f7f90});
   EXPECT_EQ(values_of<float>(model, "fc.weight_scale"), (std::vector<float>{2, 0.5f, 3}));
   EXPECT_EQ(shape_of(model.tensor("fc.weight_scale")), (Shape{1, 3}));
   EXPECT_EQ(values_of<std::int64_t>(model, "fc.weight_shape"), (std::vector<std::int64_t>{1, 5}));
