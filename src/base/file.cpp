@@ -117,9 +117,11 @@ OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t si
   }
   static std::atomic<unsigned> counter{0};
   for (int attempt = 0; attempt < 100 && fd_.get() < 0; ++attempt) {
-    temporary_ = target_;
-    temporary_.replace_filename(
-        formatted(".{}.{}-{}.tmp", target_.filename().string().substr(0, 200), ::getpid(), counter++));
+    // As text: path::replace_filename of GCC 12 does not survive running out of memory.
+    const std::string target = target_.string();
+    const std::string name = target_.filename().string();
+    temporary_ = target.substr(0, target.size() - name.size()) +
+                 formatted(".{}.{}-{}.tmp", name.substr(0, 200), ::getpid(), counter++);
     fd_ = FileDescriptor(::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     if (fd_.get() < 0 && errno != EEXIST) break;
   }
@@ -160,6 +162,8 @@ void OutputFile::sync_range(std::uint64_t offset) {
 }
 
 void OutputFile::publish() {
+  // First, since it needs memory: after the rename nothing may fail.
+  const std::filesystem::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
   if (::fsync(fd_.get()) != 0) fail("cannot be synced", errno);
   if (overwrite_) {
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be put in place", errno);
@@ -170,7 +174,6 @@ void OutputFile::publish() {
     ::unlink(temporary_.c_str());
   }
   temporary_.clear();
-  const std::filesystem::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
   const FileDescriptor folder_fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder_fd.get() >= 0) ::fsync(folder_fd.get());
 }
