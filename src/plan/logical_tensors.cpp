@@ -65,6 +65,9 @@ QuantizedSpec parse_spec(const Json& json) {
     spec.group_size = json["group_size"].get<std::uint64_t>();
     if (spec.group_size == 0) throw Error(Status::kFormat, "its group size is 0");
   }
+  if (spec.granularity == Granularity::kTensor && !scheme->may_be_per_tensor) {
+    throw Error(Status::kFormat, formatted("{} has no single scale for a tensor", scheme->name));
+  }
   if (spec.channel_axis != 0 && (spec.granularity == Granularity::kGroup || scheme->pack != nullptr)) {
     throw Error(Status::kFormat, formatted("{} has its channels on axis 0", scheme_text(spec)));
   }
@@ -149,9 +152,12 @@ LogicalTensors find_logical_tensors(const TensorSource& source) {
   LogicalTensors result;
   add_all_quantized(result, source);
   std::vector<bool> used(source.tensors().size(), false);
-  for (const LogicalTensor& tensor : result.tensors) {
-    for (const std::size_t part : tensor.parts) used[part] = true;
-  }
+  std::erase_if(result.tensors, [&](const LogicalTensor& tensor) {
+    const bool shares = std::ranges::any_of(tensor.parts, [&](std::size_t part) { return used[part]; });
+    if (shares) result.problems.push_back({tensor.name, "a part of it is a part of another weight too"});
+    for (const std::size_t part : tensor.parts) used[part] = used[part] || !shares;
+    return shares;
+  });
   for (std::size_t i = 0; i < used.size(); ++i) {
     const TensorInfo& info = source.tensors()[i];
     if (!used[i]) result.tensors.push_back({info.name, info.dtype, info.shape, {i}, std::nullopt, std::nullopt});
