@@ -56,7 +56,7 @@ inline float quotient_of_range(const Range& range, const CodeRule& rule, float l
   return span <= FLT_MAX ? span / steps : high / steps - low / steps;
 }
 
-/// The rule of CodeRule for a finite range.
+/// The rule of CodeRule for a finite range; some numbers, without undefined behaviour, for any other.
 inline CodeScale scale_for(const Range& range, const CodeRule& rule) {
   if (range.max_abs_bits == 0) return with_limits(1, 0, rule);
   const float low = range.minimum < 0 ? range.minimum : 0;
@@ -67,7 +67,8 @@ inline CodeScale scale_for(const Range& range, const CodeRule& rule) {
   if (!rule.symmetric) {
     float zero = round_half_even(static_cast<float>(rule.code_min) - low / scale);
     if (zero > static_cast<float>(rule.code_max)) zero = static_cast<float>(rule.code_max);
-    if (zero < static_cast<float>(rule.code_min)) zero = static_cast<float>(rule.code_min);
+    // Written so that NaN, of a range that is not finite and found so later, becomes a code too.
+    if (!(zero >= static_cast<float>(rule.code_min))) zero = static_cast<float>(rule.code_min);
     zero_point = static_cast<std::int32_t>(zero);
   }
   CodeScale result = with_limits(scale, zero_point, rule);
