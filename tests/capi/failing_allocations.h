@@ -37,10 +37,14 @@ class FailingAllocation {
   FailingAllocation& operator=(const FailingAllocation&) = delete;
 };
 
-inline void* allocate(std::size_t size, std::size_t alignment) {
+inline void* allocate_or_null(std::size_t size, std::size_t alignment) noexcept {
   const std::size_t whole = (size + alignment - 1) / alignment * alignment;
-  void* memory = nullptr;
-  if (may_allocate() && whole >= size) memory = std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
+  if (!may_allocate() || whole < size) return nullptr;
+  return std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
+}
+
+inline void* allocate(std::size_t size, std::size_t alignment) {
+  void* memory = allocate_or_null(size, alignment);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
@@ -54,6 +58,13 @@ void* operator new(std::size_t size, std::align_val_t alignment) {
 }
 void* operator new[](std::size_t size, std::align_val_t alignment) {
   return mnq::test::allocate(size, static_cast<std::size_t>(alignment));
+}
+// The sanitizers have these of their own, which delete would not match.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return mnq::test::allocate_or_null(size, alignof(std::max_align_t));
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return mnq::test::allocate_or_null(size, alignof(std::max_align_t));
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
