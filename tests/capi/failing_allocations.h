@@ -49,6 +49,9 @@ inline void* allocate(std::size_t size, std::size_t alignment) {
   return memory;
 }
 
+// Not inlined: GCC would warn of memory of operator new that goes to free.
+[[gnu::noinline]] inline void deallocate(void* memory) noexcept { std::free(memory); }
+
 }  // namespace mnq::test
 
 void* operator new(std::size_t size) { return mnq::test::allocate(size, alignof(std::max_align_t)); }
@@ -66,11 +69,11 @@ void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
 void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
   return mnq::test::allocate_or_null(size, alignof(std::max_align_t));
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept { mnq::test::deallocate(memory); }
+void operator delete[](void* memory) noexcept { mnq::test::deallocate(memory); }
+void operator delete(void* memory, std::size_t) noexcept { mnq::test::deallocate(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { mnq::test::deallocate(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { mnq::test::deallocate(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { mnq::test::deallocate(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { mnq::test::deallocate(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { mnq::test::deallocate(memory); }
