@@ -205,7 +205,7 @@ TEST(SameBits, Conversions) {
     doubles[i] = i % 2 ? floats[i] * 1.0000000123 : std::ldexp(1.0 + i * 1e-9, static_cast<int>(i % 400) - 200);
   const auto bytes_of = [](const auto& values) {
     std::vector<char> bytes(values.size() * sizeof(values[0]));
-    std::memcpy(bytes.data(), values.data(), bytes.size());
+    if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
     return bytes;
   };
   const auto check = [&](auto entry, const auto& from, auto to, const char* what) {
