@@ -107,7 +107,7 @@ bool InputFile::is_same_file(const std::string& path) const {
 }
 
 OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t size_bytes)
-    : target_(resolve_links(path)), overwrite_(overwrite), size_bytes_(size_bytes) {
+    : target_(resolve_links(path)), overwrite_(overwrite), end_(size_bytes) {
   struct stat status {};
   if (::stat(target_.c_str(), &status) == 0) {
     if (!S_ISREG(status.st_mode)) fail("is not a regular file and cannot be replaced", EEXIST);
@@ -150,6 +150,8 @@ void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
     if (count <= 0) fail("cannot be written", count == 0 ? ENOSPC : errno);
     bytes = bytes.subspan(static_cast<std::size_t>(count));
     offset += static_cast<std::uint64_t>(count);
+  }
+  for (std::uint64_t end = end_.load(); end < offset && !end_.compare_exchange_weak(end, offset);) {
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -54,7 +55,8 @@ class InputFile {
 class OutputFile {
  public:
   /// overwrite: whether an existing file may be replaced. The size is reserved at once, so that a full disk is known
-  /// before the work and not after. Errors: kIo (exists, no such folder, permissions, full disk).
+  /// before the work and not after; 0 where it is not known yet. Errors: kIo (exists, no such folder, permissions, full
+  /// disk).
   OutputFile(const std::string& path, bool overwrite, std::uint64_t size_bytes);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
@@ -67,7 +69,7 @@ class OutputFile {
   /// gets its name. Errors: kIo; kCancelled.
   template <class IsCancelled>
   void commit(IsCancelled&& is_cancelled) {
-    for (std::uint64_t offset = 0; offset < size_bytes_; offset += kSyncBytes) {
+    for (std::uint64_t offset = 0; offset < end_.load(); offset += kSyncBytes) {
       if (is_cancelled()) throw_cancelled();
       sync_range(offset);
     }
@@ -87,7 +89,7 @@ class OutputFile {
   std::filesystem::path temporary_;
   FileDescriptor fd_;
   bool overwrite_;
-  std::uint64_t size_bytes_;
+  std::atomic<std::uint64_t> end_;  // of what is reserved or written
 };
 
 }  // namespace mnq

@@ -38,23 +38,6 @@ constexpr std::array kFormats{
     Format{"pytorch pickle", "", recognises_pickle, nullptr, nullptr, kConvertAdvice},
 };
 
-class MemoryBytes final : public ByteSource {
- public:
-  explicit MemoryBytes(std::span<const std::byte> bytes) : bytes_(bytes) {}
-  std::string path() const override { return {}; }
-  std::uint64_t size() const override { return bytes_.size(); }
-  void read(std::uint64_t offset, std::span<std::byte> into) const override {
-    if (!into.empty()) std::memcpy(into.data(), bytes_.data() + offset, into.size());
-  }
-  std::shared_ptr<const std::byte> view(std::uint64_t offset) const override {
-    return {std::shared_ptr<void>(), bytes_.data() + offset};
-  }
-  bool reads_from(const std::string&) const override { return false; }
-
- private:
-  std::span<const std::byte> bytes_;
-};
-
 // Null where no format recognises it. Throws kUnsupported for one that cannot be read yet.
 const Format* find_format(const ByteSource& bytes) {
   std::array<std::byte, 16> buffer{};
@@ -99,7 +82,7 @@ const Format& detect_format(const ByteSource& bytes) {
 std::shared_ptr<const TensorSource> open_source(const std::string& path) { return open_detected(open_bytes(path)); }
 
 std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes) {
-  return open_detected(std::make_shared<MemoryBytes>(bytes));
+  return open_detected(memory_bytes(bytes));
 }
 
 const Format& output_format(const std::string& path, const TensorSource& source) {

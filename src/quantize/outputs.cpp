@@ -23,7 +23,7 @@ Output memory_output(std::shared_ptr<const TensorSource>& model) {
 
 Output bytes_output(std::string& bytes) {
   return {"", [&bytes](const std::vector<TensorInfo>& tensors, const Metadata& metadata) {
-            return open_safetensors_sink(tensors, metadata, memory_bytes(bytes));
+            return open_safetensors_sink(tensors, metadata, string_bytes(bytes));
           }};
 }
 

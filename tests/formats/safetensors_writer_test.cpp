@@ -14,7 +14,7 @@ namespace {
 // Writes tensors whose bytes are 1, 2, 3...
 std::string write_tensors(const std::vector<TensorInfo>& tensors, const Metadata& metadata) {
   std::string bytes;
-  const auto sink = open_safetensors_sink(tensors, metadata, memory_bytes(bytes));
+  const auto sink = open_safetensors_sink(tensors, metadata, string_bytes(bytes));
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     std::vector<std::byte> data(tensors[i].size_bytes);
     for (std::size_t k = 0; k < data.size(); ++k) data[k] = static_cast<std::byte>(i + k + 1);
@@ -90,7 +90,7 @@ TEST(Writer, WhatWasWrittenIsRead) {
 TEST(Writer, MetadataMayShrinkAtCommit) {
   std::string bytes;
   const std::vector<TensorInfo> tensors{{"a", DType::kU8, {1}, 1}};
-  const auto sink = open_safetensors_sink(tensors, {{"k", "a long value"}}, memory_bytes(bytes));
+  const auto sink = open_safetensors_sink(tensors, {{"k", "a long value"}}, string_bytes(bytes));
   sink->write(0, 0, std::vector<std::byte>(1));
   sink->commit({{"k", "short"}});
   EXPECT_EQ(open_memory(std::as_bytes(std::span(bytes)))->metadata().at("k"), "short");

@@ -1,8 +1,9 @@
 // Files and memory as byte sources and sinks.
+#include "base/byte_stream.h"
+
 #include <cstring>
 
 #include "base/file.h"
-#include "formats/format_table.h"
 
 namespace mnq {
 namespace {
@@ -20,6 +21,23 @@ class FileBytes final : public ByteSource {
   InputFile file_;
 };
 
+class MemoryBytes final : public ByteSource {
+ public:
+  explicit MemoryBytes(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  std::string path() const override { return {}; }
+  std::uint64_t size() const override { return bytes_.size(); }
+  void read(std::uint64_t offset, std::span<std::byte> into) const override {
+    if (!into.empty()) std::memcpy(into.data(), bytes_.data() + offset, into.size());
+  }
+  std::shared_ptr<const std::byte> view(std::uint64_t offset) const override {
+    return {std::shared_ptr<void>(), bytes_.data() + offset};
+  }
+  bool reads_from(const std::string&) const override { return false; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
 class FileByteSink final : public ByteSink {
  public:
   FileByteSink(const std::string& path, bool overwrite, std::uint64_t size, std::function<bool()> is_cancelled)
@@ -32,10 +50,11 @@ class FileByteSink final : public ByteSink {
   std::function<bool()> is_cancelled_;
 };
 
-class MemoryByteSink final : public ByteSink {
+class StringByteSink final : public ByteSink {
  public:
-  MemoryByteSink(std::string& out, std::uint64_t size) : out_(out) { bytes_.resize(size); }
+  StringByteSink(std::string& out, std::uint64_t size) : out_(out) { bytes_.resize(size); }
   void write(std::uint64_t offset, std::span<const std::byte> bytes) override {
+    if (offset + bytes.size() > bytes_.size()) bytes_.resize(offset + bytes.size());
     if (!bytes.empty()) std::memcpy(bytes_.data() + offset, bytes.data(), bytes.size());
   }
   void commit() override { out_ = std::move(bytes_); }
@@ -49,15 +68,19 @@ class MemoryByteSink final : public ByteSink {
 
 std::shared_ptr<const ByteSource> open_bytes(const std::string& path) { return std::make_shared<FileBytes>(path); }
 
+std::shared_ptr<const ByteSource> memory_bytes(std::span<const std::byte> bytes) {
+  return std::make_shared<MemoryBytes>(bytes);
+}
+
 OpenByteSink file_bytes(const std::string& path, bool overwrite, std::function<bool()> is_cancelled) {
   return [path, overwrite, is_cancelled = std::move(is_cancelled)](std::uint64_t size) -> std::unique_ptr<ByteSink> {
     return std::make_unique<FileByteSink>(path, overwrite, size, is_cancelled);
   };
 }
 
-OpenByteSink memory_bytes(std::string& out) {
+OpenByteSink string_bytes(std::string& out) {
   return
-      [&out](std::uint64_t size) -> std::unique_ptr<ByteSink> { return std::make_unique<MemoryByteSink>(out, size); };
+      [&out](std::uint64_t size) -> std::unique_ptr<ByteSink> { return std::make_unique<StringByteSink>(out, size); };
 }
 
 }  // namespace mnq
