@@ -10,6 +10,7 @@
 #include "base/tensor.h"
 #include "base/tensor_source.h"
 #include "config/config.h"
+#include "module/backend.h"
 #include "mono_quant.h"
 #include "quantize/report.h"
 #include "quantize/run_control.h"
@@ -45,6 +46,10 @@ struct mnq_model {
 struct mnq_layers {
   mnq::Plan plan;
   std::vector<std::string> schemes;  // of each tensor of the plan; "" where it is copied
+};
+
+struct mnq_values {
+  std::vector<mnq::ModuleValue> values;
 };
 
 struct mnq_report {

@@ -76,4 +76,18 @@ const int64_t* mnq_layers_shape(const mnq_layers* layers, size_t index) {
   return tensor == nullptr ? nullptr : tensor->shape.data();
 }
 
+mnq_dtype mnq_layers_dtype(const mnq_layers* layers, size_t index) {
+  const LogicalTensor* tensor = tensor_at(layers, index);
+  return tensor == nullptr ? 0 : static_cast<mnq_dtype>(tensor->dtype);
+}
+
+size_t mnq_layers_tie_count(const mnq_layers* layers, size_t index) {
+  const PlannedTensor* layer = layer_at(layers, index);
+  return layer == nullptr ? 0 : layer->layer.ties.size();
+}
+
+const char* mnq_layers_tie(const mnq_layers* layers, size_t index, size_t tie) {
+  return tie < mnq_layers_tie_count(layers, index) ? layer_at(layers, index)->layer.ties[tie].c_str() : nullptr;
+}
+
 void mnq_layers_free(mnq_layers* layers) { delete layers; }

@@ -11,6 +11,7 @@
 #include "guard.h"
 #include "handles.h"
 #include "kernels/kernel_table.h"
+#include "module/loader.h"
 #include "schemes/scheme.h"
 
 #ifndef MNQ_BUILD_TYPE
@@ -93,12 +94,14 @@ Json build_info() {
   for (std::size_t i = 0; i < available.count; ++i) json["isa_available"].push_back(available.tables[i]->isa);
   json["kernels"] = kernels_json();
   json["threads"] = default_thread_count();
+  const std::string libtorch = loaded_libtorch_version();
+  json["libtorch"] = libtorch.empty() ? Json(nullptr) : Json(libtorch);
   json["formats"] = Json::array();
   for (const Format& format : all_formats()) {
     json["formats"].push_back({{"name", format.name},
                                {"extensions", split_list(format.extensions)},
                                {"reads", format.open_source != nullptr},
-                               {"writes", format.open_sink != nullptr}});
+                               {"writes", format.open_sink != nullptr || format.is_module}});
   }
   json["schemes"] = Json::array();
   for (const Scheme* scheme : all_schemes()) json["schemes"].push_back(scheme->name);

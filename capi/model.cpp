@@ -32,7 +32,7 @@ Tensor load_tensor(const TensorSource& source, std::size_t index) {
 mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error) {
   return guarded(error, [&] {
     require(format, "format");
-    *format = detect_format(*open_bytes(require(path, "path"))).name.data();
+    *format = detect_format(open_bytes(require(path, "path"))).name.data();
   });
 }
 
@@ -70,7 +70,8 @@ mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** 
     clear(require(out, "out"));
     Call call(nullptr, nullptr);
     std::shared_ptr<const TensorSource> copied;
-    copy(*require(model, "model")->source, call.config(), call.control(), memory_output(copied));
+    copy(*require(model, "model")->source, call.config(), call.control(),
+         memory_output(*require(model, "model")->source, copied));
     *out = new mnq_model{std::move(copied)};
   });
 }
@@ -89,7 +90,8 @@ mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffe
     clear(require(out, "out"));
     Call call(nullptr, run);
     auto buffer = std::make_unique<mnq_buffer>();
-    copy(*require(model, "model")->source, call.config(), call.control(), bytes_output(buffer->bytes));
+    copy(*require(model, "model")->source, call.config(), call.control(),
+         bytes_output(*require(model, "model")->source, buffer->bytes));
     *out = buffer.release();
   });
 }

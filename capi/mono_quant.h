@@ -35,7 +35,7 @@
  *             synced and renamed. An existing file is replaced only where the key `overwrite` is true, and never the
  *             input.
  *  ABI        soname libmono_quant.so.1. Within major 1 nothing is removed and no number changes; new functions are
- *             added. All functions here are there since 1.0.
+ *             added. All functions here are there since 1.0, but for those that say 1.1.
  */
 #ifndef MONO_QUANT_H
 #define MONO_QUANT_H
@@ -113,12 +113,13 @@ typedef struct mnq_model mnq_model;   /* a checkpoint held open, float or quanti
 typedef struct mnq_layers mnq_layers; /* the layers of a model, and what would happen to each */
 typedef struct mnq_run mnq_run;       /* one job's progress, cancel and settings of its own */
 typedef struct mnq_report mnq_report; /* what a job did, and what it cost */
+typedef struct mnq_values mnq_values; /* what goes into a method of a module, or comes out of it */
 typedef struct mnq_api mnq_api;       /* every function below, as a table */
 
 /* ---- Library --------------------------------------------------------------------------------------------------- */
 
 #define MNQ_ABI_VERSION_MAJOR 1
-#define MNQ_ABI_VERSION_MINOR 0
+#define MNQ_ABI_VERSION_MINOR 1
 #define MNQ_ABI_VERSION (((uint32_t)MNQ_ABI_VERSION_MAJOR << 16) | (uint32_t)MNQ_ABI_VERSION_MINOR)
 
 /* The ABI version of the library that is loaded: major << 16 | minor. */
@@ -128,7 +129,8 @@ MNQ_API uint32_t mnq_abi_version(void);
 MNQ_API const char* mnq_version(void);
 
 /* How the library was built and what it uses here, as a JSON object: "version", "abi_version", "compiler",
- * "build_type", "isa" (in use), "isa_available", "kernels" (name -> isa that runs), "threads", "formats", "schemes".
+ * "build_type", "isa" (in use), "isa_available", "kernels" (name -> isa that runs), "threads", "libtorch" (its version once
+ * a module has been opened, else null), "formats", "schemes".
  * Fails with UNSUPPORTED where MNQ_ISA names an instruction set that this CPU does not have. */
 MNQ_API mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error);
 
@@ -277,13 +279,14 @@ MNQ_API void mnq_tensor_free(mnq_tensor* tensor);
 
 /* ---- Models ---------------------------------------------------------------------------------------------------- */
 
-/* The format of a file, from its content, never from its name: "safetensors". A static string. NOT_FOUND or IO where it
+/* The format of a file, from its content, never from its name: "safetensors", "torchscript". A static string. NOT_FOUND or IO where it
  * cannot be read; UNSUPPORTED, with what to pass instead, for a known format that is not there yet; FORMAT for anything
  * else. */
 MNQ_API mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error);
 
-/* Opens a checkpoint. Reads its header and checks it; the tensors are read when they are asked for, so the file must
- * stay, and stay as it is, until the model is freed. */
+/* Opens a checkpoint, or a TorchScript module. Of a checkpoint the header is read and checked; the tensors are read when
+ * they are asked for, so the file must stay, and stay as it is, until the model is freed. A module is checked as a whole
+ * and loaded; that needs libmono_quant_torch and LibTorch: UNSUPPORTED, with what to install, where they are missing. */
 MNQ_API mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error);
 
 /* As mnq_model_open, from memory: data stays the caller's, unchanged and alive until the model and every model or
@@ -298,8 +301,9 @@ MNQ_API mnq_status mnq_model_from_tensors(const char* const* names, const mnq_te
 /* A copy in memory, independent of the file or buffers the model came from. */
 MNQ_API mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** error);
 
-/* Writes a model to a file, or to memory, as safetensors. Keys of the run that apply: overwrite, threads,
- * memory_budget. */
+/* Writes a model to a file, or to memory. The extension says how: .safetensors, and for a module also .pt (TorchScript);
+ * in memory a module is TorchScript, all else safetensors. Tied tensors of a module are stored once in safetensors, with
+ * the other names in the metadata. Keys of the run that apply: overwrite, threads, memory_budget. */
 MNQ_API mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run, mnq_error** error);
 MNQ_API mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out, mnq_error** error);
 
@@ -331,8 +335,71 @@ MNQ_API const char* mnq_layers_scheme(const mnq_layers* layers,
 MNQ_API const char* mnq_layers_reason(const mnq_layers* layers, size_t index); /* why */
 MNQ_API size_t mnq_layers_rank(const mnq_layers* layers, size_t index);
 MNQ_API const int64_t* mnq_layers_shape(const mnq_layers* layers, size_t index); /* [rank] */
+MNQ_API mnq_dtype mnq_layers_dtype(const mnq_layers* layers, size_t index);      /* since 1.1 */
+
+/* Other names of the same weight, in a module that ties it: it is quantized once. Since 1.1. */
+MNQ_API size_t mnq_layers_tie_count(const mnq_layers* layers, size_t index);
+MNQ_API const char* mnq_layers_tie(const mnq_layers* layers, size_t index, size_t tie); /* NULL beyond the count */
 MNQ_API void mnq_layers_free(mnq_layers* layers);
 MNQ_API void mnq_model_free(mnq_model* model);
+
+/* ---- Running modules: since 1.1 -------------------------------------------------------------------------------- *
+ *
+ * A model that came from a TorchScript file can be run. What goes in and comes out is flat: a list of values, each with
+ * a name. Values of nested tuples, lists and dicts have names joined by dots: "hidden.0", "inputs.mask".
+ */
+typedef int32_t mnq_value_kind;
+enum {
+  MNQ_VALUE_NONE = 0,
+  MNQ_VALUE_TENSOR = 1,
+  MNQ_VALUE_INT = 2,
+  MNQ_VALUE_FLOAT = 3,
+  MNQ_VALUE_BOOL = 4,
+  MNQ_VALUE_TEXT = 5
+};
+
+MNQ_API mnq_status mnq_values_create(mnq_values** out, mnq_error** error);
+
+/* Add a value. name: of the argument it is for, "x", or a part of it, "x.0"; NULL or "" for the next one that no name
+ * was given for. Tensors are shared, not copied: the handle may be freed at once, its data must stay unchanged until the
+ * values are freed. INVALID_ARG for a name that is no UTF-8. */
+MNQ_API mnq_status mnq_values_add_tensor(mnq_values* values, const char* name, const mnq_tensor* tensor,
+                                         mnq_error** error);
+MNQ_API mnq_status mnq_values_add_int(mnq_values* values, const char* name, int64_t value, mnq_error** error);
+MNQ_API mnq_status mnq_values_add_float(mnq_values* values, const char* name, double value, mnq_error** error);
+MNQ_API mnq_status mnq_values_add_bool(mnq_values* values, const char* name, int32_t value, mnq_error** error);
+MNQ_API mnq_status mnq_values_add_text(mnq_values* values, const char* name, const char* text, mnq_error** error);
+MNQ_API mnq_status mnq_values_add_none(mnq_values* values, const char* name, mnq_error** error);
+
+MNQ_API size_t mnq_values_count(const mnq_values* values);                      /* 0 for NULL */
+MNQ_API const char* mnq_values_name(const mnq_values* values, size_t index);    /* NULL beyond the count; borrowed */
+MNQ_API mnq_value_kind mnq_values_kind(const mnq_values* values, size_t index); /* NONE beyond the count */
+
+/* The value at index. NOT_FOUND beyond the count; DTYPE where it is of another kind. A tensor shares its data. An int is
+ * also given for a bool, a float also for an int. The text is borrowed; NULL where it is none. */
+MNQ_API mnq_status mnq_values_get_tensor(const mnq_values* values, size_t index, mnq_tensor** out, mnq_error** error);
+MNQ_API mnq_status mnq_values_get_int(const mnq_values* values, size_t index, int64_t* value, mnq_error** error);
+MNQ_API mnq_status mnq_values_get_float(const mnq_values* values, size_t index, double* value, mnq_error** error);
+MNQ_API const char* mnq_values_get_text(const mnq_values* values, size_t index);
+MNQ_API void mnq_values_free(mnq_values* values);
+
+/* Runs a method of a module; NULL for "forward". inputs may be NULL: none. Any number of threads may do so at once. The
+ * module itself never changes: what its code writes to its state stays in a private copy, which all calls on this model
+ * share, one after the other. Of the run, which may be NULL, one key applies: activations. "dynamic", the default, gives
+ * Linear layers of int8 integer arithmetic, their input quantized a row at a time; "float" runs what the file holds.
+ * Outputs are named by their place: "0" for a single one, "0", "1", "1.hidden" in tuples, lists and dicts. Their tensors
+ * are the module's own results, copied only where they are not contiguous or the module keeps them.
+ * UNSUPPORTED for a model that is no module; NOT_FOUND for a method that is none; INVALID_ARG for inputs that do not fit
+ * it, naming the argument; TORCH with TorchScript's message where running it fails. */
+MNQ_API mnq_status mnq_model_forward(const mnq_model* model, const char* method, const mnq_values* inputs,
+                                     const mnq_run* run, mnq_values** outputs, mnq_error** error);
+
+/* Checks a module by using it: that it can be saved and loaded again, that what was loaded runs `forward` on inputs and
+ * gives what the model gives, and that outputs are finite; where original is not NULL also the SQNR of the outputs
+ * against the original's ("output_sqnr_db" among the report's numbers). inputs may be NULL: then it is not run. What it
+ * finds is in the report ("valid", "problems"), not in the status. Run: as mnq_model_forward. */
+MNQ_API mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* original, const mnq_values* inputs,
+                                      mnq_run* run, mnq_report** report, mnq_error** error);
 
 /* ---- Quantize and dequantize ----------------------------------------------------------------------------------- *
  *
@@ -341,7 +408,8 @@ MNQ_API void mnq_model_free(mnq_model* model);
  * names the tensor and the position.
  */
 
-/* Quantizes a model into a new one in memory. */
+/* Quantizes a model into a new one in memory; a module into a module, whose code calls stock operators only, so that any
+ * LibTorch and PyTorch runs it. */
 MNQ_API mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_run* run, mnq_model** out,
                                 mnq_report** report, mnq_error** error);
 
@@ -558,6 +626,29 @@ struct mnq_api {
   mnq_status (*kernel_unpack_int4)(const uint8_t* packed, size_t count, int8_t* codes, mnq_error** error);
   mnq_status (*kernel_sqnr)(const float* reference, const float* other, size_t count, double* sqnr_db,
                             mnq_error** error);
+  /* since 1.1 */
+  mnq_status (*values_create)(mnq_values** out, mnq_error** error);
+  mnq_status (*values_add_tensor)(mnq_values* values, const char* name, const mnq_tensor* tensor, mnq_error** error);
+  mnq_status (*values_add_int)(mnq_values* values, const char* name, int64_t value, mnq_error** error);
+  mnq_status (*values_add_float)(mnq_values* values, const char* name, double value, mnq_error** error);
+  mnq_status (*values_add_bool)(mnq_values* values, const char* name, int32_t value, mnq_error** error);
+  mnq_status (*values_add_text)(mnq_values* values, const char* name, const char* text, mnq_error** error);
+  mnq_status (*values_add_none)(mnq_values* values, const char* name, mnq_error** error);
+  size_t (*values_count)(const mnq_values* values);
+  const char* (*values_name)(const mnq_values* values, size_t index);
+  mnq_value_kind (*values_kind)(const mnq_values* values, size_t index);
+  mnq_status (*values_get_tensor)(const mnq_values* values, size_t index, mnq_tensor** out, mnq_error** error);
+  mnq_status (*values_get_int)(const mnq_values* values, size_t index, int64_t* value, mnq_error** error);
+  mnq_status (*values_get_float)(const mnq_values* values, size_t index, double* value, mnq_error** error);
+  const char* (*values_get_text)(const mnq_values* values, size_t index);
+  void (*values_free)(mnq_values* values);
+  mnq_status (*model_forward)(const mnq_model* model, const char* method, const mnq_values* inputs, const mnq_run* run,
+                              mnq_values** outputs, mnq_error** error);
+  mnq_status (*model_validate)(const mnq_model* model, const mnq_model* original, const mnq_values* inputs,
+                               mnq_run* run, mnq_report** report, mnq_error** error);
+  mnq_dtype (*layers_dtype)(const mnq_layers* layers, size_t index);
+  size_t (*layers_tie_count)(const mnq_layers* layers, size_t index);
+  const char* (*layers_tie)(const mnq_layers* layers, size_t index, size_t tie);
 };
 
 #ifdef __cplusplus

@@ -31,7 +31,7 @@ mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_ru
     Call call(config, run);
     auto result = std::make_unique<mnq_model>();
     give_report(report, own(quantize(*require(model, "model")->source, call.config(), call.control(),
-                                     memory_output(result->source))));
+                                     memory_output(*require(model, "model")->source, result->source))));
     *out = result.release();
   });
 }
@@ -71,7 +71,7 @@ mnq_status mnq_dequantize(const mnq_model* model, mnq_run* run, mnq_model** out,
     Call call(nullptr, run);
     auto result = std::make_unique<mnq_model>();
     give_report(report, own(dequantize(*require(model, "model")->source, call.config(), call.control(),
-                                       memory_output(result->source))));
+                                       memory_output(*require(model, "model")->source, result->source))));
     *out = result.release();
   });
 }

@@ -17,6 +17,8 @@ double number_in(const Json& object, const char* name) {
   if (found != nullptr && found->is_boolean()) return found->get<bool>() ? 1 : 0;
   const bool is_exact = object.contains("exact") && object["exact"] == true;
   if (std::string_view(name) == "sqnr_db" && is_exact) return INFINITY;
+  const bool is_output_exact = object.contains("output_exact") && object["output_exact"] == true;
+  if (std::string_view(name) == "output_sqnr_db" && is_output_exact) return INFINITY;
   throw Error(Status::kNotFound, formatted("the report has no number '{}' here", name),
               "src/quantize/README.md lists the fields", name);
 }

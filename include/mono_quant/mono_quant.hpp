@@ -414,6 +414,59 @@ struct Layer {
   std::string scheme;  ///< "int8 per channel"; empty where it is copied
   std::string reason;  ///< why it is copied
   std::vector<std::int64_t> shape;
+  mnq_dtype dtype = 0;
+  std::vector<std::string> ties;  ///< other names of the same weight, in a module
+};
+
+/// What goes into a method of a module, or comes out of it: a flat list of named values.
+class Values : public detail::Owning<mnq_values, mnq_values_free> {
+ public:
+  using Owning::Owning;
+  Values() : Owning(detail::make<mnq_values>(mnq_values_create)) {}
+
+  /// name: of the argument, or a part of it ("hidden.0"); empty for the next one that no name was given for.
+  Values& add(const Tensor& tensor, const std::string& name = {}) {
+    detail::call(mnq_values_add_tensor, get(), detail::c_text(name), tensor.get());
+    return *this;
+  }
+  Values& add(detail::Number auto value, const std::string& name = {}) {
+    if constexpr (std::is_same_v<decltype(value), bool>) {
+      detail::call(mnq_values_add_bool, get(), detail::c_text(name), static_cast<std::int32_t>(value));
+    } else if constexpr (std::is_integral_v<decltype(value)>) {
+      detail::call(mnq_values_add_int, get(), detail::c_text(name), static_cast<std::int64_t>(value));
+    } else {
+      detail::call(mnq_values_add_float, get(), detail::c_text(name), static_cast<double>(value));
+    }
+    return *this;
+  }
+  Values& add_text(const std::string& text, const std::string& name = {}) {
+    detail::call(mnq_values_add_text, get(), detail::c_text(name), detail::c_text(text));
+    return *this;
+  }
+  Values& add_none(const std::string& name = {}) {
+    detail::call(mnq_values_add_none, get(), detail::c_text(name));
+    return *this;
+  }
+
+  std::size_t size() const noexcept { return mnq_values_count(get()); }
+  std::string name(std::size_t index) const { return detail::text_or_empty(mnq_values_name(get(), index)); }
+  mnq_value_kind kind(std::size_t index) const noexcept { return mnq_values_kind(get(), index); }
+
+  /// Throw Error: NOT_FOUND beyond size(), DTYPE for a value of another kind.
+  Tensor tensor(std::size_t index) const {
+    return Tensor(detail::make<mnq_tensor>(mnq_values_get_tensor, get(), index));
+  }
+  std::int64_t integer(std::size_t index) const {
+    std::int64_t value = 0;
+    detail::call(mnq_values_get_int, get(), index, &value);
+    return value;
+  }
+  double number(std::size_t index) const {
+    double value = 0;
+    detail::call(mnq_values_get_float, get(), index, &value);
+    return value;
+  }
+  std::string text(std::size_t index) const { return detail::text_or_empty(mnq_values_get_text(get(), index)); }
 };
 
 /// One layer of a report. A view: valid while the report is.
@@ -495,7 +548,7 @@ class Model : public detail::Owning<mnq_model, mnq_model_free> {
   /// A copy in memory, independent of the file or buffers this came from.
   Model clone() const { return Model(detail::make<mnq_model>(mnq_model_clone, get())); }
 
-  /// As safetensors, to a file or to memory.
+  /// To a file, as its extension says (.safetensors; for a module also .pt), or to memory.
   void save(const std::filesystem::path& path, Run* run = nullptr) const {
     detail::call_job(run, mnq_model_save, get(), detail::c_text(path), detail::handle(run));
     detail::rethrow(run);
@@ -528,9 +581,25 @@ class Model : public detail::Owning<mnq_model, mnq_model_free> {
       const std::int64_t* shape = mnq_layers_shape(handle, i);
       layers.push_back({mnq_layers_name(handle, i), mnq_layers_tensor(handle, i), mnq_layers_kind(handle, i),
                         mnq_layers_action(handle, i), mnq_layers_scheme(handle, i), mnq_layers_reason(handle, i),
-                        std::vector<std::int64_t>(shape, shape + mnq_layers_rank(handle, i))});
+                        std::vector<std::int64_t>(shape, shape + mnq_layers_rank(handle, i)),
+                        mnq_layers_dtype(handle, i), ties_of(handle, i)});
     }
     return layers;
+  }
+
+  /// Runs a method of a module. Of the run one key applies: activations.
+  Values forward(const Values& inputs, const Run* run = nullptr) const { return call("forward", inputs, run); }
+  Values call(const std::string& method, const Values& inputs, const Run* run = nullptr) const {
+    return Values(
+        detail::make<mnq_values>(mnq_model_forward, get(), detail::c_text(method), inputs.get(), detail::handle(run)));
+  }
+
+ private:
+  static std::vector<std::string> ties_of(const mnq_layers* layers, std::size_t index) {
+    std::vector<std::string> ties;
+    for (std::size_t i = 0; i < mnq_layers_tie_count(layers, index); ++i)
+      ties.emplace_back(mnq_layers_tie(layers, index, i));
+    return ties;
   }
 };
 
@@ -607,6 +676,14 @@ inline Report validate_file(const std::filesystem::path& path,
                             const std::optional<std::filesystem::path>& original = {}, Run* run = nullptr) {
   return detail::report_of(run, mnq_validate_file, detail::c_text(path), original ? detail::c_text(*original) : nullptr,
                            detail::handle(run));
+}
+
+/// Checks a module by saving it, loading that, and running both: problems(), number("valid"), and against an original
+/// number("output_sqnr_db").
+inline Report validate(const Model& model, const Model* original = nullptr, const Values* inputs = nullptr,
+                       Run* run = nullptr) {
+  return detail::report_of(run, mnq_model_validate, model.get(), original == nullptr ? nullptr : original->get(),
+                           inputs == nullptr ? nullptr : inputs->get(), detail::handle(run));
 }
 
 /// The kernels on the caller's own memory: one thread, no allocation. A span of a size that does not fit throws Error

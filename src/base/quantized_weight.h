@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/tensor.h"
+#include "base/tensor_source.h"
 
 namespace mnq {
 
@@ -31,6 +31,7 @@ struct LogicalTensor {
       parts;  ///< of the source's stored tensors; for a quantized weight as Scheme::parts lists them
   std::optional<QuantizedSpec> spec;  ///< of a quantized weight
   std::optional<double> sqnr_db;      ///< of a quantized weight, where the file says
+  std::optional<LayerHint> hint;      ///< where the source knows its layers
 };
 
 /// A weight [.., channels, ..] seen as a matrix. Rows are what lies behind one index of the channel axis and all axes

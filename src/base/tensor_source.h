@@ -18,6 +18,15 @@ using Metadata = std::map<std::string, std::string>;
 /// What messages call a checkpoint: the path of its file; empty in memory.
 inline std::string title_of(const std::string& path) { return path.empty() ? "the model in memory" : path; }
 
+/// What a source that knows its layers says of a stored tensor; others leave it to names and shapes.
+struct LayerHint {
+  std::string layer;              ///< dotted name of the layer it belongs to
+  std::string kind;               ///< of the table of layer kinds; empty: no weight that can be quantized
+  std::int64_t channel_axis = 0;  ///< of the weight
+  std::string reason;             ///< why there is no kind
+  std::vector<std::string> ties;  ///< other names of the same tensor
+};
+
 /// A checkpoint held open. Immutable; every member may be called from several threads.
 class TensorSource {
  public:
@@ -52,6 +61,9 @@ class TensorSource {
 
   /// The tensor where it lies in memory, kept alive by what is returned; null where it must be read. Any alignment.
   virtual std::shared_ptr<const std::byte> view(std::size_t tensor) const = 0;
+
+  /// What is known of the layer of a stored tensor; null where nothing is.
+  virtual const LayerHint* hint(std::size_t /*tensor*/) const { return nullptr; }
 
   /// Whether the path names the very file this reads from.
   virtual bool reads_from(const std::string& /*path*/) const { return false; }

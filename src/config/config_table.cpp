@@ -28,7 +28,8 @@ constexpr std::array kKeys{
     ConfigKey{"channel_axis", KeyType::kInteger, "auto", true, "", -16, 15,
               "the axis of the output channels; negative counts from the end; where unset it follows the layer's kind"},
     ConfigKey{"layer_types", KeyType::kList, "auto", false, "", 0, 0,
-              "quantize only layers of these kinds: Linear, Conv1d, Conv2d, Conv3d, Embedding, LSTM, GRU, RNN"},
+              "quantize only layers of these kinds: Linear, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, "
+              "ConvTranspose3d, Embedding, LSTM, GRU, RNN, LSTMCell, GRUCell, RNNCell"},
     ConfigKey{"only", KeyType::kList, "auto", false, "", 0, 0,
               "quantize only layers whose name, or whose tensor's name, matches one of these patterns"},
     ConfigKey{
@@ -48,6 +49,8 @@ constexpr std::array kKeys{
               "threads that work, at most one for each CPU; where unset that many"},
     ConfigKey{"memory_budget", KeyType::kSize, "256MiB", false, "", 16 * kMebi, 1e18,
               "memory for the weights that are being worked on; the model's own list of tensors comes on top"},
+    ConfigKey{"activations", KeyType::kChoice, "dynamic", false, "dynamic,float", 0, 0,
+              "when a module runs here: Linear layers of int8 in integer arithmetic, or as the file holds them"},
     ConfigKey{"overwrite", KeyType::kBool, "false", false, "", 0, 0, "replace an output file that is there already"},
 };
 

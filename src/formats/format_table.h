@@ -17,16 +17,18 @@ struct Format {
   std::string_view name;        ///< "safetensors"
   std::string_view extensions;  ///< comma-separated, of files that are written: ".safetensors"
 
-  /// Whether these first bytes (up to 16) of a file of that size are of this format.
-  bool (*recognises)(std::span<const std::byte> start, std::uint64_t size) = nullptr;
+  /// Whether a file that starts with these bytes (up to 16) is of this format.
+  bool (*recognises)(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes) = nullptr;
 
   /// Errors: kFormat, kIo. Null where the format is known, but not read yet.
   std::unique_ptr<TensorSource> (*open_source)(std::shared_ptr<const ByteSource> bytes) = nullptr;
 
-  /// Errors: kIo, kFormat. Null where the format is known, but not written yet. metadata: with values at least as long
+  /// Errors: kIo, kFormat. Null where the format is known, but not written yet, or is_module. metadata: with values at least as long
   /// as those that commit will get.
   std::unique_ptr<TensorSink> (*open_sink)(const std::vector<TensorInfo>& tensors, const Metadata& metadata,
                                            const OpenByteSink& open) = nullptr;
+
+  bool is_module = false;  ///< written from a module only: see torchscript.h
 
   std::string_view advice;  ///< where it cannot be read or written: what to do instead
 };
@@ -35,7 +37,7 @@ std::span<const Format> all_formats();
 
 /// The format of a file by its content. Errors: kNotFound, kIo, kUnsupported for one that cannot be read yet, kFormat
 /// for anything else.
-const Format& detect_format(const ByteSource& bytes);
+const Format& detect_format(const std::shared_ptr<const ByteSource>& bytes);
 
 /// Opens a checkpoint by its content. Errors as detect_format; kFormat says what is damaged.
 std::shared_ptr<const TensorSource> open_source(const std::string& path);

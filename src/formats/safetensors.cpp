@@ -95,8 +95,9 @@ class SafetensorsSink final : public TensorSink {
 
 }  // namespace
 
-bool recognises_safetensors(std::span<const std::byte> start, std::uint64_t size) {
+bool recognises_safetensors(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes) {
   if (start.size() <= kLengthBytes) return false;
+  const std::uint64_t size = bytes->size();
   std::uint64_t length = 0;
   std::memcpy(&length, start.data(), kLengthBytes);
   return length <= kMaxHeaderBytes && length <= size - kLengthBytes && start[kLengthBytes] == std::byte{'{'};

@@ -7,7 +7,7 @@
 namespace mnq {
 
 /// A length that fits into the file, and an opening brace.
-bool recognises_safetensors(std::span<const std::byte> start, std::uint64_t size);
+bool recognises_safetensors(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
 
 /// Reads and checks the header; the data is read when asked for. Errors: kFormat naming the tensor and field; kIo.
 std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes);

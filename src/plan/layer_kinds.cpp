@@ -11,8 +11,20 @@ namespace {
 
 // Where several kinds share a rank, the first is what a weight of that rank is unless its name says otherwise.
 constexpr std::array kKinds{
-    LayerKind{"Linear", 2, 0},          LayerKind{"Conv1d", 3, 0}, LayerKind{"Conv2d", 4, 0}, LayerKind{"Conv3d", 5, 0},
-    LayerKind{"Embedding", 2, 0, true}, LayerKind{"LSTM", 2, 0},   LayerKind{"GRU", 2, 0},    LayerKind{"RNN", 2, 0},
+    LayerKind{"Linear", 2, 0},
+    LayerKind{"Conv1d", 3, 0},
+    LayerKind{"Conv2d", 4, 0},
+    LayerKind{"Conv3d", 5, 0},
+    LayerKind{"Embedding", 2, 0, true},
+    LayerKind{"LSTM", 2, 0, false, true},
+    LayerKind{"GRU", 2, 0, false, true},
+    LayerKind{"RNN", 2, 0, false, true},
+    LayerKind{"LSTMCell", 2, 0, false, true},
+    LayerKind{"GRUCell", 2, 0, false, true},
+    LayerKind{"RNNCell", 2, 0, false, true},
+    LayerKind{"ConvTranspose1d", 3, 1},
+    LayerKind{"ConvTranspose2d", 4, 1},
+    LayerKind{"ConvTranspose3d", 5, 1},
 };
 
 using ShapesByName = std::map<std::string_view, const Shape*>;
@@ -102,7 +114,30 @@ std::string reason_against(const LogicalTensor& tensor, std::string_view last) {
   return "";
 }
 
+bool is_output_head(const Layer& layer) { return split_last(layer.name.name).last == "lm_head"; }
+
+// What a source says that knows its layers.
+Layer find_hinted_layer(const LogicalTensor& tensor) {
+  const LayerHint& hint = *tensor.hint;
+  Layer layer;
+  layer.name = {tensor.name, tensor.name};
+  layer.ties = hint.ties;
+  layer.reason = tensor.spec ? "" : reason_against(tensor, split_last(tensor.name).last);
+  if (!layer.reason.empty()) return layer;
+  layer.kind = find_layer_kind(hint.kind);
+  if (layer.kind == nullptr) {
+    layer.reason = hint.reason;
+    return layer;
+  }
+  layer.name.name = hint.layer;
+  layer.channel_axis = hint.channel_axis;
+  layer.is_sensitive = layer.kind->is_sensitive || is_output_head(layer);
+  layer.is_on_request = layer.kind->is_recurrent;
+  return layer;
+}
+
 Layer find_layer(const LogicalTensor& tensor, const ShapesByName& shapes) {
+  if (tensor.hint) return find_hinted_layer(tensor);
   const DottedName dotted = split_last(tensor.name);
   Layer layer;
   layer.name = {tensor.name, tensor.name};
@@ -126,7 +161,8 @@ Layer find_layer(const LogicalTensor& tensor, const ShapesByName& shapes) {
   if (layer.kind == nullptr) return layer;
   // "weight" alone belongs to the module; in_proj_weight and weight_ih_l0 are one of several of theirs.
   if (dotted.last == "weight" && !dotted.parent.empty()) layer.name.name = std::string(dotted.parent);
-  layer.is_sensitive = layer.kind->is_sensitive || split_last(layer.name.name).last == "lm_head";
+  layer.channel_axis = layer.kind->channel_axis;
+  layer.is_sensitive = layer.kind->is_sensitive || is_output_head(layer);
   return layer;
 }
 

@@ -18,6 +18,7 @@ struct LayerKind {
   std::size_t rank = 2;   ///< of the weight
   std::int64_t channel_axis = 0;
   bool is_sensitive = false;  ///< schemes below 8 bits leave it as it is unless it is selected
+  bool is_recurrent = false;  ///< in a module it is left as it is unless it is selected
 };
 
 std::span<const LayerKind> all_layer_kinds();
@@ -27,8 +28,11 @@ const LayerKind* find_layer_kind(std::string_view name);
 struct Layer {
   LayerName name;                   ///< for a tensor that is no weight, both are the tensor's name
   const LayerKind* kind = nullptr;  ///< null: nothing that can be quantized
+  std::int64_t channel_axis = 0;    ///< of the weight; the kind's, unless the source knows better
   bool is_sensitive = false;        ///< the kind is, or it is the output head
+  bool is_on_request = false;       ///< left as it is unless it is selected
   std::string reason;               ///< why there is no kind
+  std::vector<std::string> ties;    ///< other names of the same weight
 };
 
 /// One Layer for each tensor. Never fails.

@@ -146,6 +146,14 @@ void add_all_quantized(LogicalTensors& result, const TensorSource& source) {
   for (const auto& [name, entry] : json["tensors"].members()) add_quantized(result, source, index, name, entry);
 }
 
+// A weight's other names are those of its codes without their suffix.
+LayerHint hint_of(const LogicalTensor& tensor, LayerHint hint) {
+  if (!tensor.spec) return hint;
+  const std::size_t suffix = scheme_of(*tensor.spec).parts(*tensor.spec).front().suffix.size();
+  for (std::string& tie : hint.ties) tie.resize(tie.size() - suffix);
+  return hint;
+}
+
 }  // namespace
 
 LogicalTensors find_logical_tensors(const TensorSource& source) {
@@ -163,6 +171,9 @@ LogicalTensors find_logical_tensors(const TensorSource& source) {
     if (!used[i]) result.tensors.push_back({info.name, info.dtype, info.shape, {i}, std::nullopt, std::nullopt});
   }
   std::ranges::sort(result.tensors, {}, [](const LogicalTensor& tensor) { return tensor.parts.front(); });
+  for (LogicalTensor& tensor : result.tensors) {
+    if (const LayerHint* hint = source.hint(tensor.parts.front())) tensor.hint = hint_of(tensor, *hint);
+  }
   return result;
 }
 

@@ -73,9 +73,14 @@ bool is_selected(const Selection& selection, const Config& config, const Layer& 
          set_for_layer("dtype") || set_for_layer("bits");
 }
 
+// Groups and packed codes are consecutive elements behind one index of the first axis, whatever the layer's kind.
+bool needs_axis_0(const LayerSettings& settings) {
+  return settings.granularity == Granularity::kGroup || settings.scheme->pack != nullptr;
+}
+
 std::int64_t resolve_axis(const LayerSettings& settings, const Layer& layer, std::size_t rank) {
   const auto count = static_cast<std::int64_t>(rank);
-  const std::int64_t wanted = settings.channel_axis.value_or(layer.kind->channel_axis);
+  const std::int64_t wanted = settings.channel_axis.value_or(needs_axis_0(settings) ? 0 : layer.channel_axis);
   const std::int64_t axis = wanted < 0 ? wanted + count : wanted;
   if (axis >= 0 && axis < count) return axis;
   throw Error(Status::kConfig,
@@ -99,6 +104,9 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
                         const LogicalTensor& tensor, const LayerSettings& settings) {
   const Scheme& scheme = *settings.scheme;
   const bool selected = is_selected(selection, config, layer);
+  if (layer.is_on_request && !selected) {
+    return leave(formatted("{} is quantized in a module only where layer_types or only asks for it", layer.kind->name));
+  }
   if (scheme.skips_sensitive_layers && layer.is_sensitive && !selected) {
     const bool is_embedding = layer.kind->is_sensitive;
     return leave(formatted("{} leaves {} as it is unless it is selected", scheme.text,
@@ -113,8 +121,7 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
     if (tensor.dtype == DType::kF16) return leave("float16 already");
     return {true, ""};
   }
-  const bool needs_axis_0 = settings.granularity == Granularity::kGroup || scheme.pack != nullptr;
-  if (needs_axis_0 && resolve_axis(settings, layer, tensor.shape.size()) != 0) {
+  if (needs_axis_0(settings) && resolve_axis(settings, layer, tensor.shape.size()) != 0) {
     throw Error(
         Status::kUnsupported,
         formatted("layer {}: {} with channels on another axis than 0 is not there yet", layer.name.name, scheme.text),
@@ -128,6 +135,7 @@ void adopt_named(Layer& layer, const Selection& selection, const LogicalTensor& 
   if (layer.kind != nullptr || !names_exactly(selection.only, layer.name)) return;
   if (!is_weight_dtype(tensor.dtype) || element_count(tensor.shape) == 0) return;
   layer.kind = kind_for_rank(tensor.shape.size());
+  if (layer.kind != nullptr) layer.channel_axis = layer.kind->channel_axis;
 }
 
 void add_copies(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source) {

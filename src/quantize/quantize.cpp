@@ -454,6 +454,18 @@ void PlanRun::finish_item(std::size_t item) {
   if (on_done && tensor.action != Action::kDequantize) on_done(tensor, state.accuracy);
 }
 
+// Tied tensors are stored once. Where the other names point to is written as safetensors' own save_model does it: name to
+// name.
+void add_ties(Metadata& metadata, const PlannedTensor& planned, const LogicalTensor& tensor) {
+  for (const std::string& tie : planned.layer.ties) {
+    for (const PlannedOutput& output : planned.outputs) {
+      if (output.info.name.starts_with(tensor.name)) {
+        metadata.emplace(tie + output.info.name.substr(tensor.name.size()), output.info.name);
+      }
+    }
+  }
+}
+
 // The metadata of the output: what the input had, and what our own reader needs.
 Metadata output_metadata(const TensorSource& source, const Plan& plan,
                          const std::function<std::optional<double>(std::size_t item)>& sqnr_of) {
@@ -471,6 +483,7 @@ Metadata output_metadata(const TensorSource& source, const Plan& plan,
     }
   }
   if (!entries.empty()) metadata.emplace(kMetadataKey, write_quantized_metadata(entries));
+  for (const PlannedTensor& planned : plan.tensors) add_ties(metadata, planned, plan.logical[planned.logical]);
   return metadata;
 }
 

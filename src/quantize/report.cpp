@@ -60,6 +60,8 @@ Json& Report::add_layer(const Layer& layer, const LogicalTensor& tensor, std::st
                             "bytes_after", "sqnr_db", "exact", "max_error"}) {
     object[field] = nullptr;
   }
+  object["ties"] = Json::array();
+  for (const std::string& tie : layer.ties) object["ties"].push_back(tie);
   return json_["layers"].push_back(std::move(object));
 }
 

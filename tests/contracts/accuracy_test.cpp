@@ -38,7 +38,7 @@ double sqnr_db(const TensorSource& source, const std::string& settings_json) {
   const Settings settings = parse_settings(settings_json);
   std::shared_ptr<const TensorSource> model;
   RunControl control;
-  const Report report = quantize(source, Config(&settings, nullptr), control, memory_output(model));
+  const Report report = quantize(source, Config(&settings, nullptr), control, memory_output(source, model));
   return report.json()["model"]["sqnr_db"].get<double>();
 }
 

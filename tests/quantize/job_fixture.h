@@ -58,7 +58,7 @@ inline Result quantize_in_memory(const TensorSource& source, const Settings& set
   Result result;
   RunControl control;
   const Config config(&settings, nullptr);
-  result.report = quantize(source, config, control, memory_output(result.model)).json();
+  result.report = quantize(source, config, control, memory_output(source, result.model)).json();
   return result;
 }
 
@@ -69,7 +69,7 @@ inline Result quantize_in_memory(const TensorSource& source, const std::string& 
 inline Result dequantize_in_memory(const TensorSource& source) {
   Result result;
   RunControl control;
-  result.report = dequantize(source, Config(nullptr, nullptr), control, memory_output(result.model)).json();
+  result.report = dequantize(source, Config(nullptr, nullptr), control, memory_output(source, result.model)).json();
   return result;
 }
 

@@ -1,0 +1,32 @@
+# libmono_quant_torch: the only part that knows LibTorch, opened by the core when a module is first asked for.
+find_package(Torch 2.13 QUIET)
+if(NOT Torch_FOUND)
+  message(FATAL_ERROR "LibTorch 2.13 was not found. Name it with -DCMAKE_PREFIX_PATH=LIBTORCH/share/cmake (or -DTorch_DIR), "
+                      "or build the core alone with -DMONO_QUANT_TORCH=OFF.")
+endif()
+if(NOT Torch_VERSION VERSION_LESS 2.14)
+  message(FATAL_ERROR "LibTorch ${Torch_VERSION} was found; the backend is written against 2.13. "
+                      "Build the core alone with -DMONO_QUANT_TORCH=OFF.")
+endif()
+
+file(GLOB torch_sources CONFIGURE_DEPENDS src/torch/*.cpp)
+# LibTorch brings a fmt of its own, which its headers and so this library use: messages are made with that one here.
+add_library(mono_quant_torch MODULE ${torch_sources} src/base/format.cpp)
+target_include_directories(mono_quant_torch SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
+target_precompile_headers(mono_quant_torch PRIVATE src/torch/libtorch.h)
+target_link_libraries(mono_quant_torch PRIVATE mono_quant_core mono_quant_warnings torch_cpu c10)
+# torch's own flags, without its headers' directories as ordinary ones: their warnings are not ours.
+set_target_properties(mono_quant_torch PROPERTIES NO_SYSTEM_FROM_IMPORTED OFF INSTALL_RPATH_USE_LINK_PATH ON
+                                                  INSTALL_RPATH "$ORIGIN")
+set(map ${PROJECT_BINARY_DIR}/mono_quant_torch.map)
+file(CONFIGURE OUTPUT ${map} CONTENT
+     "{\n  global:\n    mono_quant_torch_version;\n    mono_quant_torch_backend;\n  local: *;\n};\n" @ONLY)
+target_link_options(mono_quant_torch PRIVATE -Wl,--version-script=${map} -Wl,-z,nodelete)
+if(NOT MONO_QUANT_SANITIZE)
+  target_link_options(mono_quant_torch PRIVATE -Wl,-z,defs)
+endif()
+set_target_properties(mono_quant_torch PROPERTIES LINK_DEPENDS ${map})
+if(MONO_QUANT_SANITIZE)
+  # LibTorch's classes have their type information in LibTorch, where these checks do not look.
+  target_compile_options(mono_quant_torch PRIVATE -fno-sanitize=vptr)
+endif()

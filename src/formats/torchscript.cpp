@@ -1,0 +1,184 @@
+#include "formats/torchscript.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "base/threads.h"
+#include "base/utf8.h"
+#include "formats/torchscript_archive.h"
+#include "formats/zip_archive.h"
+#include "module/loader.h"
+#include "plan/logical_tensors.h"
+#include "schemes/scheme.h"
+
+namespace mnq {
+namespace {
+
+// A module holds what the schemes pack into words of 32 bits as bytes, two codes each: TorchScript shifts bytes faster.
+// Here it is words again, as in every other format.
+bool is_words_as_bytes(const TensorInfo& info) {
+  return info.dtype == DType::kU8 && info.shape.size() == 2 && info.shape[1] % 4 == 0;
+}
+
+void pack_into_words(TensorInfo& info) {
+  info.dtype = DType::kI32;
+  info.shape.back() /= 4;
+}
+
+class TorchscriptSource final : public ModuleSource {
+ public:
+  TorchscriptSource(std::shared_ptr<const Module> module, std::shared_ptr<const ByteSource> bytes)
+      : module_(std::move(module)), bytes_(std::move(bytes)) {
+    for (const auto& [name, text] : module_->extra_files()) {
+      if (is_utf8(text)) metadata_.emplace(name, text);
+    }
+    for (const ModuleTensor& tensor : module_->tensors()) tensors_.push_back(tensor.info);
+    restore_words();
+    for (const TensorInfo& info : tensors_) tensor_bytes_ += info.size_bytes;
+  }
+
+  std::string_view format() const override { return "torchscript"; }
+  std::string path() const override { return bytes_ == nullptr ? std::string() : bytes_->path(); }
+  std::uint64_t size_bytes() const override { return bytes_ == nullptr ? tensor_bytes_ : bytes_->size(); }
+  void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
+    if (!into.empty()) std::memcpy(into.data(), module_->tensors()[tensor].data.get() + offset, into.size());
+  }
+  std::shared_ptr<const std::byte> view(std::size_t tensor) const override { return module_->tensors()[tensor].data; }
+  const LayerHint* hint(std::size_t tensor) const override { return &module_->tensors()[tensor].hint; }
+  bool reads_from(const std::string& path) const override { return bytes_ != nullptr && bytes_->reads_from(path); }
+  const std::shared_ptr<const Module>& module() const override { return module_; }
+
+ private:
+  void restore_words() {
+    if (!metadata_.contains(std::string(kMetadataKey))) return;
+    constexpr std::string_view kShape = "_shape";
+    for (const TensorInfo& shape : std::vector<TensorInfo>(tensors_)) {
+      if (!shape.name.ends_with(kShape)) continue;
+      const std::string base = shape.name.substr(0, shape.name.size() - kShape.size());
+      for (const char* suffix : {"_packed", "_zero_point"}) {
+        const std::size_t index = find(base + suffix);
+        if (index != kNone && is_words_as_bytes(tensors_[index])) pack_into_words(tensors_[index]);
+      }
+    }
+  }
+
+  std::shared_ptr<const Module> module_;
+  std::shared_ptr<const ByteSource> bytes_;  // null for a module made in memory
+  std::uint64_t tensor_bytes_ = 0;
+};
+
+// What a sink collected, as a source whose quantized weights can be found.
+class CollectedTensors final : public TensorSource {
+ public:
+  CollectedTensors(std::vector<TensorInfo> tensors, Metadata metadata) {
+    tensors_ = std::move(tensors);
+    metadata_ = std::move(metadata);
+  }
+  std::string_view format() const override { return "memory"; }
+  std::uint64_t size_bytes() const override { return 0; }
+  void read(std::size_t, std::uint64_t, std::span<std::byte>) const override {}
+  std::shared_ptr<const std::byte> view(std::size_t) const override { return nullptr; }
+};
+
+class ModuleSink final : public TensorSink {
+ public:
+  ModuleSink(const ModuleSource& source, const std::vector<TensorInfo>& tensors, TakeModule take)
+      : source_(source), tensors_(tensors), take_(std::move(take)), data_(tensors.size()) {
+    std::set<std::string_view> kept;
+    for (const TensorInfo& info : source.tensors()) kept.insert(info.name);
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      const std::size_t old = kept.contains(tensors[i].name) ? source.find(tensors[i].name) : TensorSource::kNone;
+      const bool unchanged = old != TensorSource::kNone && source.tensors()[old].dtype == tensors[i].dtype &&
+                             source.tensors()[old].shape == tensors[i].shape;
+      if (!unchanged) data_[i] = allocate_bytes(tensors[i].size_bytes);
+    }
+  }
+
+  void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) override {
+    if (data_[tensor] != nullptr && !bytes.empty())
+      std::memcpy(data_[tensor].get() + offset, bytes.data(), bytes.size());
+  }
+
+  void commit(const Metadata& metadata) override {
+    const CollectedTensors collected(tensors_, metadata);
+    const std::vector<LogicalTensor> after = require_logical_tensors(collected);
+    const std::vector<LogicalTensor> before = require_logical_tensors(source_);
+    std::vector<WeightChange> changes;
+    for (const LogicalTensor& tensor : after) {
+      const auto old = std::ranges::find(before, tensor.name, &LogicalTensor::name);
+      if (old == before.end()) throw Error(Status::kInternal, formatted("{} came from nowhere", tensor.name));
+      if (tensor.spec.has_value() != old->spec.has_value()) changes.push_back(make_change(tensor, *old));
+    }
+    std::map<std::string, std::string> files = source_.module()->extra_files();
+    files.erase(std::string(kMetadataKey));
+    const auto ours = metadata.find(std::string(kMetadataKey));
+    if (ours != metadata.end()) files.emplace(ours->first, ours->second);
+    take_(source_.module()->change(changes, std::move(files)));
+  }
+
+ private:
+  Tensor collected(std::size_t index) {
+    return {tensors_[index].dtype, tensors_[index].shape, std::move(data_[index]), tensors_[index].size_bytes};
+  }
+
+  WeightChange make_change(const LogicalTensor& tensor, const LogicalTensor& old) {
+    WeightChange change;
+    change.name = tensor.name;
+    change.quantized = tensor.spec.has_value();
+    change.spec = change.quantized ? *tensor.spec : *old.spec;
+    const Scheme& scheme = scheme_of(change.spec);
+    change.bits = scheme.bits;
+    const std::vector<StoredPart> parts = scheme.parts(change.spec);
+    if (!change.quantized) {
+      change.parts.push_back({"", collected(tensor.parts.front())});
+      for (const StoredPart& part : parts) change.old_suffixes.emplace_back(part.suffix);
+      return change;
+    }
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      change.parts.push_back({std::string(parts[i].suffix), collected(tensor.parts[i])});
+    }
+    return change;
+  }
+
+  const ModuleSource& source_;
+  std::vector<TensorInfo> tensors_;
+  TakeModule take_;
+  std::vector<std::shared_ptr<std::byte>> data_;  // null for tensors that stay as they are
+};
+
+}  // namespace
+
+std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes) {
+  const ZipArchive archive(bytes);
+  const TorchScriptArchive checked = check_torchscript(archive, default_thread_count());
+  std::shared_ptr<const Module> module = require_backend().load(bytes, checked.extra_files);
+  return std::make_unique<TorchscriptSource>(std::move(module), std::move(bytes));
+}
+
+std::shared_ptr<const TensorSource> make_module_source(std::shared_ptr<const Module> module) {
+  return std::make_shared<TorchscriptSource>(std::move(module), nullptr);
+}
+
+const ModuleSource* as_module_source(const TensorSource& source) { return dynamic_cast<const ModuleSource*>(&source); }
+
+std::unique_ptr<TensorSink> open_module_sink(const ModuleSource& source, const std::vector<TensorInfo>& tensors,
+                                             const TakeModule& take) {
+  return std::make_unique<ModuleSink>(source, tensors, take);
+}
+
+TakeModule write_torchscript(const OpenByteSink& open) {
+  // Opened now, so that a file that is in the way is known before the work.
+  return [sink = std::shared_ptr<ByteSink>(open(0))](const std::shared_ptr<const Module>& module) {
+    std::uint64_t end = 0;
+    module->save([&](std::span<const std::byte> bytes) {
+      sink->write(end, bytes);
+      end += bytes.size();
+    });
+    sink->commit();
+  };
+}
+
+}  // namespace mnq

@@ -1,0 +1,105 @@
+// What the core asks of LibTorch, in plain types: libmono_quant_torch implements it, loader.h opens that library. Errors
+// are mnq::Error, with kTorch for what LibTorch itself refuses; no exception of LibTorch comes through.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/byte_stream.h"
+#include "base/quantized_weight.h"
+#include "base/tensor_source.h"
+
+namespace mnq {
+
+/// A tensor of a module: a parameter, a buffer, another tensor attribute, or a constant of frozen code. Tensors that are
+/// tied are listed once, under the first of their names.
+struct ModuleTensor {
+  TensorInfo info;                        ///< name: dotted, as in the state dict
+  std::shared_ptr<const std::byte> data;  ///< [info.size_bytes], row-major; null where empty
+  LayerHint hint;
+};
+
+/// What becomes of a weight: its stored parts where it gets quantized, its values where it becomes a float again.
+struct WeightChange {
+  struct Part {
+    std::string suffix;  ///< "" or "_scale": the attribute is the weight's name with it
+    Tensor tensor;
+  };
+  std::string name;                       ///< of the weight
+  QuantizedSpec spec;                     ///< how it is, or was, quantized
+  std::int32_t bits = 8;                  ///< of a code: 4, 8, or 16 for a cast
+  bool quantized = true;                  ///< false: it was, and becomes parts[0], its values
+  std::vector<Part> parts;                ///< quantized: codes, scale, zero point...
+  std::vector<std::string> old_suffixes;  ///< not quantized: of the parts it had
+};
+
+/// What goes into a method and comes out of it, flat: nested tuples, lists and dicts by names such as "0.hidden".
+struct ModuleValue {
+  std::string name;
+  std::variant<std::monostate, Tensor, std::int64_t, double, bool, std::string> value;
+};
+
+/// The integer kernels that Linear layers use when a module runs here.
+struct IntegerKernels {
+  /// rows [row_count, row_length] float32 to int8 codes and a scale a row; a row that is not finite: scale NaN.
+  void (*quantize_activations)(const float* rows, std::size_t row_count, std::size_t row_length, std::int8_t* codes,
+                               float* scales) = nullptr;
+  /// out [row_count, output_count] = codes · weightsᵀ, scaled, and bias (null: none) added. zero_points: of the weights,
+  /// null: all zero. scale_stride: 1 for a scale (and zero point) a row of weights, 0 for one in all.
+  void (*linear)(const std::int8_t* codes, const float* scales, std::size_t row_count, std::size_t row_length,
+                 const std::int8_t* weights, const float* weight_scales, const std::int8_t* zero_points,
+                 std::size_t scale_stride, const float* bias, std::size_t output_count, float* out) = nullptr;
+};
+
+/// A TorchScript module. Immutable: what runs is a private copy of it. Every member may be called from several threads.
+class Module {
+ public:
+  virtual ~Module() = default;
+
+  virtual const std::vector<ModuleTensor>& tensors() const = 0;
+
+  /// Files that travel in the archive, by name.
+  virtual const std::map<std::string, std::string>& extra_files() const = 0;
+
+  /// What is kept as it is though it is no plain tensor: sparse ones and the like; a text each.
+  virtual const std::vector<std::string>& remarks() const = 0;
+
+  /// A copy with its own tensors and its own code, in which these weights are changed and the extra files are these.
+  virtual std::shared_ptr<const Module> change(const std::vector<WeightChange>& changes,
+                                               std::map<std::string, std::string> extra_files) const = 0;
+
+  /// Writes the archive from its first byte to its last.
+  virtual void save(const std::function<void(std::span<const std::byte>)>& write) const = 0;
+
+  /// Runs a method. integer_linear: int8 Linear layers in integer arithmetic. Errors: kInvalidArg for inputs that do not
+  /// fit the method; kNotFound; kTorch with TorchScript's message.
+  virtual std::vector<ModuleValue> run(const std::string& method, const std::vector<ModuleValue>& inputs,
+                                       bool integer_linear) const = 0;
+};
+
+/// LibTorch, once it is loaded.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// Of LibTorch: "2.13.0".
+  virtual std::string libtorch_version() const = 0;
+
+  /// Loads an archive that was checked. Errors: kFormat, kTorch.
+  virtual std::shared_ptr<const Module> load(std::shared_ptr<const ByteSource> bytes,
+                                             const std::vector<std::string>& extra_files) const = 0;
+};
+
+/// What libmono_quant_torch exports. The version, kVersion of the library it was built with, is asked for first: all
+/// else here may differ between versions.
+inline constexpr const char* kBackendVersionSymbol = "mono_quant_torch_version";  // const char* ()
+inline constexpr const char* kBackendSymbol = "mono_quant_torch_backend";         // BackendFunction
+using BackendFunction = const Backend*(const IntegerKernels* kernels);
+
+}  // namespace mnq

@@ -1,0 +1,99 @@
+#include "module/loader.h"
+
+#include <dlfcn.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "base/version.h"
+#include "kernels/kernel_table.h"
+
+namespace mnq {
+namespace {
+
+constexpr const char* kFileName = "libmono_quant_torch.so";
+
+[[noreturn]] void fail(const std::string& file, const std::string& what) {
+  throw Error(Status::kUnsupported, formatted("TorchScript modules need {}: {}", file, what),
+              formatted("install {} {} and LibTorch 2.13 (CPU) where the loader finds them, or name its folder in "
+                        "MONO_QUANT_TORCH",
+                        kFileName, kVersion),
+              file);
+}
+
+// The folder of the library that this code is in.
+std::string own_folder() {
+  Dl_info info{};
+  if (::dladdr(reinterpret_cast<const void*>(&own_folder), &info) == 0 || info.dli_fname == nullptr) return "";
+  const std::string file = info.dli_fname;
+  const std::size_t slash = file.rfind('/');
+  return slash == std::string::npos ? "" : file.substr(0, slash + 1);
+}
+
+std::string backend_file() {
+  const char* named = std::getenv("MONO_QUANT_TORCH");
+  if (named == nullptr || *named == '\0') return own_folder() + kFileName;
+  struct stat status {};
+  const bool is_folder = ::stat(named, &status) == 0 && S_ISDIR(status.st_mode);
+  return is_folder ? formatted("{}/{}", named, kFileName) : std::string(named);
+}
+
+std::string loader_error() {
+  const char* text = ::dlerror();
+  return text == nullptr ? "the loader gives no reason" : text;
+}
+
+template <class Function>
+Function* find_symbol(void* library, const std::string& file, const char* symbol) {
+  void* address = ::dlsym(library, symbol);
+  if (address == nullptr) fail(file, loader_error());
+  return reinterpret_cast<Function*>(address);
+}
+
+// The kernels in use, as the backend calls them.
+const IntegerKernels& integer_kernels() {
+  static const IntegerKernels kernels = [] {
+    IntegerKernels result;
+    return result;
+  }();
+  return kernels;
+}
+
+const Backend& load_backend() {
+  const std::string file = backend_file();
+  void* library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (library == nullptr) fail(file, loader_error());
+  const char* version = find_symbol<const char*()>(library, file, kBackendVersionSymbol)();
+  if (std::strcmp(version, kVersion) != 0) {
+    fail(file, formatted("it is version {}, and this library is {}", version, kVersion));
+  }
+  const Backend* backend = find_symbol<BackendFunction>(library, file, kBackendSymbol)(&integer_kernels());
+  if (backend == nullptr) fail(file, "it was built with another LibTorch than the one it finds here");
+  return *backend;
+}
+
+std::atomic<const Backend*> loaded{nullptr};
+std::mutex loading;
+
+}  // namespace
+
+const Backend& require_backend() {
+  if (const Backend* backend = loaded.load(std::memory_order_acquire)) return *backend;
+  const std::lock_guard lock(loading);
+  if (const Backend* backend = loaded.load(std::memory_order_acquire)) return *backend;
+  const Backend& backend = load_backend();
+  loaded.store(&backend, std::memory_order_release);
+  return backend;
+}
+
+std::string loaded_libtorch_version() {
+  const Backend* backend = loaded.load(std::memory_order_acquire);
+  return backend == nullptr ? "" : backend->libtorch_version();
+}
+
+}  // namespace mnq

@@ -1,0 +1,23 @@
+// The jobs of modules alone: running one, and validating one by running it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "module/backend.h"
+#include "quantize/report.h"
+#include "quantize/run_control.h"
+
+namespace mnq {
+
+/// Errors: kUnsupported for a source that is no module; as Module::run.
+std::vector<ModuleValue> run_module(const TensorSource& source, const std::string& method,
+                                    const std::vector<ModuleValue>& inputs, const Config& config);
+
+/// Saves the module, loads what was saved, and, where inputs are given, runs both, and the original where there is one.
+/// Besides all that validate() checks. Errors: kUnsupported; kInvalidArg for inputs that do not fit.
+Report validate_module(const TensorSource& source, const TensorSource* original, const std::vector<ModuleValue>* inputs,
+                       const Config& config, RunControl& control);
+
+}  // namespace mnq

@@ -1,0 +1,128 @@
+#include "torch/torch_module.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include "base/format.h"
+#include "torch/errors.h"
+#include "torch/tensors.h"
+#include "torch/values.h"
+
+namespace mnq::libtorch {
+namespace {
+
+// "encoder.query" for encoder.query.weight; a weight of several in one module goes by its own name.
+std::string layer_name(const Place& place, const ModuleTree& tree) {
+  const std::string& object = tree.names.at(place.object);
+  const bool is_single = place.attribute == "weight" || place.attribute.starts_with("weight_packed");
+  return is_single && !object.empty() ? object : place.name;
+}
+
+}  // namespace
+
+TorchModule::TorchModule(ObjectPtr root, std::vector<UnitPtr> units, std::map<std::string, std::string> extra_files)
+    : root_(std::move(root)),
+      units_(std::move(units)),
+      extra_files_(std::move(extra_files)),
+      tree_(walk_module(root_)),
+      uses_(find_weight_uses(root_, tree_)) {
+  list_tensors();
+}
+
+void TorchModule::list_tensors() {
+  const auto add = [&](const std::string& name, const at::Tensor& tensor, LayerHint hint) {
+    if (!is_plain(tensor)) {
+      remarks_.push_back(formatted("{}: a tensor of {} {} is kept as it is", name, at::toString(tensor.scalar_type()),
+                                   c10::toString(tensor.layout()).empty() ? "" : "in another layout or on a device"));
+      return;
+    }
+    const Tensor plain = from_torch(tensor);
+    tensors_.push_back({{name, plain.dtype, plain.shape, plain.size_bytes}, plain.data, std::move(hint)});
+  };
+  for (std::size_t i = 0; i < tree_.tensors.size(); ++i) {
+    const TreeTensor& tensor = tree_.tensors[i];
+    const WeightUse& use = uses_.uses[i];
+    LayerHint hint{layer_name(tensor.places[0], tree_), use.kind, use.channel_axis, use.reason, {}};
+    for (std::size_t k = 1; k < tensor.places.size(); ++k) hint.ties.push_back(tensor.places[k].name);
+    add(tensor.places[0].name, tensor.tensor, std::move(hint));
+  }
+  for (const ConstantWeight& constant : uses_.constants) {
+    add(constant.name, constant.tensor, {constant.name, "", 0, constant.use.reason, {}});
+  }
+}
+
+std::shared_ptr<const mnq::Module> TorchModule::change(const std::vector<WeightChange>& changes,
+                                                       std::map<std::string, std::string> extra_files) const {
+  std::shared_ptr<const mnq::Module> result;
+  guarded(Status::kTorch, "the module cannot be rewritten", [&] {
+    ClonedModule clone = clone_module(root_, tree_, {&changes});
+    std::vector<UnitPtr> units = units_;
+    units.push_back(clone.unit);
+    result = std::make_shared<TorchModule>(std::move(clone.root), std::move(units), std::move(extra_files));
+  });
+  return result;
+}
+
+void TorchModule::save(const std::function<void(std::span<const std::byte>)>& write) const {
+  // What the sink throws must not pass through LibTorch's writer, whose destructor would end the process.
+  std::exception_ptr failure;
+  const auto take = [&](const void* bytes, std::size_t size) -> std::size_t {
+    if (failure) return 0;
+    try {
+      write({static_cast<const std::byte*>(bytes), size});
+      return size;
+    } catch (...) {
+      failure = std::current_exception();
+      return 0;
+    }
+  };
+  try {
+    guarded(Status::kTorch, "the module cannot be saved", [&] {
+      const jit::ExtraFilesMap extra_files(extra_files_.begin(), extra_files_.end());
+      jit::ExportModule(jit::Module(root_), take, extra_files);
+    });
+  } catch (...) {
+    if (failure) std::rethrow_exception(failure);
+    throw;
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+ObjectPtr TorchModule::running_copy(bool integer_linear) const {
+  if (!integer_linear && !uses_.is_stateful) return root_;
+  const std::lock_guard lock(making_);
+  ClonedModule& copy = running_[integer_linear ? 1 : 0];
+  if (!copy.root) {
+    CloneRequest request;
+    request.share_tensors = !uses_.is_stateful;
+    request.integer_linear = integer_linear;
+    copy = clone_module(root_, tree_, request);
+  }
+  return copy.root;
+}
+
+std::vector<ModuleValue> TorchModule::run(const std::string& method, const std::vector<ModuleValue>& inputs,
+                                          bool integer_linear) const {
+  std::vector<ModuleValue> values;
+  guarded(Status::kTorch, method, [&] {
+    const ObjectPtr object = running_copy(integer_linear);
+    jit::Function* function = object->type()->findMethod(method);
+    if (function == nullptr) {
+      std::string known;
+      for (jit::Function* other : object->type()->methods()) known += (known.empty() ? "" : ", ") + other->name();
+      throw Error(Status::kNotFound, formatted("the module has no method {}", method),
+                  formatted("its methods are: {}", known), method);
+    }
+    std::vector<c10::IValue> stack = nest_inputs(inputs, function->getSchema(), uses_.writes_inputs);
+    stack.insert(stack.begin(), object);
+    const at::NoGradGuard no_grad;
+    std::unique_lock<std::mutex> lock(stateful_, std::defer_lock);
+    if (uses_.is_stateful) lock.lock();
+    function->run(stack);
+    c10::IValue result = std::move(stack.back());
+    stack.clear();
+    values = flatten_result(std::move(result));
+  });
+  return values;
+}
+
+}  // namespace mnq::libtorch

@@ -1,0 +1,219 @@
+// Running modules through the C ABI.
+#include <functional>
+#include <thread>
+
+#include "module_fixture.h"
+
+namespace mnq::test {
+namespace {
+
+Tensor vector_of(const std::vector<float>& values) {
+  return tensor_of(Shape{static_cast<std::int64_t>(values.size())}, values);
+}
+
+TEST(Forward, GivesWhatPyTorchGives) {
+  for (const char* name :
+       {"scripted", "traced", "recurrent", "tied", "tied_traced", "frozen", "root_linear", "methods", "double"}) {
+    EXPECT_GE(run_sqnr_db(expected_outputs(name), open_module(name), name), 110) << name;
+  }
+  EXPECT_GE(run_sqnr_db(expected_outputs("half"), open_module("half"), "half"), 60);
+}
+
+TEST(Forward, InIntegersIsNear) {
+  for (const char* name : {"scripted", "tied", "root_linear", "methods"}) {
+    const auto quantized = mono_quant::quantize(open_module(name), Config(R"({"layer_types": "Linear"})")).model;
+    const Outputs integers = outputs_of(quantized.forward(inputs_of(name)));
+    EXPECT_GE(sqnr_db(expected_outputs(name), integers), 30) << name;
+    const mono_quant::Run run = in_floats();
+    EXPECT_NE(integers, outputs_of(quantized.forward(inputs_of(name), &run))) << name << ": both ran the same code";
+  }
+}
+
+TEST(Forward, IntegerLinearByHand) {
+  // Weights of whole numbers up to 127 are their own codes, and so are activations whose largest is 127.
+  const Model module = open_module("root_linear");
+  const auto quantized = mono_quant::quantize(module, Config()).model;
+  const auto codes = quantized.tensor("weight").values<std::int8_t>();
+  const auto scales = values_of<float>(quantized, "weight_scale");
+  const auto bias = values_of<float>(quantized, "bias");
+  std::vector<float> x(40);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(static_cast<int>(i * 37 % 255) - 127);
+  x[3] = 127;
+  Values inputs;
+  inputs.add(tensor_of(Shape{1, 40}, x));
+  const auto outputs = outputs_of(quantized.forward(inputs)).at("0");
+  ASSERT_EQ(outputs.size(), 6u);
+  for (std::size_t row = 0; row < 6; ++row) {
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < 40; ++i) sum += static_cast<std::int64_t>(x[i]) * codes[row * 40 + i];
+    EXPECT_FLOAT_EQ(outputs[row], static_cast<float>(sum) * scales[row] + bias[row]);
+  }
+}
+
+TEST(Forward, TakesArgumentsByPlaceByNameAndByDefault) {
+  const Model model = open_module("methods");
+  const Tensor x = expected_tensors().tensor("methods.in.0");
+  const auto first = [](const Values& values) { return outputs_of(values).at("0").at(0); };
+  const float base = first(model.forward(Values().add(x)));
+  EXPECT_FLOAT_EQ(first(model.forward(Values().add(x).add(3))), 3 * base);
+  EXPECT_FLOAT_EQ(first(model.forward(Values().add(x, "x").add_text("double", "name"))), 2 * base);
+  EXPECT_FLOAT_EQ(first(model.forward(Values().add(true, "flip").add(x).add(2))), -2 * base);
+  EXPECT_FLOAT_EQ(first(model.forward(Values().add(x).add(1.5, "add"))), base + 1.5f);
+  EXPECT_FLOAT_EQ(first(model.forward(Values().add(x).add(1, "add"))), base + 1) << "a whole number for a float";
+}
+
+TEST(Forward, SaysWhatDoesNotFit) {
+  const Model model = open_module("methods");
+  const Tensor x = expected_tensors().tensor("methods.in.0");
+  const auto refusal = [&](const Values& inputs) {
+    const auto error = error_of([&] { model.forward(inputs); });
+    EXPECT_EQ(error.code(), MNQ_E_INVALID_ARG) << error.what();
+    EXPECT_NE(error.suggestion().find("forward(x: Tensor, times: int"), std::string::npos) << error.suggestion();
+    return error.subject();
+  };
+  EXPECT_EQ(refusal(Values()), "x");
+  EXPECT_EQ(refusal(Values().add(1)), "x");
+  EXPECT_EQ(refusal(Values().add(x).add_text("one")), "times");
+  EXPECT_EQ(refusal(Values().add(x).add(x, "y")), "y");
+  EXPECT_EQ(refusal(Values().add(x).add(1).add_text("plain").add(0.5).add(true).add(7)), "input 5");
+  EXPECT_EQ(error_of([&] { model.call("no_such", Values()); }).code(), MNQ_E_NOT_FOUND);
+  EXPECT_EQ(error_of([&] { one_weight({1, 2}, {1, 2}).forward(Values()); }).code(), MNQ_E_UNSUPPORTED);
+}
+
+TEST(Forward, FlattensWhatIsNested) {
+  const Model model = open_module("methods");
+  Values inputs;
+  inputs.add(vector_of({1, 2}), "pair.0").add(vector_of({0, 1}), "pair.1");
+  inputs.add(vector_of({10, 10}), "more.0").add(vector_of({20, 20}), "more.1");
+  inputs.add(vector_of({5, 6}), "named.a").add(vector_of({1, 1}), "named.b").add(vector_of({100, 100}), "maybe");
+  const Values outputs = model.call("nested", inputs);
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < outputs.size(); ++i) names.push_back(outputs.name(i));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"0.left", "0.count", "1.named", "1.text", "2.0", "2.1", "3", "4", "5", "6"}));
+  EXPECT_EQ(floats_of(outputs.tensor(0)), (std::vector<float>{131, 131}));
+  EXPECT_EQ(outputs.integer(1), 2);
+  EXPECT_EQ(floats_of(outputs.tensor(2)), (std::vector<float>{6, 7}));
+  EXPECT_EQ(outputs.integer(5), 2);
+  EXPECT_EQ(outputs.number(6), 2.5);
+  EXPECT_EQ(outputs.text(7), "text");
+  EXPECT_EQ(outputs.kind(8), MNQ_VALUE_BOOL);
+  EXPECT_EQ(outputs.integer(8), 1);
+  EXPECT_EQ(floats_of(outputs.tensor(9)), (std::vector<float>{100, 100}));
+  EXPECT_EQ(error_of([&] { outputs.tensor(1); }).code(), MNQ_E_DTYPE);
+  EXPECT_EQ(error_of([&] { outputs.tensor(10); }).code(), MNQ_E_NOT_FOUND);
+}
+
+TEST(Forward, TakesNothingForWhatIsOptional) {
+  const Model model = open_module("methods");
+  Values inputs;
+  inputs.add(vector_of({1}), "pair.0").add(vector_of({1}), "pair.1").add(vector_of({1}), "more.0");
+  inputs.add(vector_of({1}), "named.a").add(vector_of({1}), "named.b").add_none("maybe");
+  EXPECT_EQ(model.call("nested", inputs).kind(9), MNQ_VALUE_NONE);
+}
+
+TEST(Forward, ErrorsAreShort) {
+  const Model model = open_module("methods");
+  const auto message_of = [&](const char* method) {
+    const auto error = error_of([&] { model.call(method, inputs_of("methods")); });
+    EXPECT_EQ(error.code(), MNQ_E_TORCH);
+    return std::string(error.what());
+  };
+  EXPECT_EQ(message_of("bad_reshape"),
+            "bad_reshape: RuntimeError: shape '[3, -1, 1000]' is invalid for input of size 16");
+  EXPECT_EQ(message_of("refuses"), "refuses: builtins.ValueError: this method takes nothing");
+  const Tensor wrong = vector_of({1, 2, 3});
+  const std::string shapes = error_of([&] { model.forward(Values().add(wrong)); }).what();
+  EXPECT_EQ(shapes.find('\n'), std::string::npos) << shapes;
+  EXPECT_LT(shapes.size(), 200u) << shapes;
+}
+
+TEST(Forward, LeavesItsInputsAsTheyAre) {
+  const Model model = open_module("methods");
+  const Tensor x = vector_of({1, 2, 3});
+  EXPECT_EQ(outputs_of(model.call("writes", Values().add(x))).at("0"), (std::vector<float>{2, 3, 4}));
+  EXPECT_EQ(floats_of(x), (std::vector<float>{1, 2, 3}));
+}
+
+TEST(Forward, OutputsOutliveTheModel) {
+  Values outputs = [] { return open_module("root_linear").forward(inputs_of("root_linear")); }();
+  const Tensor tensor = outputs.tensor(0);
+  outputs = Values();
+  EXPECT_EQ(floats_of(tensor).size(), 18u);
+}
+
+TEST(Forward, OfAStatefulModuleKeepsItsStateInAPrivateCopy) {
+  const Model model = open_module("stateful");
+  const std::string before(model.save_memory().text());
+  const Tensor x = tensor_of(Shape{1, 4}, std::vector<float>{1, 2, 3, 4});
+  const auto state = [&] { return outputs_of(model.forward(Values().add(x))).at("0"); };
+  const auto once = state(), twice = state();
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(twice[i], 2 * once[i]);
+  model.call("reset", Values());
+  EXPECT_EQ(state(), once);
+  EXPECT_TRUE(model.save_memory() == before);
+  EXPECT_EQ(values_of<float>(model, "state"), (std::vector<float>(4, 0)));
+}
+
+TEST(Forward, FromSeveralThreadsAtOnce) {
+  const Model model = mono_quant::quantize(open_module("scripted"), Config()).model;
+  const Model stateful = open_module("stateful");
+  const Outputs wanted = outputs_of(model.forward(inputs_of("scripted")));
+  const Tensor one = tensor_of(Shape{1, 4}, std::vector<float>{1, 2, 3, 4});
+  const auto step = outputs_of(stateful.forward(Values().add(one))).at("0");
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int repeat = 0; repeat < 20; ++repeat) {
+        EXPECT_GE(sqnr_db(wanted, outputs_of(model.forward(inputs_of("scripted")))), 100);
+        stateful.forward(Values().add(one));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const auto last = outputs_of(stateful.forward(Values().add(one))).at("0");
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(last[i], 82 * step[i], 1e-3) << "every call counted once";
+}
+
+TEST(Validate, AModuleThatIsSound) {
+  const Model original = open_module("scripted");
+  const Model quantized = mono_quant::quantize(original, Config()).model;
+  const Values inputs = inputs_of("scripted");
+  const auto report = mono_quant::validate(quantized, &original, &inputs);
+  EXPECT_EQ(report.problems(), std::vector<std::string>());
+  EXPECT_EQ(report.number("valid"), 1);
+  EXPECT_EQ(report.number("ran"), 1);
+  EXPECT_GE(report.number("output_sqnr_db"), 30);
+  EXPECT_EQ(mono_quant::validate(original, &original, &inputs).number("output_sqnr_db"), INFINITY);
+  EXPECT_EQ(mono_quant::validate(quantized).number("ran"), 0);
+}
+
+TEST(Validate, OutputsThatAreNotFinite) {
+  const Model model = open_module("root_linear");
+  std::vector<float> x(40, 1);
+  x[5] = NAN;
+  Values inputs;
+  inputs.add(tensor_of(Shape{1, 40}, x));
+  const auto report = mono_quant::validate(model, nullptr, &inputs);
+  EXPECT_EQ(report.number("valid"), 0);
+  ASSERT_FALSE(report.problems().empty());
+  EXPECT_NE(report.problems()[0].find("not finite"), std::string::npos);
+}
+
+TEST(Validate, AModuleThatDoesNotRun) {
+  const Model model = open_module("root_linear");
+  Values inputs;
+  inputs.add(vector_of({1, 2, 3}));
+  const auto report = mono_quant::validate(model, nullptr, &inputs);
+  EXPECT_EQ(report.number("valid"), 0);
+  EXPECT_EQ(error_of([&] {
+              mono_quant::validate(model, nullptr, [] {
+                static Values none;
+                return &none;
+              }());
+            }).code(),
+            MNQ_E_INVALID_ARG);
+}
+
+}  // namespace
+}  // namespace mnq::test
