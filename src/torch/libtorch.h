@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/class_type.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/core/ivalue.h>
 #include <caffe2/serialize/read_adapter_interface.h>
 #include <torch/csrc/jit/api/compilation_unit.h>

@@ -1,7 +1,5 @@
 #include "torch/torch_module.h"
 
-#include <ATen/core/grad_mode.h>
-
 #include "base/format.h"
 #include "torch/errors.h"
 #include "torch/tensors.h"

@@ -56,6 +56,12 @@ static void check_numbers(void) {
   SAME(MNQ_DTYPE_F4, 20);
   SAME(MNQ_LOG_WARNING, 1);
   SAME(MNQ_LOG_INFO, 2);
+  SAME(MNQ_VALUE_NONE, 0);
+  SAME(MNQ_VALUE_TENSOR, 1);
+  SAME(MNQ_VALUE_INT, 2);
+  SAME(MNQ_VALUE_FLOAT, 3);
+  SAME(MNQ_VALUE_BOOL, 4);
+  SAME(MNQ_VALUE_TEXT, 5);
 }
 
 /* The table is a size, a version, and one pointer for each line of functions.inc, in its order. */
@@ -68,6 +74,7 @@ static void check_table(void) {
 #undef MNQ_FUNCTION
   expect((long)sizeof(mnq_api), (long)place, "sizeof(mnq_api)");
   expect((long)offsetof(mnq_api, kernel_sqnr), (long)(16 + 88 * sizeof(void*)), "the last function of 1.0");
+  expect((long)offsetof(mnq_api, layers_tie), (long)(16 + 108 * sizeof(void*)), "the last function of 1.1");
 }
 
 int main(void) {

@@ -260,6 +260,9 @@ static void check_no_layer(const mnq_layers* layers, size_t index) {
   CHECK(CALL(layers_reason)(layers, index) == NULL);
   CHECK(CALL(layers_rank)(layers, index) == 0);
   CHECK(CALL(layers_shape)(layers, index) == NULL);
+  CHECK(CALL(layers_dtype)(layers, index) == 0);
+  CHECK(CALL(layers_tie_count)(layers, index) == 0);
+  CHECK(CALL(layers_tie)(layers, index, 0) == NULL);
 }
 
 static void test_layers(const mnq_model* model) {
@@ -274,6 +277,57 @@ static void test_layers(const mnq_model* model) {
   check_no_layer(NULL, 0);
   CALL(layers_free)(layers);
   CALL(layers_free)(NULL);
+}
+
+static void check_no_value(const mnq_values* values, size_t index) {
+  CHECK(CALL(values_name)(values, index) == NULL);
+  CHECK(CALL(values_kind)(values, index) == MNQ_VALUE_NONE);
+  CHECK(CALL(values_get_text)(values, index) == NULL);
+}
+
+static void test_values(const mnq_tensor* tensor) {
+  mnq_values* values = NULL;
+  mnq_tensor* out = NULL;
+  int64_t integer = 7;
+  double number = 7;
+  REFUSED(MNQ_E_INVALID_ARG, values_create, NULL);
+  ACCEPTED(values_create, &values);
+  REFUSED(MNQ_E_INVALID_ARG, values_add_tensor, NULL, "x", tensor);
+  REFUSED(MNQ_E_INVALID_ARG, values_add_tensor, values, "x", NULL);
+  REFUSED(MNQ_E_INVALID_ARG, values_add_tensor, values, "\xff", tensor);
+  REFUSED(MNQ_E_INVALID_ARG, values_add_int, NULL, "x", 1);
+  REFUSED(MNQ_E_INVALID_ARG, values_add_float, NULL, "x", 1);
+  REFUSED(MNQ_E_INVALID_ARG, values_add_bool, NULL, "x", 1);
+  REFUSED(MNQ_E_INVALID_ARG, values_add_text, NULL, "x", "text");
+  REFUSED(MNQ_E_INVALID_ARG, values_add_text, values, "x", NULL);
+  REFUSED(MNQ_E_INVALID_ARG, values_add_none, NULL, "x");
+  CHECK(CALL(values_count)(NULL) == 0);
+  CHECK(CALL(values_count)(values) == 0);
+  ACCEPTED(values_add_text, values, NULL, "text");
+  check_no_value(values, 1);
+  check_no_value(values, SIZE_MAX);
+  check_no_value(NULL, 0);
+  REFUSED_OUT(MNQ_E_NOT_FOUND, out, values_get_tensor, values, 1, &out);
+  REFUSED_OUT(MNQ_E_DTYPE, out, values_get_tensor, values, 0, &out);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, values_get_tensor, NULL, 0, &out);
+  REFUSED(MNQ_E_INVALID_ARG, values_get_tensor, values, 0, NULL);
+  REFUSED(MNQ_E_DTYPE, values_get_int, values, 0, &integer);
+  REFUSED(MNQ_E_INVALID_ARG, values_get_int, values, 0, NULL);
+  REFUSED(MNQ_E_NOT_FOUND, values_get_float, values, SIZE_MAX, &number);
+  REFUSED(MNQ_E_INVALID_ARG, values_get_float, values, 0, NULL);
+  CHECK(integer == 7 && number == 7);
+  CALL(values_free)(values);
+  CALL(values_free)(NULL);
+}
+
+static void test_modules(const mnq_model* model, mnq_run* run) {
+  mnq_values* out = NULL;
+  mnq_report* report = NULL;
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_forward, NULL, NULL, NULL, run, &out);
+  REFUSED_OUT(MNQ_E_UNSUPPORTED, out, model_forward, model, NULL, NULL, NULL, &out); /* tensors, no code */
+  REFUSED(MNQ_E_INVALID_ARG, model_forward, model, NULL, NULL, run, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, report, model_validate, NULL, model, NULL, run, &report);
+  REFUSED(MNQ_E_INVALID_ARG, model_validate, model, NULL, NULL, run, NULL);
 }
 
 static void test_quantize(const mnq_model* model, const mnq_config* config, mnq_run* run) {
@@ -412,6 +466,8 @@ int main(void) {
   test_from_tensors(tensor);
   test_models(model, run);
   test_layers(model);
+  test_values(tensor);
+  test_modules(model, run);
   test_quantize(model, config, run);
   test_other_jobs(model, run);
   test_report(model);

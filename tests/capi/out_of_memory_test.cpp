@@ -284,6 +284,17 @@ TEST_F(OutOfMemory, ComparingAndValidating) {
       mnq_report_free);
 }
 
+TEST_F(OutOfMemory, Values) {
+  expect_refusals<mnq_values>([](auto out, auto error) { return mnq_values_create(out, error); }, mnq_values_free);
+  mono_quant::Values values;
+  const auto none = [] { return false; };
+  const std::string name(100, 'x');
+  expect_refusals([&](auto error) { return mnq_values_add_text(values.get(), name.c_str(), name.c_str(), error); }, none);
+  const Tensor tensor = model_.tensor("fc.weight");
+  expect_refusals([&](auto error) { return mnq_values_add_tensor(values.get(), name.c_str(), tensor.get(), error); },
+                  none);
+}
+
 // Saying what is wrong needs memory, too.
 TEST_F(OutOfMemory, OtherErrors) {
   const Report report = mono_quant::plan(model_);

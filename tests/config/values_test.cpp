@@ -49,6 +49,7 @@ constexpr BadValue kBadValues[] = {
     {"memory_budget", "1MiB", "between"},
     {"memory_budget", "1GB", "a size such as"},
     {"memory_budget", "-1", "a size such as"},
+    {"activations", "static", "one of dynamic,float"},
     {"overwrite", "force", "true or false"},
 };
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The rooms of src/README.md: a room includes only itself and those before it in this list. capi sits on top; the command
 # line and the examples include nothing of ours but mono_quant.h; kernels of one instruction set include only plain
-# headers, so that no code for it leaks into functions that others share; LibTorch is nowhere.
+# headers, so that no code for it leaks into functions that others share; LibTorch is in src/torch and torch.hpp alone.
 set -euo pipefail
 cd "$1"
-rooms=(base kernels schemes config plan formats quantize)
+rooms=(base kernels schemes config plan module formats quantize)
 failed=0
 
 # only WHAT ALLOWED FILE...: complains of each #include that the extended expression does not match
@@ -24,13 +24,18 @@ for room in "${rooms[@]}"; do
 done
 only "capi includes its own headers and those of the rooms" "<.*>|\"($allowed)/|\"[a-z_]+\\.(h|inc)\"" capi/*.{h,cpp}
 only "the command line includes only mono_quant.h and its own headers" '<.*>|"mono_quant\.h"|"cli/' src/cli/*
-only "the C++ face includes only mono_quant.h" '<[a-z_]+>|"mono_quant\.h"|<mono_quant/mono_quant\.h>' include/mono_quant/*
+only "the C++ face includes only mono_quant.h" '<[a-z_]+>|"mono_quant\.h"|<mono_quant/mono_quant\.h>' include/mono_quant/mono_quant.hpp
 only "an example includes only what is installed" '<.*>' bindings-examples/*/*.*
 only "a kernel file of one instruction set includes only plain headers" \
   '<(immintrin\.h|cstdint|cstddef|cstring|cfloat)>|"kernels/' \
   src/kernels/*_{avx2,avx512}.cpp src/kernels/*.inc.h src/kernels/{code_scale,scalar_conversions}.h
 
-if grep -rnE '^ *# *include [<"](torch|ATen|c10)/' src capi include; then
+only "the backend includes its own headers, base and module" '<.*>|"(torch|base|module)/' src/torch/*.{h,cpp}
+if grep -lE '^ *# *include <(torch|ATen|c10|caffe2)/' src/torch/* | grep -v '/libtorch.h$'; then
+  echo "of the backend only libtorch.h includes LibTorch" >&2
+  failed=1
+fi
+if grep -rnE '^ *# *include <(torch|ATen|c10|caffe2)/' src capi include --exclude-dir=torch --exclude=torch.hpp; then
   echo "the core knows nothing of LibTorch" >&2
   failed=1
 fi

@@ -48,16 +48,11 @@ TEST(QuantizedModule, GivesWhatItsDequantizedWeightsGive) {
 }
 
 TEST(QuantizedModule, GivesTheSameOnceSavedAndLoaded) {
-  const TempFolder folder;
   for (const char* name : kModules) {
     for (const Case& one : kCases) {
       const auto quantized = mono_quant::quantize(open_module(name), config_of(one));
-      quantized.model.save(folder.path("saved.pt"), [] {
-        static mono_quant::Run run;
-        run.set("overwrite", true);
-        return &run;
-      }());
-      const Model loaded = Model::open(folder.path("saved.pt"));
+      const std::string saved(quantized.model.save_memory().text());
+      const Model loaded = Model::open_memory(bytes_of(saved));
       const mono_quant::Run run = in_floats();
       EXPECT_EQ(outputs_of(loaded.forward(inputs_of(name), &run)),
                 outputs_of(quantized.model.forward(inputs_of(name), &run)))
