@@ -38,8 +38,9 @@ class ArchiveChecker {
   TorchScriptArchive check() {
     check_names();
     check_all_entries(archive_, thread_count_);
-    check_version();
+    check_versions();
     check_byte_order();
+    for (const ZipEntry& entry : archive_.entries()) check_code(entry);  // first: it says why a pickle is unusual
     for (const ZipEntry& entry : archive_.entries()) check_entry(entry);
     TorchScriptArchive result{root_of(archive_), std::move(extra_files_), 0};
     for (const auto& storages : {data_, constants_}) {
@@ -64,26 +65,32 @@ class ArchiveChecker {
       inflated += std::min(entry.size, kMostInflatedBytes);
       if (inflated > kMostInflatedBytes) fail(entry, "and those before inflate to more than 1 GiB");
     }
-    for (const char* name : {"data.pkl", "constants.pkl", "version"}) {
+    for (const char* name : {"data.pkl", "constants.pkl"}) {
       if (find(name) == nullptr) fail_record(archive_.title(), prefix_ + name, "is missing");
     }
     const bool has_code = std::ranges::any_of(
         archive_.entries(), [&](const ZipEntry& entry) { return entry.name.starts_with(prefix_ + "code/"); });
     if (!has_code) fail_record(archive_.title(), prefix_ + "code/", "is missing");
-    for (const char* name : {"model.json", ".data/version"}) refuse_other_form(name);
-  }
-
-  void refuse_other_form(const char* name) const {
-    if (find(name) == nullptr) return;
-    refuse_record(archive_.title(), prefix_ + name, "belongs to another form of file", "save it by torch.jit.save");
+    if (const ZipEntry* old = find("model.json")) {
+      refuse_record(archive_.title(), old->name, "is what PyTorch 1.1 and older wrote",
+                    "save it by torch.jit.save again");
+    }
   }
 
   [[noreturn]] void fail(const ZipEntry& entry, const std::string& what) const {
     fail_record(archive_.title(), entry.name, what);
   }
 
-  void check_version() const {
-    const ZipEntry& entry = *find("version");
+  // From version 6 on it stands in the folder .data.
+  void check_versions() const {
+    const ZipEntry* old = find("version");
+    const ZipEntry* now = find(".data/version");
+    if (old == nullptr && now == nullptr) fail_record(archive_.title(), prefix_ + "version", "is missing");
+    if (old != nullptr) check_version(*old);
+    if (now != nullptr) check_version(*now);
+  }
+
+  void check_version(const ZipEntry& entry) const {
     if (entry.size > 20) fail(entry, formatted("{} bytes are no number", entry.size));
     const std::string text = read(entry);
     const auto version = parse_int(text.ends_with('\n') ? std::string_view(text).substr(0, text.size() - 1) : text);
@@ -103,36 +110,47 @@ class ArchiveChecker {
                   "save the module again on a little-endian machine");
   }
 
+  std::string_view short_name(const ZipEntry& entry) const {
+    return std::string_view(entry.name).substr(prefix_.size());
+  }
+
+  void check_code(const ZipEntry& entry) const {
+    if (short_name(entry).starts_with("extra/") || !entry.name.ends_with(".py")) return;
+    check_torchscript_code(read(entry), archive_.title(), entry.name);
+  }
+
   void check_entry(const ZipEntry& entry) {
-    const std::string_view name = std::string_view(entry.name).substr(prefix_.size());
+    const std::string_view name = short_name(entry);
     if (name.starts_with("extra/")) {
       extra_files_.emplace_back(name.substr(6));
-    } else if (name.ends_with(".py")) {
-      check_torchscript_code(read(entry), archive_.title(), entry.name);
-    } else if (name == "data.pkl" || name == "constants.pkl") {
-      check_pickle(entry, name == "data.pkl" ? data_ : constants_, name == "data.pkl" ? "data/" : "constants/");
+    } else if (name == "data.pkl") {
+      if (check_pickle(entry, "data/", data_) != PickleKind::kCall) fail(entry, "holds no module");
+    } else if (name == "constants.pkl") {
+      if (check_pickle(entry, "constants/", constants_) != PickleKind::kTuple) fail(entry, "holds no tuple");
     } else if (name.ends_with("pkl")) {
-      std::map<std::string, std::uint64_t> none;
-      check_pickle(entry, none, std::string(name.substr(0, name.rfind('.'))) + "/");
+      std::map<std::string, std::uint64_t> ignored;
+      check_pickle(entry, {}, ignored);
     }
   }
 
-  void check_pickle(const ZipEntry& entry, std::map<std::string, std::uint64_t>& storages, const std::string& folder) {
+  // The kind of its root. Without a folder storages are not looked at: LibTorch loads those of two pickles only, and writes
+  // traced_inputs.pkl with empty ones.
+  PickleKind check_pickle(const ZipEntry& entry, const std::string& folder,
+                          std::map<std::string, std::uint64_t>& storages) {
     const std::string bytes = read(entry);
     const Pickle pickle(bytes, archive_.title(), entry.name);
-    // LibTorch takes no other.
-    if (!bytes.starts_with("\x80\x02")) fail(entry, "is no pickle of protocol 2");
+    if (!bytes.starts_with("\x80\x02")) fail(entry, "is no pickle of protocol 2");  // LibTorch takes no other
     if (pickle.size_bytes() != bytes.size()) fail(entry, "has bytes after its end");
-    const PickleKind root = pickle.root().kind;
-    if (&storages == &data_ && root != PickleKind::kCall) fail(entry, "holds no module");
-    if (&storages == &constants_ && root != PickleKind::kTuple) fail(entry, "holds no tuple");
-    const TorchScriptRecords records{
-        [&](const std::string& key) -> const std::uint64_t* {
-          const ZipEntry* storage = find(folder + key);
-          return storage != nullptr ? &storage->size : nullptr;
-        },
-        [&](std::string_view module, std::string_view name) { return has_class(module, name); }};
+    TorchScriptRecords records;
+    records.has_class = [&](std::string_view module, std::string_view name) { return has_class(module, name); };
+    if (!folder.empty()) {
+      records.storage_size = [&](const std::string& key) -> const std::uint64_t* {
+        const ZipEntry* storage = find(folder + key);
+        return storage != nullptr ? &storage->size : nullptr;
+      };
+    }
     check_torchscript_pickle(pickle, archive_.title(), entry.name, records, storages);
+    return pickle.root().kind;
   }
 
   // Of __torch__.a.b the code is code/__torch__/a/b.py.

@@ -242,6 +242,7 @@ class PickleChecker {
   }
 
   void check_storage(const std::string& key, const StorageType& type, std::uint64_t numel) {
+    if (!records_.storage_size) return;
     const std::uint64_t* size = records_.storage_size(key);
     if (size == nullptr) {
       if (numel == 0) return;

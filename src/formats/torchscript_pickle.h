@@ -10,7 +10,8 @@ namespace mnq {
 
 /// What a pickle needs of its archive.
 struct TorchScriptRecords {
-  std::function<const std::uint64_t*(const std::string& key)> storage_size;  ///< null where there is no such record
+  std::function<const std::uint64_t*(const std::string& key)> storage_size;  ///< null where there is no such record;
+                                                                             ///< empty: storages are not loaded
   std::function<bool(std::string_view module, std::string_view name)> has_class;
 };
 
