@@ -1,14 +1,15 @@
 # What is used and by whom; src/README.md says why each is worth it. fmt is compiled into one file; nlohmann/json and
-# CLI11 are headers: oneTBB is all that is linked.
+# CLI11 are headers: oneTBB and zlib are all that is linked.
 find_package(Threads REQUIRED)
 find_package(TBB REQUIRED)
+find_package(ZLIB REQUIRED)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 add_library(mono_quant_dependencies INTERFACE)
 target_include_directories(mono_quant_dependencies SYSTEM
   INTERFACE $<TARGET_PROPERTY:fmt::fmt-header-only,INTERFACE_INCLUDE_DIRECTORIES>
             $<TARGET_PROPERTY:nlohmann_json::nlohmann_json,INTERFACE_INCLUDE_DIRECTORIES>)
-target_link_libraries(mono_quant_dependencies INTERFACE TBB::tbb Threads::Threads)
+target_link_libraries(mono_quant_dependencies INTERFACE TBB::tbb ZLIB::ZLIB Threads::Threads)
 
 if(MONO_QUANT_CLI)
   find_package(CLI11 REQUIRED)

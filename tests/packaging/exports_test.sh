@@ -16,7 +16,7 @@ sed -nE 's/^MNQ_FUNCTION\(([a-z0-9_]+), .*/\1/p' "$source/capi/functions.inc" | 
   grep -qE "\(\*$name\)\(" "$source/capi/mono_quant.h" || { echo "$name is not in the function table" >&2; exit 1; }
 done
 
-allowed='libtbb.so.12|libstdc\+\+.so.6|libm.so.6|libgcc_s.so.1|libc.so.6|ld-linux-x86-64.so.2|libasan.so.8|libubsan.so.1'
+allowed='libtbb.so.12|libz.so.1|libstdc\+\+.so.6|libm.so.6|libgcc_s.so.1|libc.so.6|ld-linux-x86-64.so.2|libasan.so.8|libubsan.so.1'
 needed=$(readelf -d "$library" | sed -nE 's/.*NEEDED.*\[(.*)\]/\1/p')
 if grep -vE "^($allowed)$" <<<"$needed"; then
   echo "the library needs more than it should" >&2

@@ -1,0 +1,187 @@
+#include "formats/torchscript_archive.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/format.h"
+#include "base/text.h"
+#include "formats/archive_error.h"
+#include "formats/torchscript_code.h"
+#include "formats/torchscript_pickle.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::uint64_t kMostTextBytes = std::uint64_t{256} << 20;  // of one record of code or pickle
+constexpr std::uint64_t kMostInflatedBytes = std::uint64_t{1} << 30;
+constexpr std::int64_t kLeastVersion = 1,
+                       kMostVersion = 10;  // kMin- and kMaxSupportedFileFormatVersion of LibTorch 2.13
+
+std::string root_of(const ZipArchive& archive) {
+  if (archive.entries().empty()) return {};
+  const std::string& name = archive.entries().front().name;
+  return name.substr(0, std::min(name.find('/'), name.size()));
+}
+
+std::string in_lower_case(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+class ArchiveChecker {
+ public:
+  ArchiveChecker(const ZipArchive& archive, std::uint32_t thread_count)
+      : archive_(archive), thread_count_(thread_count), prefix_(root_of(archive) + "/") {}
+
+  TorchScriptArchive check() {
+    check_names();
+    check_all_entries(archive_, thread_count_);
+    check_versions();
+    check_byte_order();
+    for (const ZipEntry& entry : archive_.entries()) check_code(entry);  // first: it says why a pickle is unusual
+    for (const ZipEntry& entry : archive_.entries()) check_entry(entry);
+    TorchScriptArchive result{root_of(archive_), std::move(extra_files_), 0};
+    for (const auto& storages : {data_, constants_}) {
+      for (const auto& [key, size] : storages) result.tensor_bytes += size;
+    }
+    return result;
+  }
+
+ private:
+  const ZipEntry* find(std::string_view name) const { return archive_.find(prefix_ + std::string(name)); }
+  std::string read(const ZipEntry& entry) const { return archive_.read(entry, kMostTextBytes); }
+
+  // LibTorch takes the first record's folder for all, and finds names whatever their case is.
+  void check_names() const {
+    std::map<std::string, std::string_view> names;
+    std::uint64_t inflated = 0;
+    for (const ZipEntry& entry : archive_.entries()) {
+      if (!entry.name.starts_with(prefix_)) fail(entry, formatted("is not in the folder {}", shown(prefix_)));
+      const auto [known, is_new] = names.emplace(in_lower_case(entry.name), entry.name);
+      if (!is_new) fail(entry, formatted("differs from {} by upper and lower case only", shown(known->second)));
+      if (!entry.is_deflated) continue;
+      inflated += std::min(entry.size, kMostInflatedBytes);
+      if (inflated > kMostInflatedBytes) fail(entry, "and those before inflate to more than 1 GiB");
+    }
+    for (const char* name : {"data.pkl", "constants.pkl"}) {
+      if (find(name) == nullptr) fail_record(archive_.title(), prefix_ + name, "is missing");
+    }
+    const bool has_code = std::ranges::any_of(
+        archive_.entries(), [&](const ZipEntry& entry) { return entry.name.starts_with(prefix_ + "code/"); });
+    if (!has_code) fail_record(archive_.title(), prefix_ + "code/", "is missing");
+    if (const ZipEntry* old = find("model.json")) {
+      refuse_record(archive_.title(), old->name, "is what PyTorch 1.1 and older wrote",
+                    "save it by torch.jit.save again");
+    }
+  }
+
+  [[noreturn]] void fail(const ZipEntry& entry, const std::string& what) const {
+    fail_record(archive_.title(), entry.name, what);
+  }
+
+  // From version 6 on it stands in the folder .data.
+  void check_versions() const {
+    const ZipEntry* old = find("version");
+    const ZipEntry* now = find(".data/version");
+    if (old == nullptr && now == nullptr) fail_record(archive_.title(), prefix_ + "version", "is missing");
+    if (old != nullptr) check_version(*old);
+    if (now != nullptr) check_version(*now);
+  }
+
+  void check_version(const ZipEntry& entry) const {
+    if (entry.size > 20) fail(entry, formatted("{} bytes are no number", entry.size));
+    const std::string text = read(entry);
+    const auto version = parse_int(text.ends_with('\n') ? std::string_view(text).substr(0, text.size() - 1) : text);
+    if (!version || text.starts_with('-')) fail(entry, formatted("'{}' is no number", shown(text)));
+    if (*version >= kLeastVersion && *version <= kMostVersion) return;
+    refuse_record(archive_.title(), entry.name,
+                  formatted("is {}, but {} to {} can be read", *version, kLeastVersion, kMostVersion),
+                  "save the module again by PyTorch 2.13");
+  }
+
+  void check_byte_order() const {
+    const ZipEntry* entry = find("byteorder");
+    if (entry == nullptr) return;
+    const std::string text = entry->size <= 20 ? read(*entry) : std::string();
+    if (text == "little") return;
+    refuse_record(archive_.title(), entry->name, formatted("is '{}', but only little can be read", shown(text)),
+                  "save the module again on a little-endian machine");
+  }
+
+  std::string_view short_name(const ZipEntry& entry) const {
+    return std::string_view(entry.name).substr(prefix_.size());
+  }
+
+  void check_code(const ZipEntry& entry) const {
+    if (short_name(entry).starts_with("extra/") || !entry.name.ends_with(".py")) return;
+    check_torchscript_code(read(entry), archive_.title(), entry.name);
+  }
+
+  void check_entry(const ZipEntry& entry) {
+    const std::string_view name = short_name(entry);
+    if (name.starts_with("extra/")) {
+      extra_files_.emplace_back(name.substr(6));
+    } else if (name == "data.pkl") {
+      if (check_pickle(entry, "data/", data_) != PickleKind::kCall) fail(entry, "holds no module");
+    } else if (name == "constants.pkl") {
+      if (check_pickle(entry, "constants/", constants_) != PickleKind::kTuple) fail(entry, "holds no tuple");
+    } else if (name.ends_with("pkl")) {
+      std::map<std::string, std::uint64_t> ignored;
+      check_pickle(entry, {}, ignored);
+    }
+  }
+
+  // The kind of its root. Without a folder storages are not looked at: LibTorch loads those of two pickles only, and writes
+  // traced_inputs.pkl with empty ones.
+  PickleKind check_pickle(const ZipEntry& entry, const std::string& folder,
+                          std::map<std::string, std::uint64_t>& storages) {
+    const std::string bytes = read(entry);
+    const Pickle pickle(bytes, archive_.title(), entry.name);
+    if (!bytes.starts_with("\x80\x02")) fail(entry, "is no pickle of protocol 2");  // LibTorch takes no other
+    if (pickle.size_bytes() != bytes.size()) fail(entry, "has bytes after its end");
+    TorchScriptRecords records;
+    records.has_class = [&](std::string_view module, std::string_view name) { return has_class(module, name); };
+    if (!folder.empty()) {
+      records.storage_size = [&](const std::string& key) -> const std::uint64_t* {
+        const ZipEntry* storage = find(folder + key);
+        return storage != nullptr ? &storage->size : nullptr;
+      };
+    }
+    check_torchscript_pickle(pickle, archive_.title(), entry.name, records, storages);
+    return pickle.root().kind;
+  }
+
+  // Of __torch__.a.b the code is code/__torch__/a/b.py.
+  bool has_class(std::string_view module, std::string_view name) {
+    std::string path = "code/" + std::string(module) + ".py";
+    std::replace(path.begin() + 5, path.end() - 3, '.', '/');
+    const auto [known, is_new] = code_.emplace(path, std::string());
+    const ZipEntry* entry = find(path);
+    if (is_new && entry != nullptr) known->second = read(*entry);
+    return defines_class(known->second, name);
+  }
+
+  const ZipArchive& archive_;
+  const std::uint32_t thread_count_;
+  const std::string prefix_;
+  std::map<std::string, std::uint64_t> data_, constants_;  // storages by their keys
+  std::map<std::string, std::string> code_;
+  std::vector<std::string> extra_files_;
+};
+
+}  // namespace
+
+bool is_torchscript(const ZipArchive& archive) {
+  const std::string prefix = root_of(archive) + "/";
+  return archive.find(prefix + "constants.pkl") != nullptr &&
+         std::ranges::any_of(archive.entries(),
+                             [&](const ZipEntry& entry) { return entry.name.starts_with(prefix + "code/"); });
+}
+
+TorchScriptArchive check_torchscript(const ZipArchive& archive, std::uint32_t thread_count) {
+  return ArchiveChecker(archive, thread_count).check();
+}
+
+}  // namespace mnq
