@@ -71,6 +71,7 @@ Json kernels_json() {
       {"pack_int4", isa_of(&KernelTable::pack_int4)},
       {"unpack_int4", isa_of(&KernelTable::unpack_int4)},
       {"error_sums", isa_of(&KernelTable::error_sums)},
+      {"linear_int8", isa_of(&KernelTable::linear_int8)},
       {"f16_to_f32", isa_of(&KernelTable::f16_to_f32)},
       {"bf16_to_f32", isa_of(&KernelTable::bf16_to_f32)},
       {"f64_to_f32", isa_of(&KernelTable::f64_to_f32)},

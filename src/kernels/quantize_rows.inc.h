@@ -328,7 +328,7 @@ ErrorSums error_sums(const float* reference, const float* other, std::size_t cou
   return sums.finish();
 }
 
-template <class V>
+template <class V, class Dot>
 constexpr KernelTable table_of(const char* isa) {
   return {
       .isa = isa,
@@ -339,6 +339,7 @@ constexpr KernelTable table_of(const char* isa) {
       .pack_int4 = avx2::pack_int4,
       .unpack_int4 = avx2::unpack_int4,
       .error_sums = error_sums<V>,
+      .linear_int8 = linear_int8_with<Dot>,
       .f16_to_f32 = avx2::f16_to_f32,
       .bf16_to_f32 = avx2::bf16_to_f32,
       .f64_to_f32 = avx2::f64_to_f32,

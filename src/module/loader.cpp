@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <mutex>
 
 #include "base/error.h"
@@ -55,12 +56,24 @@ Function* find_symbol(void* library, const std::string& file, const char* symbol
   return reinterpret_cast<Function*>(address);
 }
 
+// A row that is not finite has no codes: its scale makes all its outputs NaN, as floats would.
+void quantize_activations(const float* rows, std::size_t row_count, std::size_t row_length, std::int8_t* codes,
+                          float* scales) {
+  constexpr kernels::CodeRule kRule{-127, 127, true, 0, 127};
+  const kernels::KernelTable& kernels = kernels::kernel_table();
+  for (std::size_t row = 0; row < row_count; ++row) {
+    const std::size_t first = row * row_length;
+    row += kernels.quantize_rows(rows + first, row_count - row, row_length, row_length, kRule, scales + row, nullptr,
+                                 codes + first, nullptr);
+    if (row == row_count) return;
+    scales[row] = std::numeric_limits<float>::quiet_NaN();
+    std::memset(codes + row * row_length, 0, row_length);
+  }
+}
+
 // The kernels in use, as the backend calls them.
 const IntegerKernels& integer_kernels() {
-  static const IntegerKernels kernels = [] {
-    IntegerKernels result;
-    return result;
-  }();
+  static const IntegerKernels kernels{quantize_activations, kernels::kernel_table().linear_int8};
   return kernels;
 }
 

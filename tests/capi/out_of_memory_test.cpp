@@ -289,7 +289,8 @@ TEST_F(OutOfMemory, Values) {
   mono_quant::Values values;
   const auto none = [] { return false; };
   const std::string name(100, 'x');
-  expect_refusals([&](auto error) { return mnq_values_add_text(values.get(), name.c_str(), name.c_str(), error); }, none);
+  expect_refusals([&](auto error) { return mnq_values_add_text(values.get(), name.c_str(), name.c_str(), error); },
+                  none);
   const Tensor tensor = model_.tensor("fc.weight");
   expect_refusals([&](auto error) { return mnq_values_add_tensor(values.get(), name.c_str(), tensor.get(), error); },
                   none);
