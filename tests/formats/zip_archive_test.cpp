@@ -112,7 +112,7 @@ std::vector<Case> cases() {
   return {
       {"Empty", "", "cut off"},
       {"NoZip", std::string(1000, 'x'), "cut off"},
-      {"WrongCount", with_byte(12, 9), "records"},
+      {"WrongCount", with_byte(12, 9).replace(sound_zip().size() - 14, 1, "\x09"), "cannot hold 9 records"},
       {"OtherCountOnThisDisk", with_byte(14, 9), "several parts", Status::kUnsupported},
       {"DirectoryTooLong", with_byte(10, '\xf0'), "does not end"},
       {"DirectoryElsewhere", with_byte(6, '\x01'), "does not end"},
