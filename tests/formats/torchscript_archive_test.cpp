@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "formats/torchscript_classes.h"
 #include "formats/torchscript_code.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
@@ -111,6 +112,15 @@ struct Case {
 
 std::ostream& operator<<(std::ostream& out, const Case& broken) { return out << broken.name; }
 
+// Each class needs the next one.
+std::string class_chain(int length) {
+  std::string code;
+  for (int i = 0; i < length; ++i) {
+    code += "class A" + std::to_string(i) + "(Module):\n  a : __torch__.A" + std::to_string(i + 1) + "\n";
+  }
+  return code;
+}
+
 std::vector<Case> cases() {
   constexpr Status kUnsupported = Status::kUnsupported;
   const std::string code = "code/__torch__.py", sound_code = record(code);
@@ -136,6 +146,7 @@ std::vector<Case> cases() {
       {"CodeIsNoUtf8", with_record(code, sound_code + "\xff"), "code/__torch__.py: is no UTF-8"},
       {"CodeWithZero", with_record(code, sound_code + bytes("\0")), "code/__torch__.py: holds a zero"},
       {"CodeTooDeep", with_record(code, sound_code + std::string(401, '(')), "code/__torch__.py: its code is nested"},
+      {"ClassChain", with_record(code, class_chain(501) + sound_code), "code/: its classes need each other"},
       {"SetState", with_text(code, "def forward", "def __setstate__"), "has __setstate__", kUnsupported},
       {"CustomClassInCode", with_text(code, "training : bool", "a : __torch__.torch.classes.quantized.P"),
        "custom class", kUnsupported},
@@ -236,6 +247,20 @@ TEST(CodeDepth, CountsWhatTheParserRecursesInto) {
   std::string nots;
   for (int i = 0; i < 500; ++i) nots += "not ";
   EXPECT_GT(code_depth(nots + "a"), 500);
+}
+
+TEST(ClassDepth, IsThatOfTheLongestChain) {
+  const auto depth = [](const std::string& code) {
+    TorchScriptClasses classes;
+    classes.add("__torch__", code);
+    return classes.depth();
+  };
+  EXPECT_EQ(depth(""), 0u);
+  EXPECT_EQ(depth("class A(Module):\n  def f(s: __torch__.A): pass\n"), 1u);  // a class in itself is no chain
+  EXPECT_EQ(depth(class_chain(5)), 5u);
+  EXPECT_EQ(depth("def f():\n  __torch__ . # here\n  g()\ndef g():\n  a\n"), 2u);
+  EXPECT_EQ(depth("class E(Enum):\n  RED = 1\ndef g():\n  __torch__.E.RED\n"), 2u);
+  EXPECT_EQ(depth(class_chain(5) + "class A5(Module):\n  a : __torch__.A0\n"), 6u);  // a ring
 }
 
 }  // namespace
