@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "base/text.h"
 #include "formats/archive_error.h"
+#include "formats/torchscript_classes.h"
 #include "formats/torchscript_code.h"
 #include "formats/torchscript_pickle.h"
 
@@ -41,6 +42,7 @@ class ArchiveChecker {
     check_versions();
     check_byte_order();
     for (const ZipEntry& entry : archive_.entries()) check_code(entry);  // first: it says why a pickle is unusual
+    check_class_depth();
     for (const ZipEntry& entry : archive_.entries()) check_entry(entry);
     TorchScriptArchive result{root_of(archive_), std::move(extra_files_), 0};
     for (const auto& storages : {data_, constants_}) {
@@ -114,9 +116,21 @@ class ArchiveChecker {
     return std::string_view(entry.name).substr(prefix_.size());
   }
 
-  void check_code(const ZipEntry& entry) const {
-    if (short_name(entry).starts_with("extra/") || !entry.name.ends_with(".py")) return;
-    check_torchscript_code(read(entry), archive_.title(), entry.name);
+  void check_code(const ZipEntry& entry) {
+    const std::string_view name = short_name(entry);
+    if (!name.starts_with("code/") || !name.ends_with(".py")) return;
+    const std::string code = read(entry);
+    check_torchscript_code(code, archive_.title(), entry.name);
+    std::string module(name.substr(5, name.size() - 8));
+    std::ranges::replace(module, '/', '.');
+    classes_.add(module, code);
+  }
+
+  void check_class_depth() const {
+    const std::uint32_t depth = classes_.depth();
+    if (depth <= kMostClassDepth) return;
+    fail_record(archive_.title(), prefix_ + "code/",
+                formatted("its classes need each other in chains of {}, more than {}", depth, kMostClassDepth));
   }
 
   void check_entry(const ZipEntry& entry) {
@@ -168,6 +182,7 @@ class ArchiveChecker {
   const std::string prefix_;
   std::map<std::string, std::uint64_t> data_, constants_;  // storages by their keys
   std::map<std::string, std::string> code_;
+  TorchScriptClasses classes_;
   std::vector<std::string> extra_files_;
 };
 
