@@ -34,7 +34,7 @@ mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* original,
     Call call(nullptr, run);
     const TensorSource& source = *require(model, "model")->source;
     const TensorSource* reference = original == nullptr ? nullptr : original->source.get();
-    auto made = std::make_unique<mnq_report>(mnq_report{validate_module(
+    auto made = std::make_unique<mnq_report>(mnq_report{validate_model(
         source, reference, inputs == nullptr ? nullptr : &inputs->values, call.config(), call.control())});
     *report = made.release();
   });

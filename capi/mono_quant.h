@@ -394,9 +394,10 @@ MNQ_API void mnq_values_free(mnq_values* values);
 MNQ_API mnq_status mnq_model_forward(const mnq_model* model, const char* method, const mnq_values* inputs,
                                      const mnq_run* run, mnq_values** outputs, mnq_error** error);
 
-/* Checks a module by using it: that it can be saved and loaded again, that what was loaded runs `forward` on inputs and
+/* As mnq_validate_file, of a model, and a module is used: that it can be saved and loaded again, that what was loaded runs `forward` on inputs and
  * gives what the model gives, and that outputs are finite; where original is not NULL also the SQNR of the outputs
- * against the original's ("output_sqnr_db" among the report's numbers). inputs may be NULL: then it is not run. What it
+ * against the original's ("output_sqnr_db" among the report's numbers). inputs may be NULL: then it is not run; for a model
+ * that is no module they must be, else UNSUPPORTED. What it
  * finds is in the report ("valid", "problems"), not in the status. Run: as mnq_model_forward. */
 MNQ_API mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* original, const mnq_values* inputs,
                                       mnq_run* run, mnq_report** report, mnq_error** error);
@@ -437,7 +438,8 @@ MNQ_API mnq_status mnq_compare(const mnq_model* reference, const mnq_model* othe
                                mnq_error** error);
 
 /* Checks a file: finite values, scales that are there, finite and positive, shapes that fit; where original_path is not
- * NULL also that every tensor of the original is there in its shape and none besides. What it finds is in the report
+ * NULL also that every tensor of the original is there in its shape and none besides; a module is also saved and loaded
+ * again (mnq_model_validate runs it, too). What it finds is in the report
  * ("valid", "problems"), not in the status; the status says whether the files could be opened. */
 MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_run* run, mnq_report** report,
                                      mnq_error** error);

@@ -3,6 +3,7 @@
 #include "guard.h"
 #include "handles.h"
 #include "quantize/jobs.h"
+#include "quantize/module_jobs.h"
 
 using namespace mnq;
 using namespace mnq::capi;
@@ -104,6 +105,6 @@ mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_ru
     Call call(nullptr, run);
     const auto source = open_source(require(path, "path"));
     const auto original = original_path == nullptr ? nullptr : open_source(original_path);
-    give_report(report, own(validate(*source, original.get(), call.config(), call.control())));
+    give_report(report, own(validate_model(*source, original.get(), nullptr, call.config(), call.control())));
   });
 }

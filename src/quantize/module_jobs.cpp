@@ -83,9 +83,10 @@ std::vector<ModuleValue> run_module(const TensorSource& source, const std::strin
   return require_module(source).run(method, inputs, wants_integers(config));
 }
 
-Report validate_module(const TensorSource& source, const TensorSource* original, const std::vector<ModuleValue>* inputs,
-                       const Config& config, RunControl& control) {
+Report validate_model(const TensorSource& source, const TensorSource* original, const std::vector<ModuleValue>* inputs,
+                      const Config& config, RunControl& control) {
   const Stopwatch stopwatch;
+  if (inputs == nullptr && as_module_source(source) == nullptr) return validate(source, original, config, control);
   const Module& module = require_module(source);
   Report report = validate(source, original, config, control);
   std::string bytes;

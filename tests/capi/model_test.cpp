@@ -123,7 +123,7 @@ TEST(Model, TheFormatIsThatOfTheContent) {
   const std::string good = SafetensorsBytes().add<float>("a", "F32", "[1]", {1}).bytes();
   EXPECT_EQ(status_of_format(folder, good), MNQ_OK);
   EXPECT_EQ(status_of_format(folder, "GGUF and more than that"), MNQ_E_UNSUPPORTED);
-  EXPECT_EQ(status_of_format(folder, "PK\x03\x04 and more than that"), MNQ_E_UNSUPPORTED);
+  EXPECT_EQ(status_of_format(folder, "PK\x03\x04 and more than that"), MNQ_E_FORMAT);
   EXPECT_EQ(status_of_format(folder, "nothing that is known"), MNQ_E_FORMAT);
   EXPECT_EQ(status_of_format(folder, good.substr(0, 20)), MNQ_E_FORMAT);
   EXPECT_EQ(status_of_format(folder, ""), MNQ_E_FORMAT);

@@ -34,7 +34,6 @@ struct Other {
 
 std::vector<Other> others() {
   return {{"gguf", std::string("GGUF\3\0\0\0", 8)},
-          {"pytorch zip", std::string("PK\3\4\0\0\0\0\0\0", 10)},
           {"pytorch pickle", "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46"},
           {"pytorch pickle", "\x80\x02}q\x01(X"}};
 }
@@ -50,6 +49,22 @@ TEST(Detection, WhatIsKnownButNotReadSaysWhatToDo) {
     EXPECT_NE(error.suggestion().find("safetensors"), std::string::npos) << error.suggestion();
     EXPECT_EQ(error.subject(), path);
   }
+}
+
+// A ZIP is told by what is in it.
+TEST(Detection, ModulesAndStateDicts) {
+  const auto format_of = [](const char* name) {
+    return detect_format(open_bytes(std::string(MNQ_TEST_DATA "/modules/") + name)).name;
+  };
+  EXPECT_EQ(format_of("scripted.pt"), "torchscript");
+  EXPECT_EQ(format_of("traced.pt"), "torchscript");
+  EXPECT_EQ(format_of("frozen.pt"), "torchscript");
+  const Error error = error_of([&] { format_of("state_dict.pt"); });
+  EXPECT_EQ(error.status(), Status::kUnsupported);
+  EXPECT_NE(error.suggestion().find("TorchScript module (torch.jit.save)"), std::string::npos) << error.suggestion();
+  const TempFolder folder;
+  write_bytes(folder.path("damaged.pt"), std::string("PK\3\4\0\0\0\0\0\0", 10));
+  EXPECT_EQ(error_of([&] { open_source(folder.path("damaged.pt")); }).status(), Status::kFormat);
 }
 
 TEST(Detection, WhatIsNothing) {

@@ -206,7 +206,7 @@ TEST(Sound, WhatIsUnusualButAllowed) {
 }
 
 TEST(OtherFormats, AreNamedAndRefused) {
-  for (const std::string& start : {std::string("PK\x03\x04"), std::string("GGUF"), std::string("\x80\x02\x8a\x0a")}) {
+  for (const std::string& start : {std::string("GGUF"), std::string("\x80\x02\x8a\x0a")}) {
     const std::string bytes = start + std::string(60, 'x');
     try {
       open_memory(std::as_bytes(std::span(bytes)));
