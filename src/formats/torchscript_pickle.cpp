@@ -7,74 +7,13 @@
 #include "base/format.h"
 #include "formats/archive_error.h"
 #include "formats/torchscript_code.h"
+#include "formats/torchscript_globals.h"
 
 namespace mnq {
 namespace {
 
 // LibTorch frees nested lists recursively.
 constexpr std::uint32_t kMostNesting = 200;
-
-struct StorageType {
-  std::string_view name;
-  std::uint64_t item_bytes;
-};
-
-constexpr StorageType kStorageTypes[] = {
-    {"FloatStorage", 4},
-    {"DoubleStorage", 8},
-    {"HalfStorage", 2},
-    {"BFloat16Storage", 2},
-    {"ByteStorage", 1},
-    {"CharStorage", 1},
-    {"ShortStorage", 2},
-    {"IntStorage", 4},
-    {"LongStorage", 8},
-    {"BoolStorage", 1},
-    {"ComplexHalfStorage", 4},
-    {"ComplexFloatStorage", 8},
-    {"ComplexDoubleStorage", 16},
-    {"UInt16Storage", 2},
-    {"UInt32Storage", 4},
-    {"UInt64Storage", 8},
-    {"Float8_e5m2Storage", 1},
-    {"Float8_e4m3fnStorage", 1},
-    {"Float8_e5m2fnuzStorage", 1},
-    {"Float8_e4m3fnuzStorage", 1},
-};
-
-struct Function {
-  std::string_view module, name;
-  std::size_t least_arguments, most_arguments;
-};
-
-constexpr std::string_view kPickleModule = "torch.jit._pickle";
-constexpr Function kFunctions[] = {
-    {"torch._utils", "_rebuild_tensor_v2", 6, 7},
-    {"collections", "OrderedDict", 0, 0},
-    {"builtins", "complex", 2, 2},
-    {"torch", "device", 1, 1},
-    {kPickleModule, "build_intlist", 1, 1},
-    {kPickleModule, "build_tensorlist", 1, 1},
-    {kPickleModule, "build_doublelist", 1, 1},
-    {kPickleModule, "build_boollist", 1, 1},
-    {kPickleModule, "restore_type_tag", 2, 2},
-};
-
-const StorageType* find_storage_type(const PickleValue& global) {
-  if (global.kind != PickleKind::kGlobal || global.module != "torch") return nullptr;
-  const auto* found = std::ranges::find(kStorageTypes, global.text, &StorageType::name);
-  return found != std::end(kStorageTypes) ? found : nullptr;
-}
-
-const Function* find_function(const PickleValue& global) {
-  const auto* found = std::ranges::find_if(
-      kFunctions, [&](const Function& f) { return f.module == global.module && f.name == global.text; });
-  return found != std::end(kFunctions) ? found : nullptr;
-}
-
-bool is_class(const PickleValue& global) {
-  return global.module == "__torch__" || global.module.starts_with("__torch__.");
-}
 
 class PickleChecker {
  public:
@@ -115,13 +54,13 @@ class PickleChecker {
 
   void check_global(const PickleValue& global) const {
     const std::string name = formatted("{}.{}", shown(global.module), shown(global.text));
-    if (find_storage_type(global) != nullptr || find_function(global) != nullptr) return;
+    if (find_torch_storage_type(global) != nullptr || find_torch_function(global) != nullptr) return;
     const bool is_quantized = global.text == "_rebuild_qtensor" || global.text.starts_with("Q");
     if (global.module.starts_with("__torch__.torch.classes") || (global.module.starts_with("torch") && is_quantized)) {
       refuse_record(title_, record_, formatted("names {}: quantized by PyTorch already, or holds a custom class", name),
                     "give the float module, before PyTorch quantized it");
     }
-    if (!is_class(global)) refuse(formatted("names {}, which no module needs", name));
+    if (!is_torchscript_class(global)) refuse(formatted("names {}, which no module needs", name));
     if (!records_.has_class(global.module, global.text)) {
       pickle_.fail(formatted("names {}, but the file's code has no such class", name));
     }
@@ -141,10 +80,10 @@ class PickleChecker {
   void check_call(const PickleValue& call) {
     const PickleValue& function = pickle_.at(call.function);
     if (!pickle_.items(call).empty()) pickle_.fail("puts items into what a function returned");
-    if (is_class(function)) return check_object(call);
+    if (is_torchscript_class(function)) return check_object(call);
     if (call.is_new_object || call.state != kNoPickleValue) pickle_.fail("makes an object of a function");
     const PickleValue& arguments = pickle_.at(call.arguments);
-    const Function* known = find_function(function);
+    const TorchFunction* known = find_torch_function(function);
     if (known == nullptr) return check_global(function);
     const std::size_t count = pickle_.items(arguments).size();
     if (arguments.kind != PickleKind::kTuple || count < known->least_arguments || count > known->most_arguments) {
@@ -232,7 +171,7 @@ class PickleChecker {
     if (id.kind != PickleKind::kTuple || items.size() != 5 || text_of(items[0], "a storage's id") != "storage") {
       pickle_.fail("has a storage without a sound id");
     }
-    const StorageType* type = find_storage_type(pickle_.at(items[1]));
+    const TorchStorageType* type = find_torch_storage_type(pickle_.at(items[1]));
     if (type == nullptr) pickle_.fail("has a storage of no known dtype");
     const std::string key(text_of(items[2], "a storage's name"));
     text_of(items[3], "a storage's device");
@@ -241,7 +180,7 @@ class PickleChecker {
     return numel;
   }
 
-  void check_storage(const std::string& key, const StorageType& type, std::uint64_t numel) {
+  void check_storage(const std::string& key, const TorchStorageType& type, std::uint64_t numel) {
     if (!records_.storage_size) return;
     const std::uint64_t* size = records_.storage_size(key);
     if (size == nullptr) {

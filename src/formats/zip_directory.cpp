@@ -1,50 +1,26 @@
 #include "formats/zip_directory.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
-#include <optional>
 
 #include "base/format.h"
 #include "base/utf8.h"
 #include "formats/archive_error.h"
-
-static_assert(std::endian::native == std::endian::little);
+#include "formats/zip_end.h"
 
 namespace mnq {
 namespace {
 
-constexpr std::uint32_t kLocalSignature = 0x04034b50, kEntrySignature = 0x02014b50, kEndSignature = 0x06054b50,
-                        kEnd64Signature = 0x06064b50, kLocator64Signature = 0x07064b50;
-constexpr std::uint64_t kLocalBytes = 30, kEntryBytes = 46, kEndBytes = 22, kEnd64Bytes = 56, kLocator64Bytes = 20;
+constexpr std::uint32_t kLocalSignature = 0x04034b50, kEntrySignature = 0x02014b50;
+constexpr std::uint64_t kLocalBytes = 30;
 constexpr std::uint32_t kIn64 = 0xffffffff;  // the number stands in a ZIP64 field
 constexpr std::uint16_t kIn64Short = 0xffff;
 
-template <class Number>
-Number number_at(std::string_view bytes, std::size_t offset) {
-  Number number;
-  std::memcpy(&number, bytes.data() + offset, sizeof number);
-  return number;
-}
-
-std::string read_text(const ByteSource& bytes, std::uint64_t offset, std::uint64_t size) {
-  std::string text(size, '\0');
-  bytes.read(offset, std::as_writable_bytes(std::span(text)));
-  return text;
-}
-
-// What the record at the archive's end says; with ZIP64 the large one.
-struct Directory {
-  std::uint64_t offset = 0, size = 0, count = 0;
-  std::uint64_t end = 0;  // where the first record after the directory starts
-};
-
 class DirectoryReader {
  public:
-  DirectoryReader(const ByteSource& bytes, const std::string& title) : bytes_(bytes), title_(title) {}
+  DirectoryReader(const ByteSource& bytes, const std::string& title)
+      : bytes_(bytes), title_(title), directory_(find_zip_directory(bytes, title)) {}
 
   std::vector<ZipEntry> read() {
-    find_directory();
     const std::string text = read_text(bytes_, directory_.offset, directory_.size);
     std::vector<ZipEntry> entries;
     std::size_t at = 0;
@@ -68,89 +44,23 @@ class DirectoryReader {
     fail_record(title_, entry.name, what);
   }
 
-  // The last place that looks like the end record must be it: LibTorch takes that one without looking further.
-  std::uint64_t find_end(std::string& tail) {
-    const std::uint64_t tail_size = std::min<std::uint64_t>(bytes_.size(), kEndBytes + 0xffff);
-    tail = read_text(bytes_, bytes_.size() - tail_size, tail_size);
-    const char signature[] = {'P', 'K', 5, 6};
-    const std::size_t at = tail.rfind(std::string_view(signature, sizeof signature));
-    if (at == tail.npos) fail("the ZIP directory is missing at the file's end: it was cut off");
-    if (tail.size() - at < kEndBytes || tail.size() - at - kEndBytes != number_at<std::uint16_t>(tail, at + 20)) {
-      fail("the end of the ZIP directory has the wrong length");
-    }
-    tail.erase(0, at);
-    return bytes_.size() - tail_size + at;
-  }
-
-  void find_directory() {
-    std::string end;
-    const std::uint64_t end_offset = find_end(end);
-    const auto disk = number_at<std::uint16_t>(end, 4), directory_disk = number_at<std::uint16_t>(end, 6);
-    const auto count_here = number_at<std::uint16_t>(end, 8), count = number_at<std::uint16_t>(end, 10);
-    const auto size = number_at<std::uint32_t>(end, 12), offset = number_at<std::uint32_t>(end, 16);
-    directory_ = {offset, size, count, end_offset};
-    const bool has_64 = find_directory_64(end_offset);
-    if (!has_64 && (count == kIn64Short || size == kIn64 || offset == kIn64)) fail("the ZIP64 directory is missing");
-    if (!agrees(disk, 0, kIn64Short) || !agrees(directory_disk, 0, kIn64Short) || count_here != count) refuse_parts();
-    if (!agrees(count, directory_.count, kIn64Short) || !agrees(size, directory_.size, kIn64) ||
-        !agrees(offset, directory_.offset, kIn64)) {
-      fail("the ZIP64 directory is another than the directory");
-    }
-    if (directory_.offset > directory_.end || directory_.end - directory_.offset != directory_.size) {
-      fail(formatted("the directory of {} bytes at {} does not end at {}", directory_.size, directory_.offset,
-                     directory_.end));
-    }
-    if (directory_.count > directory_.size / kEntryBytes) {
-      fail(formatted("{} bytes of directory cannot hold {} records", directory_.size, directory_.count));
-    }
-  }
-
-  static bool agrees(std::uint64_t small, std::uint64_t large, std::uint64_t in_64) {
-    return small == large || small == in_64;
-  }
-
-  // Fills directory_ where there is a ZIP64 locator in front of the end record.
-  bool find_directory_64(std::uint64_t end_offset) {
-    if (end_offset < kLocator64Bytes) return false;
-    const std::string locator = read_text(bytes_, end_offset - kLocator64Bytes, kLocator64Bytes);
-    if (number_at<std::uint32_t>(locator, 0) != kLocator64Signature) return false;
-    const auto offset = number_at<std::uint64_t>(locator, 8);
-    if (number_at<std::uint32_t>(locator, 4) != 0 || number_at<std::uint32_t>(locator, 16) > 1) refuse_parts();
-    const std::uint64_t locator_offset = end_offset - kLocator64Bytes;
-    if (offset > locator_offset || locator_offset - offset < kEnd64Bytes) fail("the ZIP64 directory is missing");
-    const std::string end = read_text(bytes_, offset, kEnd64Bytes);
-    if (number_at<std::uint32_t>(end, 0) != kEnd64Signature) fail("the ZIP64 directory is missing");
-    if (number_at<std::uint64_t>(end, 4) != locator_offset - offset - 12) {
-      fail("the end of the ZIP64 directory has the wrong length");
-    }
-    if (number_at<std::uint32_t>(end, 16) != 0 || number_at<std::uint32_t>(end, 20) != 0) refuse_parts();
-    if (number_at<std::uint64_t>(end, 24) != number_at<std::uint64_t>(end, 32)) refuse_parts();
-    directory_ = {number_at<std::uint64_t>(end, 48), number_at<std::uint64_t>(end, 40),
-                  number_at<std::uint64_t>(end, 32), offset};
-    return true;
-  }
-
-  [[noreturn]] void refuse_parts() const {
-    refuse_record(title_, {}, "is one of several parts of a ZIP archive", "join the parts into one file");
-  }
-
   ZipEntry read_entry(std::string_view text, std::size_t& at) {
     const std::string_view rest = text.substr(at);
-    if (rest.size() < kEntryBytes || number_at<std::uint32_t>(rest, 0) != kEntrySignature) {
+    if (rest.size() < kZipEntryBytes || number_at<std::uint32_t>(rest, 0) != kEntrySignature) {
       fail(formatted("the directory is damaged at byte {}", directory_.offset + at));
     }
     const EntryHead head{number_at<std::uint16_t>(rest, 8),  number_at<std::uint16_t>(rest, 10),
                          number_at<std::uint16_t>(rest, 34), number_at<std::uint32_t>(rest, 24),
                          number_at<std::uint32_t>(rest, 20), number_at<std::uint32_t>(rest, 42)};
     const std::size_t name_size = number_at<std::uint16_t>(rest, 28), extra_size = number_at<std::uint16_t>(rest, 30);
-    const std::size_t size = kEntryBytes + name_size + extra_size + number_at<std::uint16_t>(rest, 32);
+    const std::size_t size = kZipEntryBytes + name_size + extra_size + number_at<std::uint16_t>(rest, 32);
     if (rest.size() < size) fail(formatted("the directory is damaged at byte {}", directory_.offset + at));
     ZipEntry entry;
-    entry.name = rest.substr(kEntryBytes, name_size);
+    entry.name = rest.substr(kZipEntryBytes, name_size);
     entry.crc32 = number_at<std::uint32_t>(rest, 16);
     check_kind(entry, head);
     entry.is_deflated = head.method == 8;
-    read_numbers(entry, head, rest.substr(kEntryBytes + name_size, extra_size));
+    read_numbers(entry, head, rest.substr(kZipEntryBytes + name_size, extra_size));
     check_sizes(entry);
     at += size;
     return entry;
@@ -168,7 +78,7 @@ class DirectoryReader {
       refuse_record(title_, entry.name, formatted("is compressed by method {}", head.method),
                     "save it uncompressed or deflated");
     }
-    if (head.disk != 0 && head.disk != kIn64Short) refuse_parts();
+    if (head.disk != 0 && head.disk != kIn64Short) refuse_zip_parts(title_);
   }
 
   // The numbers that do not fit in 32 bits stand in the ZIP64 field, in this order.
@@ -271,7 +181,7 @@ class DirectoryReader {
 
   const ByteSource& bytes_;
   const std::string& title_;
-  Directory directory_;
+  const ZipDirectory directory_;
 };
 
 }  // namespace
