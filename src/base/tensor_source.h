@@ -65,6 +65,9 @@ class TensorSource {
   /// What is known of the layer of a stored tensor; null where nothing is.
   virtual const LayerHint* hint(std::size_t /*tensor*/) const { return nullptr; }
 
+  /// What was left as it is and is no tensor here, and what else a report should say of the input.
+  virtual std::vector<std::string> remarks() const { return {}; }
+
   /// Whether the path names the very file this reads from.
   virtual bool reads_from(const std::string& /*path*/) const { return false; }
 

@@ -48,6 +48,7 @@ class TorchscriptSource final : public ModuleSource {
   }
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override { return module_->tensors()[tensor].data; }
   const LayerHint* hint(std::size_t tensor) const override { return &module_->tensors()[tensor].hint; }
+  std::vector<std::string> remarks() const override { return module_->remarks(); }
   bool reads_from(const std::string& path) const override { return bytes_ != nullptr && bytes_->reads_from(path); }
   const std::shared_ptr<const Module>& module() const override { return module_; }
 

@@ -254,6 +254,7 @@ Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, c
     plan_tensor(planned, plan.logical[planned.logical], source, config, selection, not_finite);
   }
   warn_of_idle_globs(plan, config, selection);
+  for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));
   require_distinct_names(plan);
   return plan;
 }

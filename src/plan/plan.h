@@ -36,7 +36,7 @@ struct PlannedTensor {
 struct Plan {
   std::vector<LogicalTensor> logical;
   std::vector<PlannedTensor> tensors;  ///< one for each logical tensor, in the same order
-  std::vector<std::string> warnings;   ///< patterns of the settings that match no layer
+  std::vector<std::string> warnings;   ///< patterns of the settings that match no layer; remarks of the source
 
   /// All outputs, in order: what a sink is opened with.
   std::vector<TensorInfo> outputs() const;

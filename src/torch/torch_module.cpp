@@ -8,6 +8,9 @@
 namespace mnq::libtorch {
 namespace {
 
+// A view may repeat a few bytes as often as it likes: beyond this it is not laid out in memory.
+constexpr std::size_t kMaxExpandedBytes = 64u << 20;
+
 // "encoder.query" for encoder.query.weight; a weight of several in one module goes by its own name.
 std::string layer_name(const Place& place, const ModuleTree& tree) {
   const std::string& object = tree.names.at(place.object);
@@ -29,8 +32,12 @@ TorchModule::TorchModule(ObjectPtr root, std::vector<UnitPtr> units, std::map<st
 void TorchModule::list_tensors() {
   const auto add = [&](const std::string& name, const at::Tensor& tensor, LayerHint hint) {
     if (!is_plain(tensor)) {
-      remarks_.push_back(formatted("{}: a tensor of {} {} is kept as it is", name, at::toString(tensor.scalar_type()),
-                                   c10::toString(tensor.layout()).empty() ? "" : "in another layout or on a device"));
+      remarks_.push_back(formatted("{}: kept as it is, it is no dense tensor of a dtype that is known here", name));
+      return;
+    }
+    if (tensor.nbytes() > tensor.storage().nbytes() && tensor.nbytes() > kMaxExpandedBytes) {
+      remarks_.push_back(formatted("{}: kept as it is, it repeats {} bytes over {}", name, tensor.storage().nbytes(),
+                                   tensor.nbytes()));
       return;
     }
     const Tensor plain = from_torch(tensor);
