@@ -56,4 +56,5 @@ def main():
     save_file({"images": pixels, "labels": labels[held_out].to(torch.uint8)}, "digits_test.safetensors")
 
 
-main()
+if __name__ == "__main__":
+    main()

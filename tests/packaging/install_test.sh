@@ -27,6 +27,19 @@ grep -q ' dB$' "$work/out.txt"
 grep -qE '^[0-9]+ bytes became [0-9]+$' "$work/out.txt"
 "$prefix/bin/monoquant" validate "$work/out.safetensors" --against "$model" >/dev/null
 
+# Modules, with the backend that was installed beside the library.
+if [ -f "$libdir/libmono_quant_torch.so" ]; then
+  # shellcheck disable=SC2046
+  cc -std=c99 -pedantic -Wall -Wextra -Werror "${sanitize[@]}" "$source/bindings-examples/c/classify.c" -o "$work/classify" \
+    $(pkg-config --cflags --libs mono_quant) -Wl,-rpath,"$libdir"
+  for form in scripted traced; do
+    "$work/classify" "$source/tests/data/digits_$form.pt" "$source/tests/data/digits_test.safetensors" "$work" >"$work/$form.txt"
+    # Of 449 images; int8 may lose one.
+    awk '{right[$1] = $2} END {exit !(right["float32"] >= 440 && right["int8"] >= right["float32"] - 1 && right["int4"] >= 430)}' \
+      "$work/$form.txt" || { cat "$work/$form.txt" >&2; exit 1; }
+  done
+fi
+
 mkdir "$work/consumer"
 cat >"$work/consumer/CMakeLists.txt" <<'END'
 cmake_minimum_required(VERSION 3.16)
