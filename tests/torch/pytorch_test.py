@@ -63,7 +63,7 @@ def leaves(value):
 
 
 def run(module, name):
-    with torch.no_grad():
+    with torch.no_grad(), torch.jit.optimized_execution(False):
         return leaves(module(*inputs_of(name)))
 
 
@@ -124,7 +124,7 @@ NAMES = ["scripted", "traced", "recurrent", "tied", "tied_traced", "root_linear"
 class Artifacts(unittest.TestCase):
     def test_they_give_what_the_dequantized_weights_give(self):
         for name in NAMES:
-            for settings in SETTINGS:
+            for settings in SETTINGS if name in ("scripted", "tied", "half") else SETTINGS[4:7:2]:
                 with self.subTest(name=name, settings=settings):
                     path = quantized(MODULES / f"{name}.pt", settings)
                     described = json.loads(monoquant("info", path, "--json"))
