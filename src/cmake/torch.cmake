@@ -16,8 +16,14 @@ target_include_directories(mono_quant_torch SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS}
 target_precompile_headers(mono_quant_torch PRIVATE src/torch/libtorch.h)
 target_link_libraries(mono_quant_torch PRIVATE mono_quant_core mono_quant_warnings torch_cpu c10)
 # torch's own flags, without its headers' directories as ordinary ones: their warnings are not ours.
-set_target_properties(mono_quant_torch PROPERTIES NO_SYSTEM_FROM_IMPORTED OFF INSTALL_RPATH_USE_LINK_PATH ON
-                                                  INSTALL_RPATH "$ORIGIN")
+# The LibTorch it was built with is found wherever the library is installed. INSTALL_RPATH_USE_LINK_PATH would leave out one that
+# lies below this project, as that of build/venv does.
+get_target_property(torch_library torch_cpu IMPORTED_LOCATION_RELEASE)
+if(NOT torch_library)
+  get_target_property(torch_library torch_cpu IMPORTED_LOCATION)
+endif()
+cmake_path(GET torch_library PARENT_PATH torch_folder)
+set_target_properties(mono_quant_torch PROPERTIES NO_SYSTEM_FROM_IMPORTED OFF INSTALL_RPATH "$ORIGIN;${torch_folder}")
 set(map ${PROJECT_BINARY_DIR}/mono_quant_torch.map)
 file(CONFIGURE OUTPUT ${map} CONTENT
      "{\n  global:\n    mono_quant_torch_version;\n    mono_quant_torch_backend;\n  local: *;\n};\n" @ONLY)
