@@ -394,11 +394,11 @@ MNQ_API void mnq_values_free(mnq_values* values);
 MNQ_API mnq_status mnq_model_forward(const mnq_model* model, const char* method, const mnq_values* inputs,
                                      const mnq_run* run, mnq_values** outputs, mnq_error** error);
 
-/* As mnq_validate_file, of a model, and a module is used: that it can be saved and loaded again, that what was loaded runs `forward` on inputs and
- * gives what the model gives, and that outputs are finite; where original is not NULL also the SQNR of the outputs
- * against the original's ("output_sqnr_db" among the report's numbers). inputs may be NULL: then it is not run; for a model
- * that is no module they must be, else UNSUPPORTED. What it
- * finds is in the report ("valid", "problems"), not in the status. Run: as mnq_model_forward. */
+/* As mnq_validate_file, of a model, and a module is used: that it can be saved and loaded again, that what was loaded
+ * runs `forward` on inputs and gives what the model gives, and that outputs are finite; where original is not NULL also
+ * the SQNR of the outputs against the original's ("output_sqnr_db" among the report's numbers). inputs may be NULL:
+ * then it is not run; for a model that is no module they must be, else UNSUPPORTED. What it finds is in the report
+ * ("valid", "problems"), not in the status. Run: as mnq_model_forward. */
 MNQ_API mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* original, const mnq_values* inputs,
                                       mnq_run* run, mnq_report** report, mnq_error** error);
 
