@@ -436,7 +436,8 @@ bool transposed_geometry(const ::torch::nn::Module& module, QuantizedConvImpl::G
 /// The module that takes the place of a layer; an empty one where there is none.
 inline ::torch::nn::AnyModule replacement(const ::torch::nn::Module& module, const QuantizedLayer& layer) {
   namespace nn = ::torch::nn;
-  const at::Tensor* found = module.named_parameters(false).find("bias");
+  const auto parameters = module.named_parameters(false);
+  const at::Tensor* found = parameters.find("bias");
   const at::Tensor bias = found == nullptr ? at::Tensor() : *found;
   if (dynamic_cast<const nn::LinearImpl*>(&module) != nullptr) {
     return nn::AnyModule(std::make_shared<QuantizedLinearImpl>(layer.how, layer.parts, bias));
