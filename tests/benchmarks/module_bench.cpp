@@ -78,11 +78,13 @@ void bench_forward(const std::string& folder) {
     for (int i = 0; i < kRounds; ++i) {
       const torch::InferenceMode guard;
       floats.push_back(seconds_of([&] {
-        for (int k = 0; k < repeats; ++k) module.forward({x});
-      }) / repeats * 1e3);
+                         for (int k = 0; k < repeats; ++k) module.forward({x});
+                       }) /
+                       repeats * 1e3);
       integers.push_back(seconds_of([&] {
-        for (int k = 0; k < repeats; ++k) quantized.forward(inputs);
-      }) / repeats * 1e3);
+                           for (int k = 0; k < repeats; ++k) quantized.forward(inputs);
+                         }) /
+                         repeats * 1e3);
       ratios.push_back(integers.back() / floats.back());
     }
     const std::string what = "Linear " + std::to_string(rows) + " x 2048 x 2048, ";
