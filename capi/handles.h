@@ -10,6 +10,7 @@
 #include "base/tensor.h"
 #include "base/tensor_source.h"
 #include "config/config.h"
+#include "formats/format_table.h"
 #include "module/backend.h"
 #include "mono_quant.h"
 #include "quantize/report.h"
@@ -76,6 +77,9 @@ class Call {
   RunControl own_;
   RunControl& control_;
 };
+
+/// What the settings say of how an input is opened.
+inline OpenSettings open_settings(const Config& config) { return {resolve_job(config).tensors_key}; }
 
 /// A view of the settings of a call that starts no work.
 inline Config settings_of(const mnq_config* config, const mnq_run* run) {

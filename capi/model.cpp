@@ -32,7 +32,7 @@ Tensor load_tensor(const TensorSource& source, std::size_t index) {
 mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error) {
   return guarded(error, [&] {
     require(format, "format");
-    *format = detect_format(open_bytes(require(path, "path"))).name.data();
+    *format = detect_format(require(path, "path")).name.data();
   });
 }
 
@@ -40,6 +40,13 @@ mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error) 
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new mnq_model{open_source(require(path, "path"))};
+  });
+}
+
+mnq_status mnq_model_open_with(const char* path, const mnq_run* run, mnq_model** out, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    *out = new mnq_model{open_source(require(path, "path"), open_settings(settings_of(nullptr, run)))};
   });
 }
 
@@ -70,8 +77,8 @@ mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** 
     clear(require(out, "out"));
     Call call(nullptr, nullptr);
     std::shared_ptr<const TensorSource> copied;
-    copy(*require(model, "model")->source, call.config(), call.control(),
-         memory_output(*require(model, "model")->source, copied));
+    convert(*require(model, "model")->source, call.config(), call.control(),
+            memory_output(*require(model, "model")->source, copied));
     *out = new mnq_model{std::move(copied)};
   });
 }
@@ -80,8 +87,8 @@ mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run
   return guarded(error, [&] {
     Call call(nullptr, run);
     const TensorSource& source = *require(model, "model")->source;
-    copy(source, call.config(), call.control(),
-         file_output(source, require(path, "path"), call.config(), call.control()));
+    convert(source, call.config(), call.control(),
+            file_output(source, require(path, "path"), call.config(), call.control()));
   });
 }
 
@@ -90,8 +97,8 @@ mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffe
     clear(require(out, "out"));
     Call call(nullptr, run);
     auto buffer = std::make_unique<mnq_buffer>();
-    copy(*require(model, "model")->source, call.config(), call.control(),
-         bytes_output(*require(model, "model")->source, buffer->bytes));
+    convert(*require(model, "model")->source, call.config(), call.control(),
+            bytes_output(*require(model, "model")->source, call.config(), buffer->bytes));
     *out = buffer.release();
   });
 }

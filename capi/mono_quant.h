@@ -279,15 +279,20 @@ MNQ_API void mnq_tensor_free(mnq_tensor* tensor);
 
 /* ---- Models ---------------------------------------------------------------------------------------------------- */
 
-/* The format of a file, from its content, never from its name: "safetensors", "torchscript". A static string. NOT_FOUND or IO where it
- * cannot be read; UNSUPPORTED, with what to pass instead, for a known format that is not there yet; FORMAT for anything
- * else. */
+/* The format of a file or folder, from its content, never from its name: "safetensors", "torchscript", "pytorch",
+ * "pytorch pickle" (before PyTorch 1.6), "gguf", "safetensors index", "pytorch index", "folder" (of Hugging Face),
+ * "compressed-tensors". A static string. NOT_FOUND or IO where it cannot be read; UNSUPPORTED, with what to pass instead,
+ * for a known format that is not read; FORMAT for anything else. */
 MNQ_API mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error);
 
-/* Opens a checkpoint, or a TorchScript module. Of a checkpoint the header is read and checked; the tensors are read when
+/* Opens a checkpoint, a folder of one, or a TorchScript module. Nothing that a file holds is ever executed. Of a checkpoint
+ * the header is read and checked; the tensors are read when
  * they are asked for, so the file must stay, and stay as it is, until the model is freed. A module is checked as a whole
  * and loaded; that needs libmono_quant_torch and LibTorch: UNSUPPORTED, with what to install, where they are missing. */
 MNQ_API mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error);
+
+/* The same with settings; run may be NULL. Keys that apply: tensors_key. Since 1.1. */
+MNQ_API mnq_status mnq_model_open_with(const char* path, const mnq_run* run, mnq_model** out, mnq_error** error);
 
 /* As mnq_model_open, from memory: data stays the caller's, unchanged and alive until the model and every model or
  * tensor made from it is freed. */
@@ -301,9 +306,11 @@ MNQ_API mnq_status mnq_model_from_tensors(const char* const* names, const mnq_te
 /* A copy in memory, independent of the file or buffers the model came from. */
 MNQ_API mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** error);
 
-/* Writes a model to a file, or to memory. The extension says how: .safetensors, and for a module also .pt (TorchScript);
- * in memory a module is TorchScript, all else safetensors. Tied tensors of a module are stored once in safetensors, with
- * the other names in the metadata. Keys of the run that apply: overwrite, threads, memory_budget. */
+/* Writes a model to a file or folder, or to memory. The key `format` of the run says how, else the extension:
+ * .safetensors; .pt, .pth, .bin (TorchScript for a module, else a state dict for torch.load); .gguf; a path that ends in /
+ * is a folder, compressed-tensors unless format says otherwise. In memory a module is TorchScript, all else safetensors.
+ * Tied tensors are stored once; safetensors has the other names in its metadata. Keys of the run that apply: format,
+ * overwrite, threads, memory_budget, max_shard_size. */
 MNQ_API mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run, mnq_error** error);
 MNQ_API mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out, mnq_error** error);
 
@@ -429,6 +436,17 @@ MNQ_API mnq_status mnq_dequantize(const mnq_model* model, mnq_run* run, mnq_mode
                                   mnq_error** error);
 MNQ_API mnq_status mnq_dequantize_file(const char* input_path, const char* output_path, mnq_run* run,
                                        mnq_report** report, mnq_error** error);
+
+/* Writes a checkpoint in another format. Quantized weights keep their codes and scales where that format can hold them;
+ * else they are quantized anew or become floats, and the report says so of each. Keys of the run: as mnq_model_save.
+ * Since 1.1. */
+MNQ_API mnq_status mnq_convert_file(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
+                                    mnq_error** error);
+
+/* Puts together a folder whose parts were made with the key `shard`, by any number of runs: checks that all shards are
+ * there, writes index and config, and gives the folder its name. Keys of the run: overwrite. NOT_FOUND where no part is
+ * there; STATE naming a shard that is missing; FORMAT for one of another job. Since 1.1. */
+MNQ_API mnq_status mnq_merge_folder(const char* output_path, mnq_run* run, mnq_error** error);
 
 /* ---- Compare and validate -------------------------------------------------------------------------------------- */
 
@@ -651,6 +669,10 @@ struct mnq_api {
   mnq_dtype (*layers_dtype)(const mnq_layers* layers, size_t index);
   size_t (*layers_tie_count)(const mnq_layers* layers, size_t index);
   const char* (*layers_tie)(const mnq_layers* layers, size_t index, size_t tie);
+  mnq_status (*model_open_with)(const char* path, const mnq_run* run, mnq_model** out, mnq_error** error);
+  mnq_status (*convert_file)(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
+                             mnq_error** error);
+  mnq_status (*merge_folder)(const char* output_path, mnq_run* run, mnq_error** error);
 };
 
 #ifdef __cplusplus

@@ -42,7 +42,7 @@ mnq_status mnq_quantize_file(const char* input_path, const char* output_path, co
   return guarded(error, [&] {
     clear(report);
     Call call(config, run);
-    const auto source = open_source(require(input_path, "input_path"));
+    const auto source = open_source(require(input_path, "input_path"), open_settings(call.config()));
     quantize_source_to_file(*source, output_path, call, report);
   });
 }
@@ -82,9 +82,27 @@ mnq_status mnq_dequantize_file(const char* input_path, const char* output_path, 
   return guarded(error, [&] {
     clear(report);
     Call call(nullptr, run);
-    const auto source = open_source(require(input_path, "input_path"));
+    const auto source = open_source(require(input_path, "input_path"), open_settings(call.config()));
     const Output output = file_output(*source, require(output_path, "output_path"), call.config(), call.control());
     give_report(report, own(dequantize(*source, call.config(), call.control(), output)));
+  });
+}
+
+mnq_status mnq_convert_file(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
+                            mnq_error** error) {
+  return guarded(error, [&] {
+    clear(report);
+    Call call(nullptr, run);
+    const auto source = open_source(require(input_path, "input_path"), open_settings(call.config()));
+    const Output output = file_output(*source, require(output_path, "output_path"), call.config(), call.control());
+    give_report(report, own(convert(*source, call.config(), call.control(), output)));
+  });
+}
+
+mnq_status mnq_merge_folder(const char* output_path, mnq_run* run, mnq_error** error) {
+  return guarded(error, [&] {
+    Call call(nullptr, run);
+    merge_folder(require(output_path, "output_path"), resolve_job(call.config()).overwrite);
   });
 }
 
@@ -103,7 +121,7 @@ mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_ru
   return guarded(error, [&] {
     clear(require(report, "report"));
     Call call(nullptr, run);
-    const auto source = open_source(require(path, "path"));
+    const auto source = open_source(require(path, "path"), open_settings(call.config()));
     const auto original = original_path == nullptr ? nullptr : open_source(original_path);
     give_report(report, own(validate_model(*source, original.get(), nullptr, call.config(), call.control())));
   });

@@ -528,6 +528,9 @@ class Model : public detail::Owning<mnq_model, mnq_model_free> {
   static Model open(const std::filesystem::path& path) {
     return Model(detail::make<mnq_model>(mnq_model_open, detail::c_text(path)));
   }
+  static Model open(const std::filesystem::path& path, const Run& run) {
+    return Model(detail::make<mnq_model>(mnq_model_open_with, detail::c_text(path), run.get()));
+  }
 
   /// The bytes stay the caller's, unchanged and alive until the model and all that was made from it are gone.
   static Model open_memory(std::span<const std::byte> bytes) {
@@ -664,6 +667,17 @@ inline Report dequantize_file(const std::filesystem::path& input, const std::fil
                               Run* run = nullptr) {
   return detail::report_of(run, mnq_dequantize_file, detail::c_text(input), detail::c_text(output),
                            detail::handle(run));
+}
+
+/// Writes a checkpoint in another format; what that cannot hold is quantized anew or becomes floats, and the report says so.
+inline Report convert_file(const std::filesystem::path& input, const std::filesystem::path& output,
+                           Run* run = nullptr) {
+  return detail::report_of(run, mnq_convert_file, detail::c_text(input), detail::c_text(output), detail::handle(run));
+}
+
+/// Puts together a folder whose parts were made with the key `shard`.
+inline void merge_folder(const std::filesystem::path& output, Run* run = nullptr) {
+  detail::call(mnq_merge_folder, detail::c_text(output), detail::handle(run));
 }
 
 /// The accuracy of each tensor of `other` against the one of the same name in `reference`.

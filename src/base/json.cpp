@@ -53,6 +53,24 @@ void write_number(std::string& text, double value) {
   if (shortest.find_first_of(".e") == std::string_view::npos) text += ".0";  // it stays a float for who reads it
 }
 
+constexpr int kOneLine = -1;
+
+int next_indent(int indent) { return indent == kOneLine ? kOneLine : indent + 2; }
+
+void start_line(std::string& text, int indent) {
+  text += '\n';
+  text.append(static_cast<std::size_t>(indent), ' ');
+}
+
+void start_item(std::string& text, bool is_first, int indent) {
+  if (!is_first) text += ',';
+  if (indent != kOneLine) start_line(text, indent + 2);
+}
+
+void end_items(std::string& text, bool is_empty, int indent) {
+  if (indent != kOneLine && !is_empty) start_line(text, indent);
+}
+
 }  // namespace
 
 Json::Json(std::initializer_list<std::pair<std::string_view, Json>> members) : value_(Object()) {
@@ -98,7 +116,13 @@ Json& Json::push_back(Json value) {
 
 std::string Json::dump() const {
   std::string text;
-  write(text);
+  write(text, kOneLine);
+  return text;
+}
+
+std::string Json::dump_lines() const {
+  std::string text;
+  write(text, 0);
   return text;
 }
 
@@ -122,7 +146,7 @@ std::int64_t Json::integer_between(std::int64_t least, std::uint64_t most) const
   return value;
 }
 
-void Json::write(std::string& text) const {
+void Json::write(std::string& text, int indent) const {
   if (is_null()) {
     text += "null";
   } else if (is_boolean()) {
@@ -136,18 +160,20 @@ void Json::write(std::string& text) const {
   } else if (is_array()) {
     text += '[';
     for (const Json& element : elements()) {
-      if (&element != &elements().front()) text += ',';
-      element.write(text);
+      start_item(text, &element == &elements().front(), indent);
+      element.write(text, next_indent(indent));
     }
+    end_items(text, elements().empty(), indent);
     text += ']';
   } else {
     text += '{';
     for (const auto& member : members()) {
-      if (&member != &members().front()) text += ',';
+      start_item(text, &member == &members().front(), indent);
       write_text(text, member.first);
-      text += ':';
-      member.second.write(text);
+      text += indent == kOneLine ? ":" : ": ";
+      member.second.write(text, next_indent(indent));
     }
+    end_items(text, members().empty(), indent);
     text += '}';
   }
 }

@@ -84,6 +84,9 @@ class Json {
   /// On one line, as UTF-8: what is none is replaced. Numbers have their shortest form; those not finite are null.
   std::string dump() const;
 
+  /// The same with a line for each element and member, for files that people read.
+  std::string dump_lines() const;
+
   friend bool operator==(const Json& a, const Json& b);
   friend std::ostream& operator<<(std::ostream& stream, const Json& json) { return stream << json.dump(); }
 
@@ -108,7 +111,7 @@ class Json {
   [[noreturn]] void fail_type(const char* wanted) const;
   double number() const;
   std::int64_t integer_between(std::int64_t least, std::uint64_t most) const;
-  void write(std::string& text) const;
+  void write(std::string& text, int indent) const;
 
   Value value_ = nullptr;
 };

@@ -19,7 +19,12 @@ struct QuantizedSpec {
   std::uint64_t group_size = 0;   ///< kGroup only: consecutive input elements that share a scale
   std::int64_t channel_axis = 0;  ///< in [0, rank)
   DType weight_dtype = DType::kF32;
-  Shape shape;  ///< of the weight
+  Shape shape;                       ///< of the weight
+  DType scale_dtype = DType::kF32;   ///< scales, and minima, have values of this dtype; they are stored as float32
+  std::int32_t activation_bits = 0;  ///< 8: meant to be run with activations quantized for each row as the model runs
+  bool is_rounded_as_ggml = false;   ///< to be quantized by the rules of ggml's reference; is not stored
+
+  bool operator==(const QuantizedSpec&) const = default;
 };
 
 /// A tensor as the user thinks of it: a float tensor, or a quantized weight with all its parts.
@@ -32,6 +37,7 @@ struct LogicalTensor {
   std::optional<QuantizedSpec> spec;  ///< of a quantized weight
   std::optional<double> sqnr_db;      ///< of a quantized weight, where the file says
   std::optional<LayerHint> hint;      ///< where the source knows its layers
+  std::vector<std::string> ties;      ///< other names of it
 };
 
 /// A weight [.., channels, ..] seen as a matrix. Rows are what lies behind one index of the channel axis and all axes

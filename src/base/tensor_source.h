@@ -24,7 +24,15 @@ struct LayerHint {
   std::string kind;               ///< of the table of layer kinds; empty: no weight that can be quantized
   std::int64_t channel_axis = 0;  ///< of the weight
   std::string reason;             ///< why there is no kind
-  std::vector<std::string> ties;  ///< other names of the same tensor
+};
+
+/// What comes with a checkpoint besides its tensors, for formats that carry it on.
+struct Companion {
+  std::string folder;              ///< of a Hugging Face folder: its path
+  std::string config;              ///< its config.json; may be empty
+  std::vector<std::string> files;  ///< names of its other small files: tokenizer and the like
+  std::string gguf_values;         ///< of a GGUF file: its key-values as they are stored
+  std::uint64_t gguf_value_count = 0;
 };
 
 /// A checkpoint held open. Immutable; every member may be called from several threads.
@@ -65,6 +73,12 @@ class TensorSource {
   /// What is known of the layer of a stored tensor; null where nothing is.
   virtual const LayerHint* hint(std::size_t /*tensor*/) const { return nullptr; }
 
+  /// Other names of the same tensor.
+  virtual std::vector<std::string> ties(std::size_t /*tensor*/) const { return {}; }
+
+  /// Null where there is none.
+  virtual const Companion* companion() const { return nullptr; }
+
   /// What was left as it is and is no tensor here, and what else a report should say of the input.
   virtual std::vector<std::string> remarks() const { return {}; }
 
@@ -75,6 +89,10 @@ class TensorSource {
   std::vector<TensorInfo> tensors_;
   Metadata metadata_;
 };
+
+/// Names beside the tensors' own: (name, tensor), as safetensors' save_model writes ties into its metadata.
+std::vector<std::pair<std::string, std::string>> tied_names(const Metadata& metadata,
+                                                            const std::vector<TensorInfo>& tensors);
 
 /// Takes the tensors it was opened with, and nothing is there until commit.
 class TensorSink {

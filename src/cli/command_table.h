@@ -24,8 +24,22 @@ inline void add_job_flags(Flags& flags, Options& options) {
   flags.any_setting(kRunning);
 }
 
+inline void add_input_flags(Flags& flags) {
+  flags.setting("--tensors-key", "tensors_key", "KEY", kWhat, "of a PyTorch checkpoint: the dict with the tensors");
+}
+
+// What every command that writes weights has.
+inline void add_output_flags(Flags& flags, Options& options) {
+  flags.setting_flag("-f,--force", "overwrite", "true", kOutput, "replace an output that is there already");
+  flags.setting("--format", "format", "NAME", kOutput, "what to write, where the name of OUT does not tell");
+  flags.setting("--max-shard-size", "max_shard_size", "SIZE", kOutput, "of a folder's files: 2GiB; else 5GiB");
+  flags.setting("--shard", "shard", "I/N", kOutput, "make the I-th of N parts of a folder only; see merge");
+  flags.setting_flag("--resume", "resume", "true", kOutput, "go on with a folder that a run did not end");
+  add_job_flags(flags, options);
+}
+
 inline void add_quantize_flags(Flags& flags, Options& options) {
-  flags.argument("IN", options.input, "the checkpoint: a .safetensors file");
+  flags.argument("IN", options.input, "the checkpoint: .safetensors, .pt, .bin, .gguf, an index or a folder");
   flags.setting("-b,--bits", "bits", "N", kWhat, "8 (the default), 4 or 16");
   flags.setting("-d,--dtype", "dtype", "NAME", kWhat, "qint8, quint8, qint4 or float16");
   flags.setting("-g,--group-size", "group_size", "N", kWhat, "weights that share a scale; 0: a whole channel");
@@ -36,17 +50,31 @@ inline void add_quantize_flags(Flags& flags, Options& options) {
   flags.list("--skip", "skip", "GLOB", kWhat, "leave layers that match as they are; repeatable");
   flags.layer_settings(kWhat);
   flags.text("-c,--config", options.config, "FILE", kWhat, "JSON of keys and values; flags win over it");
+  add_input_flags(flags);
   flags.text("-o,--output", options.output, "OUT", kOutput, "where to; else beside IN, as IN-int8 and the like");
-  flags.setting_flag("-f,--force", "overwrite", "true", kOutput, "replace an output that is there already");
   flags.truth("-n,--dry-run", options.dry_run, kOutput, "say what would be done, and do nothing");
-  add_job_flags(flags, options);
+  add_output_flags(flags, options);
 }
 
 inline void add_dequantize_flags(Flags& flags, Options& options) {
   flags.argument("IN", options.input, "a quantized checkpoint");
+  add_input_flags(flags);
   flags.text("-o,--output", options.output, "OUT", kOutput, "where to")->required();
-  flags.setting_flag("-f,--force", "overwrite", "true", kOutput, "replace an output that is there already");
-  add_job_flags(flags, options);
+  add_output_flags(flags, options);
+}
+
+inline void add_convert_flags(Flags& flags, Options& options) {
+  flags.argument("IN", options.input, "a checkpoint, float or quantized");
+  add_input_flags(flags);
+  flags.text("-o,--output", options.output, "OUT", kOutput, "where to: .safetensors, .pt, .gguf, or a folder: OUT/")
+      ->required();
+  add_output_flags(flags, options);
+}
+
+inline void add_merge_flags(Flags& flags, Options& options) {
+  flags.argument("OUT", options.input, "the folder, as it was named to quantize --shard");
+  flags.setting_flag("-f,--force", "overwrite", "true", kOutput, "replace a folder that is there already");
+  flags.truth("-q,--quiet", options.quiet, kOutput, "print nothing but errors");
 }
 
 inline void add_compare_flags(Flags& flags, Options& options) {
@@ -67,6 +95,7 @@ inline void add_json_flag(Flags& flags, Options& options) {
 
 inline void add_info_flags(Flags& flags, Options& options) {
   flags.argument("FILE", options.input, "a checkpoint, float or quantized");
+  add_input_flags(flags);
   add_json_flag(flags, options);
 }
 
@@ -79,7 +108,11 @@ inline constexpr Command kCommands[] = {
      "  monoquant quantize model.safetensors --bits 4 --layer 'encoder.0.*' bits=8\n"
      "      4 bits, the first block 8\n"
      "  monoquant quantize model.safetensors --skip lm_head --skip '*.gate' -n\n"
-     "      what would become of each tensor"},
+     "      what would become of each tensor\n"
+     "  monoquant quantize all-MiniLM-L6-v2 -o all-MiniLM-L6-v2-int8\n"
+     "      a Hugging Face folder, into one that transformers and vLLM load\n"
+     "  monoquant quantize model.pt --bits 4 -o model.gguf\n"
+     "      a PyTorch state dict, into GGUF's Q4_0"},
     {"info", "Say what is in a checkpoint.", run_info, add_info_flags,
      "Examples:\n"
      "  monoquant info model.safetensors\n"
@@ -98,6 +131,19 @@ inline constexpr Command kCommands[] = {
     {"dequantize", "Turn a quantized checkpoint back into floats.", run_dequantize, add_dequantize_flags,
      "Examples:\n"
      "  monoquant dequantize model-int8.safetensors -o model-float.safetensors"},
+    {"convert", "Write a checkpoint in another format.", run_convert, add_convert_flags,
+     "Examples:\n"
+     "  monoquant convert model.pt -o model.safetensors\n"
+     "  monoquant convert model-int4.safetensors -o model-int4/\n"
+     "      into a folder, as compressed-tensors\n"
+     "  monoquant convert model.gguf -o model.pt\n"
+     "\n"
+     "What the format cannot hold as it is gets quantized anew, and is listed."},
+    {"merge", "Make a folder whole whose parts were made with --shard.", run_merge, add_merge_flags,
+     "Examples:\n"
+     "  monoquant quantize big -o big-int8 --shard 1/2    on one machine\n"
+     "  monoquant quantize big -o big-int8 --shard 2/2    on another\n"
+     "  monoquant merge big-int8"},
     {"kernels", "Show what this CPU gets: instruction sets and kernels.", run_kernels, add_json_flag,
      "Examples:\n"
      "  monoquant kernels\n"

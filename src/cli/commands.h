@@ -7,6 +7,8 @@ namespace cli {
 
 int run_quantize(const Options& options);
 int run_dequantize(const Options& options);
+int run_convert(const Options& options);
+int run_merge(const Options& options);
 int run_compare(const Options& options);
 int run_validate(const Options& options);
 int run_info(const Options& options);

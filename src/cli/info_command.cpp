@@ -7,8 +7,8 @@
 
 #include "cli/commands.h"
 #include "cli/format.h"
-#include "cli/handles.h"
 #include "cli/human.h"
+#include "cli/job.h"
 #include "cli/json.h"
 #include "cli/report_view.h"
 #include "cli/table.h"
@@ -121,7 +121,8 @@ std::string view(const Json& model, const Screen& screen) {
 }  // namespace
 
 int run_info(const Options& options) {
-  const Model model = make<Model>(mnq_model_open, options.input.c_str());
+  const Job job(options);
+  const Model model = make<Model>(mnq_model_open_with, options.input.c_str(), job.run());
   const std::string json = text_of(make<Buffer>(mnq_model_describe, model.get()));
   write_stdout(options.json ? json + "\n" : view(Json::parse(json), screen_of(STDOUT_FILENO)));
   return kExitOk;

@@ -39,9 +39,19 @@ double resolve_number(const Config& config, const Job& job, const char* key) {
   return value;
 }
 
-// "model.safetensors" -> "model-int8.safetensors"
-std::string output_beside(const std::string& input, std::string dtype) {
+// "model.safetensors" -> "model-int8.safetensors", the folder "model" -> "model-int8"
+std::string output_beside(std::string input, std::string dtype) {
   if (dtype.starts_with('q')) dtype.erase(0, 1);  // qint8
+  std::error_code error;
+  if (std::filesystem::is_directory(input, error)) {
+    while (input.size() > 1 && input.ends_with('/')) input.pop_back();
+    return input + "-" + dtype;
+  }
+  constexpr std::string_view kIndex = ".index.json";
+  if (input.ends_with(kIndex)) {
+    const std::filesystem::path weights(input.substr(0, input.size() - kIndex.size()));
+    return (weights.parent_path() / (weights.stem().string() + "-" + dtype + "/")).string();
+  }
   std::filesystem::path path(input);
   path.replace_filename(path.stem().string() + "-" + dtype + path.extension().string());
   return path.string();
@@ -73,7 +83,7 @@ std::string view(const Json& report, const Screen& screen, const AccuracyLimits&
 }
 
 Report plan(const Options& options, const Config& config, const Job& job) {
-  const Model model = make<Model>(mnq_model_open, options.input.c_str());
+  const Model model = make<Model>(mnq_model_open_with, options.input.c_str(), job.run());
   return make<Report>(mnq_plan, model.get(), config.get(), job.run());
 }
 

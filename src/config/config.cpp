@@ -200,6 +200,25 @@ LayerSettings resolve_layer(const Config& config, const LayerName& layer) {
   return settings;
 }
 
+namespace {
+
+// "2/3"
+void resolve_part(const Config& config, JobSettings& job) {
+  const std::string text = config.find("shard").value;
+  if (text == "auto") return;
+  const std::size_t slash = text.find('/');
+  const auto part = parse_int(text.substr(0, slash));
+  const auto count = slash == text.npos ? std::nullopt : parse_int(text.substr(slash + 1));
+  if (!part || !count || *part < 1 || *count < *part || *count > 100000) {
+    throw Error(Status::kConfig, formatted("shard: '{}' is no part I/N with I from 1 to N", text),
+                "pass 1/3, 2/3 and 3/3 to split a job in three", "shard");
+  }
+  job.part = static_cast<std::uint32_t>(*part - 1);
+  job.part_count = static_cast<std::uint32_t>(*count);
+}
+
+}  // namespace
+
 JobSettings resolve_job(const Config& config) {
   JobSettings job;
   const std::string warning = config.find("accuracy_warning").value;
@@ -213,6 +232,11 @@ JobSettings resolve_job(const Config& config) {
                                                             : static_cast<std::uint32_t>(*parse_int(threads.value)));
   job.memory_budget = *parse_size(config.find("memory_budget").value);
   job.overwrite = config.flag("overwrite");
+  job.max_shard_size = *parse_size(config.find("max_shard_size").value);
+  job.is_resumed = config.flag("resume");
+  const std::string tensors_key = config.find("tensors_key").value;
+  if (tensors_key != "auto") job.tensors_key = tensors_key;
+  resolve_part(config, job);
   if (job.sqnr_critical_db > job.sqnr_warning_db) {
     throw Error(
         Status::kConfig,

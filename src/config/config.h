@@ -92,6 +92,11 @@ struct JobSettings {
   std::uint32_t threads = 1;
   std::uint64_t memory_budget = 0;  ///< bytes
   bool overwrite = false;
+  std::uint64_t max_shard_size = 0;  ///< bytes
+  bool is_resumed = false;
+  std::uint32_t part = 0;        ///< from 0, of part_count
+  std::uint32_t part_count = 0;  ///< 0: not split
+  std::string tensors_key;       ///< empty: found
 };
 JobSettings resolve_job(const Config& config);
 

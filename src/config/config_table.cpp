@@ -51,6 +51,19 @@ constexpr std::array kKeys{
               "memory for the weights that are being worked on; the model's own list of tensors comes on top"},
     ConfigKey{"activations", KeyType::kChoice, "dynamic", false, "dynamic,float", 0, 0,
               "when a module runs here: Linear layers of int8 in integer arithmetic, or as the file holds them"},
+    ConfigKey{"format", KeyType::kChoice, "auto", false,
+              "safetensors,pytorch,gguf,torchscript,compressed-tensors,folder", 0, 0,
+              "what to write; where unset the output's extension says it, and a folder is compressed-tensors"},
+    ConfigKey{"tensors_key", KeyType::kText, "auto", false, "", 0, 0,
+              "of a PyTorch checkpoint: the dict with the tensors, as model.ema; where unset it is found"},
+    ConfigKey{"max_shard_size", KeyType::kSize, "5GiB", false, "", 1, 1e18,
+              "folders: bytes of a shard, unless one tensor alone has more"},
+    ConfigKey{"shard", KeyType::kText, "auto", false, "", 0, 0,
+              "folders: I/N makes the I-th of N parts only, merge puts them together"},
+    ConfigKey{"resume", KeyType::kBool, "false", false, "", 0, 0,
+              "folders: go on with what an earlier run of the same job has finished"},
+    ConfigKey{"activation_bits", KeyType::kChoice, "auto", true, "8", 0, 0,
+              "compressed-tensors: 8 lets readers quantize the activations of int8 layers too (W8A8)"},
     ConfigKey{"overwrite", KeyType::kBool, "false", false, "", 0, 0, "replace an output file that is there already"},
 };
 
@@ -133,6 +146,7 @@ std::string normalize_value(const ConfigKey& key, std::string_view text) {
       break;
     }
     case KeyType::kList:
+    case KeyType::kText:
       break;
   }
   return std::string(value);
@@ -150,6 +164,8 @@ std::string_view key_type_name(KeyType type) {
       return "number";
     case KeyType::kSize:
       return "size";
+    case KeyType::kText:
+      return "text";
     case KeyType::kList:
       break;
   }

@@ -9,7 +9,7 @@
 
 namespace mnq {
 
-enum class KeyType { kChoice, kBool, kInteger, kNumber, kSize, kList };
+enum class KeyType { kChoice, kBool, kInteger, kNumber, kSize, kList, kText };
 
 struct ConfigKey {
   std::string_view name;

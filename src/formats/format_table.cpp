@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/format.h"
 #include "base/text.h"
+#include "formats/compressed_tensors.h"
+#include "formats/gguf.h"
+#include "formats/pytorch.h"
 #include "formats/safetensors.h"
+#include "formats/sharded_source.h"
 #include "formats/torchscript.h"
 #include "formats/torchscript_archive.h"
 #include "formats/zip_archive.h"
@@ -15,69 +20,79 @@
 namespace mnq {
 namespace {
 
-bool starts_with(std::span<const std::byte> start, std::string_view magic) {
-  return start.size() >= magic.size() && std::memcmp(start.data(), magic.data(), magic.size()) == 0;
-}
-
-// The opcode PROTO with 2 to 5, as torch.save wrote before 1.6 and pickle.dump writes. The header length of a safetensors
-// file that was cut off can start so too, but its upper half is zero.
-bool recognises_pickle(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>&) {
-  if (start.size() < 8 || start[0] != std::byte{0x80}) return false;
-  const bool is_protocol = start[1] >= std::byte{2} && start[1] <= std::byte{5};
-  return is_protocol && !starts_with(start.subspan(4), std::string_view("\0\0\0\0", 4));
-}
-
-bool recognises_zip(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>&) {
-  return starts_with(start, "PK\x03\x04");
-}
-
 // Throws kFormat for a ZIP that is damaged, so that it is not taken for something else.
 bool recognises_torchscript(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes) {
-  return recognises_zip(start, bytes) && is_torchscript(ZipArchive(bytes));
+  return recognises_pytorch_zip(start, bytes) && is_torchscript(ZipArchive(bytes));
 }
 
-bool recognises_gguf(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>&) {
-  return starts_with(start, "GGUF");
+// What PyTorch wrote before 0.1.10.
+bool recognises_tar(std::span<const std::byte>, const std::shared_ptr<const ByteSource>& bytes) {
+  constexpr std::string_view kMagic = "ustar";
+  constexpr std::uint64_t kPlace = 257;
+  if (bytes->size() < kPlace + kMagic.size()) return false;
+  char magic[kMagic.size()];
+  bytes->read(kPlace, std::as_writable_bytes(std::span(magic)));
+  return std::string_view(magic, sizeof magic) == kMagic;
 }
-
-constexpr std::string_view kConvertAdvice = "save it as safetensors first";
-constexpr std::string_view kStateDictAdvice =
-    "it is a state dict or another object that torch.save wrote: save its tensors as safetensors, or pass a "
-    "TorchScript "
-    "module (torch.jit.save)";
 
 // Recognised in this order. safetensors first: the length it starts with can look like the magic of another, as 66176
 // does, and nothing else has a length that fits and a brace behind it.
 constexpr std::array kFormats{
-    Format{"safetensors", ".safetensors", recognises_safetensors, open_safetensors_source, open_safetensors_sink, false,
-           ""},
-    Format{"gguf", ".gguf", recognises_gguf, nullptr, nullptr, false, kConvertAdvice},
+    Format{"safetensors", ".safetensors", recognises_safetensors, open_safetensors_source, open_safetensors_sink},
+    Format{"gguf", ".gguf", recognises_gguf, open_gguf_source, open_gguf_sink, fit_gguf},
     Format{"torchscript", ".pt,.pth,.ts,.jit,.torchscript", recognises_torchscript, open_torchscript_source, nullptr,
-           true, "a TorchScript file can be written from a TorchScript module only"},
-    Format{"pytorch zip", ".pt,.pth,.bin,.ckpt", recognises_zip, nullptr, nullptr, false, kStateDictAdvice},
-    Format{"pytorch pickle", "", recognises_pickle, nullptr, nullptr, false, kStateDictAdvice},
+           nullptr, true, false, "a TorchScript file can be written from a TorchScript module only"},
+    Format{"pytorch", ".pt,.pth,.bin,.ckpt", recognises_pytorch_zip, open_pytorch_zip_source, open_pytorch_sink},
+    Format{"pytorch pickle", "", recognises_pytorch_pickle, open_pytorch_pickle_source, nullptr, nullptr, false, false,
+           "write the current form: pytorch"},
+    Format{"pytorch tar", "", recognises_tar, nullptr, nullptr, nullptr, false, false,
+           "load it with PyTorch and save it again"},
+    Format{"safetensors index", "", recognises_index, open_index_source, nullptr, nullptr, false, false,
+           "write a folder: its index comes with it"},
+    Format{"compressed-tensors", "", nullptr, nullptr, open_compressed_tensors_sink, fit_compressed_tensors, false,
+           true, ""},
+    Format{"folder", "", nullptr, nullptr, open_safetensors_sink, nullptr, false, true, ""},
 };
 
-// Null where no format recognises it. Throws kUnsupported for one that cannot be read yet.
+const Format& format_called(std::string_view name) {
+  return *std::ranges::find(kFormats, name, &Format::name);
+}
+
+bool is_folder(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error);
+}
+
+// Null where no format recognises it. Throws kUnsupported for one that is not read.
 const Format* find_format(const std::shared_ptr<const ByteSource>& bytes) {
   std::array<std::byte, 16> buffer{};
   const std::span<std::byte> start = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), bytes->size()));
   bytes->read(0, start);
-  const auto found =
-      std::ranges::find_if(kFormats, [&](const Format& format) { return format.recognises(start, bytes); });
+  const auto found = std::ranges::find_if(
+      kFormats, [&](const Format& format) { return format.recognises != nullptr && format.recognises(start, bytes); });
   if (found == kFormats.end()) return nullptr;
   if (found->open_source == nullptr) {
     const std::string title = title_of(bytes->path());
-    throw Error(Status::kUnsupported, formatted("{}: is a {} file, which cannot be read yet", title, found->name),
+    throw Error(Status::kUnsupported, formatted("{}: is a {} file, which cannot be read", title, found->name),
                 std::string(found->advice), title);
   }
   return &*found;
 }
 
+void check_settings(const OpenSettings& settings, std::string_view format, const std::string& path) {
+  const bool has_keys = format.starts_with("pytorch") || format == "folder" || format.ends_with("index");
+  if (settings.tensors_key.empty() || has_keys) return;
+  throw Error(Status::kConfig, formatted("{}: tensors_key has no meaning for {}", title_of(path), format),
+              "leave it unset: only what torch.save wrote has dicts to choose from", "tensors_key");
+}
+
 // safetensors has no magic number: what is nothing else goes to its reader, which tells what is damaged.
-std::shared_ptr<const TensorSource> open_detected(std::shared_ptr<const ByteSource> bytes) {
-  const Format* format = find_format(bytes);
-  return format == nullptr ? open_safetensors_source(std::move(bytes)) : format->open_source(std::move(bytes));
+std::shared_ptr<const TensorSource> open_detected(std::shared_ptr<const ByteSource> bytes,
+                                                  const OpenSettings& settings) {
+  const Format* found = find_format(bytes);
+  const Format& format = found == nullptr ? format_called("safetensors") : *found;
+  check_settings(settings, format.name, bytes->path());
+  return format.open_source(std::move(bytes), settings);
 }
 
 std::string readable_formats() {
@@ -88,44 +103,69 @@ std::string readable_formats() {
   return names;
 }
 
-}  // namespace
-
-std::span<const Format> all_formats() { return kFormats; }
-
-const Format& detect_format(const std::shared_ptr<const ByteSource>& bytes) {
-  if (const Format* format = find_format(bytes)) return *format;
-  const std::string title = title_of(bytes->path());
-  throw Error(Status::kFormat, formatted("{}: {} bytes of no known format", title, bytes->size()),
-              "the formats that can be read are: " + readable_formats(), title);
-}
-
-std::shared_ptr<const TensorSource> open_source(const std::string& path) { return open_detected(open_bytes(path)); }
-
-std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes) {
-  return open_detected(memory_bytes(bytes));
-}
-
-const Format& output_format(const std::string& path, const TensorSource& source) {
+std::string extension_of(const std::string& path) {
   const std::size_t slash = path.rfind('/') == std::string::npos ? 0 : path.rfind('/') + 1;
   const std::size_t dot = path.find_last_of('.');
-  const std::string extension = dot == std::string::npos || dot < slash ? "" : path.substr(dot);
-  const bool is_module = as_module_source(source) != nullptr;
+  return dot == std::string::npos || dot < slash ? "" : path.substr(dot);
+}
+
+// By the extension; of several that have it, the module's where there is one. Null where none has it.
+const Format* find_by_extension(const std::string& extension, bool is_module) {
   const Format* found = nullptr;
   for (const Format& format : kFormats) {
     const auto extensions = split_list(format.extensions);
     if (std::ranges::find(extensions, extension) == extensions.end()) continue;
     if (found == nullptr || (found->is_module && !is_module)) found = &format;
   }
-  const std::string names = is_module ? ".pt for the module, or in .safetensors for its weights" : ".safetensors";
+  return found;
+}
+
+}  // namespace
+
+std::span<const Format> all_formats() { return kFormats; }
+
+const Format& detect_format(const std::string& path) {
+  if (is_folder(path)) return format_called(open_folder_source(path, {})->format());
+  const auto bytes = open_bytes(path);
+  if (const Format* format = find_format(bytes)) return *format;
+  throw Error(Status::kFormat, formatted("{}: {} bytes of no known format", path, bytes->size()),
+              "the formats that can be read are: " + readable_formats(), path);
+}
+
+std::shared_ptr<const TensorSource> open_source(const std::string& path, const OpenSettings& settings) {
+  if (!is_folder(path)) return open_detected(open_bytes(path), settings);
+  return open_folder_source(path, settings);
+}
+
+std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes, const OpenSettings& settings) {
+  return open_detected(memory_bytes(bytes), settings);
+}
+
+const Format& output_format(const std::string& path, const std::string& wanted, const TensorSource& source) {
+  const std::string extension = extension_of(path);
+  const bool is_module = as_module_source(source) != nullptr;
+  const Format* named = find_by_extension(extension, is_module);
+  const Format* found = wanted == "auto" ? nullptr : &format_called(wanted);
+  // A folder's name may have dots in it.
+  const bool is_from_folder = source.companion() != nullptr && !source.companion()->folder.empty();
+  const bool may_be_folder = found != nullptr ? found->is_folder : is_from_folder || source.format().ends_with("index");
+  const bool wants_folder = path.ends_with('/') || is_folder(path) || (named == nullptr && may_be_folder);
+  if (found == nullptr) found = wants_folder ? &format_called("compressed-tensors") : named;
   if (found == nullptr) {
     throw Error(Status::kInvalidArg, formatted("{}: its extension names no format that can be written", path),
-                "end the name in " + names, path);
+                "end the name in .safetensors, .pt or .gguf, or in / for a folder, or set format", path);
   }
-  if (found->is_module ? !is_module : found->open_sink == nullptr) {
-    throw Error(Status::kUnsupported,
-                formatted("{}: {} files cannot be written {}", path, found->name,
-                          found->is_module ? "from tensors alone" : "yet"),
-                "end the name in " + names, path);
+  if (found->is_module && !is_module) {
+    throw Error(Status::kUnsupported, formatted("{}: {}", path, found->advice), "set format=pytorch for a state dict",
+                path);
+  }
+  if (found->is_folder && !wants_folder) {
+    throw Error(Status::kInvalidArg, formatted("{}: {} is written as a folder", path, found->name),
+                "end the name in /", path);
+  }
+  if (!found->is_folder && is_folder(path)) {
+    throw Error(Status::kInvalidArg, formatted("{}: is a folder, but {} is one file", path, found->name),
+                "name a file in it", path);
   }
   if (source.reads_from(path)) {
     throw Error(Status::kInvalidArg, formatted("{}: is the input; it is never written to", path),

@@ -10,43 +10,59 @@
 
 #include "base/byte_stream.h"
 #include "base/tensor_source.h"
+#include "plan/fit.h"
 
 namespace mnq {
+
+struct OpenSettings {
+  std::string tensors_key;  ///< dotted path of the dict with the tensors; empty: found
+};
+
+struct SinkRequest {
+  const std::vector<TensorInfo>& tensors;
+  const Metadata& metadata;  ///< with values at least as long as those that commit will get
+  const Companion* companion = nullptr;
+};
 
 struct Format {
   std::string_view name;        ///< "safetensors"
   std::string_view extensions;  ///< comma-separated, of files that are written: ".safetensors"
 
-  /// Whether a file that starts with these bytes (up to 16) is of this format.
+  /// Whether a file that starts with these bytes (up to 16) is of this format. Null for folders.
   bool (*recognises)(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes) = nullptr;
 
-  /// Errors: kFormat, kIo. Null where the format is known, but not read yet.
-  std::unique_ptr<TensorSource> (*open_source)(std::shared_ptr<const ByteSource> bytes) = nullptr;
+  /// Errors: kFormat, kIo, kUnsupported. Null where the format is known, but not read, and for folders.
+  std::unique_ptr<TensorSource> (*open_source)(std::shared_ptr<const ByteSource> bytes,
+                                               const OpenSettings& settings) = nullptr;
 
-  /// Errors: kIo, kFormat. Null where the format is known, but not written yet, or is_module. metadata: with values at least as long
-  /// as those that commit will get.
-  std::unique_ptr<TensorSink> (*open_sink)(const std::vector<TensorInfo>& tensors, const Metadata& metadata,
-                                           const OpenByteSink& open) = nullptr;
+  /// Of a file; of a folder that of one shard. Errors: kIo, kFormat, kUnsupported. Null where it is not written, or
+  /// is_module.
+  std::unique_ptr<TensorSink> (*open_sink)(const SinkRequest& request, const OpenByteSink& open) = nullptr;
+
+  FitWeight fit = nullptr;  ///< null: any quantized weight as it is
 
   bool is_module = false;  ///< written from a module only: see torchscript.h
+  bool is_folder = false;  ///< shards, an index and small files: see folder_output.h
 
   std::string_view advice;  ///< where it cannot be read or written: what to do instead
 };
 
 std::span<const Format> all_formats();
 
-/// The format of a file by its content. Errors: kNotFound, kIo, kUnsupported for one that cannot be read yet, kFormat
+/// The format of a file or folder by its content. Errors: kNotFound, kIo, kUnsupported for one that is not read, kFormat
 /// for anything else.
-const Format& detect_format(const std::shared_ptr<const ByteSource>& bytes);
+const Format& detect_format(const std::string& path);
 
-/// Opens a checkpoint by its content. Errors as detect_format; kFormat says what is damaged.
-std::shared_ptr<const TensorSource> open_source(const std::string& path);
+/// Opens a checkpoint by its content: a file or a folder. Errors as detect_format; kFormat says what is damaged; kConfig
+/// for settings that have no meaning for it.
+std::shared_ptr<const TensorSource> open_source(const std::string& path, const OpenSettings& settings = {});
 
 /// As open_source; the memory must outlive the source and all that is made from it.
-std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes);
+std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes, const OpenSettings& settings = {});
 
-/// Checks, before any work, that a file of this name can be written from this source: a format that is written, and not
-/// the file it reads. Errors: kUnsupported, kInvalidArg.
-const Format& output_format(const std::string& path, const TensorSource& source);
+/// Checks, before any work, that this can be written from this source: a format that is written, and not the file it reads.
+/// wanted: the name of a format, or "auto": then the extension says it, and a path without one is a folder.
+/// Errors: kUnsupported, kInvalidArg.
+const Format& output_format(const std::string& path, const std::string& wanted, const TensorSource& source);
 
 }  // namespace mnq

@@ -103,7 +103,8 @@ bool recognises_safetensors(std::span<const std::byte> start, const std::shared_
   return length <= kMaxHeaderBytes && length <= size - kLengthBytes && start[kLengthBytes] == std::byte{'{'};
 }
 
-std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes) {
+std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes,
+                                                      const OpenSettings&) {
   const std::string title = title_of(bytes->path());
   const auto fail = [&](const std::string& what) {
     throw Error(Status::kFormat, formatted("{}: {}", title, what),
@@ -123,9 +124,8 @@ std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const Byte
   return std::make_unique<SafetensorsSource>(std::move(bytes), std::move(header), kLengthBytes + length);
 }
 
-std::unique_ptr<TensorSink> open_safetensors_sink(const std::vector<TensorInfo>& tensors, const Metadata& metadata,
-                                                  const OpenByteSink& open) {
-  return std::make_unique<SafetensorsSink>(tensors, metadata, open);
+std::unique_ptr<TensorSink> open_safetensors_sink(const SinkRequest& request, const OpenByteSink& open) {
+  return std::make_unique<SafetensorsSink>(request.tensors, request.metadata, open);
 }
 
 }  // namespace mnq

@@ -10,12 +10,12 @@ namespace mnq {
 bool recognises_safetensors(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
 
 /// Reads and checks the header; the data is read when asked for. Errors: kFormat naming the tensor and field; kIo.
-std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes);
+std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes,
+                                                      const OpenSettings& settings);
 
 /// Orders tensors by dtype, the widest first, then by name; pads the header to a multiple of 8. commit() may be given
 /// other metadata of the same keys, with values that are no longer. Errors: kFormat where the header would exceed
 /// 100 MB; kIo.
-std::unique_ptr<TensorSink> open_safetensors_sink(const std::vector<TensorInfo>& tensors, const Metadata& metadata,
-                                                  const OpenByteSink& open);
+std::unique_ptr<TensorSink> open_safetensors_sink(const SinkRequest& request, const OpenByteSink& open);
 
 }  // namespace mnq

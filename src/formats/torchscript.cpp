@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/threads.h"
 #include "base/utf8.h"
+#include "formats/collected_tensors.h"
 #include "formats/torchscript_archive.h"
 #include "formats/zip_archive.h"
 #include "module/loader.h"
@@ -48,6 +49,7 @@ class TorchscriptSource final : public ModuleSource {
   }
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override { return module_->tensors()[tensor].data; }
   const LayerHint* hint(std::size_t tensor) const override { return &module_->tensors()[tensor].hint; }
+  std::vector<std::string> ties(std::size_t tensor) const override { return module_->tensors()[tensor].ties; }
   std::vector<std::string> remarks() const override { return module_->remarks(); }
   bool reads_from(const std::string& path) const override { return bytes_ != nullptr && bytes_->reads_from(path); }
   const std::shared_ptr<const Module>& module() const override { return module_; }
@@ -69,19 +71,6 @@ class TorchscriptSource final : public ModuleSource {
   std::shared_ptr<const Module> module_;
   std::shared_ptr<const ByteSource> bytes_;  // null for a module made in memory
   std::uint64_t tensor_bytes_ = 0;
-};
-
-// What a sink collected, as a source whose quantized weights can be found.
-class CollectedTensors final : public TensorSource {
- public:
-  CollectedTensors(std::vector<TensorInfo> tensors, Metadata metadata) {
-    tensors_ = std::move(tensors);
-    metadata_ = std::move(metadata);
-  }
-  std::string_view format() const override { return "memory"; }
-  std::uint64_t size_bytes() const override { return 0; }
-  void read(std::size_t, std::uint64_t, std::span<std::byte>) const override {}
-  std::shared_ptr<const std::byte> view(std::size_t) const override { return nullptr; }
 };
 
 class ModuleSink final : public TensorSink {
@@ -152,7 +141,8 @@ class ModuleSink final : public TensorSink {
 
 }  // namespace
 
-std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes) {
+std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes,
+                                                      const OpenSettings&) {
   const ZipArchive archive(bytes);
   const TorchScriptArchive checked = check_torchscript(archive, default_thread_count());
   std::shared_ptr<const Module> module = require_backend().load(bytes, checked.extra_files);

@@ -4,6 +4,7 @@
 
 #include "base/byte_stream.h"
 #include "base/tensor_source.h"
+#include "formats/format_table.h"
 #include "module/backend.h"
 
 namespace mnq {
@@ -15,7 +16,8 @@ class ModuleSource : public TensorSource {
 };
 
 /// Errors: kFormat, naming the record at fault; kUnsupported where LibTorch is missing, or for what cannot be had.
-std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes);
+std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes,
+                                                      const OpenSettings& settings);
 
 /// A module in memory. Errors: as open_torchscript_source, for its quantized weights.
 std::shared_ptr<const TensorSource> make_module_source(std::shared_ptr<const Module> module);

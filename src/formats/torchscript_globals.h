@@ -2,6 +2,9 @@
 // module needs.  Source: torch/csrc/jit/serialization/unpickler.cpp, Unpickler::readGlobal
 #pragma once
 
+#include <optional>
+
+#include "base/dtype.h"
 #include "formats/pickle.h"
 
 namespace mnq {
@@ -9,6 +12,7 @@ namespace mnq {
 struct TorchStorageType {
   std::string_view name;
   std::uint64_t item_bytes;
+  std::optional<DType> dtype;  ///< empty for one that no tensor of ours can have
 };
 
 struct TorchFunction {

@@ -1,11 +1,8 @@
 #include "formats/torchscript_pickle.h"
 
-#include <algorithm>
-#include <limits>
-#include <optional>
-
 #include "base/format.h"
 #include "formats/archive_error.h"
+#include "formats/pickle_fields.h"
 #include "formats/torchscript_code.h"
 #include "formats/torchscript_globals.h"
 
@@ -102,13 +99,13 @@ class PickleChecker {
     if (call.state == kNoPickleValue || pickle_.at(call.state).kind != PickleKind::kDict) {
       pickle_.fail(formatted("holds a {} without its attributes", shown(pickle_.at(call.function).text)));
     }
-    for (const auto& [key, value] : pickle_.pairs(pickle_.at(call.state))) text_of(key, "an attribute's name");
+    for (const auto& [key, value] : pickle_.pairs(pickle_.at(call.state))) pickle_text(pickle_, key, "an attribute's name");
   }
 
   void check_arguments(std::string_view function, const PickleValue& arguments) {
     const auto items = pickle_.items(arguments);
     if (function == "_rebuild_tensor_v2") return check_tensor(items);
-    if (function == "device") text_of(items[0], "a device");
+    if (function == "device") pickle_text(pickle_, items[0], "a device");
     if (function == "complex") {
       for (const PickleIndex item : items) {
         if (pickle_.at(item).kind != PickleKind::kFloat) pickle_.fail("has a complex number of what are no numbers");
@@ -123,7 +120,7 @@ class PickleChecker {
   void check_type_tag(std::span<const PickleIndex> items) const {
     const PickleKind kind = pickle_.at(items[0]).kind;
     if (kind != PickleKind::kList && kind != PickleKind::kDict) pickle_.fail("gives a type to what is no list or dict");
-    const std::string_view type = text_of(items[1], "a type");
+    const std::string_view type = pickle_text(pickle_, items[1], "a type");
     if (!type.starts_with(kind == PickleKind::kList ? "List[" : "Dict[")) {
       pickle_.fail(formatted("gives a {} the type {}", kind == PickleKind::kList ? "list" : "dict", shown(type)));
     }
@@ -134,30 +131,15 @@ class PickleChecker {
   void check_tensor(std::span<const PickleIndex> items) {
     if (pickle_.at(items[0]).kind != PickleKind::kPersistent) pickle_.fail("has a tensor without a storage");
     const std::int64_t numel = storage_numel(pickle_.at(items[0]));
-    const std::int64_t offset = integer_of(items[1], "a tensor's offset");
-    const auto sizes = integers_of(items[2], "a tensor's size"), strides = integers_of(items[3], "a tensor's stride");
+    const std::int64_t offset = pickle_integer(pickle_, items[1], "a tensor's offset");
+    const auto sizes = pickle_integers(pickle_, items[2], "a tensor's size"), strides = pickle_integers(pickle_, items[3], "a tensor's stride");
     if (pickle_.at(items[4]).kind != PickleKind::kBool) pickle_.fail("has a tensor whose requires_grad is no boolean");
     if (sizes.size() != strides.size()) pickle_.fail("has a tensor with fewer strides than sizes, or more");
-    const auto end = end_of(offset, sizes, strides);
+    const auto end = strided_end(offset, sizes, strides);
     if (!end || *end > numel) {
       pickle_.fail(formatted("has a tensor that reaches beyond its storage {} of {} elements",
                              key_of(pickle_.at(items[0])), numel));
     }
-  }
-
-  // One past the last element a tensor has; empty where that overflows.
-  static std::optional<std::int64_t> end_of(std::int64_t offset, const std::vector<std::int64_t>& sizes,
-                                            const std::vector<std::int64_t>& strides) {
-    std::int64_t last = offset, count = 16;  // the largest item's bytes: what the tensor takes must be a number, too
-    for (std::size_t i = 0; i < sizes.size(); ++i) {
-      std::int64_t step = 0;
-      if (__builtin_mul_overflow(count, std::max<std::int64_t>(sizes[i], 1), &count)) return std::nullopt;
-      if (__builtin_mul_overflow(std::max<std::int64_t>(sizes[i] - 1, 0), strides[i], &step)) return std::nullopt;
-      if (__builtin_add_overflow(last, step, &last)) return std::nullopt;
-    }
-    if (std::ranges::find(sizes, 0) != sizes.end()) return offset;
-    if (last == std::numeric_limits<std::int64_t>::max()) return std::nullopt;
-    return last + 1;
   }
 
   std::string key_of(const PickleValue& persistent) const {
@@ -168,14 +150,14 @@ class PickleChecker {
   std::int64_t storage_numel(const PickleValue& persistent) {
     const PickleValue& id = pickle_.at(persistent.function);
     const auto items = pickle_.items(id);
-    if (id.kind != PickleKind::kTuple || items.size() != 5 || text_of(items[0], "a storage's id") != "storage") {
+    if (id.kind != PickleKind::kTuple || items.size() != 5 || pickle_text(pickle_, items[0], "a storage's id") != "storage") {
       pickle_.fail("has a storage without a sound id");
     }
     const TorchStorageType* type = find_torch_storage_type(pickle_.at(items[1]));
     if (type == nullptr) pickle_.fail("has a storage of no known dtype");
-    const std::string key(text_of(items[2], "a storage's name"));
-    text_of(items[3], "a storage's device");
-    const std::int64_t numel = integer_of(items[4], "a storage's size");
+    const std::string key(pickle_text(pickle_, items[2], "a storage's name"));
+    pickle_text(pickle_, items[3], "a storage's device");
+    const std::int64_t numel = pickle_integer(pickle_, items[4], "a storage's size");
     check_storage(key, *type, static_cast<std::uint64_t>(numel));
     return numel;
   }
@@ -192,26 +174,6 @@ class PickleChecker {
                              numel, type.item_bytes, *size));
     }
     storages_.emplace(key, *size);
-  }
-
-  std::string_view text_of(PickleIndex index, const char* what) const {
-    const PickleValue& value = pickle_.at(index);
-    if (value.kind != PickleKind::kText) pickle_.fail(formatted("has {} that is no text", what));
-    return value.text;
-  }
-
-  std::int64_t integer_of(PickleIndex index, const char* what) const {
-    const PickleValue& value = pickle_.at(index);
-    if (value.kind != PickleKind::kInt) pickle_.fail(formatted("has {} that is no integer", what));
-    if (value.integer < 0) pickle_.fail(formatted("has {} of {}", what, value.integer));
-    return value.integer;
-  }
-
-  std::vector<std::int64_t> integers_of(PickleIndex index, const char* what) const {
-    if (pickle_.at(index).kind != PickleKind::kTuple) pickle_.fail(formatted("has {} that is no tuple", what));
-    std::vector<std::int64_t> integers;
-    for (const PickleIndex item : pickle_.items(pickle_.at(index))) integers.push_back(integer_of(item, what));
-    return integers;
   }
 
   const Pickle& pickle_;

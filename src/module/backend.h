@@ -23,6 +23,7 @@ struct ModuleTensor {
   TensorInfo info;                        ///< name: dotted, as in the state dict
   std::shared_ptr<const std::byte> data;  ///< [info.size_bytes], row-major; null where empty
   LayerHint hint;
+  std::vector<std::string> ties;  ///< other names of the same tensor
 };
 
 /// What becomes of a weight: its stored parts where it gets quantized, its values where it becomes a float again.

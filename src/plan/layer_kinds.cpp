@@ -121,7 +121,6 @@ Layer find_hinted_layer(const LogicalTensor& tensor) {
   const LayerHint& hint = *tensor.hint;
   Layer layer;
   layer.name = {tensor.name, tensor.name};
-  layer.ties = hint.ties;
   layer.reason = tensor.spec ? "" : reason_against(tensor, split_last(tensor.name).last);
   if (!layer.reason.empty()) return layer;
   layer.kind = find_layer_kind(hint.kind);
@@ -185,7 +184,10 @@ std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors) {
   for (const LogicalTensor& tensor : tensors) shapes.emplace(tensor.name, &tensor.shape);
   std::vector<Layer> layers;
   layers.reserve(tensors.size());
-  for (const LogicalTensor& tensor : tensors) layers.push_back(find_layer(tensor, shapes));
+  for (const LogicalTensor& tensor : tensors) {
+    layers.push_back(find_layer(tensor, shapes));
+    layers.back().ties = tensor.ties;
+  }
   return layers;
 }
 

@@ -31,6 +31,8 @@ Json entry_json(const QuantizedEntry& entry) {
     json["symmetric"] = spec.symmetric;
     json["channel_axis"] = spec.channel_axis;
     if (spec.granularity == Granularity::kGroup) json["group_size"] = spec.group_size;
+    if (spec.activation_bits != 0) json["activation_bits"] = spec.activation_bits;
+    if (spec.scale_dtype != DType::kF32) json["scale_dtype"] = dtype_name(spec.scale_dtype);
   }
   if (entry.sqnr_db) {
     json["sqnr_db"] = std::isfinite(*entry.sqnr_db) ? Json(std::round(*entry.sqnr_db * 1e4) / 1e4) : Json(nullptr);
@@ -64,6 +66,15 @@ QuantizedSpec parse_spec(const Json& json) {
   if (spec.granularity == Granularity::kGroup) {
     spec.group_size = json["group_size"].get<std::uint64_t>();
     if (spec.group_size == 0) throw Error(Status::kFormat, "its group size is 0");
+  }
+  if (const Json* bits = json.find("activation_bits"); bits != nullptr) {
+    spec.activation_bits = bits->get<std::int32_t>();
+    if (spec.activation_bits != 8) throw Error(Status::kFormat, "its activation_bits are not 8");
+  }
+  if (const Json* scale_dtype = json.find("scale_dtype"); scale_dtype != nullptr) {
+    const auto found_dtype = find_dtype(std::string_view(scale_dtype->text()));
+    if (!found_dtype || !is_weight_dtype(*found_dtype)) throw Error(Status::kFormat, "its scale's dtype is no float");
+    spec.scale_dtype = *found_dtype;
   }
   if (spec.granularity == Granularity::kTensor && !scheme->may_be_per_tensor) {
     throw Error(Status::kFormat, formatted("{} has no single scale for a tensor", scheme->name));
@@ -147,11 +158,27 @@ void add_all_quantized(LogicalTensors& result, const TensorSource& source) {
 }
 
 // A weight's other names are those of its codes without their suffix.
-LayerHint hint_of(const LogicalTensor& tensor, LayerHint hint) {
-  if (!tensor.spec) return hint;
-  const std::size_t suffix = scheme_of(*tensor.spec).parts(*tensor.spec).front().suffix.size();
-  for (std::string& tie : hint.ties) tie.resize(tie.size() - suffix);
-  return hint;
+std::vector<std::string> ties_of(const LogicalTensor& tensor, std::vector<std::string> ties) {
+  if (!tensor.spec) return ties;
+  const std::string_view suffix = scheme_of(*tensor.spec).parts(*tensor.spec).front().suffix;
+  std::erase_if(ties, [&](const std::string& tie) { return tie.size() <= suffix.size() || !tie.ends_with(suffix); });
+  for (std::string& tie : ties) tie.resize(tie.size() - suffix.size());
+  return ties;
+}
+
+// What the source knows, and what the metadata says.
+std::vector<std::vector<std::string>> find_ties(const TensorSource& source) {
+  std::vector<std::vector<std::string>> ties(source.tensors().size());
+  std::map<std::string_view, std::size_t> index;
+  for (std::size_t i = 0; i < ties.size(); ++i) {
+    ties[i] = source.ties(i);
+    index.emplace(source.tensors()[i].name, i);
+  }
+  for (auto& [name, target] : tied_names(source.metadata(), source.tensors())) {
+    std::vector<std::string>& known = ties[index.at(target)];
+    if (std::ranges::find(known, name) == known.end()) known.push_back(std::move(name));
+  }
+  return ties;
 }
 
 }  // namespace
@@ -168,11 +195,13 @@ LogicalTensors find_logical_tensors(const TensorSource& source) {
   });
   for (std::size_t i = 0; i < used.size(); ++i) {
     const TensorInfo& info = source.tensors()[i];
-    if (!used[i]) result.tensors.push_back({info.name, info.dtype, info.shape, {i}, std::nullopt, std::nullopt});
+    if (!used[i]) result.tensors.push_back({info.name, info.dtype, info.shape, {i}, {}, {}, {}, {}});
   }
   std::ranges::sort(result.tensors, {}, [](const LogicalTensor& tensor) { return tensor.parts.front(); });
+  std::vector<std::vector<std::string>> ties = find_ties(source);
   for (LogicalTensor& tensor : result.tensors) {
-    if (const LayerHint* hint = source.hint(tensor.parts.front())) tensor.hint = hint_of(tensor, *hint);
+    if (const LayerHint* hint = source.hint(tensor.parts.front())) tensor.hint = *hint;
+    tensor.ties = ties_of(tensor, std::move(ties[tensor.parts.front()]));
   }
   return result;
 }

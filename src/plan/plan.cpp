@@ -139,8 +139,11 @@ void adopt_named(Layer& layer, const Selection& selection, const LogicalTensor& 
 }
 
 void add_copies(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source) {
-  for (const std::size_t part : tensor.parts)
-    planned.outputs.push_back({source.tensors()[part], PartRole::kCodes, part});
+  const auto parts = tensor.spec ? scheme_of(*tensor.spec).parts(*tensor.spec) : std::vector<StoredPart>();
+  for (std::size_t i = 0; i < tensor.parts.size(); ++i) {
+    const PartRole role = i < parts.size() ? parts[i].role : PartRole::kCodes;
+    planned.outputs.push_back({source.tensors()[tensor.parts[i]], role, tensor.parts[i]});
+  }
 }
 
 void add_parts(PlannedTensor& planned, const LogicalTensor& tensor) {
@@ -153,34 +156,72 @@ void add_parts(PlannedTensor& planned, const LogicalTensor& tensor) {
   }
 }
 
-void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
-                 const Selection& selection, const std::set<std::string>& not_finite) {
+void add_floats(PlannedTensor& planned, const LogicalTensor& tensor) {
+  planned.outputs.push_back(
+      {{tensor.name, tensor.dtype, tensor.shape, *checked_size_bytes(tensor.dtype, tensor.shape)}});
+}
+
+// A weight that is quantized already.
+void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const Config& config, FitWeight fit) {
+  planned.reason = formatted("quantized already ({})", scheme_text(*tensor.spec));
+  if (fit == nullptr) return;
+  Fit found = fit({*tensor.spec, planned.layer, config, true, true});
+  if (found.spec == tensor.spec) return;
+  planned.reason = std::move(found.reason);
+  planned.action = found.spec ? Action::kQuantize : Action::kDequantize;
+  planned.spec = found.spec ? std::move(*found.spec) : *tensor.spec;
+}
+
+// A float weight that the settings choose.
+Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Config& config,
+                   const Selection& selection, FitWeight fit) {
+  const Layer& layer = planned.layer;
+  const LayerSettings settings = resolve_layer(config, layer.name);
+  Choice choice = choose_by_scheme(selection, config, layer, tensor, settings);
+  if (!choice.quantize) return choice;
+  QuantizedSpec spec = make_spec(tensor, layer, settings);
+  if (fit != nullptr) {
+    Fit found = fit({spec, layer, config, false, is_selected(selection, config, layer)});
+    if (!found.spec) return leave(std::move(found.reason));
+    spec = std::move(*found.spec);
+    choice.reason = std::move(found.reason);
+  }
+  planned.action = settings.scheme->is_cast ? Action::kCast : Action::kQuantize;
+  planned.spec = std::move(spec);
+  planned.copies_nonfinite = settings.copies_nonfinite;
+  return choice;
+}
+
+void add_outputs(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source) {
+  switch (planned.action) {
+    case Action::kCopy:
+      return add_copies(planned, tensor, source);
+    case Action::kDequantize:
+      return add_floats(planned, tensor);
+    case Action::kQuantize:
+    case Action::kCast:
+      return add_parts(planned, tensor);
+  }
+}
+
+void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Config& config, const Selection& selection,
+                 FitWeight fit, const std::set<std::string>& not_finite) {
   Layer& layer = planned.layer;
   adopt_named(layer, selection, tensor);
+  if (tensor.spec) return plan_stored(planned, tensor, config, fit);
   Choice choice;
-  if (tensor.spec) {
-    choice = leave(formatted("quantized already ({})", scheme_text(*tensor.spec)));
-  } else if (layer.kind == nullptr) {
+  if (layer.kind == nullptr) {
     choice = leave(layer.reason);
   } else if (choice = choose_by_selection(selection, layer); choice.quantize) {
-    const LayerSettings settings = resolve_layer(config, layer.name);
-    const Choice by_scheme = choose_by_scheme(selection, config, layer, tensor, settings);
-    if (!by_scheme.quantize) {
-      choice = by_scheme;
-    } else if (not_finite.contains(tensor.name)) {
+    if (not_finite.contains(tensor.name)) {
       choice = leave("it has values that are not finite (nonfinite=copy)");
     } else {
-      planned.action = settings.scheme->is_cast ? Action::kCast : Action::kQuantize;
-      planned.spec = make_spec(tensor, layer, settings);
-      planned.copies_nonfinite = settings.copies_nonfinite;
+      const std::string selected = std::move(choice.reason);
+      choice = plan_chosen(planned, tensor, config, selection, fit);
+      if (choice.reason.empty()) choice.reason = selected;
     }
   }
   planned.reason = choice.reason;
-  if (planned.action == Action::kCopy) {
-    add_copies(planned, tensor, source);
-  } else {
-    add_parts(planned, tensor);
-  }
 }
 
 // A pattern that matches nothing is a misspelling more often than not.
@@ -245,13 +286,14 @@ std::vector<TensorInfo> Plan::outputs() const {
   return infos;
 }
 
-Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
+Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config, FitWeight fit,
                const std::set<std::string>& not_finite) {
   Plan plan = start_plan(std::move(logical));
   const Selection selection = read_selection(config);
   resolve_layer(config, {});  // a combination that cannot be is an error even where no layer would use it
   for (PlannedTensor& planned : plan.tensors) {
-    plan_tensor(planned, plan.logical[planned.logical], source, config, selection, not_finite);
+    plan_tensor(planned, plan.logical[planned.logical], config, selection, fit, not_finite);
+    add_outputs(planned, plan.logical[planned.logical], source);
   }
   warn_of_idle_globs(plan, config, selection);
   for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));
@@ -263,23 +305,29 @@ Plan make_dequantize_plan(std::vector<LogicalTensor> logical, const TensorSource
   Plan plan = start_plan(std::move(logical));
   for (PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
-    if (!tensor.spec) {
+    if (tensor.spec) {
+      planned.action = Action::kDequantize;
+      planned.spec = *tensor.spec;
+    } else {
       planned.reason = "not quantized";
-      add_copies(planned, tensor, source);
-      continue;
     }
-    planned.action = Action::kDequantize;
-    planned.spec = *tensor.spec;
-    planned.outputs.push_back(
-        {{tensor.name, tensor.dtype, tensor.shape, *checked_size_bytes(tensor.dtype, tensor.shape)}});
+    add_outputs(planned, tensor, source);
   }
+  for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));
   require_distinct_names(plan);
   return plan;
 }
 
-Plan make_copy_plan(std::vector<LogicalTensor> logical, const TensorSource& source) {
+Plan make_convert_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
+                       FitWeight fit) {
   Plan plan = start_plan(std::move(logical));
-  for (PlannedTensor& planned : plan.tensors) add_copies(planned, plan.logical[planned.logical], source);
+  for (PlannedTensor& planned : plan.tensors) {
+    const LogicalTensor& tensor = plan.logical[planned.logical];
+    if (tensor.spec) plan_stored(planned, tensor, config, fit);
+    add_outputs(planned, tensor, source);
+  }
+  for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));
+  require_distinct_names(plan);
   return plan;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/tensor_source.h"
 #include "config/config.h"
+#include "plan/fit.h"
 #include "plan/layer_kinds.h"
 #include "schemes/scheme.h"
 
@@ -28,7 +29,7 @@ struct PlannedTensor {
   Layer layer;
   Action action = Action::kCopy;
   QuantizedSpec spec;  ///< kQuantize and kCast: what it becomes; kDequantize: what it was
-  std::string reason;
+  std::string reason;               ///< why it is not changed, or not as was asked
   bool copies_nonfinite = false;
   std::vector<PlannedOutput> outputs;
 };
@@ -43,14 +44,16 @@ struct Plan {
 };
 
 /// Quantizes what the settings choose and copies the rest. `not_finite` names weights that are to be copied because
-/// they hold values that are not finite. Errors: kConfig; kFormat where outputs would share a name.
+/// they hold values that are not finite. fit: of the output's format; null: it holds everything. What is quantized already
+/// stays so where the format can hold it. Errors: kConfig; kFormat where outputs would share a name.
 Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
-               const std::set<std::string>& not_finite = {});
+               FitWeight fit = nullptr, const std::set<std::string>& not_finite = {});
 
 /// Turns every quantized weight back into floats and copies the rest. Errors: kFormat as above.
 Plan make_dequantize_plan(std::vector<LogicalTensor> logical, const TensorSource& source);
 
-/// Copies every tensor as it is.
-Plan make_copy_plan(std::vector<LogicalTensor> logical, const TensorSource& source);
+/// Copies every tensor; quantized weights that the output's format cannot hold are quantized anew, or become floats.
+Plan make_convert_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
+                       FitWeight fit);
 
 }  // namespace mnq

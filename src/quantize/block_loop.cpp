@@ -24,7 +24,10 @@ void BlockLoop::run(const std::function<void()>& body) {
   control_.throw_if_cancelled();
 }
 
-void BlockLoop::commit(const std::function<void()>& body) { run_reporting(1, body); }
+void BlockLoop::commit(const std::function<void()>& body, std::uint64_t done_bytes) {
+  done_bytes_ = done_bytes;
+  run_reporting(1, body);
+}
 
 void BlockLoop::run_reporting(std::uint32_t thread_count, const std::function<void()>& body) {
   run_in_arena(thread_count, body, [&] { control_.report(done_bytes_.load(std::memory_order_relaxed), total_bytes_); });

@@ -22,7 +22,7 @@ class BlockLoop {
   void run(const std::function<void()>& body);
 
   /// After run(): makes the output real, while this thread reports progress. What body throws is thrown here.
-  void commit(const std::function<void()>& body);
+  void commit(const std::function<void()>& body, std::uint64_t done_bytes);
 
   /// Inside run(): work() on every block in parallel, then finish() one after the other in the order of the blocks.
   /// Errors: kCancelled, and what they throw.

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "formats/folder_output.h"
 #include "formats/format_table.h"
 #include "plan/plan.h"
 #include "quantize/report.h"
@@ -19,16 +20,22 @@ using OpenSink = std::function<std::unique_ptr<TensorSink>(const std::vector<Ten
 struct Output {
   std::string path;  ///< empty in memory
   OpenSink open;
+  FitWeight fit = nullptr;               ///< of the format; null: it holds everything
+  std::shared_ptr<FolderOutput> folder;  ///< in place of open
 };
 
-/// A file: its name is checked now, it is opened when the job asks. Errors: as output_format, then as OutputFile.
+/// What the format would hold that a job over this source has as its output: that which the settings name; else that of a
+/// folder where the source is one.
+FitWeight planned_fit(const TensorSource& source, const Config& config);
+
+/// A file or folder: its name is checked now, it is opened when the job asks. Errors: as output_format, then as OutputFile.
 Output file_output(const TensorSource& source, const std::string& path, const Config& config,
                    const RunControl& control);
 
 /// A model in memory, or the bytes of a file: a module where the source is one, else tensors and safetensors. Both are
 /// set at commit and must outlive the job.
 Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSource>& model);
-Output bytes_output(const TensorSource& source, std::string& bytes);
+Output bytes_output(const TensorSource& source, const Config& config, std::string& bytes);
 
 /// Errors of all: kCancelled, kIo, kFormat, and as said.
 /// kConfig; kValidation for weights that are not finite or accuracy that was asked for and missed.
@@ -38,7 +45,9 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
 Report plan_quantize(const TensorSource& source, const Config& config);
 
 Report dequantize(const TensorSource& source, const Config& config, RunControl& control, const Output& output);
-void copy(const TensorSource& source, const Config& config, RunControl& control, const Output& output);
+
+/// Copies what the output's format can hold as it is; the rest is quantized anew or becomes floats, and the report says so.
+Report convert(const TensorSource& source, const Config& config, RunControl& control, const Output& output);
 
 /// The accuracy of each tensor of `other` against that of the same name in `reference`.
 Report compare(const TensorSource& reference, const TensorSource& other, const Config& config, RunControl& control);

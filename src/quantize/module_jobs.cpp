@@ -93,7 +93,7 @@ Report validate_model(const TensorSource& source, const TensorSource* original, 
   std::shared_ptr<const TensorSource> loaded;
   attempt(report, "it cannot be saved and loaded again", [&] {
     write_torchscript(string_bytes(bytes))(as_module_source(source)->module());
-    loaded = open_torchscript_source(memory_bytes(std::as_bytes(std::span(bytes))));
+    loaded = open_torchscript_source(memory_bytes(std::as_bytes(std::span(bytes))), {});
   });
   Outputs outputs;
   const bool ran = inputs != nullptr && attempt(report, "it does not run", [&] {

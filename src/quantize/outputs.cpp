@@ -1,40 +1,92 @@
 // Where a job's output goes.
+#include "base/format.h"
 #include "formats/memory.h"
 #include "formats/safetensors.h"
 #include "formats/torchscript.h"
 #include "quantize/jobs.h"
 
 namespace mnq {
+namespace {
+
+const Format* find_named_format(const std::string& name) {
+  for (const Format& format : all_formats()) {
+    if (format.name == name) return &format;
+  }
+  return nullptr;
+}
+
+Output folder_output(const TensorSource& source, const std::string& path, const Format& format,
+                     const JobSettings& job, const RunControl& control) {
+  const FolderSettings settings{job.overwrite, job.is_resumed, job.part, job.part_count};
+  return {path, nullptr, format.fit,
+          std::make_shared<FolderOutput>(path, format, source.companion(), settings,
+                                         [&control] { return control.is_cancelled(); })};
+}
+
+// What only folders follow.
+void require_no_folder_settings(const Config& config, const std::string& path) {
+  for (const char* key : {"max_shard_size", "shard", "resume"}) {
+    const FoundValue found = config.find(key);
+    if (found.source == ValueSource::kDefault || found.value == "auto" || found.value == "false") continue;
+    throw Error(Status::kConfig, formatted("{} has a meaning for folders only, and {} is a file", key, path),
+                "leave it unset, or end the output's name in /", key);
+  }
+}
+
+}  // namespace
+
+FitWeight planned_fit(const TensorSource& source, const Config& config) {
+  const std::string wanted = config.find("format").value;
+  if (const Format* format = find_named_format(wanted)) return format->fit;
+  const bool is_folder = source.companion() != nullptr && !source.companion()->folder.empty();
+  return is_folder ? find_named_format("compressed-tensors")->fit : nullptr;
+}
 
 Output file_output(const TensorSource& source, const std::string& path, const Config& config,
                    const RunControl& control) {
-  const Format& format = output_format(path, source);
-  const bool overwrite = resolve_job(config).overwrite;
+  const Format& format = output_format(path, config.find("format").value, source);
+  const JobSettings job = resolve_job(config);
+  if (format.is_folder) return folder_output(source, path, format, job, control);
+  require_no_folder_settings(config, path);
   return {path,
-          [&, path, overwrite](const std::vector<TensorInfo>& tensors,
-                               const Metadata& metadata) -> std::unique_ptr<TensorSink> {
+          [&, path, overwrite = job.overwrite](const std::vector<TensorInfo>& tensors,
+                                               const Metadata& metadata) -> std::unique_ptr<TensorSink> {
             const OpenByteSink open = file_bytes(path, overwrite, [&control] { return control.is_cancelled(); });
-            if (!format.is_module) return format.open_sink(tensors, metadata, open);
+            if (!format.is_module) return format.open_sink({tensors, metadata, source.companion()}, open);
             return open_module_sink(*as_module_source(source), tensors, write_torchscript(open));
-          }};
+          },
+          format.fit, nullptr};
 }
 
 Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSource>& model) {
-  return {"", [&](const std::vector<TensorInfo>& tensors, const Metadata&) -> std::unique_ptr<TensorSink> {
+  return {"",
+          [&](const std::vector<TensorInfo>& tensors, const Metadata&) -> std::unique_ptr<TensorSink> {
             const ModuleSource* module = as_module_source(source);
             if (module == nullptr) return open_memory_sink(tensors, model);
             return open_module_sink(*module, tensors, [&model](std::shared_ptr<const Module> changed) {
               model = make_module_source(std::move(changed));
             });
-          }};
+          },
+          nullptr, nullptr};
 }
 
-Output bytes_output(const TensorSource& source, std::string& bytes) {
-  return {"", [&](const std::vector<TensorInfo>& tensors, const Metadata& metadata) -> std::unique_ptr<TensorSink> {
-            const ModuleSource* module = as_module_source(source);
-            if (module == nullptr) return open_safetensors_sink(tensors, metadata, string_bytes(bytes));
+Output bytes_output(const TensorSource& source, const Config& config, std::string& bytes) {
+  const ModuleSource* module = as_module_source(source);
+  const std::string wanted = config.find("format").value;
+  const std::string natural = module == nullptr ? "safetensors" : "torchscript";
+  const Format& format = *find_named_format(wanted == "auto" ? natural : wanted);
+  if (format.is_folder || (format.is_module && module == nullptr)) {
+    throw Error(Status::kUnsupported, formatted("{} cannot be written to memory from {}", format.name, source.title()),
+                "choose safetensors, pytorch or gguf, or write to a path", "format");
+  }
+  return {"",
+          [&, module](const std::vector<TensorInfo>& tensors, const Metadata& metadata) -> std::unique_ptr<TensorSink> {
+            if (!format.is_module) {
+              return format.open_sink({tensors, metadata, source.companion()}, string_bytes(bytes));
+            }
             return open_module_sink(*module, tensors, write_torchscript(string_bytes(bytes)));
-          }};
+          },
+          format.fit, nullptr};
 }
 
 }  // namespace mnq

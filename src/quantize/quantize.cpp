@@ -8,12 +8,16 @@
 #include <cstring>
 #include <mutex>
 #include <set>
+#include <thread>
 
 #include "base/format.h"
 #include "base/log.h"
+#include "formats/compressed_tensors.h"
+#include "kernels/float_conversions.h"
 #include "quantize/block_loop.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
+#include "schemes/ggml_rounding.h"
 
 namespace mnq {
 namespace {
@@ -48,6 +52,28 @@ std::string element_text(const Shape& shape, std::uint64_t element) {
   return shape_text(position);
 }
 
+// Codes, scales and minima of a group are copied in one step where a piece of rows has its own: a format may keep them
+// together.
+bool copies_parts_together(const PlannedTensor& planned, const LogicalTensor& tensor) {
+  if (planned.action != Action::kCopy || !tensor.spec || tensor.spec->granularity != Granularity::kGroup) return false;
+  const RowView rows = row_view(tensor.shape, tensor.spec->channel_axis);
+  const bool has_zero_points = std::ranges::any_of(
+      planned.outputs, [](const PlannedOutput& output) { return output.role == PartRole::kZeroPoint; });
+  return !has_zero_points && rows.row_length % tensor.spec->group_size == 0 &&
+         8 * tensor.spec->group_size <= kMaxRowElements;
+}
+
+float round_scale(const KernelTable& kernels, DType dtype, float scale) {
+  if (dtype == DType::kF32) return scale;
+  std::uint64_t bytes = 0;
+  float rounded = 0;
+  kernels::from_float32(kernels, dtype, &scale, 1, &bytes);
+  kernels::to_float32(kernels, dtype, &bytes, 1, &rounded);
+  // Too small for it: the smallest there is.
+  if (rounded == 0) rounded = dtype == DType::kF16 ? 0x1p-24f : 0x1p-126f;
+  return rounded;
+}
+
 // The scale and zero point of a range, by the same rule as everywhere: a row of just its two ends has that range.
 struct ScaleOfRange {
   float scale = 1;
@@ -69,10 +95,10 @@ Range merge(const Range& a, const Range& b) {
 // What a job knows of one tensor while its blocks go by.
 struct ItemState {
   std::uint64_t first_output = 0;
-  std::vector<std::uint64_t> output_of_role = std::vector<std::uint64_t>(4, kNoOutput);  // by PartRole
+  std::vector<std::uint64_t> output_of_role = std::vector<std::uint64_t>(5, kNoOutput);  // by PartRole
   Accuracy accuracy;
   std::once_flag reader_made;
-  std::unique_ptr<WeightReader> reader;  // kDequantize
+  std::unique_ptr<WeightReader> reader;  // of a weight that is quantized in the source and decoded
   std::vector<Range> ranges;             // two passes: one for each scale
   std::vector<float> scales;             // two passes
   std::vector<std::int8_t> zero_points;  // [scale_shape], where they are stored
@@ -84,14 +110,18 @@ class PlanRun {
  public:
   PlanRun(const TensorSource& source, const Plan& plan, const JobSettings& job, RunControl& control);
 
-  /// Runs every block into the sink. Errors: as the jobs; NotFiniteFound.
-  void run(TensorSink& sink, const std::function<Metadata()>& final_metadata);
+  /// Runs every block into the sink, which is left to be committed. Errors: as the jobs; NotFiniteFound.
+  void run(TensorSink& sink);
+
+  /// After run(): commits the sink, while progress goes on being reported.
+  void commit(const std::function<void()>& body);
+
+  std::uint64_t total_bytes() const { return total_bytes_; }
 
   /// Reads the weights that may be copied where they are not finite, and names those that must be.
   std::set<std::string> find_not_finite();
 
   const Accuracy& accuracy(std::size_t item) const { return states_[item].accuracy; }
-  Accuracy model_accuracy() const;
 
   /// Called when a tensor is done, in order.
   std::function<void(const PlannedTensor&, const Accuracy&)> on_done;
@@ -110,9 +140,15 @@ class PlanRun {
   void work(const Block& block, Scratch& scratch);
   void finish(const Block& block, Scratch& scratch);
   void copy_block(const Block& block, Scratch& scratch);
+  void copy_parts(const Block& block, Scratch& scratch);
   void cast_block(const Block& block, Scratch& scratch);
   void dequantize_block(const Block& block, Scratch& scratch);
   void quantize_block(const Block& block, Scratch& scratch);
+  void quantize_as_ggml(const Block& block, Scratch& scratch);
+  void round_scales(const Block& block, Scratch& scratch, const float* weights, std::uint64_t group_size,
+                    float* scales, const std::int8_t* zero_points, std::int8_t* codes) const;
+  void write_scales(const Block& block, PartRole role, std::uint64_t group_size, const float* scales);
+  const float* read_decoded(const Block& block, Scratch& scratch, std::uint64_t count) const;
   void range_block(const Block& block, Scratch& scratch);
   void quantize_with_known_scales(const Block& block, Scratch& scratch);
   void write_codes(const Block& block, Scratch& scratch, const std::int8_t* codes);
@@ -128,7 +164,7 @@ class PlanRun {
   const KernelTable& kernels_ = kernels::kernel_table();
   const JobSettings& job_;
   RunControl& control_;
-  std::vector<ItemState> states_;
+  mutable std::vector<ItemState> states_;
   std::vector<Block> blocks_;
   std::vector<std::pair<std::size_t, std::size_t>> blocks_of_item_;  // [begin, end) in blocks_
   std::uint64_t total_bytes_ = 0;
@@ -143,10 +179,10 @@ PlanRun::PlanRun(const TensorSource& source, const Plan& plan, const JobSettings
     ItemState& state = states_[item];
     state.first_output = next_output;
     for (const PlannedOutput& output : planned.outputs) {
-      if (planned.action != Action::kCopy) state.output_of_role[static_cast<std::size_t>(output.role)] = next_output;
+      state.output_of_role[static_cast<std::size_t>(output.role)] = next_output;
       ++next_output;
     }
-    if (state.output(PartRole::kZeroPoint) != kNoOutput) {
+    if (planned.action == Action::kQuantize && state.output(PartRole::kZeroPoint) != kNoOutput) {
       const ScaleShape scales = scale_shape(planned.spec);
       state.zero_points.resize(scales.row_count * scales.groups);
     }
@@ -159,7 +195,12 @@ void PlanRun::cut_blocks() {
     const PlannedTensor& planned = plan_.tensors[item];
     const LogicalTensor& tensor = plan_.logical[planned.logical];
     const std::size_t begin = blocks_.size();
-    if (planned.action == Action::kCopy) {
+    if (copies_parts_together(planned, tensor)) {
+      const QuantizedSpec& spec = *tensor.spec;
+      const std::uint64_t bits = dtype_bits(source_.tensors()[tensor.parts.front()].dtype);
+      const std::uint64_t stored_bits = scheme_of(spec).pack == nullptr ? bits : 4;
+      cut_rows(blocks_, item, row_view(tensor.shape, spec.channel_axis), 8 * spec.group_size, stored_bits);
+    } else if (planned.action == Action::kCopy) {
       for (std::size_t i = 0; i < planned.outputs.size(); ++i)
         cut_bytes(blocks_, item, i, planned.outputs[i].info.size_bytes);
     } else {
@@ -179,7 +220,7 @@ bool PlanRun::needs_two_passes(std::size_t item) const {
   return tensor.action == Action::kQuantize && !fits_one_pass(tensor.spec) && end - begin > 1;
 }
 
-void PlanRun::run(TensorSink& sink, const std::function<Metadata()>& final_metadata) {
+void PlanRun::run(TensorSink& sink) {
   sink_ = &sink;
   BlockLoop loop(job_.threads, job_.memory_budget, token_bytes(blocks_), total_bytes_, control_);
   loop.run([&] {
@@ -204,7 +245,10 @@ void PlanRun::run(TensorSink& sink, const std::function<Metadata()>& final_metad
     }
     run_blocks(pending, blocks_.size());
   });
-  loop.commit([&] { sink.commit(final_metadata()); });
+}
+
+void PlanRun::commit(const std::function<void()>& body) {
+  BlockLoop(job_.threads, job_.memory_budget, 1, total_bytes_, control_).commit(body, total_bytes_);
 }
 
 std::set<std::string> PlanRun::find_not_finite() {
@@ -228,17 +272,6 @@ std::set<std::string> PlanRun::find_not_finite() {
   return names;
 }
 
-Accuracy PlanRun::model_accuracy() const {
-  Accuracy model;
-  for (std::size_t item = 0; item < states_.size(); ++item) {
-    const Action action = plan_.tensors[item].action;
-    if (action != Action::kQuantize && action != Action::kCast) continue;
-    const Accuracy& accuracy = states_[item].accuracy;
-    model.add({accuracy.signal, accuracy.error, accuracy.max_error});
-  }
-  return model;
-}
-
 std::uint64_t PlanRun::first_element(const Block& block) const {
   const RowView rows = row_view(logical(block).shape, planned(block).spec.channel_axis);
   return block.first_row * rows.row_length + block.first_column;
@@ -247,15 +280,24 @@ std::uint64_t PlanRun::first_element(const Block& block) const {
 // The block's weights as float32; for tensors that are not quantized yet.
 const float* PlanRun::load(const Block& block, Scratch& scratch, std::uint64_t count) const {
   const LogicalTensor& tensor = logical(block);
+  if (tensor.spec) return read_decoded(block, scratch, count);
   const std::uint64_t width = dtype_bits(tensor.dtype) / 8;
   const std::byte* bytes =
       fetch(source_, tensor.parts.front(), first_element(block) * width, count * width, scratch.raw);
   return to_float32(kernels_, tensor.dtype, bytes, count, scratch.weights);
 }
 
+// A weight that is quantized in the source.
+const float* PlanRun::read_decoded(const Block& block, Scratch& scratch, std::uint64_t count) const {
+  ItemState& state = states_[block.item];
+  std::call_once(state.reader_made, [&] { state.reader = std::make_unique<WeightReader>(source_, logical(block)); });
+  return state.reader->read(kernels_, first_element(block), count, scratch.raw, scratch.codes, scratch.weights);
+}
+
 void PlanRun::work(const Block& block, Scratch& scratch) {
   switch (planned(block).action) {
     case Action::kCopy:
+      if (copies_parts_together(planned(block), logical(block))) return copy_parts(block, scratch);
       return copy_block(block, scratch);
     case Action::kCast:
       return cast_block(block, scratch);
@@ -279,6 +321,28 @@ void PlanRun::copy_block(const Block& block, Scratch& scratch) {
   write(states_[block.item].first_output + block.output, block.first_column, bytes, block.column_count);
 }
 
+void PlanRun::copy_parts(const Block& block, Scratch& scratch) {
+  const PlannedTensor& tensor = planned(block);
+  const QuantizedSpec& spec = *logical(block).spec;
+  const Scheme& scheme = scheme_of(spec);
+  const std::uint64_t row_length = row_view(spec.shape, spec.channel_axis).row_length;
+  const std::uint64_t first_group = first_element(block) / spec.group_size;
+  const std::uint64_t group_count = block.row_count * block.column_count / spec.group_size;
+  for (std::size_t i = 0; i < tensor.outputs.size(); ++i) {
+    const PlannedOutput& output = tensor.outputs[i];
+    std::uint64_t offset = first_group * sizeof(float), size = group_count * sizeof(float);
+    if (output.role == PartRole::kCodes) {
+      offset = block.first_row * scheme.code_bytes(row_length) + scheme.code_bytes(block.first_column);
+      size = block.row_count * scheme.code_bytes(block.column_count);
+    } else if (output.role == PartRole::kShape) {
+      offset = 0;
+      size = block.first_row == 0 && block.first_column == 0 ? output.info.size_bytes : 0;
+    }
+    if (size == 0) continue;
+    write(states_[block.item].first_output + i, offset, fetch(source_, output.stored, offset, size, scratch.raw), size);
+  }
+}
+
 void PlanRun::cast_block(const Block& block, Scratch& scratch) {
   const std::uint64_t count = block.row_count * block.column_count;
   const float* weights = load(block, scratch, count);
@@ -296,16 +360,15 @@ void PlanRun::dequantize_block(const Block& block, Scratch& scratch) {
   const LogicalTensor& tensor = logical(block);
   const std::uint64_t count = block.row_count * block.column_count;
   const std::uint64_t first = first_element(block);
-  ItemState& state = states_[block.item];
-  std::call_once(state.reader_made, [&] { state.reader = std::make_unique<WeightReader>(source_, tensor); });
-  const float* weights = state.reader->read(kernels_, first, count, scratch.raw, scratch.codes, scratch.weights);
+  const float* weights = read_decoded(block, scratch, count);
   const std::byte* values = from_float32(kernels_, tensor.dtype, weights, count, scratch.stored);
   const std::uint64_t width = dtype_bits(tensor.dtype) / 8;
-  write(state.first_output, first * width, values, count * width);
+  write(states_[block.item].first_output, first * width, values, count * width);
 }
 
 void PlanRun::quantize_block(const Block& block, Scratch& scratch) {
   const QuantizedSpec& spec = planned(block).spec;
+  if (spec.is_rounded_as_ggml) return quantize_as_ggml(block, scratch);
   const Scheme& scheme = scheme_of(spec);
   const std::uint64_t count = block.row_count * block.column_count;
   const std::uint64_t group_size = spec.granularity == Granularity::kGroup ? spec.group_size : block.column_count;
@@ -320,10 +383,74 @@ void PlanRun::quantize_block(const Block& block, Scratch& scratch) {
                              zero_points, codes, scratch.sums.data());
   if (done < block.row_count) return find_bad_element(block, scratch, weights, count);
   if (spec.symmetric) std::memset(zero_points, 0, scale_count);
+  if (spec.scale_dtype != DType::kF32) round_scales(block, scratch, weights, group_size, scales, zero_points, codes);
+  if (scratch.bad_element) return;
   write_codes(block, scratch, codes);
-  const ScaleShape scales_shape = scale_shape(spec);
-  const std::uint64_t first_scale = block.first_row * scales_shape.groups + block.first_column / group_size;
-  write(states_[block.item].output(PartRole::kScale), first_scale * sizeof(float), scales, scale_count * sizeof(float));
+  write_scales(block, PartRole::kScale, group_size, scales);
+}
+
+void PlanRun::write_scales(const Block& block, PartRole role, std::uint64_t group_size, const float* scales) {
+  const std::uint64_t count = block.row_count * ceil_div(block.column_count, group_size);
+  const std::uint64_t groups = scale_shape(planned(block).spec).groups;
+  const std::uint64_t first = block.first_row * groups + block.first_column / group_size;
+  write(states_[block.item].output(role), first * sizeof(float), scales, count * sizeof(float));
+}
+
+// Scales that are stored in fewer bits: the codes are made anew with what will be read.
+void PlanRun::round_scales(const Block& block, Scratch& scratch, const float* weights, std::uint64_t group_size,
+                           float* scales, const std::int8_t* zero_points, std::int8_t* codes) const {
+  const QuantizedSpec& spec = planned(block).spec;
+  const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
+  std::size_t scale = 0;
+  for (std::uint64_t row = 0; row < block.row_count; ++row) {
+    scratch.sums[row] = {};
+    for (std::uint64_t column = 0; column < block.column_count; column += group_size, ++scale) {
+      const std::uint64_t begin = row * block.column_count + column;
+      const std::uint64_t size = std::min(group_size, block.column_count - column);
+      scales[scale] = round_scale(kernels_, spec.scale_dtype, scales[scale]);
+      if (!std::isfinite(scales[scale])) {
+        scratch.bad_element = first_element(block) + begin;
+        return;
+      }
+      ErrorSums sums{};
+      kernels_.quantize_run(weights + begin, size, scales[scale], zero_points[scale], rule, codes + begin, &sums);
+      scratch.sums[row].signal += sums.signal;
+      scratch.sums[row].error += sums.error;
+      scratch.sums[row].max_error = std::max(scratch.sums[row].max_error, sums.max_error);
+    }
+  }
+}
+
+// ggml's own codes and scales; the accuracy is that of what its readers get.
+void PlanRun::quantize_as_ggml(const Block& block, Scratch& scratch) {
+  const QuantizedSpec& spec = planned(block).spec;
+  const Scheme& scheme = scheme_of(spec);
+  const std::uint64_t count = block.row_count * block.column_count;
+  const std::uint64_t group_count = count / kGgmlGroup;
+  const float* weights = load(block, scratch, count);
+  find_bad_element(block, scratch, weights, count);
+  if (scratch.bad_element) return;
+  auto* scales = scratch.scales.get<float>(2 * group_count);
+  float* minima = has_minima(spec) ? scales + group_count : nullptr;
+  auto* codes = scratch.codes.get<std::int8_t>(count);
+  if (minima != nullptr) {
+    quantize_as_q4_1(kernels_, weights, count, scales, minima, codes);
+  } else if (scheme.bits == 4) {
+    quantize_as_q4_0(kernels_, weights, count, scales, codes);
+  } else {
+    quantize_as_q8_0(kernels_, weights, count, scales, codes);
+  }
+  const std::uint64_t scale_count = minima == nullptr ? group_count : 2 * group_count;
+  if (const auto bad = mnq::find_not_finite(kernels_, scales, scale_count)) {
+    scratch.bad_element = first_element(block) + *bad % group_count * kGgmlGroup;  // its scale is none in float16
+    return;
+  }
+  auto* decoded = scratch.other.get<float>(count);
+  decode_groups(kernels_, codes, count, kGgmlGroup, scales, minima, decoded);
+  scratch.sums.assign(1, kernels_.error_sums(weights, decoded, count));
+  write_codes(block, scratch, codes);
+  write_scales(block, PartRole::kScale, kGgmlGroup, scales);
+  if (minima != nullptr) write_scales(block, PartRole::kMinimum, kGgmlGroup, minima);
 }
 
 void PlanRun::write_codes(const Block& block, Scratch& scratch, const std::int8_t* codes) {
@@ -381,7 +508,7 @@ void PlanRun::make_scales(std::size_t item) {
   state.zero_points.assign(state.ranges.size(), 0);
   for (std::size_t i = 0; i < state.ranges.size(); ++i) {
     const ScaleOfRange result = scale_of(kernels_, rule, state.ranges[i]);
-    state.scales[i] = result.scale;
+    state.scales[i] = round_scale(kernels_, spec.scale_dtype, result.scale);
     state.zero_points[i] = result.zero_point;
   }
   write(state.output(PartRole::kScale), 0, state.scales.data(), state.scales.size() * sizeof(float));
@@ -440,11 +567,11 @@ void PlanRun::finish(const Block& block, Scratch& scratch) {
 void PlanRun::finish_item(std::size_t item) {
   ItemState& state = states_[item];
   const PlannedTensor& tensor = plan_.tensors[item];
-  if (state.output(PartRole::kZeroPoint) != kNoOutput) {
+  if (tensor.action == Action::kQuantize && state.output(PartRole::kZeroPoint) != kNoOutput) {
     const auto stored = scheme_of(tensor.spec).store_zero_points(state.zero_points, scale_shape(tensor.spec));
     write(state.output(PartRole::kZeroPoint), 0, stored.data(), stored.size());
   }
-  if (state.output(PartRole::kShape) != kNoOutput) {
+  if (tensor.action == Action::kQuantize && state.output(PartRole::kShape) != kNoOutput) {
     write(state.output(PartRole::kShape), 0, tensor.spec.shape.data(), tensor.spec.shape.size() * sizeof(std::int64_t));
   }
   state.reader.reset();
@@ -471,6 +598,7 @@ Metadata output_metadata(const TensorSource& source, const Plan& plan,
                          const std::function<std::optional<double>(std::size_t item)>& sqnr_of) {
   Metadata metadata = source.metadata();
   metadata.erase(std::string(kMetadataKey));
+  metadata.erase(std::string(kFolderJobKey));
   metadata.emplace("format", "pt");
   std::vector<QuantizedEntry> entries;
   for (std::size_t item = 0; item < plan.tensors.size(); ++item) {
@@ -492,15 +620,169 @@ Metadata output_metadata(const TensorSource& source, const Plan& plan,
 constexpr double kWidestSqnr = -9999.9999;
 constexpr std::size_t kSqnrSlack = 10;
 
-void run_plan(PlanRun& run, const TensorSource& source, const Plan& plan, const Output& output) {
+struct Work {
+  const TensorSource& source;
+  const Plan& plan;
+  const JobSettings& job;
+  RunControl& control;
+  const Output& output;
+  std::function<void(const PlannedTensor&, const Accuracy&)> on_done;  ///< a tensor is done; in order
+};
+
+// The outcome of a plan: for each of its tensors, in their order.
+using Accuracies = std::vector<Accuracy>;
+
+Metadata reserved_metadata(const TensorSource& source, const Plan& plan) {
   Metadata reserved = output_metadata(source, plan, [](std::size_t) { return kWidestSqnr; });
   if (const auto ours = reserved.find(std::string(kMetadataKey)); ours != reserved.end()) {
     ours->second.append(plan.tensors.size() * kSqnrSlack, ' ');
   }
-  const std::unique_ptr<TensorSink> sink = output.open(plan.outputs(), reserved);
-  run.run(*sink, [&] {
-    return output_metadata(source, plan, [&](std::size_t item) { return run.accuracy(item).sqnr_db(); });
+  return reserved;
+}
+
+Accuracies accuracies_of(const PlanRun& run, const Plan& plan) {
+  Accuracies accuracies;
+  for (std::size_t item = 0; item < plan.tensors.size(); ++item) accuracies.push_back(run.accuracy(item));
+  return accuracies;
+}
+
+Accuracies write_file(const Work& work) {
+  PlanRun run(work.source, work.plan, work.job, work.control);
+  run.on_done = work.on_done;
+  const std::unique_ptr<TensorSink> sink = work.output.open(work.plan.outputs(), reserved_metadata(work.source, work.plan));
+  run.run(*sink);
+  run.commit([&] {
+    sink->commit(output_metadata(work.source, work.plan,
+                                 [&](std::size_t item) { return run.accuracy(item).sqnr_db(); }));
   });
+  return accuracies_of(run, work.plan);
+}
+
+// The plan's tensors in runs, none of more output bytes than max_bytes unless a single tensor is: [begin, end) of each.
+std::vector<std::pair<std::size_t, std::size_t>> cut_shards(const Plan& plan, std::uint64_t max_bytes) {
+  std::vector<std::pair<std::size_t, std::size_t>> shards{{0, 0}};
+  std::uint64_t bytes = 0;
+  for (std::size_t item = 0; item < plan.tensors.size(); ++item) {
+    std::uint64_t size = 0;
+    for (const PlannedOutput& output : plan.tensors[item].outputs) size += output.info.size_bytes;
+    if (bytes > 0 && size > max_bytes - std::min(bytes, max_bytes)) {
+      shards.emplace_back(item, item);
+      bytes = 0;
+    }
+    bytes += size;
+    shards.back().second = item + 1;
+  }
+  return shards;
+}
+
+// Everything that decides the bytes of the shards.
+std::string describe_plan(const TensorSource& source, const Plan& plan) {
+  std::string text = formatted("{} bytes\n", source.size_bytes());
+  std::vector<QuantizedEntry> entries;
+  for (const PlannedTensor& planned : plan.tensors) {
+    for (const PlannedOutput& output : planned.outputs) {
+      text += formatted("{} {} {} {}\n", output.info.name, dtype_name(output.info.dtype),
+                        shape_text(output.info.shape), action_name(planned.action));
+    }
+    if (planned.action == Action::kQuantize || planned.action == Action::kCast) {
+      entries.push_back({plan.logical[planned.logical].name, planned.spec, std::nullopt});
+    }
+  }
+  return text + write_quantized_metadata(entries);
+}
+
+// config.json of the output: that of the source, with what the plan says of quantization.
+std::string folder_config(const Plan& plan, const FolderOutput& folder) {
+  const std::string text = folder.companion() == nullptr ? std::string() : folder.companion()->config;
+  const Json config = text.empty() ? Json::object() : parse_json(text);
+  Json result = Json::object();
+  for (const auto& [key, value] : config.members()) {
+    if (key != "quantization_config") result.add(key, value);
+  }
+  const bool is_compressed = folder.format().name == "compressed-tensors";
+  Json quantization = is_compressed ? compressed_tensors_config(plan, config) : Json(nullptr);
+  if (!quantization.is_null()) result.add("quantization_config", std::move(quantization));
+  return result.empty() ? std::string() : result.dump_lines() + "\n";
+}
+
+// Commits shards while the next one is worked on.
+class Committer {
+ public:
+  ~Committer() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void commit(std::function<void()> body) {
+    wait();
+    body_ = std::move(body);
+    thread_ = std::thread([this] {
+      try {
+        body_();
+      } catch (...) {
+        failure_ = std::current_exception();
+      }
+    });
+  }
+
+  void wait() {
+    if (thread_.joinable()) thread_.join();
+    body_ = nullptr;
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+
+ private:
+  std::function<void()> body_;
+  std::exception_ptr failure_;
+  std::thread thread_;
+};
+
+Accuracies write_folder(const Work& work) {
+  FolderOutput& folder = *work.output.folder;
+  const auto shards = cut_shards(work.plan, work.job.max_shard_size);
+  folder.start({describe_plan(work.source, work.plan), shards.size(), folder_config(work.plan, folder)});
+  Accuracies accuracies(work.plan.tensors.size());
+  std::vector<std::size_t> pending;
+  std::vector<Plan> plans;
+  std::vector<std::unique_ptr<PlanRun>> runs;
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    if (!folder.is_mine(i) || folder.is_done(i)) continue;
+    Plan& plan = plans.emplace_back();
+    plan.logical = work.plan.logical;
+    const auto first = work.plan.tensors.begin();
+    plan.tensors.assign(first + static_cast<std::ptrdiff_t>(shards[i].first),
+                        first + static_cast<std::ptrdiff_t>(shards[i].second));
+    pending.push_back(i);
+  }
+  for (const Plan& plan : plans) {
+    runs.push_back(std::make_unique<PlanRun>(work.source, plan, work.job, work.control));
+    runs.back()->on_done = work.on_done;
+    total += runs.back()->total_bytes();
+  }
+  std::uint64_t done = 0;
+  Committer committer;
+  for (std::size_t k = 0; k < pending.size(); ++k) {
+    const RunControl::Span span(work.control, done, total);
+    Metadata reserved = reserved_metadata(work.source, plans[k]);
+    reserved.insert(folder.mark(pending[k]));
+    std::shared_ptr<TensorSink> sink = folder.open_shard(pending[k], plans[k].outputs(), reserved);
+    runs[k]->run(*sink);
+    const auto first = static_cast<std::ptrdiff_t>(shards[pending[k]].first);
+    std::ranges::copy(accuracies_of(*runs[k], plans[k]), accuracies.begin() + first);
+    Metadata metadata = output_metadata(work.source, plans[k],
+                                        [&](std::size_t item) { return runs[k]->accuracy(item).sqnr_db(); });
+    metadata.insert(folder.mark(pending[k]));
+    committer.commit([sink = std::move(sink), metadata = std::move(metadata)] { sink->commit(metadata); });
+    done += runs[k]->total_bytes();
+    runs[k].reset();
+  }
+  committer.wait();
+  folder.finish();
+  return accuracies;
+}
+
+Accuracies write_output(const Work& work) {
+  return work.output.folder == nullptr ? write_file(work) : write_folder(work);
 }
 
 // Judges a layer's accuracy: the text of a warning, empty where it is fine.
@@ -525,15 +807,18 @@ void warn_of_extremes(Report& report, const Plan& plan) {
   if (changed == layers && layers > 1) report.add_warning("every layer was quantized, the first and the last included");
 }
 
-void fill_accuracy(Report& report, const PlanRun& run, const Plan& plan) {
+void fill_accuracy(Report& report, const Accuracies& accuracies, const Plan& plan) {
+  Accuracy model;
   bool any = false;
   for (std::size_t item = 0; item < plan.tensors.size(); ++item) {
     const Action action = plan.tensors[item].action;
     if (action != Action::kQuantize && action != Action::kCast) continue;
-    Report::set_accuracy(report.json()["layers"][item], run.accuracy(item));
+    if (!accuracies[item].is_measured) continue;  // made by another run
+    Report::set_accuracy(report.json()["layers"][item], accuracies[item]);
+    model.add({accuracies[item].signal, accuracies[item].error, accuracies[item].max_error});
     any = true;
   }
-  if (any) Report::set_accuracy(report.json()["model"], run.model_accuracy());
+  if (any) Report::set_accuracy(report.json()["model"], model);
 }
 
 void log_warnings(const Report& report) {
@@ -547,10 +832,9 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
   const JobSettings job = resolve_job(config);
   std::set<std::string> not_finite;
   for (;;) {
-    const Plan plan = make_plan(require_logical_tensors(source), source, config, not_finite);
-    PlanRun run(source, plan, job, control);
+    const Plan plan = make_plan(require_logical_tensors(source), source, config, output.fit, not_finite);
     std::vector<std::string> warnings;
-    run.on_done = [&](const PlannedTensor& tensor, const Accuracy& accuracy) {
+    const auto judge = [&](const PlannedTensor& tensor, const Accuracy& accuracy) {
       std::string warning = accuracy_warning(tensor, accuracy, job);
       if (warning.empty() || job.accuracy_warning == AccuracyWarning::kIgnore) return;
       if (job.accuracy_warning == AccuracyWarning::kError) {
@@ -560,14 +844,19 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
       }
       warnings.push_back(std::move(warning));
     };
+    Accuracies accuracies;
     try {
-      run_plan(run, source, plan, output);
+      accuracies = write_output({source, plan, job, control, output, judge});
     } catch (const NotFiniteFound&) {
-      not_finite = run.find_not_finite();
+      if (job.part_count > 0 || job.is_resumed) {
+        throw Error(Status::kConfig, "nonfinite=copy found a value that is not finite, and cannot be had in parts",
+                    "leave shard and resume unset, or name the tensor in skip", "nonfinite");
+      }
+      not_finite = PlanRun(source, plan, job, control).find_not_finite();
       continue;
     }
     Report report = make_plan_report("quantize", plan, source, output.path, job.threads);
-    fill_accuracy(report, run, plan);
+    fill_accuracy(report, accuracies, plan);
     for (std::string& warning : warnings) report.add_warning(std::move(warning));
     for (const std::string& name : not_finite) {
       report.add_warning(formatted("{}: kept as it was, it has values that are not finite", name));
@@ -581,7 +870,7 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
 
 Report plan_quantize(const TensorSource& source, const Config& config) {
   const JobSettings job = resolve_job(config);
-  const Plan plan = make_plan(require_logical_tensors(source), source, config);
+  const Plan plan = make_plan(require_logical_tensors(source), source, config, planned_fit(source, config));
   Report report = make_plan_report("quantize", plan, source, "", job.threads);
   report.json()["dry_run"] = true;
   warn_of_extremes(report, plan);
@@ -589,22 +878,30 @@ Report plan_quantize(const TensorSource& source, const Config& config) {
   return report;
 }
 
-Report dequantize(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
+namespace {
+
+Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, const Config& config,
+                RunControl& control, const Output& output) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);
-  const Plan plan = make_dequantize_plan(require_logical_tensors(source), source);
-  PlanRun run(source, plan, job, control);
-  run_plan(run, source, plan, output);
-  Report report = make_plan_report("dequantize", plan, source, output.path, job.threads);
+  const Accuracies accuracies = write_output({source, plan, job, control, output, nullptr});
+  Report report = make_plan_report(kind, plan, source, output.path, job.threads);
+  fill_accuracy(report, accuracies, plan);
   report.finish(stopwatch.seconds());
+  log_warnings(report);
   return report;
 }
 
-void copy(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
-  const JobSettings job = resolve_job(config);
-  const Plan plan = make_copy_plan(require_logical_tensors(source), source);
-  PlanRun run(source, plan, job, control);
-  run_plan(run, source, plan, output);
+}  // namespace
+
+Report dequantize(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
+  const Plan plan = make_dequantize_plan(require_logical_tensors(source), source);
+  return run_plan("dequantize", source, plan, config, control, output);
+}
+
+Report convert(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
+  const Plan plan = make_convert_plan(require_logical_tensors(source), source, config, output.fit);
+  return run_plan("convert", source, plan, config, control, output);
 }
 
 }  // namespace mnq

@@ -26,6 +26,7 @@ void set_spec(Json& object, const QuantizedSpec& spec) {
 }  // namespace
 
 void Accuracy::add(const kernels::ErrorSums& sums) {
+  is_measured = true;
   signal += sums.signal;
   error += sums.error;
   max_error = std::max(max_error, sums.max_error);

@@ -17,6 +17,7 @@ struct Accuracy {
   double signal = 0;
   double error = 0;
   double max_error = 0;
+  bool is_measured = false;  ///< something was added
 
   void add(const kernels::ErrorSums& sums);
 

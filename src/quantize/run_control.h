@@ -24,13 +24,30 @@ class RunControl {
   }
 
   void report(std::uint64_t done, std::uint64_t total) {
-    if (progress_ && !progress_(done, total)) cancel();
+    if (progress_ && !progress_(before_ + done, total_ == 0 ? total : total_)) cancel();
   }
+
+  /// While it lives, what is reported is a part of something larger, `before` bytes of which are done.
+  class Span {
+   public:
+    Span(RunControl& control, std::uint64_t before, std::uint64_t total) : control_(control) {
+      control.before_ = before;
+      control.total_ = total;
+    }
+    ~Span() { control_.before_ = control_.total_ = 0; }
+    Span(const Span&) = delete;
+    Span& operator=(const Span&) = delete;
+
+   private:
+    RunControl& control_;
+  };
 
  private:
   static_assert(std::atomic<bool>::is_always_lock_free, "cancel() is called from signal handlers");
   std::atomic<bool> cancelled_{false};
   Progress progress_;
+  std::uint64_t before_ = 0;
+  std::uint64_t total_ = 0;  // 0: what is reported is all
 };
 
 }  // namespace mnq

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/error.h"
 #include "schemes/scheme.h"
 
 namespace mnq {
@@ -32,51 +31,28 @@ const std::byte* fetch(const TensorSource& source, std::size_t stored, std::uint
 
 const float* to_float32(const kernels::KernelTable& kernels, DType dtype, const std::byte* values, std::uint64_t count,
                         Buffer& converted) {
-  switch (dtype) {
-    case DType::kF32:
-      return reinterpret_cast<const float*>(values);
-    case DType::kF16: {
-      auto* to = converted.get<float>(count);
-      kernels.f16_to_f32(reinterpret_cast<const std::uint16_t*>(values), count, to);
-      return to;
-    }
-    case DType::kBF16: {
-      auto* to = converted.get<float>(count);
-      kernels.bf16_to_f32(reinterpret_cast<const std::uint16_t*>(values), count, to);
-      return to;
-    }
-    case DType::kF64: {
-      auto* to = converted.get<float>(count);
-      kernels.f64_to_f32(reinterpret_cast<const double*>(values), count, to);
-      return to;
-    }
-    default:
-      throw Error(Status::kInternal, "a dtype that is no weight's was to be converted");
-  }
+  if (dtype == DType::kF32) return reinterpret_cast<const float*>(values);
+  auto* to = converted.get<float>(count);
+  kernels::to_float32(kernels, dtype, values, count, to);
+  return to;
 }
 
 const std::byte* from_float32(const kernels::KernelTable& kernels, DType dtype, const float* values,
                               std::uint64_t count, Buffer& converted) {
-  switch (dtype) {
-    case DType::kF32:
-      return reinterpret_cast<const std::byte*>(values);
-    case DType::kF16: {
-      auto* to = converted.get<std::uint16_t>(count);
-      kernels.f32_to_f16(values, count, to);
-      return reinterpret_cast<const std::byte*>(to);
-    }
-    case DType::kBF16: {
-      auto* to = converted.get<std::uint16_t>(count);
-      kernels.f32_to_bf16(values, count, to);
-      return reinterpret_cast<const std::byte*>(to);
-    }
-    case DType::kF64: {
-      auto* to = converted.get<double>(count);
-      kernels.f32_to_f64(values, count, to);
-      return reinterpret_cast<const std::byte*>(to);
-    }
-    default:
-      throw Error(Status::kInternal, "a dtype that is no weight's was to be converted");
+  if (dtype == DType::kF32) return reinterpret_cast<const std::byte*>(values);
+  auto* to = converted.get<std::byte>(count * dtype_bits(dtype) / 8);
+  kernels::from_float32(kernels, dtype, values, count, to);
+  return to;
+}
+
+void decode_groups(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t count,
+                   std::uint64_t group_size, const float* scales, const float* minima, float* weights) {
+  if (minima == nullptr) return kernels.dequantize_rows(codes, 1, count, group_size, 0, scales, nullptr, weights);
+  constexpr std::int8_t kLowest = -8;
+  for (std::uint64_t at = 0; at < count; at += group_size, ++scales, ++minima) {
+    const std::uint64_t size = std::min(group_size, count - at);
+    kernels.dequantize_rows(codes + at, 1, size, size, 0, scales, &kLowest, weights + at);
+    for (std::uint64_t i = at; i < at + size; ++i) weights[i] += *minima;
   }
 }
 
@@ -90,6 +66,10 @@ WeightReader::WeightReader(const TensorSource& source, const LogicalTensor& tens
     if (parts[i].role == PartRole::kScale) {
       scales_.resize(scale_shape_.row_count * scale_shape_.groups);
       source.read(tensor.parts[i], 0, std::as_writable_bytes(std::span(scales_)));
+    }
+    if (parts[i].role == PartRole::kMinimum) {
+      minima_.resize(scales_.size());
+      source.read(tensor.parts[i], 0, std::as_writable_bytes(std::span(minima_)));
     }
     if (parts[i].role == PartRole::kZeroPoint) {
       const std::vector<std::byte> stored = read_all(source, tensor.parts[i]);
@@ -146,7 +126,7 @@ void WeightReader::decode_rows(const kernels::KernelTable& kernels, const std::i
   const QuantizedSpec& spec = *tensor_.spec;
   const std::uint64_t length = rows_.row_length;
   const bool one_scale_row_each = spec.granularity != Granularity::kTensor && scale_shape_.row_count == rows_.row_count;
-  if (!one_scale_row_each) {
+  if (!one_scale_row_each || !minima_.empty()) {
     for (std::uint64_t i = 0; i < row_count; ++i) {
       decode_piece(kernels, codes + i * length, first_row + i, 0, length, weights + i * length);
     }
@@ -167,6 +147,11 @@ void WeightReader::decode_piece(const kernels::KernelTable& kernels, const std::
     const std::uint64_t at = column + done;
     const std::uint64_t piece = grouped ? std::min(spec.group_size - at % spec.group_size, count - done) : count;
     const std::uint64_t scale = scale_row * scale_shape_.groups + (grouped ? at / spec.group_size : 0);
+    if (!minima_.empty()) {
+      decode_groups(kernels, codes + done, piece, piece, &scales_[scale], &minima_[scale], weights + done);
+      done += piece;
+      continue;
+    }
     kernels.dequantize_rows(codes + done, 1, piece, piece, scheme_of(spec).rule.code_xor, &scales_[scale],
                             zero_points_.empty() ? nullptr : &zero_points_[scale], weights + done);
     done += piece;

@@ -7,7 +7,7 @@
 
 #include "base/quantized_weight.h"
 #include "base/tensor_source.h"
-#include "kernels/kernel_table.h"
+#include "kernels/float_conversions.h"
 #include "quantize/scratch.h"
 #include "schemes/scheme.h"
 
@@ -24,6 +24,10 @@ const float* to_float32(const kernels::KernelTable& kernels, DType dtype, const 
 /// The inverse; F32 stays where it is.
 const std::byte* from_float32(const kernels::KernelTable& kernels, DType dtype, const float* values,
                               std::uint64_t count, Buffer& converted);
+
+/// Codes of groups of group_size to weights [count]; minima may be null, else weight = (code + 8) · scale + minimum.
+void decode_groups(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t count,
+                   std::uint64_t group_size, const float* scales, const float* minima, float* weights);
 
 /// Reads one logical tensor of a weight dtype. Holds its scales, not its codes.
 class WeightReader {
@@ -49,6 +53,7 @@ class WeightReader {
   RowView rows_;
   ScaleShape scale_shape_;
   std::vector<float> scales_;             // [scale_shape]
+  std::vector<float> minima_;             // [scale_shape]; empty: there are none
   std::vector<std::int8_t> zero_points_;  // [scale_shape]; empty: all zero
 };
 

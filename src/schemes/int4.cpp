@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "schemes/byte_codes.h"
+#include "schemes/packed_codes.h"
 #include "schemes/schemes.h"
 
 namespace mnq {
@@ -16,21 +17,11 @@ namespace {
 constexpr std::uint64_t kCodesPerWord = 8;
 constexpr std::int32_t kOffset = 8;
 
-std::uint64_t packed_bytes(std::uint64_t count) { return ceil_div(count, kCodesPerWord) * sizeof(std::uint32_t); }
-
 std::int64_t word_count(std::uint64_t codes) { return static_cast<std::int64_t>(ceil_div(codes, kCodesPerWord)); }
 
 std::vector<StoredPart> int4_parts(const QuantizedSpec& spec) {
-  const RowView rows = row_view(spec.shape, spec.channel_axis);
+  std::vector<StoredPart> parts = packed_parts(spec);
   const ScaleShape scales = scale_shape(spec);
-  std::vector<StoredPart> parts{
-      {PartRole::kCodes,
-       "_packed",
-       DType::kI32,
-       {static_cast<std::int64_t>(rows.row_count), word_count(rows.row_length)}},
-      {PartRole::kScale, "_scale", DType::kF32, stored_scale_shape(spec)},
-      {PartRole::kShape, "_shape", DType::kI64, {static_cast<std::int64_t>(spec.shape.size())}},
-  };
   if (!spec.symmetric) {
     parts.push_back({PartRole::kZeroPoint,
                      "_zero_point",
@@ -38,24 +29,6 @@ std::vector<StoredPart> int4_parts(const QuantizedSpec& spec) {
                      {word_count(scales.row_count), static_cast<std::int64_t>(scales.groups)}});
   }
   return parts;
-}
-
-void pack_rows(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t row_count,
-               std::uint64_t count, std::byte* stored) {
-  const std::uint64_t row_bytes = packed_bytes(count);
-  const std::uint64_t used_bytes = ceil_div(count, 2);
-  for (std::uint64_t row = 0; row < row_count; ++row, codes += count, stored += row_bytes) {
-    kernels.pack_int4(codes, count, reinterpret_cast<std::uint8_t*>(stored));
-    std::memset(stored + used_bytes, 0, row_bytes - used_bytes);
-  }
-}
-
-void unpack_rows(const kernels::KernelTable& kernels, const std::byte* stored, std::uint64_t row_count,
-                 std::uint64_t count, std::int8_t* codes) {
-  const std::uint64_t row_bytes = packed_bytes(count);
-  for (std::uint64_t row = 0; row < row_count; ++row, codes += count, stored += row_bytes) {
-    kernels.unpack_int4(reinterpret_cast<const std::uint8_t*>(stored), count, codes);
-  }
 }
 
 // Byte and shift of the nibble of (row, group): words are little-endian, so byte k of a word holds rows 2k and 2k + 1.
@@ -87,6 +60,38 @@ std::int8_t load_zero_point(std::span<const std::byte> stored, ScaleShape shape,
 }
 
 }  // namespace
+
+std::uint64_t packed_bytes(std::uint64_t count) { return ceil_div(count, kCodesPerWord) * sizeof(std::uint32_t); }
+
+void pack_rows(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t row_count,
+               std::uint64_t count, std::byte* stored) {
+  const std::uint64_t row_bytes = packed_bytes(count);
+  const std::uint64_t used_bytes = ceil_div(count, 2);
+  for (std::uint64_t row = 0; row < row_count; ++row, codes += count, stored += row_bytes) {
+    kernels.pack_int4(codes, count, reinterpret_cast<std::uint8_t*>(stored));
+    std::memset(stored + used_bytes, 0, row_bytes - used_bytes);
+  }
+}
+
+void unpack_rows(const kernels::KernelTable& kernels, const std::byte* stored, std::uint64_t row_count,
+                 std::uint64_t count, std::int8_t* codes) {
+  const std::uint64_t row_bytes = packed_bytes(count);
+  for (std::uint64_t row = 0; row < row_count; ++row, codes += count, stored += row_bytes) {
+    kernels.unpack_int4(reinterpret_cast<const std::uint8_t*>(stored), count, codes);
+  }
+}
+
+std::vector<StoredPart> packed_parts(const QuantizedSpec& spec) {
+  const RowView rows = row_view(spec.shape, spec.channel_axis);
+  return {
+      {PartRole::kCodes,
+       "_packed",
+       DType::kI32,
+       {static_cast<std::int64_t>(rows.row_count), word_count(rows.row_length)}},
+      {PartRole::kScale, "_scale", DType::kF32, stored_scale_shape(spec)},
+      {PartRole::kShape, "_shape", DType::kI64, {static_cast<std::int64_t>(spec.shape.size())}},
+  };
+}
 
 const Scheme kInt4Scheme{
     .name = "qint4",

@@ -15,7 +15,7 @@
 
 namespace mnq {
 
-enum class PartRole { kCodes, kScale, kZeroPoint, kShape };
+enum class PartRole { kCodes, kScale, kZeroPoint, kShape, kMinimum };
 
 /// One stored tensor of a quantized weight X: its name is X + suffix.
 struct StoredPart {
@@ -36,6 +36,7 @@ struct Scheme {
   std::string_view name;  ///< the value of the config key dtype: "qint8"
   std::string_view text;  ///< in reports: "int8"
   std::int32_t bits = 8;
+  bool may_be_chosen = true;             ///< false: only what files have
   bool is_cast = false;                  ///< to another float dtype: no codes, no scales, nothing to choose
   bool symmetric_default = true;         ///< these three where the config does not say
   std::uint64_t group_size_default = 0;  ///< 0: per channel
@@ -67,6 +68,9 @@ struct Scheme {
 
 /// "int8 per channel", "int4 group 128 asymmetric", "float16": what reports call a spec.
 std::string scheme_text(const QuantizedSpec& spec);
+
+/// Whether a weight has a minimum beside each scale: weight = (code + 8) · scale + minimum.
+inline bool has_minima(const QuantizedSpec& spec) { return spec.scheme == "q4_1"; }
 
 /// The rule of an integer scheme as this spec uses it.
 kernels::CodeRule code_rule(const Scheme& scheme, const QuantizedSpec& spec);

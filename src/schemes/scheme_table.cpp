@@ -9,7 +9,7 @@
 namespace mnq {
 namespace {
 
-constexpr std::array kSchemes{&kInt8Scheme, &kUint8Scheme, &kInt4Scheme, &kFloat16Scheme};
+constexpr std::array kSchemes{&kInt8Scheme, &kUint8Scheme, &kInt4Scheme, &kFloat16Scheme, &kQ4_1Scheme};
 
 }  // namespace
 

@@ -1,0 +1,83 @@
+// A folder as output: shards, their index, config.json and the small files of the source. All is made in PATH.partial, where
+// finished shards stay when a run ends early and may be resumed; the folder gets its name once it is whole.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formats/format_table.h"
+
+namespace mnq {
+
+/// The key of the metadata of a folder's shards that says which job made them.
+inline constexpr std::string_view kFolderJobKey = "mono_quant_job";
+
+struct FolderSettings {
+  bool overwrite = false;
+  bool is_resumed = false;       ///< goes on where PATH.partial ends
+  std::uint32_t part = 0;        ///< of part_count; the shards i with i % part_count == part are made
+  std::uint32_t part_count = 0;  ///< 0: all of them, and the folder is made whole
+};
+
+/// What a folder is to become: the same text for every part of one job.
+struct FolderJob {
+  std::string description;  ///< settings and tensors, as text
+  std::size_t shard_count = 1;
+  std::string config;  ///< of config.json; empty: none
+};
+
+class FolderOutput {
+ public:
+  /// Errors: kIo where PATH is there already and may not be replaced, or has no folder around it.
+  FolderOutput(const std::string& path, const Format& format, const Companion* companion,
+               const FolderSettings& settings, std::function<bool()> is_cancelled);
+
+  /// Removes what this run made, unless it is resumable.
+  ~FolderOutput();
+  FolderOutput(const FolderOutput&) = delete;
+  FolderOutput& operator=(const FolderOutput&) = delete;
+
+  const FolderSettings& settings() const { return settings_; }
+  const Format& format() const { return format_; }
+  const Companion* companion() const { return companion_; }
+
+  /// Makes PATH.partial, or finds it. Errors: kIo; kState where it is of another job, or there and neither resumed nor
+  /// replaced.
+  void start(const FolderJob& job);
+
+  /// Whether this run makes that shard, and whether it is there already, whole and of this job.
+  bool is_mine(std::size_t shard) const;
+  bool is_done(std::size_t shard) const;
+
+  /// Errors: as Format::open_sink.
+  std::unique_ptr<TensorSink> open_shard(std::size_t shard, const std::vector<TensorInfo>& tensors, Metadata metadata);
+
+  /// What the metadata of that shard says of the job.
+  std::pair<std::string, std::string> mark(std::size_t shard) const;
+
+  /// After the shards: of a part, copies the small files; of the whole also as merge_folder.
+  void finish();
+
+ private:
+  void copy_small_files() const;
+
+  std::string path_;
+  std::string work_;
+  const Format& format_;
+  const Companion* companion_;
+  FolderSettings settings_;
+  std::function<bool()> is_cancelled_;
+  FolderJob job_;
+  std::string hash_;
+  bool is_ours_ = false;  // made by this run
+  bool is_finished_ = false;
+};
+
+/// Makes PATH of PATH.partial, whose shards are all there: checks them, writes the index and config.json, and gives the
+/// folder its name. Errors: kNotFound where there is none; kState naming the shard that is missing; kFormat for one that is
+/// damaged or of another job; kIo.
+void merge_folder(const std::string& path, bool overwrite);
+
+}  // namespace mnq

@@ -1,0 +1,22 @@
+// GGUF, version 3: what ggml's programs read. Blocks of Q8_0, Q4_0 and Q4_1 are shown as our schemes store codes, scales and
+// minima, and the sink takes them so and puts the blocks together.
+// Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, ggml/src/gguf.cpp
+#pragma once
+
+#include "formats/format_table.h"
+
+namespace mnq {
+
+bool recognises_gguf(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
+
+/// Errors: kFormat naming the key or tensor; kUnsupported for other versions and types.
+std::unique_ptr<TensorSource> open_gguf_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings& settings);
+
+/// 8 bits are Q8_0, 4 bits Q4_0, asymmetric 4 bits Q4_1, by ggml's own rules; rows that are no multiple of 32 stay float.
+Fit fit_gguf(const FitRequest& request);
+
+/// Names are kept. Key-values: those of the GGUF file the tensors come from; else what a config.json says. Errors:
+/// kUnsupported for names of 64 bytes, more than 4 dimensions and dtypes that GGUF has not.
+std::unique_ptr<TensorSink> open_gguf_sink(const SinkRequest& request, const OpenByteSink& open);
+
+}  // namespace mnq

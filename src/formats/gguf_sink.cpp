@@ -1,0 +1,279 @@
+// Writing GGUF: parts of a weight come one by one, in any order and from any thread; a block is written once all its parts
+// are there.
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "formats/collected_tensors.h"
+#include "formats/gguf.h"
+#include "formats/gguf_blocks.h"
+#include "kernels/kernel_table.h"
+#include "plan/logical_tensors.h"
+#include "schemes/scheme.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::uint64_t kAlignment = 32;
+constexpr std::uint64_t kMostNameBytes = 63;
+constexpr std::size_t kMostDimensions = 4;
+constexpr std::uint32_t kUInt32 = 4, kFloat32 = 6, kText = 8;
+
+std::uint64_t padded(std::uint64_t at) { return ceil_div(at, kAlignment) * kAlignment; }
+
+// Key-values as they are stored.
+class Values {
+ public:
+  template <class Number>
+  void put(Number value) {
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  void put_text(std::string_view text) {
+    put<std::uint64_t>(text.size());
+    bytes_ += text;
+  }
+  void add(std::string_view key, std::string_view text) {
+    begin(key, kText);
+    put_text(text);
+  }
+  void add(std::string_view key, std::uint32_t value) {
+    begin(key, kUInt32);
+    put(value);
+  }
+  void add(std::string_view key, float value) {
+    begin(key, kFloat32);
+    put(value);
+  }
+  void append(const std::string& stored, std::uint64_t count) {
+    bytes_ += stored;
+    count_ += count;
+  }
+  const std::string& bytes() const { return bytes_; }
+  std::uint64_t count() const { return count_; }
+
+ private:
+  void begin(std::string_view key, std::uint32_t type) {
+    put_text(key);
+    put(type);
+    ++count_;
+  }
+
+  std::string bytes_;
+  std::uint64_t count_ = 0;
+};
+
+// What a config.json of transformers says, under the names that GGUF has for it.
+void add_config(Values& values, const std::string& text) {
+  constexpr std::pair<std::string_view, std::string_view> kNumbers[] = {
+      {"max_position_embeddings", "context_length"},   {"hidden_size", "embedding_length"},
+      {"num_hidden_layers", "block_count"},            {"intermediate_size", "feed_forward_length"},
+      {"num_attention_heads", "attention.head_count"}, {"num_key_value_heads", "attention.head_count_kv"},
+      {"vocab_size", "vocab_size"}};
+  constexpr std::pair<std::string_view, std::string_view> kReals[] = {
+      {"layer_norm_eps", "attention.layer_norm_epsilon"},
+      {"rms_norm_eps", "attention.layer_norm_rms_epsilon"},
+      {"rope_theta", "rope.freq_base"}};
+  const Json config = text.empty() ? Json::object() : parse_json(text);
+  const auto text_of = [&](const char* key) {
+    const Json* value = config.is_object() ? config.find(key) : nullptr;
+    return value != nullptr && value->is_string() ? value->text() : std::string();
+  };
+  const std::string model_type = text_of("model_type");
+  const std::string architecture = model_type.empty() ? "unknown" : model_type;
+  values.add("general.architecture", architecture);
+  if (const std::string name = text_of("_name_or_path"); !name.empty()) values.add("general.name", name);
+  if (!config.is_object()) return;
+  for (const auto& [from, to] : kNumbers) {
+    const Json* value = config.find(from);
+    if (value == nullptr || !value->is_integer() || value->get<std::int64_t>() < 0) continue;
+    values.add(formatted("{}.{}", architecture, to), value->get<std::uint32_t>());
+  }
+  for (const auto& [from, to] : kReals) {
+    const Json* value = config.find(from);
+    if (value != nullptr && value->is_number()) values.add(formatted("{}.{}", architecture, to), value->get<float>());
+  }
+}
+
+class GgufSink final : public TensorSink {
+ public:
+  GgufSink(const SinkRequest& request, const OpenByteSink& open) : places_(request.tensors.size()) {
+    const CollectedTensors collected(request.tensors, request.metadata);
+    for (const LogicalTensor& tensor : require_logical_tensors(collected)) add(tensor, request.tensors);
+    const std::string header = make_header(request.companion);
+    data_start_ = padded(header.size());
+    bytes_ = open(data_start_ + padded(end_));
+    bytes_->write(0, std::as_bytes(std::span(header)));
+    fill(header.size(), data_start_);
+    for (const Target& target : targets_) fill(data_start_ + target.offset + target.size, data_start_ + padded(target.offset + target.size));
+  }
+
+  void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) override {
+    const Place& place = places_[tensor];
+    if (place.role == PartRole::kShape || bytes.empty()) return;
+    Target& target = targets_[place.target];
+    if (target.type->dtype) return bytes_->write(data_start_ + target.offset + offset, bytes);
+    const std::uint64_t part_bytes = place.role == PartRole::kCodes ? stored_code_bytes(*target.type) : sizeof(float);
+    if (offset % part_bytes != 0 || bytes.size() % part_bytes != 0) {
+      throw Error(Status::kInternal, formatted("{}: a piece that is not made of whole blocks", target.name));
+    }
+    gather(target, place.role, offset / part_bytes, bytes.size() / part_bytes, bytes);
+  }
+
+  void commit(const Metadata&) override {
+    for (const Target& target : targets_) {
+      if (!target.pending.empty()) throw Error(Status::kInternal, formatted("{}: blocks are not complete", target.name));
+    }
+    bytes_->commit();
+  }
+
+ private:
+  // The parts of a run of blocks, as they come.
+  struct Pending {
+    std::uint64_t count = 0;
+    std::vector<std::byte> codes, scales, minima;
+  };
+  struct Target {
+    std::string name;
+    const GgufType* type = nullptr;
+    Shape shape;
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+    std::map<std::uint64_t, Pending> pending;  // by the first block
+  };
+  struct Place {
+    std::size_t target = 0;
+    PartRole role = PartRole::kCodes;
+  };
+
+  [[noreturn]] static void refuse(const std::string& tensor, const std::string& what) {
+    throw Error(Status::kUnsupported, formatted("tensor {}: {}", tensor, what), "write safetensors instead", tensor);
+  }
+
+  void add(const LogicalTensor& tensor, const std::vector<TensorInfo>& stored) {
+    if (tensor.name.size() > kMostNameBytes) refuse(tensor.name, "GGUF allows names of at most 63 bytes");
+    if (tensor.shape.size() > kMostDimensions) refuse(tensor.name, "GGUF allows 4 dimensions");
+    Target target;
+    target.name = tensor.name;
+    target.shape = tensor.shape;
+    target.offset = end_;
+    const bool is_blocks = tensor.spec && !scheme_of(*tensor.spec).is_cast;
+    const DType dtype = stored[tensor.parts.front()].dtype;
+    for (const GgufType& type : kGgufTypes) {
+      const bool is_it = is_blocks ? !type.dtype && type.scheme == tensor.spec->scheme : type.dtype == dtype;
+      if (is_it) target.type = &type;
+    }
+    if (dtype == DType::kBool) target.type = &kGgufTypes[4];  // as I8
+    if (target.type == nullptr) refuse(tensor.name, formatted("GGUF has no {}", dtype_name(dtype)));
+    const std::vector<StoredPart> parts = is_blocks ? scheme_of(*tensor.spec).parts(*tensor.spec) : std::vector<StoredPart>();
+    for (std::size_t i = 0; i < tensor.parts.size(); ++i) {
+      places_[tensor.parts[i]] = {targets_.size(), is_blocks ? parts[i].role : PartRole::kCodes};
+    }
+    target.size = is_blocks ? element_count(tensor.shape) / 32 * target.type->block_bytes
+                            : stored[tensor.parts.front()].size_bytes;
+    end_ = padded(target.offset + target.size);
+    targets_.push_back(std::move(target));
+  }
+
+  // Of the type that most of the bytes have.
+  std::uint32_t file_type() const {
+    std::map<std::uint32_t, std::uint64_t> bytes;
+    for (const Target& target : targets_) {
+      if (target.shape.size() > 1) bytes[target.type->file_type] += target.size;
+    }
+    std::uint32_t type = 0;
+    std::uint64_t most = 0;
+    for (const auto& [candidate, count] : bytes) {
+      if (count > most) {
+        type = candidate;
+        most = count;
+      }
+    }
+    return type;
+  }
+
+  std::string make_header(const Companion* companion) const {
+    Values values;
+    if (companion != nullptr && companion->gguf_value_count > 0) {
+      values.append(companion->gguf_values, companion->gguf_value_count);
+    } else {
+      add_config(values, companion == nullptr ? std::string() : companion->config);
+    }
+    values.add("general.quantization_version", 2u);
+    values.add("general.file_type", file_type());
+    Values header;
+    header.put(std::uint32_t{0x46554747});  // "GGUF"
+    header.put(std::uint32_t{3});
+    header.put<std::uint64_t>(targets_.size());
+    header.put(values.count());
+    header.append(values.bytes(), 0);
+    for (const Target& target : targets_) {
+      header.put_text(target.name);
+      const std::size_t rank = target.shape.size();
+      header.put(static_cast<std::uint32_t>(rank));
+      for (std::size_t i = rank; i-- > 0;) header.put(static_cast<std::uint64_t>(target.shape[i]));
+      header.put(target.type->id);
+      header.put(target.offset);
+    }
+    return header.bytes();
+  }
+
+  void fill(std::uint64_t begin, std::uint64_t end) {
+    constexpr std::byte kZeros[kAlignment] = {};
+    if (begin < end) bytes_->write(begin, std::span(kZeros).first(end - begin));
+  }
+
+  void gather(Target& target, PartRole role, std::uint64_t first, std::uint64_t count,
+              std::span<const std::byte> bytes) {
+    Pending complete;
+    {
+      const std::lock_guard lock(mutex_);
+      Pending& pending = target.pending[first];
+      if (pending.count != 0 && pending.count != count) {
+        throw Error(Status::kInternal, formatted("{}: its parts come in different pieces", target.name));
+      }
+      pending.count = count;
+      auto& part = role == PartRole::kCodes ? pending.codes : role == PartRole::kScale ? pending.scales : pending.minima;
+      part.assign(bytes.begin(), bytes.end());
+      const bool needs_minima = target.type->scheme == "q4_1";
+      if (pending.codes.empty() || pending.scales.empty() || (needs_minima && pending.minima.empty())) return;
+      complete = std::move(pending);
+      target.pending.erase(first);
+    }
+    std::vector<std::byte> blocks(count * target.type->block_bytes);
+    put_halves(complete.scales, blocks, target.type->block_bytes, 0);
+    put_halves(complete.minima, blocks, target.type->block_bytes, 2);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      codes_to_block(*target.type, complete.codes.data() + i * stored_code_bytes(*target.type),
+                     blocks.data() + i * target.type->block_bytes);
+    }
+    bytes_->write(data_start_ + target.offset + first * target.type->block_bytes, blocks);
+  }
+
+  static void put_halves(const std::vector<std::byte>& floats, std::vector<std::byte>& blocks, std::uint64_t block_bytes,
+                         std::uint64_t place) {
+    const std::size_t count = floats.size() / sizeof(float);
+    std::vector<float> values(count);
+    std::vector<std::uint16_t> halves(count);
+    if (count > 0) std::memcpy(values.data(), floats.data(), floats.size());
+    kernels::kernel_table().f32_to_f16(values.data(), count, halves.data());
+    for (std::size_t i = 0; i < count; ++i) std::memcpy(blocks.data() + i * block_bytes + place, &halves[i], 2);
+  }
+
+  std::vector<Place> places_;
+  std::vector<Target> targets_;
+  std::uint64_t end_ = 0;  // of the data
+  std::uint64_t data_start_ = 0;
+  std::unique_ptr<ByteSink> bytes_;
+  std::mutex mutex_;
+};
+
+}  // namespace
+
+std::unique_ptr<TensorSink> open_gguf_sink(const SinkRequest& request, const OpenByteSink& open) {
+  return std::make_unique<GgufSink>(request, open);
+}
+
+}  // namespace mnq

@@ -1,0 +1,27 @@
+// What torch.save writes of a state dict: a source for both forms, the ZIP archive and, older than PyTorch 1.6, the row of
+// pickles; and the sink that makes a ZIP archive which torch.load(weights_only=True) takes. Checksums of tensor data are not
+// compared when it is read, as PyTorch does not: each byte is read once.
+// Source: torch/serialization.py, 2.13
+#pragma once
+
+#include "formats/format_table.h"
+
+namespace mnq {
+
+bool recognises_pytorch_zip(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
+
+/// Not checked yet: the opcode that every pickle of PyTorch starts with.
+bool recognises_pytorch_pickle(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
+
+/// Errors: as read_pytorch_objects; kFormat naming the record; kUnsupported for archives older than 0.1.10 and compressed
+/// tensors.
+std::unique_ptr<TensorSource> open_pytorch_zip_source(std::shared_ptr<const ByteSource> bytes,
+                                                      const OpenSettings& settings);
+std::unique_ptr<TensorSource> open_pytorch_pickle_source(std::shared_ptr<const ByteSource> bytes,
+                                                         const OpenSettings& settings);
+
+/// Tensors in the order given, each aligned to 64 bytes; tied names refer to one storage. Metadata is kept in a record
+/// that PyTorch does not read. Errors: kUnsupported for a dtype that PyTorch has not.
+std::unique_ptr<TensorSink> open_pytorch_sink(const SinkRequest& request, const OpenByteSink& open);
+
+}  // namespace mnq
