@@ -39,7 +39,7 @@ inline void add_output_flags(Flags& flags, Options& options) {
 }
 
 inline void add_quantize_flags(Flags& flags, Options& options) {
-  flags.argument("IN", options.input, "the checkpoint: .safetensors, .pt, .bin, .gguf, an index or a folder");
+  flags.argument("IN", options.input, "a .safetensors, .pt, .bin or .gguf file, or a folder");
   flags.setting("-b,--bits", "bits", "N", kWhat, "8 (the default), 4 or 16");
   flags.setting("-d,--dtype", "dtype", "NAME", kWhat, "qint8, quint8, qint4 or float16");
   flags.setting("-g,--group-size", "group_size", "N", kWhat, "weights that share a scale; 0: a whole channel");

@@ -26,6 +26,7 @@ int exit_code(mnq_status status) {
     case MNQ_E_IO:
     case MNQ_E_FORMAT:
     case MNQ_E_UNSUPPORTED:
+    case MNQ_E_STATE:
       return kExitFile;
     case MNQ_E_CANCELLED:
       return kExitSignal + last_interrupt();
@@ -36,8 +37,11 @@ int exit_code(mnq_status status) {
 
 // The library speaks of keys; here they have flags.
 std::string in_flags(std::string hint) {
-  constexpr std::string_view kKey = "overwrite=true";
-  if (const std::size_t at = hint.find(kKey); at != hint.npos) hint.replace(at, kKey.size(), "--force");
+  constexpr std::pair<std::string_view, std::string_view> kFlags[] = {{"overwrite=true", "--force"},
+                                                                      {"resume=true", "--resume"}};
+  for (const auto& [key, flag] : kFlags) {
+    if (const std::size_t at = hint.find(key); at != hint.npos) hint.replace(at, key.size(), flag);
+  }
   return hint;
 }
 

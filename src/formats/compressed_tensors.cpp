@@ -155,7 +155,8 @@ class CompressedTensorsSource final : public TensorSource {
       spec.granularity = groups == 1 ? Granularity::kChannel : Granularity::kGroup;
       if (groups > 1) spec.group_size = static_cast<std::uint64_t>(group_size(name, columns, groups));
     } else {
-      fail(name, formatted("its shape {} does not fit a weight of {}", shape_text(scale.shape), shape_text(spec.shape)));
+      fail(name,
+           formatted("its shape {} does not fit a weight of {}", shape_text(scale.shape), shape_text(spec.shape)));
     }
     scale.dtype = DType::kF32;
     scale.size_bytes = *checked_size_bytes(scale.dtype, scale.shape);
@@ -188,7 +189,8 @@ class CompressedTensorsSource final : public TensorSource {
     std::int64_t bits = 0;
     for (const std::int64_t candidate : bits_) {
       if (candidate != 4 && candidate != 8) refuse(formatted("weights of {} bits are not supported", candidate));
-      if (static_cast<std::uint64_t>(words) == ceil_div(static_cast<std::uint64_t>(spec.shape[1]), static_cast<std::uint64_t>(32 / candidate))) {
+      if (static_cast<std::uint64_t>(words) ==
+          ceil_div(static_cast<std::uint64_t>(spec.shape[1]), static_cast<std::uint64_t>(32 / candidate))) {
         bits = candidate;
       }
     }
@@ -447,7 +449,9 @@ Json weights_json(const QuantizedSpec& spec) {
   return Json{{"num_bits", scheme_of(spec).bits},
               {"type", "int"},
               {"symmetric", spec.symmetric},
-              {"strategy", grouped ? "group" : spec.granularity == Granularity::kTensor ? "tensor" : "channel"},
+              {"strategy", grouped                                    ? "group"
+                           : spec.granularity == Granularity::kTensor ? "tensor"
+                                                                      : "channel"},
               {"group_size", grouped ? Json(spec.group_size) : Json(nullptr)},
               {"dynamic", false},
               {"actorder", nullptr},
@@ -456,8 +460,13 @@ Json weights_json(const QuantizedSpec& spec) {
 }
 
 Json activations_json() {
-  return Json{{"num_bits", 8},   {"type", "int"},      {"symmetric", true},  {"strategy", "token"},
-              {"dynamic", true}, {"observer", nullptr}, {"observer_kwargs", Json::object()}};
+  return Json{{"num_bits", 8},
+              {"type", "int"},
+              {"symmetric", true},
+              {"strategy", "token"},
+              {"dynamic", true},
+              {"observer", nullptr},
+              {"observer_kwargs", Json::object()}};
 }
 
 const char* layout_name(const QuantizedSpec& spec) {
@@ -482,7 +491,8 @@ bool is_integer_spec(const PlannedTensor& planned, const LogicalTensor& tensor) 
 
 }  // namespace
 
-std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const std::string& config) {
+std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source,
+                                                       const std::string& config) {
   if (config.empty()) return source;
   const std::string title = source->title();
   Json json;
@@ -505,7 +515,8 @@ Fit fit_compressed_tensors(const FitRequest& request) {
   QuantizedSpec spec = request.wanted;
   if (scheme_of(spec).is_cast) return {spec, ""};
   const Layer& layer = request.layer;
-  const bool is_linear = layer.kind != nullptr && layer.kind->name == "Linear" && layer.name.tensor.ends_with(".weight");
+  const bool is_linear =
+      layer.kind != nullptr && layer.kind->name == "Linear" && layer.name.tensor.ends_with(".weight");
   if (!is_linear || spec.shape.size() != 2) return {std::nullopt, "compressed-tensors holds Linear layers only"};
   if (layer.is_sensitive && !request.is_selected && !request.is_stored) {
     return {std::nullopt, "compressed-tensors leaves lm_head as it is unless it is selected"};
@@ -593,12 +604,9 @@ Json compressed_tensors_config(const Plan& plan, const Json& model_config) {
     if (is_mixed) group["format"] = groups[i].layout;
     config_groups.add(formatted("group_{}", i), std::move(group));
   }
-  return Json{{"quant_method", "compressed-tensors"},
-              {"format", is_mixed ? "mixed-precision" : groups.front().layout},
-              {"quantization_status", "compressed"},
-              {"ignore", ignore},
-              {"kv_cache_scheme", nullptr},
-              {"config_groups", std::move(config_groups)}};
+  return Json{{"quant_method", "compressed-tensors"}, {"format", is_mixed ? "mixed-precision" : groups.front().layout},
+              {"quantization_status", "compressed"},  {"ignore", ignore},
+              {"kv_cache_scheme", nullptr},           {"config_groups", std::move(config_groups)}};
 }
 
 }  // namespace mnq

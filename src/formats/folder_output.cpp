@@ -78,7 +78,8 @@ JobFile read_job(const std::string& work) {
     const Json json = parse_json(read_text(path));
     return {json["hash"].text(), json["shards"].get<std::size_t>(), json["config"].text()};
   } catch (const Error& error) {
-    throw Error(Status::kState, formatted("{}: is there, but is no folder that a job was making: {}", work, error.message()),
+    throw Error(Status::kState,
+                formatted("{}: is there, but is no folder that a job was making: {}", work, error.message()),
                 "remove it, or choose another output", work);
   }
 }
@@ -108,6 +109,15 @@ std::string index_json(const std::string& work, std::size_t shard_count) {
   return Json{{"metadata", Json{{"total_size", total}}}, {"weight_map", std::move(map)}}.dump_lines() + "\n";
 }
 
+// What runs that were killed had not finished.
+void remove_leftovers(const std::string& work) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(work)) {
+    const std::string name = entry.path().filename().string();
+    std::error_code error;
+    if (name.starts_with(".model") && name.ends_with(".tmp")) fs::remove(entry.path(), error);
+  }
+}
+
 bool is_free(const std::string& path) {
   std::error_code error;
   return !fs::exists(path, error) || (fs::is_directory(path, error) && fs::is_empty(path, error));
@@ -117,7 +127,8 @@ bool is_free(const std::string& path) {
 void carry_over(const fs::path& from, const fs::path& to) {
   for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
     const fs::path target = to / entry.path().filename();
-    const bool is_stale = !entry.is_directory() && (is_weight_file(entry.path().filename().string()) || fs::exists(target));
+    const bool is_stale =
+        !entry.is_directory() && (is_weight_file(entry.path().filename().string()) || fs::exists(target));
     if (is_stale) {
       fs::remove(entry.path());
     } else if (!fs::exists(target)) {
@@ -178,7 +189,8 @@ FolderOutput::~FolderOutput() {
 
 void FolderOutput::start(const FolderJob& job) {
   job_ = job;
-  hash_ = hash_of(formatted("{}\n{}\n{}\n{}\n{}", kVersion, format_.name, job.shard_count, job.config, job.description));
+  hash_ =
+      hash_of(formatted("{}\n{}\n{}\n{}\n{}", kVersion, format_.name, job.shard_count, job.config, job.description));
   const JobFile file{hash_, job.shard_count, job.config};
   std::error_code error;
   const bool may_share = settings_.is_resumed || settings_.part_count > 0;
@@ -267,13 +279,15 @@ void merge_folder(const std::string& path, bool overwrite) {
                   formatted("make the part that it belongs to: shard {} of {}", i + 1, job.shard_count), name);
     }
     if (!is_sound_shard(file, shard_mark(job.hash, i, job.shard_count))) {
-      throw Error(Status::kFormat, formatted("{}: shard {} is of another job", work, name), "make that part again", name);
+      throw Error(Status::kFormat, formatted("{}: shard {} is of another job", work, name), "make that part again",
+                  name);
     }
   }
   if (job.shard_count > 1) {
     write_text(fs::path(work) / "model.safetensors.index.json", index_json(work, job.shard_count), true);
   }
   if (!job.config.empty()) write_text(fs::path(work) / "config.json", job.config, true);
+  remove_leftovers(work);
   fs::remove(fs::path(work) / kJobFile, error);
   publish(work, target);
 }

@@ -54,9 +54,7 @@ constexpr std::array kFormats{
     Format{"folder", "", nullptr, nullptr, open_safetensors_sink, nullptr, false, true, ""},
 };
 
-const Format& format_called(std::string_view name) {
-  return *std::ranges::find(kFormats, name, &Format::name);
-}
+const Format& format_called(std::string_view name) { return *std::ranges::find(kFormats, name, &Format::name); }
 
 bool is_folder(const std::string& path) {
   std::error_code error;
@@ -160,8 +158,8 @@ const Format& output_format(const std::string& path, const std::string& wanted, 
                 path);
   }
   if (found->is_folder && !wants_folder) {
-    throw Error(Status::kInvalidArg, formatted("{}: {} is written as a folder", path, found->name),
-                "end the name in /", path);
+    throw Error(Status::kInvalidArg, formatted("{}: {} is written as a folder", path, found->name), "end the name in /",
+                path);
   }
   if (!found->is_folder && is_folder(path)) {
     throw Error(Status::kInvalidArg, formatted("{}: is a folder, but {} is one file", path, found->name),

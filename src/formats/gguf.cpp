@@ -21,7 +21,22 @@ constexpr std::uint32_t kMostDimensions = 4;
 constexpr int kMostArrayDepth = 4;
 constexpr std::uint64_t kMostShownText = 200;
 
-enum ValueType : std::uint32_t { kUInt8, kInt8, kUInt16, kInt16, kUInt32, kInt32, kFloat32, kBool, kText, kArray, kUInt64, kInt64, kFloat64, kTypeCount };
+enum ValueType : std::uint32_t {
+  kUInt8,
+  kInt8,
+  kUInt16,
+  kInt16,
+  kUInt32,
+  kInt32,
+  kFloat32,
+  kBool,
+  kText,
+  kArray,
+  kUInt64,
+  kInt64,
+  kFloat64,
+  kTypeCount
+};
 constexpr std::uint64_t kValueBytes[kTypeCount] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 
 // Reads a file from its start, in pieces, and remembers where it is.
@@ -188,7 +203,8 @@ class GgufSource final : public TensorSource {
       case Role::kPlain:
         return bytes_->read(view.start + offset, into);
       case Role::kShape:
-        if (!into.empty()) std::memcpy(into.data(), reinterpret_cast<const std::byte*>(view.shape.data()) + offset, into.size());
+        if (!into.empty())
+          std::memcpy(into.data(), reinterpret_cast<const std::byte*>(view.shape.data()) + offset, into.size());
         return;
       case Role::kCodes:
         return read_codes(view, offset, into);
@@ -234,14 +250,15 @@ class GgufSource final : public TensorSource {
     if (rank > kMostDimensions) in.fail(formatted("tensor {} has {} dimensions", shown(tensor.name), rank));
     for (std::uint32_t i = 0; i < rank; ++i) {
       const auto size = in.number<std::uint64_t>();
-      if (size > static_cast<std::uint64_t>(INT64_MAX)) in.fail(formatted("tensor {}: an impossible size", shown(tensor.name)));
+      if (size > static_cast<std::uint64_t>(INT64_MAX))
+        in.fail(formatted("tensor {}: an impossible size", shown(tensor.name)));
       tensor.shape.insert(tensor.shape.begin(), static_cast<std::int64_t>(size));  // innermost first in the file
     }
     const auto type = in.number<std::uint32_t>();
     tensor.type = find_type(type);
     if (tensor.type == nullptr) {
-      throw Error(Status::kUnsupported, formatted("{}: tensor {} has the type {}, which is not supported", title(),
-                                                  shown(tensor.name), type),
+      throw Error(Status::kUnsupported,
+                  formatted("{}: tensor {} has the type {}, which is not supported", title(), shown(tensor.name), type),
                   "F32, F16, BF16, F64, I8 to I64, Q8_0, Q4_0 and Q4_1 are: convert it to one of them", tensor.name);
     }
     tensor.offset = in.number<std::uint64_t>();
@@ -293,8 +310,9 @@ class GgufSource final : public TensorSource {
         const Role role = kRoles[static_cast<std::size_t>(part.role)];
         const std::string name = tensor.name + std::string(part.suffix);
         if (!part.suffix.empty() && !names_.insert(name).second) {
-          throw Error(Status::kUnsupported, formatted("{}: tensor {} has a name that is needed for the parts of {}",
-                                                      title(), shown(name), shown(tensor.name)),
+          throw Error(Status::kUnsupported,
+                      formatted("{}: tensor {} has a name that is needed for the parts of {}", title(), shown(name),
+                                shown(tensor.name)),
                       "rename it", name);
         }
         tensors_.push_back({name, part.dtype, part.shape, *checked_size_bytes(part.dtype, part.shape)});

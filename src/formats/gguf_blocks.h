@@ -15,17 +15,17 @@ namespace mnq {
 struct GgufType {
   std::uint32_t id;
   std::string_view name;
-  std::optional<DType> dtype;      ///< of plain ones
-  std::uint64_t block_bytes = 0;   ///< of blocks
-  std::string_view scheme;         ///< of blocks
-  std::uint32_t file_type = 0;     ///< general.file_type of a file that is mostly this
+  std::optional<DType> dtype;     ///< of plain ones
+  std::uint64_t block_bytes = 0;  ///< of blocks
+  std::string_view scheme;        ///< of blocks
+  std::uint32_t file_type = 0;    ///< general.file_type of a file that is mostly this
 };
 
 inline constexpr GgufType kGgufTypes[] = {
-    {0, "F32", DType::kF32, 0, "", 0},  {1, "F16", DType::kF16, 0, "", 1},
-    {30, "BF16", DType::kBF16, 0, "", 32}, {28, "F64", DType::kF64, 0, "", 0},
-    {24, "I8", DType::kI8, 0, "", 0},   {25, "I16", DType::kI16, 0, "", 0},
-    {26, "I32", DType::kI32, 0, "", 0}, {27, "I64", DType::kI64, 0, "", 0},
+    {0, "F32", DType::kF32, 0, "", 0},         {1, "F16", DType::kF16, 0, "", 1},
+    {30, "BF16", DType::kBF16, 0, "", 32},     {28, "F64", DType::kF64, 0, "", 0},
+    {24, "I8", DType::kI8, 0, "", 0},          {25, "I16", DType::kI16, 0, "", 0},
+    {26, "I32", DType::kI32, 0, "", 0},        {27, "I64", DType::kI64, 0, "", 0},
     {8, "Q8_0", std::nullopt, 34, "qint8", 7}, {2, "Q4_0", std::nullopt, 18, "qint4", 2},
     {3, "Q4_1", std::nullopt, 20, "q4_1", 3},
 };

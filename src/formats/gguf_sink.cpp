@@ -68,9 +68,12 @@ class Values {
 // What a config.json of transformers says, under the names that GGUF has for it.
 void add_config(Values& values, const std::string& text) {
   constexpr std::pair<std::string_view, std::string_view> kNumbers[] = {
-      {"max_position_embeddings", "context_length"},   {"hidden_size", "embedding_length"},
-      {"num_hidden_layers", "block_count"},            {"intermediate_size", "feed_forward_length"},
-      {"num_attention_heads", "attention.head_count"}, {"num_key_value_heads", "attention.head_count_kv"},
+      {"max_position_embeddings", "context_length"},
+      {"hidden_size", "embedding_length"},
+      {"num_hidden_layers", "block_count"},
+      {"intermediate_size", "feed_forward_length"},
+      {"num_attention_heads", "attention.head_count"},
+      {"num_key_value_heads", "attention.head_count_kv"},
       {"vocab_size", "vocab_size"}};
   constexpr std::pair<std::string_view, std::string_view> kReals[] = {
       {"layer_norm_eps", "attention.layer_norm_epsilon"},
@@ -107,7 +110,8 @@ class GgufSink final : public TensorSink {
     bytes_ = open(data_start_ + padded(end_));
     bytes_->write(0, std::as_bytes(std::span(header)));
     fill(header.size(), data_start_);
-    for (const Target& target : targets_) fill(data_start_ + target.offset + target.size, data_start_ + padded(target.offset + target.size));
+    for (const Target& target : targets_)
+      fill(data_start_ + target.offset + target.size, data_start_ + padded(target.offset + target.size));
   }
 
   void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) override {
@@ -124,7 +128,8 @@ class GgufSink final : public TensorSink {
 
   void commit(const Metadata&) override {
     for (const Target& target : targets_) {
-      if (!target.pending.empty()) throw Error(Status::kInternal, formatted("{}: blocks are not complete", target.name));
+      if (!target.pending.empty())
+        throw Error(Status::kInternal, formatted("{}: blocks are not complete", target.name));
     }
     bytes_->commit();
   }
@@ -167,7 +172,8 @@ class GgufSink final : public TensorSink {
     }
     if (dtype == DType::kBool) target.type = &kGgufTypes[4];  // as I8
     if (target.type == nullptr) refuse(tensor.name, formatted("GGUF has no {}", dtype_name(dtype)));
-    const std::vector<StoredPart> parts = is_blocks ? scheme_of(*tensor.spec).parts(*tensor.spec) : std::vector<StoredPart>();
+    const std::vector<StoredPart> parts =
+        is_blocks ? scheme_of(*tensor.spec).parts(*tensor.spec) : std::vector<StoredPart>();
     for (std::size_t i = 0; i < tensor.parts.size(); ++i) {
       places_[tensor.parts[i]] = {targets_.size(), is_blocks ? parts[i].role : PartRole::kCodes};
     }
@@ -177,11 +183,13 @@ class GgufSink final : public TensorSink {
     targets_.push_back(std::move(target));
   }
 
-  // Of the type that most of the bytes have.
+  // Of the type that most of the quantized bytes have, or of all where none are quantized.
   std::uint32_t file_type() const {
+    const bool has_blocks = std::ranges::any_of(targets_, [](const Target& target) { return !target.type->dtype; });
     std::map<std::uint32_t, std::uint64_t> bytes;
     for (const Target& target : targets_) {
-      if (target.shape.size() > 1) bytes[target.type->file_type] += target.size;
+      const bool counts = has_blocks ? !target.type->dtype : target.shape.size() > 1;
+      if (counts) bytes[target.type->file_type] += target.size;
     }
     std::uint32_t type = 0;
     std::uint64_t most = 0;
@@ -235,7 +243,9 @@ class GgufSink final : public TensorSink {
         throw Error(Status::kInternal, formatted("{}: its parts come in different pieces", target.name));
       }
       pending.count = count;
-      auto& part = role == PartRole::kCodes ? pending.codes : role == PartRole::kScale ? pending.scales : pending.minima;
+      auto& part = role == PartRole::kCodes   ? pending.codes
+                   : role == PartRole::kScale ? pending.scales
+                                              : pending.minima;
       part.assign(bytes.begin(), bytes.end());
       const bool needs_minima = target.type->scheme == "q4_1";
       if (pending.codes.empty() || pending.scales.empty() || (needs_minima && pending.minima.empty())) return;
@@ -252,8 +262,8 @@ class GgufSink final : public TensorSink {
     bytes_->write(data_start_ + target.offset + first * target.type->block_bytes, blocks);
   }
 
-  static void put_halves(const std::vector<std::byte>& floats, std::vector<std::byte>& blocks, std::uint64_t block_bytes,
-                         std::uint64_t place) {
+  static void put_halves(const std::vector<std::byte>& floats, std::vector<std::byte>& blocks,
+                         std::uint64_t block_bytes, std::uint64_t place) {
     const std::size_t count = floats.size() / sizeof(float);
     std::vector<float> values(count);
     std::vector<std::uint16_t> halves(count);

@@ -34,10 +34,7 @@ class PytorchSource final : public TensorSource {
  public:
   PytorchSource(std::string_view format, std::shared_ptr<const ByteSource> bytes, PytorchObjects objects,
                 const StoragePlaces& places, bool is_big_endian, Metadata metadata)
-      : format_(format),
-        bytes_(std::move(bytes)),
-        remarks_(std::move(objects.remarks)),
-        is_big_endian_(is_big_endian) {
+      : format_(format), bytes_(std::move(bytes)), remarks_(std::move(objects.remarks)), is_big_endian_(is_big_endian) {
     metadata_ = std::move(metadata);
     for (PytorchTensor& tensor : objects.tensors) {
       const std::uint64_t item_bytes = dtype_bits(tensor.dtype) / 8;
@@ -94,9 +91,8 @@ class PytorchSource final : public TensorSource {
     if (view.is_contiguous) {
       bytes_->read(view.start + first * item, into);
     } else {
-      read_strided(view.layout, first, into, [&](std::uint64_t offset, std::span<std::byte> piece) {
-        bytes_->read(view.start + offset, piece);
-      });
+      read_strided(view.layout, first, into,
+                   [&](std::uint64_t offset, std::span<std::byte> piece) { bytes_->read(view.start + offset, piece); });
     }
     // A complex number is two numbers.
     if (is_swapped(view)) swap_bytes(into, view.info.dtype == DType::kC64 ? 4 : item);
@@ -215,7 +211,8 @@ class PickleRow {
 
 bool read_legacy_byte_order(const Pickle& info) {
   for (const auto& [key, value] : info.pairs(info.root())) {
-    if (info.at(key).text == "little_endian") return info.at(value).kind == PickleKind::kBool && info.at(value).integer == 0;
+    if (info.at(key).text == "little_endian")
+      return info.at(value).kind == PickleKind::kBool && info.at(value).integer == 0;
   }
   return false;
 }
@@ -239,8 +236,8 @@ StoragePlaces find_legacy_places(const ByteSource& bytes, const std::vector<std:
     }
     const std::uint64_t size = count * storage->second.item_bytes;
     if (size > bytes.size() - at) {
-      fail_record(title, record, formatted("needs {} bytes, but {} are left: the file was cut off", size,
-                                           bytes.size() - at));
+      fail_record(title, record,
+                  formatted("needs {} bytes, but {} are left: the file was cut off", size, bytes.size() - at));
     }
     if (!places.emplace(key, at).second) fail_record(title, record, "is listed twice");
     at += size;

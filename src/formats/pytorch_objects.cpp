@@ -20,7 +20,7 @@ constexpr std::size_t kMostSteps = 4'000'000;  // a dict that is shared is walke
 
 // Keys under which a checkpoint keeps its model, the likeliest first.
 constexpr std::array<std::string_view, 12> kModelKeys{
-    "state_dict", "model_state_dict", "model_state", "model",      "module",       "net",
+    "state_dict", "model_state_dict", "model_state", "model",      "module",         "net",
     "network",    "weights",          "params",      "params_ema", "ema_state_dict", "ema"};
 
 bool is_optimizer_key(std::string_view key) {
@@ -45,13 +45,23 @@ std::string global_name(const PickleValue& global) {
 
 // Dtypes as _rebuild_tensor_v3 has them: the global torch.NAME.
 std::optional<DType> dtype_of_global(const PickleValue& global) {
-  constexpr std::pair<std::string_view, DType> kNames[] = {
-      {"float32", DType::kF32},          {"float64", DType::kF64},         {"float16", DType::kF16},
-      {"bfloat16", DType::kBF16},        {"uint8", DType::kU8},            {"int8", DType::kI8},
-      {"int16", DType::kI16},            {"int32", DType::kI32},           {"int64", DType::kI64},
-      {"bool", DType::kBool},            {"complex64", DType::kC64},       {"uint16", DType::kU16},
-      {"uint32", DType::kU32},           {"uint64", DType::kU64},          {"float8_e5m2", DType::kF8E5M2},
-      {"float8_e4m3fn", DType::kF8E4M3}, {"float8_e8m0fnu", DType::kF8E8M0}};
+  constexpr std::pair<std::string_view, DType> kNames[] = {{"float32", DType::kF32},
+                                                           {"float64", DType::kF64},
+                                                           {"float16", DType::kF16},
+                                                           {"bfloat16", DType::kBF16},
+                                                           {"uint8", DType::kU8},
+                                                           {"int8", DType::kI8},
+                                                           {"int16", DType::kI16},
+                                                           {"int32", DType::kI32},
+                                                           {"int64", DType::kI64},
+                                                           {"bool", DType::kBool},
+                                                           {"complex64", DType::kC64},
+                                                           {"uint16", DType::kU16},
+                                                           {"uint32", DType::kU32},
+                                                           {"uint64", DType::kU64},
+                                                           {"float8_e5m2", DType::kF8E5M2},
+                                                           {"float8_e4m3fn", DType::kF8E4M3},
+                                                           {"float8_e8m0fnu", DType::kF8E8M0}};
   if (global.kind != PickleKind::kGlobal || global.module != "torch") return std::nullopt;
   const auto* found = std::ranges::find(kNames, global.text, &std::pair<std::string_view, DType>::first);
   return found == std::end(kNames) ? std::nullopt : std::optional(found->second);
@@ -92,7 +102,8 @@ class ObjectReader {
   [[noreturn]] void refuse_root(const PickleValue& root) const {
     const PickleValue* function = root.kind == PickleKind::kCall ? &pickle_.at(root.function) : nullptr;
     const std::string advice = "save its state dict in Python: torch.save(model.state_dict(), path)";
-    if (rebuild_of(root)) refuse("is a single tensor, not a dict of tensors", "save a dict: torch.save({'x': x}, path)");
+    if (rebuild_of(root))
+      refuse("is a single tensor, not a dict of tensors", "save a dict: torch.save({'x': x}, path)");
     if (function != nullptr && function->kind == PickleKind::kGlobal) {
       refuse(formatted("is an object of {}, which only Python could make; it was not executed", global_name(*function)),
              advice);
@@ -260,8 +271,10 @@ class ObjectReader {
       if (value.kind != PickleKind::kGlobal) continue;
       const bool is_torch = value.module == "torch" || value.module.starts_with("torch.") ||
                             value.module.starts_with("torch_") || value.module == "_codecs";
-      const bool is_plain = value.module == "collections" || value.module == "builtins" || value.module == "__builtin__";
-      const bool is_known = (is_torch && !value.module.starts_with("torch.nn")) || (is_plain && is_harmless(value.text));
+      const bool is_plain =
+          value.module == "collections" || value.module == "builtins" || value.module == "__builtin__";
+      const bool is_known =
+          (is_torch && !value.module.starts_with("torch.nn")) || (is_plain && is_harmless(value.text));
       if (!is_known) names.insert(global_name(value));
     }
     if (names.empty()) return;
@@ -270,9 +283,9 @@ class ObjectReader {
   }
 
   static bool is_harmless(std::string_view name) {
-    constexpr std::array<std::string_view, 14> kNames{"OrderedDict", "defaultdict", "Counter", "dict", "list",
-                                                      "set",         "frozenset",   "tuple",   "int",  "float",
-                                                      "str",         "bool",        "complex", "bytes"};
+    constexpr std::array<std::string_view, 15> kNames{"long",  "OrderedDict", "defaultdict", "Counter", "dict",
+                                                      "list",  "set",         "frozenset",   "tuple",   "int",
+                                                      "float", "str",         "bool",        "complex", "bytes"};
     return std::ranges::find(kNames, name) != kNames.end();
   }
 
@@ -299,9 +312,9 @@ class ObjectReader {
     const std::string_view function = rebuild.function;
     const bool is_v3 = function == "_rebuild_tensor_v3";
     if (function != "_rebuild_tensor_v2" && function != "_rebuild_tensor" && !is_v3) {
-      refuse(formatted("tensor {} is made by torch._utils.{}, and is no plain dense tensor", shown(name),
-                       shown(function)),
-             "save it as a dense float tensor");
+      refuse(
+          formatted("tensor {} is made by torch._utils.{}, and is no plain dense tensor", shown(name), shown(function)),
+          "save it as a dense float tensor");
     }
     const auto arguments = rebuild.arguments;
     if (arguments.size() < (is_v3 ? 7u : 4u) || pickle_.at(arguments[0]).kind != PickleKind::kPersistent) {
@@ -375,8 +388,8 @@ class ObjectReader {
     const std::string key(pickle_text(pickle_, items[2], "a storage's name"));
     const PickleValue& type = pickle_.at(items[1]);
     const TorchStorageType* known = find_torch_storage_type(type);
-    const bool is_untyped =
-        pickle_.is_global(type, "torch.storage", "UntypedStorage") || pickle_.is_global(type, "torch", "UntypedStorage");
+    const bool is_untyped = pickle_.is_global(type, "torch.storage", "UntypedStorage") ||
+                            pickle_.is_global(type, "torch", "UntypedStorage");
     if (known == nullptr && !is_untyped) {
       const std::string name = type.kind == PickleKind::kGlobal ? global_name(type) : "what is no class";
       refuse(formatted("has a storage of {}, which is not known here", name), "save the model's tensors as floats");

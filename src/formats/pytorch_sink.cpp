@@ -21,14 +21,22 @@ struct TorchDType {
   std::string_view name;
 };
 constexpr TorchDType kDTypes[] = {
-    {DType::kF32, "FloatStorage", ""},   {DType::kF64, "DoubleStorage", ""},
-    {DType::kF16, "HalfStorage", ""},    {DType::kBF16, "BFloat16Storage", ""},
-    {DType::kU8, "ByteStorage", ""},     {DType::kI8, "CharStorage", ""},
-    {DType::kI16, "ShortStorage", ""},   {DType::kI32, "IntStorage", ""},
-    {DType::kI64, "LongStorage", ""},    {DType::kBool, "BoolStorage", ""},
-    {DType::kC64, "ComplexFloatStorage", ""}, {DType::kU16, "", "uint16"},
-    {DType::kU32, "", "uint32"},         {DType::kU64, "", "uint64"},
-    {DType::kF8E4M3, "", "float8_e4m3fn"}, {DType::kF8E5M2, "", "float8_e5m2"},
+    {DType::kF32, "FloatStorage", ""},
+    {DType::kF64, "DoubleStorage", ""},
+    {DType::kF16, "HalfStorage", ""},
+    {DType::kBF16, "BFloat16Storage", ""},
+    {DType::kU8, "ByteStorage", ""},
+    {DType::kI8, "CharStorage", ""},
+    {DType::kI16, "ShortStorage", ""},
+    {DType::kI32, "IntStorage", ""},
+    {DType::kI64, "LongStorage", ""},
+    {DType::kBool, "BoolStorage", ""},
+    {DType::kC64, "ComplexFloatStorage", ""},
+    {DType::kU16, "", "uint16"},
+    {DType::kU32, "", "uint32"},
+    {DType::kU64, "", "uint64"},
+    {DType::kF8E4M3, "", "float8_e4m3fn"},
+    {DType::kF8E5M2, "", "float8_e5m2"},
     {DType::kF8E8M0, "", "float8_e8m0fnu"},
 };
 

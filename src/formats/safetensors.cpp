@@ -103,8 +103,7 @@ bool recognises_safetensors(std::span<const std::byte> start, const std::shared_
   return length <= kMaxHeaderBytes && length <= size - kLengthBytes && start[kLengthBytes] == std::byte{'{'};
 }
 
-std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes,
-                                                      const OpenSettings&) {
+std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings&) {
   const std::string title = title_of(bytes->path());
   const auto fail = [&](const std::string& what) {
     throw Error(Status::kFormat, formatted("{}: {}", title, what),

@@ -86,8 +86,9 @@ class ShardedSource final : public TensorSource {
       }
       merge_metadata(metadata_, shard.metadata());
       for (std::string& remark : shard.remarks()) {
-        remarks_.push_back(shards_.size() == 1 ? std::move(remark)
-                                               : formatted("{}: {}", fs::path(shard.path()).filename().string(), remark));
+        remarks_.push_back(shards_.size() == 1
+                               ? std::move(remark)
+                               : formatted("{}: {}", fs::path(shard.path()).filename().string(), remark));
       }
     }
   }
@@ -148,8 +149,9 @@ Index read_index(const ByteSource& bytes) {
     const bool is_plain = !name.empty() && name.find('/') == name.npos && name.find('\\') == name.npos &&
                           name.find('\0') == name.npos && name != "." && name != "..";
     if (!is_plain) {
-      throw Error(Status::kFormat, formatted("{}: tensor {} is said to be in {}, outside the folder of the index", title,
-                                             shown(tensor), shown(name)),
+      throw Error(Status::kFormat,
+                  formatted("{}: tensor {} is said to be in {}, outside the folder of the index", title, shown(tensor),
+                            shown(name)),
                   "shards lie beside their index: repair it", shown(name));
     }
     files.insert(name);
@@ -186,7 +188,8 @@ bool looks_like_shard(const std::string& name, const std::string& of) {
 }
 
 std::vector<std::unique_ptr<TensorSource>> open_shards(const std::string& index_path, const Index& index,
-                                                       const OpenSettings& settings, std::vector<std::string>& remarks) {
+                                                       const OpenSettings& settings,
+                                                       std::vector<std::string>& remarks) {
   const fs::path folder = fs::path(index_path).parent_path();
   std::vector<std::unique_ptr<TensorSource>> shards;
   std::unordered_map<std::string, std::set<std::string>> names;
@@ -268,8 +271,9 @@ void add_small_files(const fs::path& folder, const fs::path& below, int depth, C
 }  // namespace
 
 bool is_weight_file(std::string_view name) {
-  constexpr std::array<std::string_view, 12> kEndings{".safetensors", ".bin",     ".pt",   ".pth",  ".ckpt",       ".gguf",
-                                                      ".h5",          ".msgpack", ".onnx", ".onnx_data", ".index.json", ".ot"};
+  constexpr std::array<std::string_view, 12> kEndings{".safetensors", ".bin",       ".pt",         ".pth",
+                                                      ".ckpt",        ".gguf",      ".h5",         ".msgpack",
+                                                      ".onnx",        ".onnx_data", ".index.json", ".ot"};
   return std::ranges::any_of(kEndings, [&](std::string_view ending) { return name.ends_with(ending); });
 }
 
@@ -286,8 +290,8 @@ std::unique_ptr<TensorSource> open_index_source(std::shared_ptr<const ByteSource
   std::vector<std::string> remarks;
   auto shards = open_shards(path, read_index(*bytes), settings, remarks);
   const bool is_safetensors = shards.front()->format() == "safetensors";
-  return std::make_unique<ShardedSource>(is_safetensors ? "safetensors index" : "pytorch index", path, std::move(shards),
-                                         std::move(remarks), std::nullopt);
+  return std::make_unique<ShardedSource>(is_safetensors ? "safetensors index" : "pytorch index", path,
+                                         std::move(shards), std::move(remarks), std::nullopt);
 }
 
 std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const OpenSettings& settings) {
@@ -301,7 +305,7 @@ std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const 
                                   "pytorch_model.bin"});
     if (!weights) weights = only_file(folder, ".safetensors");
     if (!weights) weights = only_file(folder, ".bin");
-    add_small_files(folder, "", 0, companion, remarks);
+    if (weights) add_small_files(folder, "", 0, companion, remarks);
   } catch (const fs::filesystem_error& error) {
     throw Error(Status::kIo, formatted("{}: cannot be read: {}", path, error.code().message()),
                 "check the permissions of the folder", path);
@@ -322,8 +326,8 @@ std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const 
     shards.push_back(open_shard(file, settings));
   }
   const std::string config = companion.config;
-  auto source = std::make_unique<ShardedSource>("folder", path, std::move(shards), std::move(remarks),
-                                                std::move(companion));
+  auto source =
+      std::make_unique<ShardedSource>("folder", path, std::move(shards), std::move(remarks), std::move(companion));
   return adapt_compressed_tensors(std::move(source), config);
 }
 

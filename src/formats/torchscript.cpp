@@ -141,8 +141,7 @@ class ModuleSink final : public TensorSink {
 
 }  // namespace
 
-std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes,
-                                                      const OpenSettings&) {
+std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings&) {
   const ZipArchive archive(bytes);
   const TorchScriptArchive checked = check_torchscript(archive, default_thread_count());
   std::shared_ptr<const Module> module = require_backend().load(bytes, checked.extra_files);

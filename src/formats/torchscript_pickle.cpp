@@ -99,7 +99,8 @@ class PickleChecker {
     if (call.state == kNoPickleValue || pickle_.at(call.state).kind != PickleKind::kDict) {
       pickle_.fail(formatted("holds a {} without its attributes", shown(pickle_.at(call.function).text)));
     }
-    for (const auto& [key, value] : pickle_.pairs(pickle_.at(call.state))) pickle_text(pickle_, key, "an attribute's name");
+    for (const auto& [key, value] : pickle_.pairs(pickle_.at(call.state)))
+      pickle_text(pickle_, key, "an attribute's name");
   }
 
   void check_arguments(std::string_view function, const PickleValue& arguments) {
@@ -132,7 +133,8 @@ class PickleChecker {
     if (pickle_.at(items[0]).kind != PickleKind::kPersistent) pickle_.fail("has a tensor without a storage");
     const std::int64_t numel = storage_numel(pickle_.at(items[0]));
     const std::int64_t offset = pickle_integer(pickle_, items[1], "a tensor's offset");
-    const auto sizes = pickle_integers(pickle_, items[2], "a tensor's size"), strides = pickle_integers(pickle_, items[3], "a tensor's stride");
+    const auto sizes = pickle_integers(pickle_, items[2], "a tensor's size"),
+               strides = pickle_integers(pickle_, items[3], "a tensor's stride");
     if (pickle_.at(items[4]).kind != PickleKind::kBool) pickle_.fail("has a tensor whose requires_grad is no boolean");
     if (sizes.size() != strides.size()) pickle_.fail("has a tensor with fewer strides than sizes, or more");
     const auto end = strided_end(offset, sizes, strides);
@@ -150,7 +152,8 @@ class PickleChecker {
   std::int64_t storage_numel(const PickleValue& persistent) {
     const PickleValue& id = pickle_.at(persistent.function);
     const auto items = pickle_.items(id);
-    if (id.kind != PickleKind::kTuple || items.size() != 5 || pickle_text(pickle_, items[0], "a storage's id") != "storage") {
+    if (id.kind != PickleKind::kTuple || items.size() != 5 ||
+        pickle_text(pickle_, items[0], "a storage's id") != "storage") {
       pickle_.fail("has a storage without a sound id");
     }
     const TorchStorageType* type = find_torch_storage_type(pickle_.at(items[1]));

@@ -16,8 +16,8 @@ static_assert(std::endian::native == std::endian::little);
 constexpr std::uint64_t kAlignment = 64;
 constexpr std::uint32_t kLarge = 0xffffffff;  // a field whose value stands in the ZIP64 extra field
 constexpr std::uint64_t kLocalBytes = 30;
-constexpr std::uint64_t kLocalLargeBytes = 20;   // ZIP64 extra field of two sizes
-constexpr std::uint64_t kPaddingBytes = 4;       // head of the extra field that pads
+constexpr std::uint64_t kLocalLargeBytes = 20;  // ZIP64 extra field of two sizes
+constexpr std::uint64_t kPaddingBytes = 4;      // head of the extra field that pads
 constexpr std::uint16_t kVersionZip64 = 45, kLargeId = 1, kPaddingId = 0x4246, kUtf8Flag = 1 << 11;
 constexpr std::uint16_t kDate = 33;  // 1 January 1980
 
@@ -64,9 +64,7 @@ void ZipWriter::write(std::size_t record, std::uint64_t offset, std::span<const 
   to.pieces.push_back({offset, bytes.size(), crc});
 }
 
-void ZipWriter::write(std::size_t record, std::string_view text) {
-  write(record, 0, std::as_bytes(std::span(text)));
-}
+void ZipWriter::write(std::size_t record, std::string_view text) { write(record, 0, std::as_bytes(std::span(text))); }
 
 std::uint32_t ZipWriter::crc_of(Record& record) {
   std::ranges::sort(record.pieces, {}, &Piece::offset);

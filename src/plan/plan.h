@@ -29,7 +29,7 @@ struct PlannedTensor {
   Layer layer;
   Action action = Action::kCopy;
   QuantizedSpec spec;  ///< kQuantize and kCast: what it becomes; kDequantize: what it was
-  std::string reason;               ///< why it is not changed, or not as was asked
+  std::string reason;  ///< why it is not changed, or not as was asked
   bool copies_nonfinite = false;
   std::vector<PlannedOutput> outputs;
 };

@@ -15,8 +15,8 @@ const Format* find_named_format(const std::string& name) {
   return nullptr;
 }
 
-Output folder_output(const TensorSource& source, const std::string& path, const Format& format,
-                     const JobSettings& job, const RunControl& control) {
+Output folder_output(const TensorSource& source, const std::string& path, const Format& format, const JobSettings& job,
+                     const RunControl& control) {
   const FolderSettings settings{job.overwrite, job.is_resumed, job.part, job.part_count};
   return {path, nullptr, format.fit,
           std::make_shared<FolderOutput>(path, format, source.companion(), settings,

@@ -145,8 +145,8 @@ class PlanRun {
   void dequantize_block(const Block& block, Scratch& scratch);
   void quantize_block(const Block& block, Scratch& scratch);
   void quantize_as_ggml(const Block& block, Scratch& scratch);
-  void round_scales(const Block& block, Scratch& scratch, const float* weights, std::uint64_t group_size,
-                    float* scales, const std::int8_t* zero_points, std::int8_t* codes) const;
+  void round_scales(const Block& block, Scratch& scratch, const float* weights, std::uint64_t group_size, float* scales,
+                    const std::int8_t* zero_points, std::int8_t* codes) const;
   void write_scales(const Block& block, PartRole role, std::uint64_t group_size, const float* scales);
   const float* read_decoded(const Block& block, Scratch& scratch, std::uint64_t count) const;
   void range_block(const Block& block, Scratch& scratch);
@@ -649,11 +649,12 @@ Accuracies accuracies_of(const PlanRun& run, const Plan& plan) {
 Accuracies write_file(const Work& work) {
   PlanRun run(work.source, work.plan, work.job, work.control);
   run.on_done = work.on_done;
-  const std::unique_ptr<TensorSink> sink = work.output.open(work.plan.outputs(), reserved_metadata(work.source, work.plan));
+  const std::unique_ptr<TensorSink> sink =
+      work.output.open(work.plan.outputs(), reserved_metadata(work.source, work.plan));
   run.run(*sink);
   run.commit([&] {
-    sink->commit(output_metadata(work.source, work.plan,
-                                 [&](std::size_t item) { return run.accuracy(item).sqnr_db(); }));
+    sink->commit(
+        output_metadata(work.source, work.plan, [&](std::size_t item) { return run.accuracy(item).sqnr_db(); }));
   });
   return accuracies_of(run, work.plan);
 }
@@ -681,8 +682,8 @@ std::string describe_plan(const TensorSource& source, const Plan& plan) {
   std::vector<QuantizedEntry> entries;
   for (const PlannedTensor& planned : plan.tensors) {
     for (const PlannedOutput& output : planned.outputs) {
-      text += formatted("{} {} {} {}\n", output.info.name, dtype_name(output.info.dtype),
-                        shape_text(output.info.shape), action_name(planned.action));
+      text += formatted("{} {} {} {}\n", output.info.name, dtype_name(output.info.dtype), shape_text(output.info.shape),
+                        action_name(planned.action));
     }
     if (planned.action == Action::kQuantize || planned.action == Action::kCast) {
       entries.push_back({plan.logical[planned.logical].name, planned.spec, std::nullopt});
@@ -769,8 +770,8 @@ Accuracies write_folder(const Work& work) {
     runs[k]->run(*sink);
     const auto first = static_cast<std::ptrdiff_t>(shards[pending[k]].first);
     std::ranges::copy(accuracies_of(*runs[k], plans[k]), accuracies.begin() + first);
-    Metadata metadata = output_metadata(work.source, plans[k],
-                                        [&](std::size_t item) { return runs[k]->accuracy(item).sqnr_db(); });
+    Metadata metadata =
+        output_metadata(work.source, plans[k], [&](std::size_t item) { return runs[k]->accuracy(item).sqnr_db(); });
     metadata.insert(folder.mark(pending[k]));
     committer.commit([sink = std::move(sink), metadata = std::move(metadata)] { sink->commit(metadata); });
     done += runs[k]->total_bytes();

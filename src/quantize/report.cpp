@@ -145,6 +145,7 @@ std::string describe_source(const TensorSource& source) {
   for (const auto& [key, value] : source.metadata()) {
     if (key != kMetadataKey) json["metadata"].add(key, value);
   }
+  json["remarks"] = source.remarks();
   json["tensors"] = Json::array();
   for (const TensorInfo& info : source.tensors()) {
     json["tensors"].push_back({{"name", info.name},

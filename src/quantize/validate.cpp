@@ -19,9 +19,13 @@ struct Checked {
 };
 
 // Scales that no decoder can use.
-std::string scale_problem(const std::vector<float>& scales) {
-  const auto bad = std::ranges::find_if(scales, [](float scale) { return !(std::isfinite(scale) && scale > 0); });
+// ggml's scales may be 0, and of Q4_0 negative.
+std::string scale_problem(const std::vector<float>& scales, const QuantizedSpec& spec) {
+  const bool may_be_any = spec.granularity == Granularity::kGroup && spec.scale_dtype == DType::kF16;
+  const auto bad =
+      std::ranges::find_if(scales, [&](float scale) { return !std::isfinite(scale) || !(scale > 0 || may_be_any); });
   if (bad == scales.end()) return "";
+  if (may_be_any) return formatted("scale {} is {}, but must be finite", bad - scales.begin(), *bad);
   return formatted("scale {} is {}, but must be finite and above 0", bad - scales.begin(), *bad);
 }
 
@@ -51,6 +55,11 @@ void check_orphans(Report& report, const TensorSource& source, const std::vector
   }
 }
 
+// GGUF does not say what its blocks were made of.
+bool forgets_dtype(const LogicalTensor& tensor) {
+  return tensor.spec && tensor.spec->scale_dtype == DType::kF16 && tensor.spec->granularity == Granularity::kGroup;
+}
+
 void check_original(Report& report, const std::vector<LogicalTensor>& tensors, const TensorSource& original) {
   const std::vector<LogicalTensor> expected = require_logical_tensors(original);
   const TensorByName by_name = index_by_name(tensors);
@@ -62,7 +71,7 @@ void check_original(Report& report, const std::vector<LogicalTensor>& tensors, c
     } else if (found->second->shape != tensor.shape) {
       report.add_problem({tensor.name, formatted("has the shape {}, but the original's is {}",
                                                  shape_text(found->second->shape), shape_text(tensor.shape))});
-    } else if (found->second->dtype != tensor.dtype) {
+    } else if (found->second->dtype != tensor.dtype && !forgets_dtype(*found->second)) {
       report.add_problem({tensor.name, formatted("is {}, but the original is {}", dtype_name(found->second->dtype),
                                                  dtype_name(tensor.dtype))});
     }
@@ -96,7 +105,7 @@ void check_values(Report& report, const TensorSource& source, const std::vector<
     Checked& state = states[block.item];
     if (scratch.bad_element && !state.bad_element) state.bad_element = scratch.bad_element;
     if (!block.is_last) return;
-    const std::string problem = scale_problem(state.reader->scales());
+    const std::string problem = tensor.spec ? scale_problem(state.reader->scales(), *tensor.spec) : std::string();
     state.reader.reset();
     if (!problem.empty()) {
       report.add_problem({tensor.name, problem});

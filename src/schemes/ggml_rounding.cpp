@@ -22,9 +22,7 @@ float inverse(float scale) {
   return std::isfinite(result) ? result : 0;
 }
 
-std::int8_t nibble(float value) {
-  return static_cast<std::int8_t>(std::min(15, static_cast<int>(value)) - 8);
-}
+std::int8_t nibble(float value) { return static_cast<std::int8_t>(std::min(15, static_cast<int>(value)) - 8); }
 
 }  // namespace
 

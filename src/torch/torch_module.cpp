@@ -42,15 +42,16 @@ void TorchModule::list_tensors() {
       return;
     }
     const Tensor plain = from_torch(tensor);
-    tensors_.push_back({{name, plain.dtype, plain.shape, plain.size_bytes}, plain.data, std::move(hint), std::move(ties)});
+    tensors_.push_back(
+        {{name, plain.dtype, plain.shape, plain.size_bytes}, plain.data, std::move(hint), std::move(ties)});
   };
   for (std::size_t i = 0; i < tree_.tensors.size(); ++i) {
     const TreeTensor& tensor = tree_.tensors[i];
     const WeightUse& use = uses_.uses[i];
     std::vector<std::string> ties;
     for (std::size_t k = 1; k < tensor.places.size(); ++k) ties.push_back(tensor.places[k].name);
-    add(tensor.places[0].name, tensor.tensor, {layer_name(tensor.places[0], tree_), use.kind, use.channel_axis, use.reason},
-        std::move(ties));
+    add(tensor.places[0].name, tensor.tensor,
+        {layer_name(tensor.places[0], tree_), use.kind, use.channel_axis, use.reason}, std::move(ties));
   }
   for (const ConstantWeight& constant : uses_.constants) {
     add(constant.name, constant.tensor, {constant.name, "", 0, constant.use.reason}, {});

@@ -30,8 +30,9 @@ TEST(Errors, OfAFileThatIsNotThere) {
 
 TEST(Errors, OfAFolder) {
   const TempFolder folder;
-  expect_error(error_of([&] { Model::open(folder.path()); }),
-               {MNQ_E_UNSUPPORTED, "is a folder", ".safetensors file inside", folder.path()});
+  expect_error(
+      error_of([&] { Model::open(folder.path()); }),
+      {MNQ_E_UNSUPPORTED, "is a folder without model.safetensors", "the file with the weights", folder.path()});
 }
 
 TEST(Errors, OfAFileThatIsCutOff) {

@@ -97,7 +97,7 @@ TEST_F(OnFiles, NeverOntoTheInput) {
 }
 
 TEST_F(OnFiles, AFormatThatCannotBeWritten) {
-  const Error error = error_of([&] { mono_quant::quantize_file(original_, folder_.path("out.gguf")); });
+  const Error error = error_of([&] { mono_quant::quantize_file(original_, folder_.path("out.jit")); });
   EXPECT_EQ(error.code(), MNQ_E_UNSUPPORTED) << error.what();
   EXPECT_FALSE(error.suggestion().empty());
 }

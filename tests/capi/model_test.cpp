@@ -122,7 +122,8 @@ TEST(Model, TheFormatIsThatOfTheContent) {
   const TempFolder folder;
   const std::string good = SafetensorsBytes().add<float>("a", "F32", "[1]", {1}).bytes();
   EXPECT_EQ(status_of_format(folder, good), MNQ_OK);
-  EXPECT_EQ(status_of_format(folder, "GGUF and more than that"), MNQ_E_UNSUPPORTED);
+  EXPECT_EQ(status_of_format(folder, "GGUF and more than that"), MNQ_OK);
+  EXPECT_EQ(status_of_format(folder, std::string(257, ' ') + "ustar"), MNQ_E_UNSUPPORTED);
   EXPECT_EQ(status_of_format(folder, "PK\x03\x04 and more than that"), MNQ_E_FORMAT);
   EXPECT_EQ(status_of_format(folder, "nothing that is known"), MNQ_E_FORMAT);
   EXPECT_EQ(status_of_format(folder, good.substr(0, 20)), MNQ_E_FORMAT);

@@ -207,6 +207,9 @@ static void test_opening(void) {
   REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_open, NULL, &out);
   REFUSED_OUT(MNQ_E_NOT_FOUND, out, model_open, "", &out);
   REFUSED_OUT(MNQ_E_UNSUPPORTED, out, model_open, "/", &out);
+  REFUSED(MNQ_E_INVALID_ARG, model_open_with, "no such file", NULL, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_open_with, NULL, NULL, &out);
+  REFUSED_OUT(MNQ_E_NOT_FOUND, out, model_open_with, "no such file", NULL, &out);
   REFUSED(MNQ_E_INVALID_ARG, model_open_memory, "12345678{}", 10, NULL);
   REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_open_memory, NULL, 10, &out);
   REFUSED_OUT(MNQ_E_FORMAT, out, model_open_memory, "", 0, &out);
@@ -353,6 +356,10 @@ static void test_other_jobs(const mnq_model* model, mnq_run* run) {
   REFUSED_OUT(MNQ_E_INVALID_ARG, report, dequantize, model, run, NULL, &report);
   REFUSED_OUT(MNQ_E_INVALID_ARG, report, dequantize_file, NULL, "out.safetensors", run, &report);
   REFUSED_OUT(MNQ_E_NOT_FOUND, report, dequantize_file, "no such file", "out.safetensors", run, &report);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, report, convert_file, NULL, "out.safetensors", run, &report);
+  REFUSED_OUT(MNQ_E_NOT_FOUND, report, convert_file, "no such file", "out.safetensors", run, &report);
+  REFUSED(MNQ_E_INVALID_ARG, merge_folder, NULL, run);
+  REFUSED(MNQ_E_NOT_FOUND, merge_folder, "no such folder", run);
   REFUSED_OUT(MNQ_E_INVALID_ARG, report, compare, NULL, model, run, &report);
   REFUSED_OUT(MNQ_E_INVALID_ARG, report, compare, model, NULL, run, &report);
   REFUSED(MNQ_E_INVALID_ARG, compare, model, model, run, NULL);

@@ -59,11 +59,12 @@ TEST_F(ExitCode, ConfigurationIsTwo) {
 TEST_F(ExitCode, FilesAreFive) {
   write("broken.safetensors", std::string("\xff\0\0\0\0\0\0\0{}", 10));
   write("zip.pt", "PK\x03\x04" + std::string(100, 'x'));
+  std::filesystem::create_directory(folder.path("without_weights"));
   const std::vector<std::vector<std::string>> wrong{
       {"info", "missing.safetensors"},
       {"info", "broken.safetensors"},
       {"info", "zip.pt"},
-      {"info", "."},
+      {"info", "without_weights"},
       {"quantize", "model.safetensors", "--config", "missing.json"},
       {"quantize", "model.safetensors", "-o", "no/such/folder.safetensors"},
       {"quantize", "model.safetensors", "--report", "no/such/report.json"},
@@ -78,7 +79,8 @@ TEST_F(ExitCode, FilesAreFive) {
     EXPECT_TRUE(result.err.starts_with("monoquant: ")) << result.err;
     EXPECT_EQ(result.out, "");
   }
-  EXPECT_EQ(folder.names(), (std::set<std::string>{"broken.safetensors", "model.safetensors", "zip.pt"}));
+  EXPECT_EQ(folder.names(),
+            (std::set<std::string>{"broken.safetensors", "model.safetensors", "without_weights", "zip.pt"}));
 }
 
 TEST_F(ExitCode, WeightsThatCannotBeQuantizedAreThree) {

@@ -39,7 +39,10 @@ TEST(EveryKey, HasADefaultThatItTakesAndHelp) {
 
 TEST(EveryKey, TakesTheEndsOfItsRangeAndNothingBeyond) {
   for (const ConfigKey& key : all_config_keys()) {
-    if (key.type == KeyType::kChoice || key.type == KeyType::kBool || key.type == KeyType::kList) continue;
+    if (key.type == KeyType::kChoice || key.type == KeyType::kBool || key.type == KeyType::kList ||
+        key.type == KeyType::kText) {
+      continue;
+    }
     ASSERT_LT(key.minimum, key.maximum) << key.name;
     const auto status_of = [&](double value) {
       return error_of([&] { normalize_value(key, std::to_string(static_cast<long long>(value))); }).status();
@@ -59,14 +62,24 @@ TEST(EveryKey, TakesEachOfItsChoices) {
 
 TEST(EveryScheme, CanBeChosenByName) {
   const auto choices = split_list(find_config_key("dtype").choices);
-  EXPECT_EQ(choices.size(), all_schemes().size());
+  const auto may_be_chosen = [](const Scheme* scheme) { return scheme->may_be_chosen; };
+  EXPECT_EQ(choices.size(), static_cast<std::size_t>(std::ranges::count_if(all_schemes(), may_be_chosen)));
   const auto bits = split_list(find_config_key("bits").choices);
   for (const Scheme* scheme : all_schemes()) {
+    if (!scheme->may_be_chosen) continue;
     EXPECT_NE(std::ranges::find(choices, scheme->name), choices.end()) << scheme->name;
     EXPECT_NE(std::ranges::find(bits, std::to_string(scheme->bits)), bits.end()) << scheme->name;
     Settings settings;
     set_value(settings, "dtype", scheme->name);
     EXPECT_EQ(resolve_layer(Config(&settings, nullptr), {}).scheme, scheme);
+  }
+}
+
+TEST(EveryFormat, CanBeChosenByName) {
+  const auto choices = split_list(find_config_key("format").choices);
+  for (const Format& format : all_formats()) {
+    const bool is_written = format.open_sink != nullptr || format.is_module;
+    EXPECT_EQ(is_written, std::ranges::find(choices, format.name) != choices.end()) << format.name;
   }
 }
 
@@ -86,8 +99,9 @@ TEST(EveryFormat, IsReadAndWrittenOrSaysWhatToDo) {
   expect_distinct_names(all_formats());
   std::set<std::string> extensions;
   for (const Format& format : all_formats()) {
-    EXPECT_NE(format.recognises, nullptr);
-    EXPECT_EQ(format.open_source == nullptr || format.open_sink == nullptr, !format.advice.empty()) << format.name;
+    EXPECT_EQ(format.recognises == nullptr, format.is_folder) << format.name;
+    const bool is_whole = format.is_folder || (format.open_source != nullptr && format.open_sink != nullptr);
+    EXPECT_EQ(is_whole, format.advice.empty()) << format.name;
     for (const std::string& extension : split_list(format.extensions)) {
       EXPECT_TRUE(extension.starts_with('.')) << extension;
       // A module and a state dict share theirs: which one is written follows from the source.
@@ -99,6 +113,7 @@ TEST(EveryFormat, IsReadAndWrittenOrSaysWhatToDo) {
 TEST(EveryFormat, RecognisesNothingInNothing) {
   const std::vector<std::byte> zeros(16);
   for (const Format& format : all_formats()) {
+    if (format.is_folder) continue;
     for (std::size_t size = 0; size <= zeros.size(); ++size) {
       const auto bytes = std::span(zeros).first(size);
       EXPECT_FALSE(format.recognises(bytes, memory_bytes(bytes))) << format.name << " " << size;

@@ -14,7 +14,7 @@ namespace {
 // Writes tensors whose bytes are 1, 2, 3...
 std::string write_tensors(const std::vector<TensorInfo>& tensors, const Metadata& metadata) {
   std::string bytes;
-  const auto sink = open_safetensors_sink(tensors, metadata, string_bytes(bytes));
+  const auto sink = open_safetensors_sink({tensors, metadata}, string_bytes(bytes));
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     std::vector<std::byte> data(tensors[i].size_bytes);
     for (std::size_t k = 0; k < data.size(); ++k) data[k] = static_cast<std::byte>(i + k + 1);
@@ -90,7 +90,8 @@ TEST(Writer, WhatWasWrittenIsRead) {
 TEST(Writer, MetadataMayShrinkAtCommit) {
   std::string bytes;
   const std::vector<TensorInfo> tensors{{"a", DType::kU8, {1}, 1}};
-  const auto sink = open_safetensors_sink(tensors, {{"k", "a long value"}}, string_bytes(bytes));
+  const Metadata metadata{{"k", "a long value"}};
+  const auto sink = open_safetensors_sink({tensors, metadata}, string_bytes(bytes));
   sink->write(0, 0, std::vector<std::byte>(1));
   sink->commit({{"k", "short"}});
   EXPECT_EQ(open_memory(std::as_bytes(std::span(bytes)))->metadata().at("k"), "short");
@@ -114,17 +115,20 @@ TEST(Writer, TenThousandTensors) {
 TEST(Formats, OutputNames) {
   const std::string bytes = write_tensors(mixed_tensors(), {});
   const auto source = open_memory(std::as_bytes(std::span(bytes)));
-  EXPECT_EQ(output_format("a.b/model.safetensors", *source).name, "safetensors");
+  EXPECT_EQ(output_format("a.b/model.safetensors", "auto", *source).name, "safetensors");
   const auto status_of = [&](const char* path) {
     try {
-      output_format(path, *source);
+      output_format(path, "auto", *source);
       return Status::kOk;
     } catch (const Error& error) {
       return error.status();
     }
   };
-  EXPECT_EQ(status_of("model.gguf"), Status::kUnsupported);
-  EXPECT_EQ(status_of("model.pt"), Status::kUnsupported);
+  EXPECT_EQ(output_format("model.gguf", "auto", *source).name, "gguf");
+  EXPECT_EQ(output_format("model.pt", "auto", *source).name, "pytorch");
+  EXPECT_EQ(output_format("v1.5/", "auto", *source).name, "compressed-tensors");
+  EXPECT_EQ(output_format("model.pt", "safetensors", *source).name, "safetensors");
+  EXPECT_EQ(output_format("model", "folder", *source).name, "folder");
   EXPECT_EQ(status_of("model.xyz"), Status::kInvalidArg);
   EXPECT_EQ(status_of("model"), Status::kInvalidArg);
   EXPECT_EQ(status_of("folder.safetensors/model"), Status::kInvalidArg);

@@ -263,7 +263,8 @@ TEST(Plans, Dequantize) {
 
 TEST(Plans, Copy) {
   const ListedSource source = source_with(with_entry(kInt8Entry));
-  const auto outputs = make_copy_plan(require_logical_tensors(source), source).outputs();
+  const auto outputs =
+      make_convert_plan(require_logical_tensors(source), source, Config(nullptr, nullptr), nullptr).outputs();
   ASSERT_EQ(outputs.size(), 3u);
   for (std::size_t i = 0; i < outputs.size(); ++i) EXPECT_EQ(outputs[i].name, source.tensors()[i].name);
 }

@@ -12,7 +12,7 @@ namespace {
 
 Plan plan_of(const TensorSource& source, const std::string& json, const std::set<std::string>& not_finite = {}) {
   const Settings settings = parse_settings(json);
-  return make_plan(require_logical_tensors(source), source, Config(&settings, nullptr), not_finite);
+  return make_plan(require_logical_tensors(source), source, Config(&settings, nullptr), nullptr, not_finite);
 }
 
 const PlannedTensor& planned(const Plan& plan, std::string_view name) {

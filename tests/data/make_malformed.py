@@ -1,0 +1,268 @@
+"""Writes tests/data/malformed: one small file for each way in which a PyTorch, GGUF or index file can be wrong, and good
+ones beside them, built byte by byte. cases.tsv says of each file which status it gives and what the message must name.
+
+    python3 make_malformed.py
+"""
+import io
+import json
+import pathlib
+import struct
+import zipfile
+
+FOLDER = pathlib.Path(__file__).parent / "malformed"
+CASES = []
+
+
+def case(name, data, status, says=""):
+    path = FOLDER / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    CASES.append((name, status, says))
+
+
+# ---- Pickles, protocol 2
+
+def text(value):
+    data = value.encode()
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+def integer(value):
+    return b"K" + bytes([value]) if 0 <= value < 256 else b"\x8a\x08" + struct.pack("<q", value)
+
+
+def glob(module, name):
+    return b"c" + module.encode() + b"\n" + name.encode() + b"\n"
+
+
+def tuple_of(*items):
+    return b"(" + b"".join(items) + b"t"
+
+
+def storage(kind="FloatStorage", key="0", count=6, module="torch", view=b""):
+    return tuple_of(text("storage"), glob(module, kind), text(key), text("cpu"), integer(count), *([view] if view else [])) + b"Q"
+
+
+def tensor(size=(2, 3), stride=(3, 1), offset=0, function="_rebuild_tensor_v2", module="torch._utils", **of):
+    return (glob(module, function) + tuple_of(storage(**of), integer(offset), tuple_of(*map(integer, size)),
+            tuple_of(*map(integer, stride)), b"\x89", glob("collections", "OrderedDict") + b")R") + b"R")
+
+
+def dict_of(**entries):
+    return b"}(" + b"".join(text(key) + value for key, value in entries.items()) + b"u"
+
+
+def pickle(value):
+    return b"\x80\x02" + value + b"."
+
+
+FLOATS = struct.pack("<6f", 1, 2, 3, 4, 5, 6)
+
+
+def archive(value, records=None, root="archive", **more):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        def add(name, data):
+            file.writestr(zipfile.ZipInfo(f"{root}/{name}", (1980, 1, 1, 0, 0, 0)), data)
+        add("data.pkl", pickle(value))
+        for name, data in {"data/0": FLOATS, "version": b"3\n", **(records or {}), **more}.items():
+            if data is not None:
+                add(name, data)
+    return out.getvalue()
+
+
+MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+
+
+def row(value, keys=("0",), data=None, protocol=1001, info=None, magic=MAGIC):
+    info = info or dict_of(protocol_version=integer(1001), little_endian=b"\x88")
+    names = b"](" + b"".join(text(key) for key in keys) + b"e"
+    data = struct.pack("<q", 6) + FLOATS if data is None else data
+    return magic + pickle(integer(protocol)) + pickle(info) + pickle(value) + pickle(names) + data
+
+
+NONE = b"N"  # of a view
+
+GOOD = dict_of(w=tensor())
+case("good.pt", archive(GOOD), "OK")
+case("good_old.pt", row(dict_of(w=tensor(view=NONE))), "OK")
+case("good_big_endian.pt", archive(GOOD, {"data/0": struct.pack(">6f", 1, 2, 3, 4, 5, 6), "byteorder": b"big"}), "OK")
+case("good_v3.pt", archive(dict_of(w=glob("torch._utils", "_rebuild_tensor_v3") + tuple_of(
+    storage("UntypedStorage", count=24, module="torch.storage"), integer(0), tuple_of(integer(2), integer(3)),
+    tuple_of(integer(3), integer(1)), b"\x89", glob("collections", "OrderedDict") + b")R", glob("torch", "float32")) + b"R")), "OK")
+case("good_nested.pt", archive(dict_of(step=integer(3), optimizer=dict_of(state=dict_of(m=tensor())), model=GOOD)), "OK")
+case("good_foreign_beside.pt", archive(dict_of(config=glob("os", "system") + tuple_of(text("touch executed")) + b"R",
+                                               state_dict=GOOD)), "OK")
+case("good_transposed.pt", archive(dict_of(w=tensor(size=(2, 3), stride=(1, 2)))), "OK")
+case("good_parameter.pt", archive(dict_of(w=glob("torch._utils", "_rebuild_parameter") + tuple_of(
+    tensor(), b"\x88", glob("collections", "OrderedDict") + b")R") + b"R")), "OK")
+
+case("call_at_the_root.pt", archive(glob("os", "system") + tuple_of(text("touch executed")) + b"R"), "UNSUPPORTED", "os.system")
+case("call_in_place_of_a_dict.pt", archive(glob("builtins", "eval") + tuple_of(text("1")) + b"R"), "UNSUPPORTED", "builtins.eval")
+case("whole_model.pt", archive(glob("torch.nn.modules.linear", "Linear") + b")\x81" + dict_of(training=b"\x88") + b"b"),
+     "UNSUPPORTED", "torch.nn.modules.linear.Linear")
+case("single_tensor.pt", archive(tensor()), "UNSUPPORTED", "a single tensor")
+case("list.pt", archive(b"](" + tensor() + b"e"), "UNSUPPORTED", "no dict of tensors")
+case("no_tensors.pt", archive(dict_of(a=integer(1))), "UNSUPPORTED", "holds no tensors")
+case("only_optimizer.pt", archive(dict_of(optimizer=dict_of(w=tensor()))), "UNSUPPORTED", "holds no tensors")
+case("sparse.pt", archive(dict_of(w=glob("torch._utils", "_rebuild_sparse_tensor") + tuple_of(integer(1)) + b"R")),
+     "UNSUPPORTED", "_rebuild_sparse_tensor")
+case("quantized.pt", archive(dict_of(w=tensor(function="_rebuild_qtensor"))), "UNSUPPORTED", "_rebuild_qtensor")
+case("unknown_storage.pt", archive(dict_of(w=tensor(kind="QInt8Storage"))), "UNSUPPORTED", "torch.QInt8Storage")
+case("storage_of_another_module.pt", archive(dict_of(w=tensor()).replace(b"ctorch\n", b"cevil\n")), "UNSUPPORTED",
+     "evil.FloatStorage")
+case("complex_double.pt", archive(dict_of(w=tensor(kind="ComplexDoubleStorage", count=1, size=(1,), stride=(1,))), {"data/0": bytes(16)}),
+     "UNSUPPORTED", "torch.ComplexDoubleStorage")
+case("beyond_the_storage.pt", archive(dict_of(w=tensor(size=(2, 4), stride=(4, 1)))), "FORMAT", "beyond its storage")
+case("offset_beyond_the_storage.pt", archive(dict_of(w=tensor(offset=1))), "FORMAT", "beyond its storage")
+case("size_overflows.pt", archive(dict_of(w=tensor(size=(2**62, 2**62), stride=(0, 0)))), "FORMAT", "beyond its storage")
+case("negative_size.pt", archive(dict_of(w=tensor(size=(-1, 3)))), "FORMAT", "a tensor's size of -1")
+case("negative_stride.pt", archive(dict_of(w=tensor(stride=(-3, 1)))), "FORMAT", "a tensor's stride of -3")
+case("fewer_strides.pt", archive(dict_of(w=tensor(stride=(1,)))), "FORMAT", "number of strides")
+case("repeated_without_end.pt", archive(dict_of(w=tensor(size=(2**40, 3), stride=(0, 1)))), "UNSUPPORTED", "repeats")
+case("size_is_text.pt", archive(dict_of(w=tensor()).replace(tuple_of(integer(2), integer(3)), text("23"))), "FORMAT", "that is no tuple")
+case("storage_id_is_text.pt", archive(dict_of(w=tensor()).replace(storage(), text("storage") + b"Q")), "FORMAT", "without a sound id")
+case("storage_is_no_id.pt", archive(dict_of(w=tensor()).replace(storage(), integer(7))), "FORMAT", "without a sound storage")
+case("storage_in_two_sizes.pt", archive(dict_of(w=tensor(), v=tensor(count=7))), "FORMAT", "in two sizes")
+case("tensor_twice_by_dots.pt", archive(dict_of(**{"a.b": tensor(), "a": dict_of(b=tensor(offset=0))})), "FORMAT", "two tensors called a.b")
+case("record_missing.pt", archive(GOOD, {"data/0": None}), "FORMAT", "archive/data/0")
+case("record_too_small.pt", archive(GOOD, {"data/0": FLOATS[:-4]}), "FORMAT", "archive/data/0")
+case("record_too_large.pt", archive(GOOD, {"data/0": FLOATS + b"1234"}), "FORMAT", "archive/data/0")
+case("byteorder_of_neither.pt", archive(GOOD, byteorder=b"middle"), "FORMAT", "archive/byteorder")
+case("unknown_opcode.pt", archive(b"\x07"), "UNSUPPORTED", "0x07")
+case("extension_opcode.pt", archive(b"\x82\x01"), "UNSUPPORTED", "EXT1")
+case("holds_itself.pt", archive(b"}q\x00(" + text("a") + b"h\x00u"), "UNSUPPORTED", "holds no tensors")
+case("shared_without_end.pt", archive(b"".join(
+    [b"}q\x00(" + text("x") + integer(1) + b"u"] +
+    [b"0}q" + bytes([i]) + b"(" + text("a") + b"h" + bytes([i - 1]) + text("b") + b"h" + bytes([i - 1]) + b"u" for i in range(1, 30)])),
+     "UNSUPPORTED", "too many dicts")
+case("cut_pickle.pt", archive(GOOD[:-1]), "FORMAT", "data.pkl")
+
+
+def compressed():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr(zipfile.ZipInfo("archive/data.pkl", (1980, 1, 1, 0, 0, 0)), pickle(dict_of(w=tensor(count=600, size=(600,), stride=(1,)))))
+        info = zipfile.ZipInfo("archive/data/0", (1980, 1, 1, 0, 0, 0))
+        info.compress_type = zipfile.ZIP_DEFLATED
+        file.writestr(info, bytes(2400))
+    return out.getvalue()
+
+
+def zip_of(*names):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        for name in names:
+            file.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), pickle(GOOD))
+    return out.getvalue()
+
+
+case("compressed.pt", compressed(), "UNSUPPORTED", "archive/data/0")
+case("other_zip.pt", zip_of("hello.txt"), "UNSUPPORTED", "without a data.pkl")
+case("two_roots.pt", zip_of("a/data.pkl", "b/data.pkl"), "FORMAT", "b/data.pkl")
+
+OLD = dict_of(w=tensor(view=NONE))
+case("old_other_pickle.pt", pickle(OLD) + bytes(40), "UNSUPPORTED", "nothing that torch.save wrote")
+case("old_other_protocol.pt", row(OLD, protocol=7), "UNSUPPORTED", "unknown version")
+case("old_key_missing.pt", row(OLD, keys=()), "FORMAT", "storage 0")
+case("old_key_unknown.pt", row(OLD, keys=("0", "1")), "FORMAT", "storage 1")
+case("old_key_twice.pt", row(OLD, keys=("0", "0"), data=(struct.pack("<q", 6) + FLOATS) * 2), "FORMAT", "storage 0")
+case("old_other_count.pt", row(OLD, data=struct.pack("<q", 5) + FLOATS), "FORMAT", "storage 0")
+case("old_cut_data.pt", row(OLD)[:-5], "FORMAT", "storage 0")
+case("old_cut_count.pt", row(OLD)[:-26], "FORMAT", "storage 0")
+case("old_keys_are_no_list.pt", row(OLD).replace(b"](" + text("0") + b"e", text("00")), "FORMAT", "list of storages")
+case("old_view.pt", row(dict_of(w=tensor(size=(2,), stride=(1,), view=tuple_of(text("v"), integer(2), integer(3))))), "OK")
+case("old_view_beyond.pt", row(dict_of(w=tensor(view=tuple_of(text("v"), integer(2), integer(5))))), "FORMAT", "view beyond")
+
+# ---- GGUF
+
+
+def gguf_text(value):
+    data = value.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def gguf_tensor(name="w", dims=(32, 2), kind=0, offset=0):
+    return gguf_text(name) + struct.pack("<I", len(dims)) + struct.pack(f"<{len(dims)}Q", *dims) + struct.pack("<IQ", kind, offset)
+
+
+def gguf(values=(), tensors=(gguf_tensor(),), data=bytes(256), version=3, tensor_count=None, value_count=None, pad=True):
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors) if tensor_count is None else tensor_count,
+                                 len(values) if value_count is None else value_count)
+    head += b"".join(values) + b"".join(tensors)
+    return head + (bytes(-len(head) % 32) if pad else b"") + data
+
+
+def value(key, kind, data):
+    return gguf_text(key) + struct.pack("<I", kind) + data
+
+
+Q8 = struct.pack("<e", 0.5) + bytes(range(32))
+case("good.gguf", gguf([value("general.name", 8, gguf_text("x")), value("a", 9, struct.pack("<IQ", 8, 2) + gguf_text("b") * 2)]), "OK")
+case("good_q8_0.gguf", gguf(tensors=(gguf_tensor(kind=8),), data=Q8 * 2), "OK")
+case("version_1.gguf", gguf(version=1), "UNSUPPORTED", "version 1")
+case("big_endian.gguf", gguf(version=0x03000000), "UNSUPPORTED", "version 50331648")
+case("only_magic.gguf", b"GGUF", "FORMAT", "cut off")
+case("too_many_tensors.gguf", gguf(tensor_count=2**60), "FORMAT", "tensors cannot be")
+case("too_many_values.gguf", gguf(value_count=2**60), "FORMAT", "values cannot be")
+case("key_twice.gguf", gguf([value("a", 0, b"1")] * 2), "FORMAT", "the key a twice")
+case("key_beyond_the_end.gguf", gguf([struct.pack("<Q", 2**40) + b"a"]), "FORMAT", "beyond the end")
+case("value_of_unknown_type.gguf", gguf([value("a", 13, b"1")]), "FORMAT", "unknown type 13")
+case("array_too_long.gguf", gguf([value("a", 9, struct.pack("<IQ", 4, 2**61))]), "FORMAT", "cut off")
+case("array_overflows.gguf", gguf([value("a", 9, struct.pack("<IQ", 10, 2**62))]), "FORMAT", "too long")
+case("array_of_unknown_type.gguf", gguf([value("a", 9, struct.pack("<IQ", 99, 1))]), "FORMAT", "unknown type 99")
+case("arrays_too_deep.gguf", gguf([value("a", 9, struct.pack("<IQ", 9, 1) * 20)]), "FORMAT", "too deep")
+case("alignment_0.gguf", gguf([value("general.alignment", 4, struct.pack("<I", 0))]), "FORMAT", "alignment of 0")
+case("alignment_3.gguf", gguf([value("general.alignment", 4, struct.pack("<I", 3))]), "FORMAT", "alignment of 3")
+case("alignment_is_text.gguf", gguf([value("general.alignment", 8, gguf_text("32"))]), "FORMAT", "alignment of 32")
+case("tensor_without_a_name.gguf", gguf(tensors=(gguf_tensor(""),)), "FORMAT", "sound name")
+case("tensor_twice.gguf", gguf(tensors=(gguf_tensor(), gguf_tensor(offset=256)), data=bytes(512)), "FORMAT", "two tensors called w")
+case("five_dimensions.gguf", gguf(tensors=(gguf_tensor(dims=(2, 2, 2, 2, 2)),)), "FORMAT", "5 dimensions")
+case("size_overflows.gguf", gguf(tensors=(gguf_tensor(dims=(2**40, 2**40)),)), "FORMAT", "overflows")
+case("size_is_negative.gguf", gguf(tensors=(gguf_tensor(dims=(2**63, 1)),)), "FORMAT", "impossible size")
+case("type_unknown.gguf", gguf(tensors=(gguf_tensor(kind=12),)), "UNSUPPORTED", "the type 12")
+case("not_made_of_blocks.gguf", gguf(tensors=(gguf_tensor(dims=(33, 2), kind=8),)), "FORMAT", "blocks of 32")
+case("offset_not_consecutive.gguf", gguf(tensors=(gguf_tensor(offset=32),)), "FORMAT", "must be at 0")
+case("data_cut_off.gguf", gguf(data=bytes(255)), "FORMAT", "cut off")
+case("cut_in_the_header.gguf", gguf()[:40], "FORMAT", "cut off")
+case("parts_have_the_name_of_another.gguf", gguf(tensors=(gguf_tensor(kind=8), gguf_tensor("w_scale", offset=96)),
+     data=Q8 * 2 + bytes(28) + bytes(256)), "UNSUPPORTED", "w_scale")
+
+# ---- Indexes and folders
+
+
+def shard(**tensors):
+    header, data = {}, b""
+    for name, values in tensors.items():
+        header[name.replace("__", ".")] = {"dtype": "F32", "shape": [len(values)], "data_offsets": [len(data), len(data) + 4 * len(values)]}
+        data += struct.pack(f"<{len(values)}f", *values)
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    return struct.pack("<Q", len(head)) + head + data
+
+
+def index(name, weight_map, status, says="", shards=None, **more):
+    for file, data in (shards or {"a.safetensors": shard(a=[1]), "b.safetensors": shard(b=[2])}).items():
+        path = FOLDER / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    text_of = weight_map if isinstance(weight_map, bytes) else json.dumps({"metadata": {}, "weight_map": weight_map}).encode()
+    case(f"{name}/model.safetensors.index.json", text_of, status, says)
+
+
+BOTH = {"a": "a.safetensors", "b": "b.safetensors"}
+index("good_index", BOTH, "OK")
+index("shard_missing", {**BOTH, "c": "c.safetensors"}, "NOT_FOUND", "c.safetensors")
+index("shard_is_damaged", BOTH, "FORMAT", "b.safetensors", {"a.safetensors": shard(a=[1]), "b.safetensors": shard(b=[2])[:-1]})
+index("shard_outside", {"a": "../good_index/a.safetensors"}, "FORMAT", "outside the folder")
+index("shard_absolute", {"a": "/etc/passwd"}, "FORMAT", "outside the folder")
+index("shard_is_the_folder", {"a": ".."}, "FORMAT", "outside the folder")
+index("shard_is_the_index", {"a": "model.safetensors.index.json"}, "FORMAT", "neither safetensors nor")
+index("shard_is_a_number", b'{"weight_map": {"a": 1}}', "FORMAT", "no text")
+index("tensor_missing", {**BOTH, "c": "b.safetensors"}, "FORMAT", "tensor c is not in b.safetensors")
+index("tensor_twice", BOTH, "FORMAT", "a is in another shard too", {"a.safetensors": shard(a=[1]), "b.safetensors": shard(a=[1], b=[2])})
+index("map_is_empty", {}, "FORMAT", "names no tensor")
+index("map_is_a_list", b'{"weight_map": []}', "FORMAT", "no weight_map")
+index("map_is_cut_off", b'{"weight_map": {"a": "a.sa', "FORMAT", "model.safetensors.index.json")
+
+(FOLDER / "cases.tsv").write_text("".join("\t".join(c) + "\n" for c in CASES))
