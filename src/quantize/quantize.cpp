@@ -629,8 +629,13 @@ struct Work {
   std::function<void(const PlannedTensor&, const Accuracy&)> on_done;  ///< a tensor is done; in order
 };
 
-// The outcome of a plan: for each of its tensors, in their order.
+// For each tensor of a plan, in their order.
 using Accuracies = std::vector<Accuracy>;
+
+struct Outcome {
+  Accuracies accuracies;
+  std::vector<std::string> notes;  ///< for the report's warnings
+};
 
 Metadata reserved_metadata(const TensorSource& source, const Plan& plan) {
   Metadata reserved = output_metadata(source, plan, [](std::size_t) { return kWidestSqnr; });
@@ -646,7 +651,7 @@ Accuracies accuracies_of(const PlanRun& run, const Plan& plan) {
   return accuracies;
 }
 
-Accuracies write_file(const Work& work) {
+Outcome write_file(const Work& work) {
   PlanRun run(work.source, work.plan, work.job, work.control);
   run.on_done = work.on_done;
   const std::unique_ptr<TensorSink> sink =
@@ -656,7 +661,7 @@ Accuracies write_file(const Work& work) {
     sink->commit(
         output_metadata(work.source, work.plan, [&](std::size_t item) { return run.accuracy(item).sqnr_db(); }));
   });
-  return accuracies_of(run, work.plan);
+  return {accuracies_of(run, work.plan), {}};
 }
 
 // The plan's tensors in runs, none of more output bytes than max_bytes unless a single tensor is: [begin, end) of each.
@@ -737,17 +742,22 @@ class Committer {
   std::thread thread_;
 };
 
-Accuracies write_folder(const Work& work) {
+Outcome write_folder(const Work& work) {
   FolderOutput& folder = *work.output.folder;
   const auto shards = cut_shards(work.plan, work.job.max_shard_size);
   folder.start({describe_plan(work.source, work.plan), shards.size(), folder_config(work.plan, folder)});
   Accuracies accuracies(work.plan.tensors.size());
+  std::size_t already = 0;
   std::vector<std::size_t> pending;
   std::vector<Plan> plans;
   std::vector<std::unique_ptr<PlanRun>> runs;
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < shards.size(); ++i) {
-    if (!folder.is_mine(i) || folder.is_done(i)) continue;
+    if (!folder.is_mine(i)) continue;
+    if (folder.is_done(i)) {
+      ++already;
+      continue;
+    }
     Plan& plan = plans.emplace_back();
     plan.logical = work.plan.logical;
     const auto first = work.plan.tensors.begin();
@@ -779,10 +789,19 @@ Accuracies write_folder(const Work& work) {
   }
   committer.wait();
   folder.finish();
-  return accuracies;
+  Outcome outcome{std::move(accuracies), {}};
+  if (already > 0) {
+    outcome.notes.push_back(formatted("{} of {} shards were there already: their accuracy is not in this report",
+                                      already, shards.size()));
+  }
+  if (work.job.part_count > 0) {
+    outcome.notes.push_back(formatted("part {} of {}: {} of {} shards; merge makes the folder once all parts are there",
+                                      work.job.part + 1, work.job.part_count, already + pending.size(), shards.size()));
+  }
+  return outcome;
 }
 
-Accuracies write_output(const Work& work) {
+Outcome write_output(const Work& work) {
   return work.output.folder == nullptr ? write_file(work) : write_folder(work);
 }
 
@@ -845,9 +864,9 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
       }
       warnings.push_back(std::move(warning));
     };
-    Accuracies accuracies;
+    Outcome outcome;
     try {
-      accuracies = write_output({source, plan, job, control, output, judge});
+      outcome = write_output({source, plan, job, control, output, judge});
     } catch (const NotFiniteFound&) {
       if (job.part_count > 0 || job.is_resumed) {
         throw Error(Status::kConfig, "nonfinite=copy found a value that is not finite, and cannot be had in parts",
@@ -857,7 +876,8 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
       continue;
     }
     Report report = make_plan_report("quantize", plan, source, output.path, job.threads);
-    fill_accuracy(report, accuracies, plan);
+    fill_accuracy(report, outcome.accuracies, plan);
+    for (std::string& note : outcome.notes) report.add_warning(std::move(note));
     for (std::string& warning : warnings) report.add_warning(std::move(warning));
     for (const std::string& name : not_finite) {
       report.add_warning(formatted("{}: kept as it was, it has values that are not finite", name));
@@ -885,9 +905,10 @@ Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, 
                 RunControl& control, const Output& output) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);
-  const Accuracies accuracies = write_output({source, plan, job, control, output, nullptr});
+  Outcome outcome = write_output({source, plan, job, control, output, nullptr});
   Report report = make_plan_report(kind, plan, source, output.path, job.threads);
-  fill_accuracy(report, accuracies, plan);
+  fill_accuracy(report, outcome.accuracies, plan);
+  for (std::string& note : outcome.notes) report.add_warning(std::move(note));
   report.finish(stopwatch.seconds());
   log_warnings(report);
   return report;
