@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <system_error>
@@ -87,7 +88,25 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
   inode_ = status.st_ino;
 }
 
+// Threads that take pieces of a file in turn look to the kernel like random reads, for which it reads little ahead: two of
+// them got 80 % of what dd gets from a cold disk. So the way ahead is asked for here.
+void InputFile::read_ahead(std::uint64_t offset, std::uint64_t size) const {
+  constexpr std::uint64_t kLeastSize = 128u << 10;  // smaller reads are no stream
+  constexpr std::uint64_t kAhead = 64u << 20, kStep = 8u << 20;
+  if (size < kLeastSize) return;
+  const std::uint64_t end = offset + size;
+  std::uint64_t ahead = ahead_.load(std::memory_order_relaxed);
+  const bool is_near = ahead >= offset && ahead <= end + 2 * kAhead;
+  const std::uint64_t from = is_near ? std::max(ahead, end) : end;
+  const std::uint64_t to = std::min(size_, end + kAhead);
+  if (to < from + kStep && (is_near || to <= from)) return;
+  if (ahead_.compare_exchange_strong(ahead, to, std::memory_order_relaxed)) {
+    ::posix_fadvise(fd_.get(), static_cast<off_t>(from), static_cast<off_t>(to - from), POSIX_FADV_WILLNEED);
+  }
+}
+
 void InputFile::read_at(std::uint64_t offset, std::span<std::byte> into) const {
+  read_ahead(offset, into.size());
   while (!into.empty()) {
     const ssize_t count = ::pread(fd_.get(), into.data(), into.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
@@ -144,6 +163,7 @@ OutputFile::~OutputFile() {
 }
 
 void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  const std::uint64_t size = bytes.size();
   while (!bytes.empty()) {
     const ssize_t count = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
@@ -153,6 +173,15 @@ void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
   }
   for (std::uint64_t end = end_.load(); end < offset && !end_.compare_exchange_weak(end, offset);) {
   }
+  start_writing(size);
+}
+
+// Asks the system to write to the disk what it holds, every now and then, and does not wait: else all of it would be left
+// for the end.
+void OutputFile::start_writing(std::uint64_t size) {
+  constexpr std::uint64_t kEvery = 8u << 20;
+  const std::uint64_t before = written_.fetch_add(size, std::memory_order_relaxed);
+  if (before / kEvery != (before + size) / kEvery) ::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 void OutputFile::throw_cancelled() { throw Error(Status::kCancelled, "cancelled while the output was being synced"); }

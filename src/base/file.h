@@ -44,10 +44,13 @@ class InputFile {
 
  private:
   std::string path_;
+  void read_ahead(std::uint64_t offset, std::uint64_t size) const;
+
   FileDescriptor fd_;
   std::uint64_t size_ = 0;
   dev_t device_ = 0;
   ino_t inode_ = 0;
+  mutable std::atomic<std::uint64_t> ahead_{0};  // up to where the system was asked to read
 };
 
 /// A file that appears whole or not at all: a temporary name in the target's folder, then fsync and rename. A target
@@ -81,6 +84,7 @@ class OutputFile {
   static constexpr std::uint64_t kSyncBytes = 8u << 20;  // 8 MiB: a slow disk takes below 0.2 s for it
 
   [[noreturn]] static void throw_cancelled();
+  void start_writing(std::uint64_t size);
   void sync_range(std::uint64_t offset);
   void publish();
   [[noreturn]] void fail(const char* what, int error_number) const;
@@ -89,7 +93,8 @@ class OutputFile {
   std::filesystem::path temporary_;
   FileDescriptor fd_;
   bool overwrite_;
-  std::atomic<std::uint64_t> end_;  // of what is reserved or written
+  std::atomic<std::uint64_t> end_;         // of what is reserved or written
+  std::atomic<std::uint64_t> written_{0};  // bytes
 };
 
 }  // namespace mnq
