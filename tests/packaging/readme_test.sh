@@ -32,7 +32,10 @@ grep -q "$work/missing" "$work/refusal"
 mkdir "$work/terminal"
 cp "$model" "$work/terminal/model.safetensors"
 sed -n 's/^\$ monoquant /monoquant /p' "$source/README.md" >"$work/commands"
-[ "$(wc -l <"$work/commands")" -ge 11 ]
+[ "$(wc -l <"$work/commands")" -ge 18 ]
+mkdir "$work/terminal/my-model"
+cp "$model" "$work/terminal/my-model/model.safetensors"
+echo '{"model_type": "digits"}' >"$work/terminal/my-model/config.json"
 if [ -f "$libdir/libmono_quant_torch.so" ]; then
   cp "$source/tests/data/digits_scripted.pt" "$work/terminal/model.pt"
 else
