@@ -22,6 +22,18 @@ void quantize_source_to_file(const TensorSource& source, const char* output_path
   give_report(report, own(quantize(source, call.config(), call.control(), output)));
 }
 
+// A job from a file to a file, with the settings of a run.
+mnq_status run_on_file(decltype(convert)* job, const char* input_path, const char* output_path, mnq_run* run,
+                       mnq_report** report, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(report);
+    Call call(nullptr, run);
+    const auto source = open_source(require(input_path, "input_path"), open_settings(call.config()));
+    const Output output = file_output(*source, require(output_path, "output_path"), call.config(), call.control());
+    give_report(report, own(job(*source, call.config(), call.control(), output)));
+  });
+}
+
 }  // namespace
 
 mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_run* run, mnq_model** out,
@@ -79,24 +91,12 @@ mnq_status mnq_dequantize(const mnq_model* model, mnq_run* run, mnq_model** out,
 
 mnq_status mnq_dequantize_file(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
                                mnq_error** error) {
-  return guarded(error, [&] {
-    clear(report);
-    Call call(nullptr, run);
-    const auto source = open_source(require(input_path, "input_path"), open_settings(call.config()));
-    const Output output = file_output(*source, require(output_path, "output_path"), call.config(), call.control());
-    give_report(report, own(dequantize(*source, call.config(), call.control(), output)));
-  });
+  return run_on_file(dequantize, input_path, output_path, run, report, error);
 }
 
 mnq_status mnq_convert_file(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
                             mnq_error** error) {
-  return guarded(error, [&] {
-    clear(report);
-    Call call(nullptr, run);
-    const auto source = open_source(require(input_path, "input_path"), open_settings(call.config()));
-    const Output output = file_output(*source, require(output_path, "output_path"), call.config(), call.control());
-    give_report(report, own(convert(*source, call.config(), call.control(), output)));
-  });
+  return run_on_file(convert, input_path, output_path, run, report, error);
 }
 
 mnq_status mnq_merge_folder(const char* output_path, mnq_run* run, mnq_error** error) {

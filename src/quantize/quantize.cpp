@@ -791,8 +791,8 @@ Outcome write_folder(const Work& work) {
   folder.finish();
   Outcome outcome{std::move(accuracies), {}};
   if (already > 0) {
-    outcome.notes.push_back(formatted("{} of {} shards were there already: their accuracy is not in this report",
-                                      already, shards.size()));
+    outcome.notes.push_back(
+        formatted("{} of {} shards were there already: their accuracy is not in this report", already, shards.size()));
   }
   if (work.job.part_count > 0) {
     outcome.notes.push_back(formatted("part {} of {}: {} of {} shards; merge makes the folder once all parts are there",
@@ -801,9 +801,7 @@ Outcome write_folder(const Work& work) {
   return outcome;
 }
 
-Outcome write_output(const Work& work) {
-  return work.output.folder == nullptr ? write_file(work) : write_folder(work);
-}
+Outcome write_output(const Work& work) { return work.output.folder == nullptr ? write_file(work) : write_folder(work); }
 
 // Judges a layer's accuracy: the text of a warning, empty where it is fine.
 std::string accuracy_warning(const PlannedTensor& tensor, const Accuracy& accuracy, const JobSettings& job) {

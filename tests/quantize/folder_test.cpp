@@ -37,8 +37,8 @@ void write_model(const TempFolder& folder, const std::string& name, bool has_nan
 Report quantize_to(const std::string& input, const std::string& output, const std::string& more = "",
                    RunControl* control = nullptr, const std::string& shard_size = "2400") {
   const auto source = open_source(input);
-  const Settings settings =
-      parse_settings(R"({"accuracy_warning": "ignore", "max_shard_size": )" + shard_size + (more.empty() ? "" : ", " + more) + "}");
+  const Settings settings = parse_settings(R"({"accuracy_warning": "ignore", "max_shard_size": )" + shard_size +
+                                           (more.empty() ? "" : ", " + more) + "}");
   const Config config(&settings, nullptr);
   RunControl own;
   RunControl& used = control == nullptr ? own : *control;
@@ -48,7 +48,8 @@ Report quantize_to(const std::string& input, const std::string& output, const st
 std::map<std::string, std::string> files_of(const std::string& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file()) files.emplace(fs::relative(entry.path(), folder).string(), read_bytes(entry.path().string()));
+    if (entry.is_regular_file())
+      files.emplace(fs::relative(entry.path(), folder).string(), read_bytes(entry.path().string()));
   }
   return files;
 }
@@ -108,7 +109,8 @@ TEST(FolderParts, MergeSaysWhatIsMissingOrForeign) {
   const Error missing = error_of([&] { merge_folder(folder.path("parts"), false); });
   EXPECT_EQ(missing.status(), Status::kState);
   EXPECT_EQ(missing.subject(), "model-00001-of-00003.safetensors");
-  const Error foreign = error_of([&] { quantize_to(folder.path("in"), folder.path("parts"), R"("shard": "1/2", "bits": 4)"); });
+  const Error foreign =
+      error_of([&] { quantize_to(folder.path("in"), folder.path("parts"), R"("shard": "1/2", "bits": 4)"); });
   EXPECT_EQ(foreign.status(), Status::kState) << foreign.message();
   quantize_to(folder.path("in"), folder.path("parts"), R"("shard": "1/2")");
   const std::string shard = folder.path("parts.partial") + "/model-00002-of-00003.safetensors";
