@@ -82,7 +82,23 @@ std::string view(const Json& report, const Screen& screen, const AccuracyLimits&
                     screen);
 }
 
-Report plan(const Options& options, const Config& config, const Job& job) {
+// The format that a file of this name would have; empty where the name does not tell.
+std::string format_of_output(const std::string& output) {
+  const std::string extension = std::filesystem::path(output).extension().string();
+  const Json info = Json::parse(text_of(make<Buffer>(mnq_build_info)));
+  for (const Json& format : info["formats"]) {
+    for (const Json& each : format["extensions"]) {
+      if (each == extension && format["writes"] == true) return text_in(format, "name");
+    }
+  }
+  return "";
+}
+
+Report plan(const Options& options, const Config& config, const Job& job, const std::string& output) {
+  if (const std::string format = format_of_output(output);
+      !format.empty() && resolve(config, job, "format") == "auto") {
+    call(mnq_run_set, job.run(), "format", format.c_str());
+  }
   const Model model = make<Model>(mnq_model_open_with, options.input.c_str(), job.run());
   return make<Report>(mnq_plan, model.get(), config.get(), job.run());
 }
@@ -98,7 +114,7 @@ int run_quantize(const Options& options) {
                               resolve_number(config, job, "sqnr_critical_db")};
   job.start("quantizing", output);
   const Report report =
-      options.dry_run ? plan(options, config, job)
+      options.dry_run ? plan(options, config, job, output)
                       : make<Report>(mnq_quantize_file, options.input.c_str(), output.c_str(), config.get(), job.run());
   job.finish(report,
              [&](const Json& json, const Screen& screen) { return view(json, screen, limits, output, options); });

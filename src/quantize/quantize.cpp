@@ -8,6 +8,7 @@
 #include <cstring>
 #include <mutex>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include "base/format.h"
@@ -721,13 +722,17 @@ class Committer {
   void commit(std::function<void()> body) {
     wait();
     body_ = std::move(body);
-    thread_ = std::thread([this] {
-      try {
-        body_();
-      } catch (...) {
-        failure_ = std::current_exception();
-      }
-    });
+    try {
+      thread_ = std::thread([this] {
+        try {
+          body_();
+        } catch (...) {
+          failure_ = std::current_exception();
+        }
+      });
+    } catch (const std::system_error&) {  // no thread is to be had
+      body_();
+    }
   }
 
   void wait() {

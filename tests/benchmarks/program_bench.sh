@@ -46,6 +46,28 @@ row "  the least of them" "$(sort -g "$work/ratios" | head -1)" ""
 for ((i = 0; i < 21; ++i)); do seconds_of "$monoquant" info "$work/90m.safetensors"; done >"$work/infos"
 row "info on a 90 MB file, whole process, median, seconds" "$(median <"$work/infos")" "<= 0.010"
 
+# What a cold disk gives, and what is made of it. Without the right to drop the page cache it is warm, and says so.
+"$monoquant" convert "$source" -o "$work/1g.pt" --quiet --force
+"$monoquant" convert "$source" -o "$work/shards/" --format folder --max-shard-size 400MiB --quiet --force
+drop_cache() { sync && { echo 3 >/proc/sys/vm/drop_caches; } 2>/dev/null; }
+how=cold
+drop_cache || how=warm
+for what in 1g.pt shards; do
+  : >"$work/ratios"
+  for ((i = 0; i < rounds; ++i)); do
+    rm -rf "$work/cold"*
+    drop_cache || true
+    # shellcheck disable=SC2016
+    read_seconds=$(seconds_of sh -c 'find "$1" -type f -exec dd if={} of=/dev/null bs=1M status=none \;' sh "$work/$what")
+    drop_cache || true
+    made=$work/cold.safetensors
+    [ "$what" = 1g.pt ] || made=$work/cold/
+    ratio "$read_seconds" "$(seconds_of "$monoquant" quantize "$work/$what" -o "$made" --quiet)" >>"$work/ratios"
+  done
+  row "rate of quantize of $what ($how) to that of dd, median" "$(median <"$work/ratios")" ">= 0.95"
+done
+rm -rf "$work/1g.pt" "$work/shards" "$work/cold"*
+
 for flags in "" "--per-tensor" "--bits 4"; do
   # shellcheck disable=SC2086
   peak=$(peak_mib_of "$monoquant" quantize "$work/4g.safetensors" -o "$output" --quiet --force $flags)
