@@ -421,7 +421,9 @@ MNQ_API mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* o
 MNQ_API mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_run* run, mnq_model** out,
                                 mnq_report** report, mnq_error** error);
 
-/* Quantizes a file, or an open model, to a file, within memory_budget bytes whatever its size. */
+/* Quantizes a file, a folder or an open model to a file or folder, within memory_budget bytes whatever its size. What is
+ * written follows from `format` or the output's name, as in mnq_model_save. A file appears whole or not at all, and so
+ * does a folder; `resume` and `shard` let a folder's job end early or be split: see mnq_merge_folder. */
 MNQ_API mnq_status mnq_quantize_file(const char* input_path, const char* output_path, const mnq_config* config,
                                      mnq_run* run, mnq_report** report, mnq_error** error);
 MNQ_API mnq_status mnq_quantize_to_file(const mnq_model* model, const char* output_path, const mnq_config* config,

@@ -422,7 +422,10 @@ class ObjectReader {
       if (is_new) {
         kept.push_back(std::move(tensor));
       } else {
-        kept[place->second].ties.push_back(tensor.name);
+        // A head that shares the embedding's weight is made from it by those who load it, never the other way round.
+        PytorchTensor& first_one = kept[place->second];
+        if (first_one.name.ends_with("lm_head.weight")) std::swap(first_one.name, tensor.name);
+        first_one.ties.push_back(tensor.name);
       }
     }
     result_.tensors = std::move(kept);

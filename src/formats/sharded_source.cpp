@@ -301,8 +301,8 @@ std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const 
   Companion companion;
   companion.folder = path;
   try {
-    weights = first_file(folder, {"model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json",
-                                  "pytorch_model.bin"});
+    weights = first_file(folder, {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                                  "pytorch_model.bin.index.json"});  // in the order of transformers
     if (!weights) weights = only_file(folder, ".safetensors");
     if (!weights) weights = only_file(folder, ".bin");
     if (weights) add_small_files(folder, "", 0, companion, remarks);

@@ -252,6 +252,13 @@ class Pytorch(Test):
         self.assertEqual(found["embed.weight_scale"].data_ptr(), found["lm_head.weight_scale"].data_ptr())
         self.assertTrue(torch.equal(found["view"], linear.weight[:2]))
 
+    def test_a_head_is_tied_to_its_embedding(self):
+        """Whichever comes first: folders hold the embedding, and transformers ties the head to it."""
+        weight = torch.randn(16, 32)
+        torch.save({"lm_head.weight": weight, "model.embed.weight": weight}, self.folder / "in.pt")
+        monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.safetensors", "-q")
+        self.assertEqual(list(load_file(self.folder / "out.safetensors")), ["model.embed.weight"])
+
     def test_sharded_bin(self):
         folder = self.folder / "model"
         folder.mkdir()
