@@ -278,10 +278,10 @@ std::string_view action_name(Action action) {
   return "dequantize";
 }
 
-std::vector<TensorInfo> Plan::outputs() const {
+std::vector<TensorInfo> PlanSlice::outputs() const {
   std::vector<TensorInfo> infos;
-  for (const PlannedTensor& tensor : tensors) {
-    for (const PlannedOutput& output : tensor.outputs) infos.push_back(output.info);
+  for (std::size_t item = 0; item < size(); ++item) {
+    for (const PlannedOutput& output : tensor(item).outputs) infos.push_back(output.info);
   }
   return infos;
 }

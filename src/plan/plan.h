@@ -38,9 +38,25 @@ struct Plan {
   std::vector<LogicalTensor> logical;
   std::vector<PlannedTensor> tensors;  ///< one for each logical tensor, in the same order
   std::vector<std::string> warnings;   ///< patterns of the settings that match no layer; remarks of the source
+};
 
-  /// All outputs, in order: what a sink is opened with.
+/// Consecutive tensors of a plan: all of them, or those of one shard.
+class PlanSlice {
+ public:
+  explicit PlanSlice(const Plan& plan) : PlanSlice(plan, 0, plan.tensors.size()) {}
+  PlanSlice(const Plan& plan, std::size_t begin, std::size_t end) : plan_(&plan), begin_(begin), end_(end) {}
+
+  std::size_t begin() const { return begin_; }  ///< in the plan
+  std::size_t size() const { return end_ - begin_; }
+  const PlannedTensor& tensor(std::size_t item) const { return plan_->tensors[begin_ + item]; }
+  const LogicalTensor& logical(std::size_t item) const { return plan_->logical[tensor(item).logical]; }
+
+  /// What a sink is opened with.
   std::vector<TensorInfo> outputs() const;
+
+ private:
+  const Plan* plan_;
+  std::size_t begin_, end_;
 };
 
 /// Quantizes what the settings choose and copies the rest. `not_finite` names weights that are to be copied because

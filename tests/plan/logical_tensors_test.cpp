@@ -246,7 +246,7 @@ TEST(Plans, AQuantizedWeightIsLeftAsItIs) {
   const Plan plan = make_plan(require_logical_tensors(source), source, Config(&settings, nullptr));
   EXPECT_EQ(plan.tensors[0].action, Action::kCopy);
   EXPECT_EQ(plan.tensors[0].reason, "quantized already (int8 per channel)");
-  EXPECT_EQ(plan.outputs().size(), 3u);
+  EXPECT_EQ(PlanSlice(plan).outputs().size(), 3u);
 }
 
 TEST(Plans, Dequantize) {
@@ -254,17 +254,17 @@ TEST(Plans, Dequantize) {
   const Plan plan = make_dequantize_plan(require_logical_tensors(source), source);
   ASSERT_EQ(plan.tensors.size(), 2u);
   EXPECT_EQ(plan.tensors[0].action, Action::kDequantize);
-  EXPECT_EQ(plan.outputs()[0].name, "w");
-  EXPECT_EQ(plan.outputs()[0].dtype, DType::kF32);
-  EXPECT_EQ(plan.outputs()[0].size_bytes, 96u);
+  EXPECT_EQ(PlanSlice(plan).outputs()[0].name, "w");
+  EXPECT_EQ(PlanSlice(plan).outputs()[0].dtype, DType::kF32);
+  EXPECT_EQ(PlanSlice(plan).outputs()[0].size_bytes, 96u);
   EXPECT_EQ(plan.tensors[1].action, Action::kCopy);
   EXPECT_EQ(plan.tensors[1].reason, "not quantized");
 }
 
 TEST(Plans, Copy) {
   const ListedSource source = source_with(with_entry(kInt8Entry));
-  const auto outputs =
-      make_convert_plan(require_logical_tensors(source), source, Config(nullptr, nullptr), nullptr).outputs();
+  const Plan plan = make_convert_plan(require_logical_tensors(source), source, Config(nullptr, nullptr), nullptr);
+  const auto outputs = PlanSlice(plan).outputs();
   ASSERT_EQ(outputs.size(), 3u);
   for (std::size_t i = 0; i < outputs.size(); ++i) EXPECT_EQ(outputs[i].name, source.tensors()[i].name);
 }

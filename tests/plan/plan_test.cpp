@@ -186,7 +186,7 @@ TEST(Plan, WhatIsNotFinite) {
 TEST(Plan, OutputsWithSizes) {
   const ListedSource source({{"fc.weight", {9, 20}, DType::kBF16}, {"fc.bias", {9}}});
   const Plan plan = plan_of(source, R"({"bits": 4, "group_size": 8, "symmetric": false, "min_parameters": 0})");
-  const auto outputs = plan.outputs();
+  const auto outputs = PlanSlice(plan).outputs();
   ASSERT_EQ(outputs.size(), 5u);
   const auto expect_output = [&](std::size_t i, const char* name, DType dtype, const Shape& shape, std::uint64_t size) {
     EXPECT_EQ(outputs[i].name, name);

@@ -1,0 +1,219 @@
+#include "quantize/write_output.h"
+
+#include <algorithm>
+#include <system_error>
+#include <thread>
+
+#include "base/format.h"
+#include "formats/compressed_tensors.h"
+#include "quantize/plan_run.h"
+
+namespace mnq {
+namespace {
+
+// Tied tensors are stored once. Where the other names point to is written as safetensors' own save_model does it: name to
+// name.
+void add_ties(Metadata& metadata, const PlannedTensor& planned, const LogicalTensor& tensor) {
+  for (const std::string& tie : planned.layer.ties) {
+    for (const PlannedOutput& output : planned.outputs) {
+      if (output.info.name.starts_with(tensor.name)) {
+        metadata.emplace(tie + output.info.name.substr(tensor.name.size()), output.info.name);
+      }
+    }
+  }
+}
+
+// The metadata of the output: what the input had, and what our own reader needs.
+Metadata output_metadata(const TensorSource& source, const PlanSlice& plan,
+                         const std::function<std::optional<double>(std::size_t item)>& sqnr_of) {
+  Metadata metadata = source.metadata();
+  metadata.erase(std::string(kMetadataKey));
+  metadata.erase(std::string(kFolderJobKey));
+  metadata.emplace("format", "pt");
+  std::vector<QuantizedEntry> entries;
+  for (std::size_t item = 0; item < plan.size(); ++item) {
+    const PlannedTensor& planned = plan.tensor(item);
+    const LogicalTensor& tensor = plan.logical(item);
+    add_ties(metadata, planned, tensor);
+    if (planned.action == Action::kQuantize || planned.action == Action::kCast) {
+      entries.push_back({tensor.name, planned.spec, sqnr_of(item)});
+    } else if (planned.action == Action::kCopy && tensor.spec) {
+      entries.push_back({tensor.name, *tensor.spec, tensor.sqnr_db});
+    }
+  }
+  if (!entries.empty()) metadata.emplace(kMetadataKey, write_quantized_metadata(entries));
+  return metadata;
+}
+
+// Room in the header for accuracies that are known at the end: no SQNR has more digits before the point, and where JSON
+// does not find the shortest form of a number, it is shorter than this by a few digits.
+constexpr double kWidestSqnr = -9999.9999;
+constexpr std::size_t kSqnrSlack = 10;
+
+Metadata reserved_metadata(const TensorSource& source, const PlanSlice& plan) {
+  Metadata reserved = output_metadata(source, plan, [](std::size_t) { return kWidestSqnr; });
+  if (const auto ours = reserved.find(std::string(kMetadataKey)); ours != reserved.end()) {
+    ours->second.append(plan.size() * kSqnrSlack, ' ');
+  }
+  return reserved;
+}
+
+// With the accuracies that were measured.
+Metadata final_metadata(const TensorSource& source, const PlanSlice& plan, const std::vector<Accuracy>& accuracies) {
+  return output_metadata(source, plan, [&](std::size_t item) { return accuracies[item].sqnr_db(); });
+}
+
+Outcome write_file(const Work& work) {
+  const PlanSlice plan(work.plan);
+  PlanRun run(work.source, plan, work.job, work.control);
+  run.on_done = work.on_done;
+  const std::unique_ptr<TensorSink> sink = work.output.open(plan.outputs(), reserved_metadata(work.source, plan));
+  run.run(*sink);
+  Outcome outcome{run.accuracies(), {}};
+  run.commit([&] { sink->commit(final_metadata(work.source, plan, outcome.accuracies)); });
+  return outcome;
+}
+
+// The plan's tensors in runs, none of more output bytes than max_bytes unless a single tensor is.
+std::vector<PlanSlice> cut_shards(const Plan& plan, std::uint64_t max_bytes) {
+  std::vector<PlanSlice> shards;
+  std::size_t begin = 0;
+  std::uint64_t bytes = 0;
+  for (std::size_t item = 0; item < plan.tensors.size(); ++item) {
+    std::uint64_t size = 0;
+    for (const PlannedOutput& output : plan.tensors[item].outputs) size += output.info.size_bytes;
+    if (bytes > 0 && size > max_bytes - std::min(bytes, max_bytes)) {
+      shards.emplace_back(plan, begin, item);
+      begin = item;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  shards.emplace_back(plan, begin, plan.tensors.size());
+  return shards;
+}
+
+// Everything that decides the bytes of the shards.
+std::string describe_plan(const TensorSource& source, const Plan& plan) {
+  std::string text = formatted("{} bytes\n", source.size_bytes());
+  std::vector<QuantizedEntry> entries;
+  for (const PlannedTensor& planned : plan.tensors) {
+    for (const PlannedOutput& output : planned.outputs) {
+      text += formatted("{} {} {} {}\n", output.info.name, dtype_name(output.info.dtype), shape_text(output.info.shape),
+                        action_name(planned.action));
+    }
+    if (planned.action == Action::kQuantize || planned.action == Action::kCast) {
+      entries.push_back({plan.logical[planned.logical].name, planned.spec, std::nullopt});
+    }
+  }
+  return text + write_quantized_metadata(entries);
+}
+
+// config.json of the output: that of the source, with what the plan says of quantization.
+std::string folder_config(const Plan& plan, const FolderOutput& folder) {
+  const std::string text = folder.companion() == nullptr ? std::string() : folder.companion()->config;
+  const Json config = text.empty() ? Json::object() : parse_json(text);
+  Json result = Json::object();
+  for (const auto& [key, value] : config.members()) {
+    if (key != "quantization_config") result.add(key, value);
+  }
+  const bool is_compressed = folder.format().name == "compressed-tensors";
+  Json quantization = is_compressed ? compressed_tensors_config(plan, config) : Json(nullptr);
+  if (!quantization.is_null()) result.add("quantization_config", std::move(quantization));
+  return result.empty() ? std::string() : result.dump_lines() + "\n";
+}
+
+// Commits shards while the next one is worked on.
+class Committer {
+ public:
+  ~Committer() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void commit(std::function<void()> body) {
+    wait();
+    body_ = std::move(body);
+    try {
+      thread_ = std::thread([this] {
+        try {
+          body_();
+        } catch (...) {
+          failure_ = std::current_exception();
+        }
+      });
+    } catch (const std::system_error&) {  // no thread is to be had
+      body_();
+    }
+  }
+
+  void wait() {
+    if (thread_.joinable()) thread_.join();
+    body_ = nullptr;
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+
+ private:
+  std::function<void()> body_;
+  std::exception_ptr failure_;
+  std::thread thread_;
+};
+
+// A shard that is to be made.
+struct PendingShard {
+  std::size_t index;
+  PlanSlice plan;
+  std::unique_ptr<PlanRun> run;
+};
+
+Outcome write_folder(const Work& work) {
+  FolderOutput& folder = *work.output.folder;
+  const std::vector<PlanSlice> shards = cut_shards(work.plan, work.job.max_shard_size);
+  folder.start({describe_plan(work.source, work.plan), shards.size(), folder_config(work.plan, folder)});
+  Outcome outcome{std::vector<Accuracy>(work.plan.tensors.size()), {}};
+  std::vector<PendingShard> pending;
+  std::size_t already = 0;
+  std::uint64_t done = 0, total = 0;
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    if (!folder.is_mine(i)) continue;
+    if (folder.is_done(i)) {
+      ++already;
+      continue;
+    }
+    auto run = std::make_unique<PlanRun>(work.source, shards[i], work.job, work.control);
+    run->on_done = work.on_done;
+    total += run->total_bytes();
+    pending.push_back({i, shards[i], std::move(run)});
+  }
+  Committer committer;
+  for (PendingShard& shard : pending) {
+    const RunControl::Span span(work.control, done, total);
+    Metadata reserved = reserved_metadata(work.source, shard.plan);
+    reserved.insert(folder.mark(shard.index));
+    std::shared_ptr<TensorSink> sink = folder.open_shard(shard.index, shard.plan.outputs(), reserved);
+    shard.run->run(*sink);
+    const std::vector<Accuracy> accuracies = shard.run->accuracies();
+    std::ranges::copy(accuracies, outcome.accuracies.begin() + static_cast<std::ptrdiff_t>(shard.plan.begin()));
+    Metadata metadata = final_metadata(work.source, shard.plan, accuracies);
+    metadata.insert(folder.mark(shard.index));
+    committer.commit([sink = std::move(sink), metadata = std::move(metadata)] { sink->commit(metadata); });
+    done += shard.run->total_bytes();
+    shard.run.reset();
+  }
+  committer.wait();
+  folder.finish();
+  if (already > 0) {
+    outcome.notes.push_back(
+        formatted("{} of {} shards were there already: their accuracy is not in this report", already, shards.size()));
+  }
+  if (work.job.part_count > 0) {
+    outcome.notes.push_back(formatted("part {} of {}: {} of {} shards; merge makes the folder once all parts are there",
+                                      work.job.part + 1, work.job.part_count, already + pending.size(), shards.size()));
+  }
+  return outcome;
+}
+
+}  // namespace
+
+Outcome write_output(const Work& work) { return work.output.folder == nullptr ? write_file(work) : write_folder(work); }
+
+}  // namespace mnq
