@@ -121,8 +121,7 @@ mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_ru
   return guarded(error, [&] {
     clear(require(report, "report"));
     Call call(nullptr, run);
-    const auto source = open_source(require(path, "path"), open_settings(call.config()));
-    const auto original = original_path == nullptr ? nullptr : open_source(original_path);
-    give_report(report, own(validate_model(*source, original.get(), nullptr, call.config(), call.control())));
+    const SourcePair pair = open_sources(require(path, "path"), original_path, open_settings(call.config()));
+    give_report(report, own(validate_model(*pair.first, pair.second.get(), nullptr, call.config(), call.control())));
   });
 }

@@ -80,12 +80,14 @@ inline void add_merge_flags(Flags& flags, Options& options) {
 inline void add_compare_flags(Flags& flags, Options& options) {
   flags.argument("A", options.input, "the reference, float or quantized");
   flags.argument("B", options.other, "the checkpoint to compare with it");
+  add_input_flags(flags);
   add_job_flags(flags, options);
 }
 
 inline void add_validate_flags(Flags& flags, Options& options) {
   flags.argument("FILE", options.input, "the checkpoint to check, float or quantized");
   flags.text("-a,--against", options.other, "ORIGINAL", kWhat, "also check names, shapes and dtypes");
+  add_input_flags(flags);
   add_job_flags(flags, options);
 }
 

@@ -36,12 +36,25 @@ std::string view(const Json& report, const Screen& screen, const Options& option
                     screen);
 }
 
+// tensors_key is for the side that has dicts to choose from; both may have them.
+Model open_side(const std::string& path, const Job& job, bool& has_dicts) {
+  try {
+    return make<Model>(mnq_model_open_with, path.c_str(), job.run());
+  } catch (const Failure& failure) {
+    if (failure.status != MNQ_E_CONFIG || failure.subject != "tensors_key") throw;
+  }
+  has_dicts = false;
+  return make<Model>(mnq_model_open, path.c_str());
+}
+
 }  // namespace
 
 int run_compare(const Options& options) {
   Job job(options);
-  const Model reference = make<Model>(mnq_model_open, options.input.c_str());
-  const Model other = make<Model>(mnq_model_open, options.other.c_str());
+  bool reference_has_dicts = true, other_has_dicts = true;
+  const Model reference = open_side(options.input, job, reference_has_dicts);
+  const Model other = open_side(options.other, job, other_has_dicts);
+  if (!reference_has_dicts && !other_has_dicts) make<Model>(mnq_model_open_with, options.input.c_str(), job.run());
   job.start("comparing", "");
   const Report report = make<Report>(mnq_compare, reference.get(), other.get(), job.run());
   job.finish(report, [&](const Json& json, const Screen& screen) { return view(json, screen, options); });

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -133,6 +134,24 @@ const Format& detect_format(const std::string& path) {
 std::shared_ptr<const TensorSource> open_source(const std::string& path, const OpenSettings& settings) {
   if (!is_folder(path)) return open_detected(open_bytes(path), settings);
   return open_folder_source(path, settings);
+}
+
+SourcePair open_sources(const std::string& first, const char* second, const OpenSettings& settings) {
+  if (second == nullptr) return {open_source(first, settings), nullptr};
+  std::optional<Error> without_dicts;
+  const auto open = [&](const std::string& path) {
+    try {
+      return open_source(path, settings);
+    } catch (const Error& error) {
+      if (without_dicts || error.status() != Status::kConfig || error.subject() != "tensors_key") throw;
+      without_dicts = error;
+    }
+    return open_source(path);
+  };
+  SourcePair pair;
+  pair.first = open(first);
+  pair.second = open(second);
+  return pair;
 }
 
 std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes, const OpenSettings& settings) {

@@ -57,6 +57,14 @@ const Format& detect_format(const std::string& path);
 /// for settings that have no meaning for it.
 std::shared_ptr<const TensorSource> open_source(const std::string& path, const OpenSettings& settings = {});
 
+/// The two files of one job, the second none where its path is null. tensors_key is for whichever has dicts to choose
+/// from. Errors: as open_source; kConfig where neither has.
+struct SourcePair {
+  std::shared_ptr<const TensorSource> first;
+  std::shared_ptr<const TensorSource> second;
+};
+SourcePair open_sources(const std::string& first, const char* second, const OpenSettings& settings);
+
 /// As open_source; the memory must outlive the source and all that is made from it.
 std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes, const OpenSettings& settings = {});
 

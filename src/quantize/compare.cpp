@@ -190,6 +190,11 @@ Report compare(const TensorSource& reference, const TensorSource& other, const C
   Report::set_accuracy(object, model);
   object["exact"] = all_exact && model.error == 0;
   if (compared == 0) report.add_warning("the two share no tensor that can be compared");
+  for (const TensorSource* source : {&reference, &other}) {
+    for (const std::string& remark : source->remarks()) {
+      report.add_warning(formatted("{}: {}", source->title(), remark));
+    }
+  }
   report.finish(stopwatch.seconds());
   return report;
 }

@@ -65,6 +65,40 @@ TEST_F(Commands, CompareGivesTheAccuracyOfWhatDiffers) {
   EXPECT_TRUE(contains(run({"compare", "model.safetensors", "model-int8.safetensors", "-v"}).out, "fc.bias"));
 }
 
+// A checkpoint with two dicts beside a file that has none.
+TEST_F(Commands, TheDictIsChosenOnTheSideThatHasSeveral) {
+  const std::string nested = MNQ_TEST_DATA "/malformed/good_nested.pt";
+  write("m.safetensors", SafetensorsBytes().add<float>("m", "F32", "[2,3]", {1, 2, 3, 4, 5, 6}).bytes());
+  const std::vector<std::string> key{"--tensors-key", "optimizer.state"};
+  const auto with = [](std::vector<std::string> words, const std::vector<std::string>& more) {
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  for (const auto& [a, b] : {std::pair<std::string, std::string>{nested, "m.safetensors"}, {"m.safetensors", nested}}) {
+    const nlohmann::json report = run_json(with({"compare", a, b, "--json"}, key));
+    EXPECT_EQ(report["model"]["tensors_compared"], 1);
+    EXPECT_EQ(report["model"]["exact"], true);
+    EXPECT_TRUE(contains(report["warnings"].dump(), "those under optimizer.state")) << report["warnings"];
+  }
+  EXPECT_EQ(run(with({"validate", "m.safetensors", "--against", nested}, key)).exit_code, 0);
+  EXPECT_EQ(run({"validate", "m.safetensors", "--against", nested}).exit_code, 4) << "the model's dict has no m";
+  for (const char* command : {"compare", "validate"}) {
+    const std::string other = command == std::string("compare") ? "" : "--against=";
+    const Result refused = run(with({command, "m.safetensors", other + "m.safetensors"}, key));
+    EXPECT_EQ(refused.exit_code, 2) << command;
+    EXPECT_TRUE(contains(refused.err, "tensors_key")) << refused.err;
+  }
+}
+
+TEST_F(Commands, ConvertSaysWhichSettingsItHasNoUseFor) {
+  const nlohmann::json report =
+      run_json({"convert", "model.safetensors", "-o", "out.safetensors", "--set", "bits=4", "--json"});
+  EXPECT_TRUE(contains(report["warnings"].dump(), "bits has no meaning for convert")) << report["warnings"];
+  EXPECT_EQ(report["layers"][0]["reason"], "not quantized");
+  EXPECT_EQ(run_json({"convert", "model.safetensors", "-o", "b.safetensors", "-j", "1", "--json"})["warnings"].size(),
+            0u);
+}
+
 TEST_F(Commands, CompareSaysWhatItCannotCompare) {
   write("other.safetensors", SafetensorsBytes()
                                  .add<float>("fc.weight", "F32", "[4,2]", std::vector<float>(8))
