@@ -176,7 +176,7 @@ MNQ_API void mnq_buffer_free(mnq_buffer* buffer);
 /* ---- Config ---------------------------------------------------------------------------------------------------- *
  *
  * Keys and values, both text; mnq_config_list_keys lists them. Lists are comma-separated; booleans are true or false;
- * sizes take KiB, MiB and GiB. "auto" is a value of every key that has no fixed default: it means unset.
+ * sizes take KiB, MiB, GiB, KB, MB and GB. "auto" is a value of every key that has no fixed default: it means unset.
  *
  * Who wins: settings for layers (the last whose glob matches) over settings for all; among each, those of the call (on
  * the mnq_run) over those of the config; then the defaults.
@@ -429,7 +429,8 @@ MNQ_API mnq_status mnq_quantize_file(const char* input_path, const char* output_
 MNQ_API mnq_status mnq_quantize_to_file(const mnq_model* model, const char* output_path, const mnq_config* config,
                                         mnq_run* run, mnq_report** report, mnq_error** error);
 
-/* What mnq_quantize would do: the same report without reading a weight, so without accuracy ("dry_run": true). */
+/* What mnq_quantize would do, or, where `format` is set, mnq_quantize_file into a file or folder of that format: the same
+ * report without reading a weight, so without accuracy ("dry_run": true). */
 MNQ_API mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
                             mnq_error** error);
 
@@ -460,7 +461,8 @@ MNQ_API mnq_status mnq_compare(const mnq_model* reference, const mnq_model* othe
 /* Checks a file: finite values, scales that are there, finite and positive, shapes that fit; where original_path is not
  * NULL also that every tensor of the original is there in its shape and none besides; a module is also saved and loaded
  * again (mnq_model_validate runs it, too). What it finds is in the report
- * ("valid", "problems"), not in the status; the status says whether the files could be opened. */
+ * ("valid", "problems"), not in the status; the status says whether the files could be opened. tensors_key is for
+ * whichever of the two has dicts to choose from. */
 MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_run* run, mnq_report** report,
                                      mnq_error** error);
 

@@ -28,7 +28,8 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
     std::string_view suffix;
     double bytes;
   };
-  constexpr std::array kUnits{Unit{"KiB", 1024.0}, Unit{"MiB", 1048576.0}, Unit{"GiB", 1073741824.0}, Unit{"", 1.0}};
+  constexpr std::array kUnits{Unit{"KiB", 1024.0}, Unit{"MiB", 1048576.0}, Unit{"GiB", 1073741824.0}, Unit{"kB", 1e3},
+                              Unit{"KB", 1e3},     Unit{"MB", 1e6},        Unit{"GB", 1e9},           Unit{"", 1.0}};
   for (const Unit& unit : kUnits) {
     if (!text.ends_with(unit.suffix)) continue;
     const auto number = parse_number(text.substr(0, text.size() - unit.suffix.size()));

@@ -82,7 +82,7 @@ std::string view(const Json& report, const Screen& screen, const AccuracyLimits&
                     screen);
 }
 
-// The format that a file of this name would have; empty where the name does not tell.
+// The format that an output of this name would have: a folder where no file's extension tells another.
 std::string format_of_output(const std::string& output) {
   const std::string extension = std::filesystem::path(output).extension().string();
   const Json info = Json::parse(text_of(make<Buffer>(mnq_build_info)));
@@ -91,13 +91,12 @@ std::string format_of_output(const std::string& output) {
       if (each == extension && format["writes"] == true) return text_in(format, "name");
     }
   }
-  return "";
+  return "compressed-tensors";
 }
 
 Report plan(const Options& options, const Config& config, const Job& job, const std::string& output) {
-  if (const std::string format = format_of_output(output);
-      !format.empty() && resolve(config, job, "format") == "auto") {
-    call(mnq_run_set, job.run(), "format", format.c_str());
+  if (resolve(config, job, "format") == "auto") {
+    call(mnq_run_set, job.run(), "format", format_of_output(output).c_str());
   }
   const Model model = make<Model>(mnq_model_open_with, options.input.c_str(), job.run());
   return make<Report>(mnq_plan, model.get(), config.get(), job.run());

@@ -15,40 +15,45 @@ constexpr double kMebi = 1024.0 * 1024.0;
 
 constexpr std::array kKeys{
     ConfigKey{"dtype", KeyType::kChoice, "qint8", true, "qint8,quint8,qint4,float16", 0, 0,
-              "what weights become; where unset it follows bits"},
+              "what weights become; where unset it follows bits", true},
     ConfigKey{"bits", KeyType::kChoice, "auto", true, "4,8,16", 0, 0,
-              "bits a weight; follows dtype where unset; 4 with qint8 means qint4"},
+              "bits a weight; follows dtype where unset; 4 with qint8 means qint4", true},
     ConfigKey{"symmetric", KeyType::kBool, "auto", true, "", 0, 0,
-              "zero point 0; where unset the scheme decides: true for qint8 and qint4, false for quint8"},
+              "zero point 0; where unset the scheme decides: true for qint8 and qint4, false for quint8", true},
     ConfigKey{"per_channel", KeyType::kBool, "true", true, "", 0, 0,
-              "a scale for each output channel; false: one for the whole tensor (8 bits only)"},
+              "a scale for each output channel; false: one for the whole tensor (8 bits only)", true},
     ConfigKey{
         "group_size", KeyType::kInteger, "auto", true, "", 0, 65536,
-        "consecutive input elements that share a scale; 0: a whole channel; where unset 128 for qint4, 0 for others"},
+        "consecutive input elements that share a scale; 0: a whole channel; where unset 128 for qint4, 0 for others",
+        true},
     ConfigKey{"channel_axis", KeyType::kInteger, "auto", true, "", -16, 15,
-              "the axis of the output channels; negative counts from the end; where unset it follows the layer's kind"},
+              "the axis of the output channels; negative counts from the end; where unset it follows the layer's kind",
+              true},
     ConfigKey{"layer_types", KeyType::kList, "auto", false, "", 0, 0,
               "quantize only layers of these kinds: Linear, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, "
-              "ConvTranspose3d, Embedding, LSTM, GRU, RNN, LSTMCell, GRUCell, RNNCell"},
+              "ConvTranspose3d, Embedding, LSTM, GRU, RNN, LSTMCell, GRUCell, RNNCell",
+              true},
     ConfigKey{"only", KeyType::kList, "auto", false, "", 0, 0,
-              "quantize only layers whose name, or whose tensor's name, matches one of these patterns"},
+              "quantize only layers whose name, or whose tensor's name, matches one of these patterns", true},
     ConfigKey{
         "skip", KeyType::kList, "auto", false, "", 0, 0,
-        "leave layers that match one of these patterns as they are; a layer that `only` names exactly is not skipped"},
+        "leave layers that match one of these patterns as they are; a layer that `only` names exactly is not skipped",
+        true},
     ConfigKey{"min_parameters", KeyType::kInteger, "auto", true, "", 0, 9e15,
-              "leave smaller weights as they are; where unset 512 for qint4, 0 for others"},
+              "leave smaller weights as they are; where unset 512 for qint4, 0 for others", true},
     ConfigKey{"nonfinite", KeyType::kChoice, "error", true, "error,copy", 0, 0,
-              "a weight with NaN or infinity: stop, or keep that tensor as it was and say so"},
+              "a weight with NaN or infinity: stop, or keep that tensor as it was and say so", true},
     ConfigKey{"accuracy_warning", KeyType::kChoice, "warn", false, "warn,error,ignore", 0, 0,
-              "what to do with a layer below sqnr_warning_db"},
+              "what to do with a layer below sqnr_warning_db", true},
     ConfigKey{"sqnr_warning_db", KeyType::kNumber, "20", false, "", -1000, 1000,
-              "accuracy below which a layer is warned of"},
+              "accuracy below which a layer is warned of", true},
     ConfigKey{"sqnr_critical_db", KeyType::kNumber, "10", false, "", -1000, 1000,
-              "accuracy below which the warning is critical"},
+              "accuracy below which the warning is critical", true},
     ConfigKey{"threads", KeyType::kInteger, "auto", false, "", 1, 1024,
               "threads that work, at most one for each CPU; where unset that many"},
     ConfigKey{"memory_budget", KeyType::kSize, "256MiB", false, "", 16 * kMebi, 1e18,
-              "memory for the weights that are being worked on; the model's own list of tensors comes on top"},
+              "memory for the weights that are being worked on; the model's list of tensors and one tensor's scales "
+              "come on top"},
     ConfigKey{"activations", KeyType::kChoice, "dynamic", false, "dynamic,float", 0, 0,
               "when a module runs here: Linear layers of int8 in integer arithmetic, or as the file holds them"},
     ConfigKey{"format", KeyType::kChoice, "auto", false,
@@ -141,7 +146,7 @@ std::string normalize_value(const ConfigKey& key, std::string_view text) {
     }
     case KeyType::kSize: {
       const auto size = parse_size(value);
-      if (!size) fail_value(key, value, "a size such as 1048576, 64MiB or 1GiB");
+      if (!size) fail_value(key, value, "a size such as 1048576, 64MiB or 5GB");
       check_range(key, value, static_cast<double>(*size));
       break;
     }

@@ -20,6 +20,7 @@ struct ConfigKey {
   double minimum = 0;              ///< kInteger, kNumber, kSize: the range
   double maximum = 0;
   std::string_view help;
+  bool is_of_quantizing = false;  ///< jobs that do not choose how weights are quantized have no use for it
 };
 
 std::span<const ConfigKey> all_config_keys();

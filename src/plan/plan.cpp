@@ -323,7 +323,11 @@ Plan make_convert_plan(std::vector<LogicalTensor> logical, const TensorSource& s
   Plan plan = start_plan(std::move(logical));
   for (PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
-    if (tensor.spec) plan_stored(planned, tensor, config, fit);
+    if (tensor.spec) {
+      plan_stored(planned, tensor, config, fit);
+    } else {
+      planned.reason = "not quantized";
+    }
     add_outputs(planned, tensor, source);
   }
   for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));

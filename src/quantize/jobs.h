@@ -24,9 +24,8 @@ struct Output {
   std::shared_ptr<FolderOutput> folder;  ///< in place of open
 };
 
-/// What the format would hold that a job over this source has as its output: that which the settings name; else that of a
-/// folder where the source is one.
-FitWeight planned_fit(const TensorSource& source, const Config& config);
+/// Of the format that the settings name; null where they name none: in memory everything fits.
+FitWeight planned_fit(const Config& config);
 
 /// A file or folder: its name is checked now, it is opened when the job asks. Errors: as output_format, then as OutputFile.
 Output file_output(const TensorSource& source, const std::string& path, const Config& config,

@@ -35,11 +35,10 @@ void require_no_folder_settings(const Config& config, const std::string& path) {
 
 }  // namespace
 
-FitWeight planned_fit(const TensorSource& source, const Config& config) {
+FitWeight planned_fit(const Config& config) {
   const std::string wanted = config.find("format").value;
-  if (const Format* format = find_named_format(wanted)) return format->fit;
-  const bool is_folder = source.companion() != nullptr && !source.companion()->folder.empty();
-  return is_folder ? find_named_format("compressed-tensors")->fit : nullptr;
+  const Format* format = find_named_format(wanted);
+  return format == nullptr ? nullptr : format->fit;
 }
 
 Output file_output(const TensorSource& source, const std::string& path, const Config& config,

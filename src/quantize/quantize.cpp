@@ -3,6 +3,7 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "config/config_table.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
 #include "quantize/plan_run.h"
@@ -51,6 +52,15 @@ void log_warnings(const Report& report) {
   for (const std::string& warning : report.warnings()) log_message(LogLevel::kWarning, warning);
 }
 
+// Settings of how weights are quantized, in a job that does not choose that.
+void warn_of_idle_keys(Report& report, const char* kind, const Config& config) {
+  for (const ConfigKey& key : all_config_keys()) {
+    if (!key.is_of_quantizing || config.find(key.name).source == ValueSource::kDefault) continue;
+    report.add_warning(formatted("{} has no meaning for {}: quantize follows it", key.name, kind));
+  }
+  if (!config.layer_globs().empty()) report.add_warning(formatted("settings for layers have no meaning for {}", kind));
+}
+
 Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, const Config& config,
                 RunControl& control, const Output& output) {
   const Stopwatch stopwatch;
@@ -59,6 +69,7 @@ Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, 
   Report report = make_plan_report(kind, plan, source, output.path, job.threads);
   fill_accuracy(report, outcome.accuracies, plan);
   for (std::string& note : outcome.notes) report.add_warning(std::move(note));
+  warn_of_idle_keys(report, kind, config);
   report.finish(stopwatch.seconds());
   log_warnings(report);
   return report;
@@ -110,7 +121,7 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
 
 Report plan_quantize(const TensorSource& source, const Config& config) {
   const JobSettings job = resolve_job(config);
-  const Plan plan = make_plan(require_logical_tensors(source), source, config, planned_fit(source, config));
+  const Plan plan = make_plan(require_logical_tensors(source), source, config, planned_fit(config));
   Report report = make_plan_report("quantize", plan, source, "", job.threads);
   report.json()["dry_run"] = true;
   warn_of_extremes(report, plan);

@@ -37,8 +37,12 @@ TEST(Text, Sizes) {
   EXPECT_EQ(parse_size("64KiB"), 65536u);
   EXPECT_EQ(parse_size("256MiB"), 268435456u);
   EXPECT_EQ(parse_size("1.5GiB"), 1610612736u);
-  for (const char* text : {"", "KiB", "1KB", "1kib", "64 KiB", "-1", "-1MiB", "nan", "inf", "infMiB", "1e300", "1TiB",
-                           "10000000000GiB", "18446744073709551616"}) {
+  EXPECT_EQ(parse_size("1KB"), 1000u);
+  EXPECT_EQ(parse_size("2.5kB"), 2500u);
+  EXPECT_EQ(parse_size("5GB"), 5'000'000'000u);
+  EXPECT_EQ(parse_size("1MB"), 1'000'000u);
+  for (const char* text : {"", "KiB", "KB", "1kb", "1kib", "64 KiB", "-1", "-1MiB", "nan", "inf", "infMiB", "1e300",
+                           "1TiB", "10000000000GiB", "18446744073709551616"}) {
     EXPECT_FALSE(parse_size(text)) << text;
   }
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "fixture.h"
+#include "support/temp_folder.h"
 
 namespace mnq::test {
 namespace {
@@ -119,6 +120,21 @@ TEST(Quantize, NotFiniteNamesTheTensorAndThePosition) {
   EXPECT_EQ(error.subject(), "fc.weight");
   EXPECT_NE(std::string(error.what()).find("[1, 1]"), std::string::npos) << error.what();
   EXPECT_NE(error.suggestion().find("nonfinite=copy"), std::string::npos) << error.suggestion();
+}
+
+// In memory everything fits, whatever the model came from; a folder holds Linear layers only.
+TEST(Quantize, PlanOfAFolderIsWhatQuantizeDoes) {
+  const TempFolder folder;
+  NamedTensors tensors;
+  tensors.emplace_back("embed.weight", tensor_of(Shape{4, 32}, normal_values(128, 1)));
+  tensors.emplace_back("fc.weight", tensor_of(Shape{4, 32}, normal_values(128, 2)));
+  Model::from_tensors(tensors).save(folder.path("model.safetensors"));
+  const Model model = Model::open(folder.path());
+  EXPECT_EQ(mono_quant::plan(model).number("layers_quantized"), 2);
+  EXPECT_EQ(mono_quant::quantize(model, Config()).report.number("layers_quantized"), 2);
+  const Config as_folder(R"({"format": "compressed-tensors"})");
+  EXPECT_EQ(mono_quant::plan(model, as_folder).number("layers_quantized"), 1);
+  EXPECT_EQ(mono_quant::quantize_file(folder.path(), folder.path("out/"), Config()).number("layers_quantized"), 1);
 }
 
 TEST(Quantize, PlanIsTheReportWithoutAccuracy) {
