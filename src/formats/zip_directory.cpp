@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "base/utf8.h"
 #include "formats/archive_error.h"
+#include "formats/read_text.h"
 #include "formats/zip_end.h"
 
 namespace mnq {

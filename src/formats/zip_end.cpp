@@ -4,6 +4,7 @@
 
 #include "base/format.h"
 #include "formats/archive_error.h"
+#include "formats/read_text.h"
 
 namespace mnq {
 namespace {
@@ -45,14 +46,15 @@ class EndReader {
  private:
   [[noreturn]] void fail(const std::string& what) const { fail_record(title_, {}, what); }
 
-  // The last place that looks like the end record must be it: LibTorch takes that one without looking further.
+  // The last place that looks like the end record must be it: LibTorch takes that one without looking further. Bytes
+  // behind it are read over, as LibTorch and Python do.
   std::uint64_t find_end(std::string& tail) {
     const std::uint64_t tail_size = std::min<std::uint64_t>(bytes_.size(), kEndBytes + 0xffff);
     tail = read_text(bytes_, bytes_.size() - tail_size, tail_size);
     const char signature[] = {'P', 'K', 5, 6};
     const std::size_t at = tail.rfind(std::string_view(signature, sizeof signature));
     if (at == tail.npos) fail("the ZIP directory is missing at the file's end: it was cut off");
-    if (tail.size() - at < kEndBytes || tail.size() - at - kEndBytes != number_at<std::uint16_t>(tail, at + 20)) {
+    if (tail.size() - at < kEndBytes || tail.size() - at - kEndBytes < number_at<std::uint16_t>(tail, at + 20)) {
       fail("the end of the ZIP directory has the wrong length");
     }
     tail.erase(0, at);

@@ -31,10 +31,4 @@ Number number_at(std::string_view bytes, std::size_t offset) {
   return number;
 }
 
-inline std::string read_text(const ByteSource& bytes, std::uint64_t offset, std::uint64_t size) {
-  std::string text(size, '\0');
-  bytes.read(offset, std::as_writable_bytes(std::span(text)));
-  return text;
-}
-
 }  // namespace mnq
