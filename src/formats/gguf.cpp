@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "formats/archive_error.h"
 #include "formats/gguf_blocks.h"
+#include "formats/read_text.h"
 #include "kernels/kernel_table.h"
 #include "plan/logical_tensors.h"
 #include "schemes/scheme.h"
@@ -16,7 +17,6 @@
 namespace mnq {
 namespace {
 
-constexpr std::uint64_t kMostNameBytes = 63;  // ggml's own limit
 constexpr std::uint32_t kMostDimensions = 4;
 constexpr int kMostArrayDepth = 4;
 constexpr std::uint64_t kMostShownText = 200;
@@ -75,11 +75,7 @@ class HeaderBytes {
   }
 
   // What lies between two places.
-  std::string between(std::uint64_t begin, std::uint64_t end) const {
-    std::string raw(end - begin, '\0');
-    bytes_.read(begin, std::as_writable_bytes(std::span(raw)));
-    return raw;
-  }
+  std::string between(std::uint64_t begin, std::uint64_t end) const { return read_text(bytes_, begin, end - begin); }
 
  private:
   void take(std::span<std::byte> into) {
@@ -181,6 +177,7 @@ class GgufSource final : public TensorSource {
     if (tensor_count > bytes_->size() / kLeastTensorBytes) in.fail(formatted("{} tensors cannot be", tensor_count));
     if (value_count > bytes_->size() / kLeastValueBytes) in.fail(formatted("{} values cannot be", value_count));
     for (std::uint64_t i = 0; i < value_count; ++i) read_key_value(in);
+    refuse_part();
     std::vector<StoredTensor> stored;
     for (std::uint64_t i = 0; i < tensor_count; ++i) stored.push_back(read_tensor(in));
     place(in, stored);
@@ -223,6 +220,17 @@ class GgufSource final : public TensorSource {
     std::uint64_t start;  // in the file
     Shape shape;          // kShape
   };
+
+  // Of a model that llama-gguf-split has cut: each part has some of the tensors, and the first one all key-values.
+  void refuse_part() const {
+    const auto count = metadata_.find("split.count"), part = metadata_.find("split.no");
+    if (count == metadata_.end() || count->second == "0" || count->second == "1") return;
+    const std::string index = part == metadata_.end() ? "?" : part->second;
+    throw Error(
+        Status::kUnsupported,
+        formatted("{}: is one of the {} parts of a model (split.no = {})", title(), shown(count->second), shown(index)),
+        "join the parts first: llama-gguf-split --merge FIRST_PART OUTPUT", title());
+  }
 
   void read_key_value(HeaderBytes& in) {
     const std::uint64_t begin = in.position();

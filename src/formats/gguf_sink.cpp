@@ -105,7 +105,7 @@ class GgufSink final : public TensorSink {
   GgufSink(const SinkRequest& request, const OpenByteSink& open) : places_(request.tensors.size()) {
     const CollectedTensors collected(request.tensors, request.metadata);
     for (const LogicalTensor& tensor : require_logical_tensors(collected)) add(tensor, request.tensors);
-    const std::string header = make_header(request.companion);
+    const std::string header = make_header(request);
     data_start_ = padded(header.size());
     bytes_ = open(data_start_ + padded(end_));
     bytes_->write(0, std::as_bytes(std::span(header)));
@@ -202,12 +202,15 @@ class GgufSink final : public TensorSink {
     return type;
   }
 
-  std::string make_header(const Companion* companion) const {
+  // Ties are key-values, as in the metadata of safetensors; those of a GGUF file are among its own.
+  std::string make_header(const SinkRequest& request) const {
+    const Companion* companion = request.companion;
     Values values;
     if (companion != nullptr && companion->gguf_value_count > 0) {
       values.append(companion->gguf_values, companion->gguf_value_count);
     } else {
       add_config(values, companion == nullptr ? std::string() : companion->config);
+      for (const auto& [name, tensor] : tied_names(request.metadata, request.tensors)) values.add(name, tensor);
     }
     values.add("general.quantization_version", 2u);
     values.add("general.file_type", file_type());

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "formats/read_text.h"
 #include "formats/safetensors_header.h"
 
 namespace mnq {
@@ -46,6 +47,7 @@ class SafetensorsSink final : public TensorSink {
  public:
   SafetensorsSink(const std::vector<TensorInfo>& tensors, const Metadata& metadata, const OpenByteSink& open)
       : starts_(tensors.size()) {
+    for (const TensorInfo& info : tensors) require_name(info.name);
     std::vector<std::size_t> order(tensors.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
@@ -87,6 +89,12 @@ class SafetensorsSink final : public TensorSink {
   }
 
  private:
+  static void require_name(const std::string& name) {
+    if (name != "__metadata__") return;
+    throw Error(Status::kUnsupported, formatted("tensor {}: safetensors keeps its metadata under this name", name),
+                "rename the tensor, or write .pt", name);
+  }
+
   std::vector<HeaderTensor> layout_;
   std::vector<std::uint64_t> starts_;  // of each tensor in the order of the caller, from the end of the header
   std::uint64_t header_bytes_ = 0;
@@ -116,8 +124,7 @@ std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const Byte
   if (length > bytes->size() - kLengthBytes) {
     fail(formatted("header length {} exceeds the {} bytes that follow it", length, bytes->size() - kLengthBytes));
   }
-  std::string json(length, '\0');
-  bytes->read(kLengthBytes, std::as_writable_bytes(std::span(json)));
+  const std::string json = read_text(*bytes, kLengthBytes, length);
   if (!json.starts_with('{')) fail("the header does not start with '{'");
   SafetensorsHeader header = parse_safetensors_header(json, bytes->size() - kLengthBytes - length, title);
   return std::make_unique<SafetensorsSource>(std::move(bytes), std::move(header), kLengthBytes + length);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "formats/format_table.h"
 #include "formats/safetensors.h"
+#include "support/error_of.h"
 
 namespace mnq::test {
 namespace {
@@ -101,6 +102,14 @@ TEST(Writer, NamesOfEveryKind) {
   const std::string name = "a\"b\\c\n\t\x01 ü 漢";
   const std::string bytes = write_tensors({{name, DType::kU8, {1}, 1}}, {});
   EXPECT_EQ(open_memory(std::as_bytes(std::span(bytes)))->tensors().front().name, name);
+}
+
+// The header's own key: readers would take the tensor for metadata.
+TEST(Writer, NoTensorHasTheNameOfTheMetadata) {
+  const Error error = error_of([] { write_tensors({{"__metadata__", DType::kU8, {1}, 1}}, {}); });
+  EXPECT_EQ(error.status(), Status::kUnsupported);
+  EXPECT_NE(error.message().find("tensor __metadata__"), std::string::npos) << error.message();
+  EXPECT_EQ(error.suggestion(), "rename the tensor, or write .pt");
 }
 
 TEST(Writer, TenThousandTensors) {
