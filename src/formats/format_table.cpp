@@ -16,14 +16,15 @@
 #include "formats/sharded_source.h"
 #include "formats/torchscript.h"
 #include "formats/torchscript_archive.h"
+#include "formats/unknown_file.h"
 #include "formats/zip_archive.h"
 
 namespace mnq {
 namespace {
 
-// Throws kFormat for a ZIP that is damaged, so that it is not taken for something else.
+// Throws as recognises_pytorch_zip.
 bool recognises_torchscript(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes) {
-  return recognises_pytorch_zip(start, bytes) && is_torchscript(ZipArchive(bytes));
+  return is_zip(start) && is_torchscript(ZipArchive(bytes));
 }
 
 // What PyTorch wrote before 0.1.10.
@@ -85,21 +86,26 @@ void check_settings(const OpenSettings& settings, std::string_view format, const
               "leave it unset: only what torch.save wrote has dicts to choose from", "tensors_key");
 }
 
-// safetensors has no magic number: what is nothing else goes to its reader, which tells what is damaged.
-std::shared_ptr<const TensorSource> open_detected(std::shared_ptr<const ByteSource> bytes,
-                                                  const OpenSettings& settings) {
-  const Format* found = find_format(bytes);
-  const Format& format = found == nullptr ? format_called("safetensors") : *found;
-  check_settings(settings, format.name, bytes->path());
-  return format.open_source(std::move(bytes), settings);
-}
-
 std::string readable_formats() {
   std::string names;
   for (const Format& format : kFormats) {
     if (format.open_source != nullptr) names += (names.empty() ? "" : ", ") + std::string(format.name);
   }
   return names;
+}
+
+[[noreturn]] void refuse_format(const ByteSource& bytes) {
+  refuse_unknown(bytes, "the formats that can be read are: " + readable_formats());
+}
+
+// What can only be safetensors goes to its reader, which tells what is damaged.
+std::shared_ptr<const TensorSource> open_detected(std::shared_ptr<const ByteSource> bytes,
+                                                  const OpenSettings& settings) {
+  const Format* found = find_format(bytes);
+  if (found == nullptr && !may_be_safetensors(*bytes)) refuse_format(*bytes);
+  const Format& format = found == nullptr ? format_called("safetensors") : *found;
+  check_settings(settings, format.name, bytes->path());
+  return format.open_source(std::move(bytes), settings);
 }
 
 std::string extension_of(const std::string& path) {
@@ -127,8 +133,7 @@ const Format& detect_format(const std::string& path) {
   if (is_folder(path)) return format_called(open_folder_source(path, {})->format());
   const auto bytes = open_bytes(path);
   if (const Format* format = find_format(bytes)) return *format;
-  throw Error(Status::kFormat, formatted("{}: {} bytes of no known format", path, bytes->size()),
-              "the formats that can be read are: " + readable_formats(), path);
+  refuse_format(*bytes);
 }
 
 std::shared_ptr<const TensorSource> open_source(const std::string& path, const OpenSettings& settings) {

@@ -26,12 +26,8 @@ void Pickle::fail(const std::string& what) const { fail_record(title_, record_, 
 
 // All that a value refers to.
 std::vector<PickleIndex> Pickle::parts(PickleIndex index) const {
-  const PickleValue& value = values_[index];
-  const auto flat = items(value);
-  std::vector<PickleIndex> parts(flat.begin(), flat.end());
-  for (const PickleIndex part : {value.function, value.arguments, value.state}) {
-    if (part != kNoPickleValue) parts.push_back(part);
-  }
+  std::vector<PickleIndex> parts;
+  for_each_part(values_[index], [&](PickleIndex part) { parts.push_back(part); });
   return parts;
 }
 

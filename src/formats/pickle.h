@@ -35,7 +35,7 @@ enum class PickleKind : std::uint8_t {
   kSet,
   kGlobal,      ///< a class or function: module and name
   kCall,        ///< of a function or class: function, arguments, perhaps state
-  kPersistent,  ///< what only the pickle's owner knows: a storage
+  kPersistent,  ///< what only the pickle's owner knows: a storage; in PyTorch's old form also a class
 };
 
 using PickleIndex = std::uint32_t;
@@ -44,7 +44,7 @@ inline constexpr PickleIndex kNoPickleValue = 0xffffffff;
 struct PickleValue {
   PickleKind kind = PickleKind::kNone;
   bool is_new_object = false;              ///< kCall: class.__new__(arguments), not class(arguments)
-  PickleIndex function = kNoPickleValue;   ///< kCall: the function; kPersistent: the id
+  PickleIndex function = kNoPickleValue;   ///< kCall: the function, kGlobal or kPersistent; kPersistent: the id
   PickleIndex arguments = kNoPickleValue;  ///< kCall: mostly, but not always, a tuple
   PickleIndex state = kNoPickleValue;      ///< kCall: what BUILD gave it
   std::uint32_t children = 0;              ///< tuples, lists, dicts, sets; calls that were filled like one: see items()
@@ -64,6 +64,7 @@ class Pickle {
   Pickle(std::string_view bytes, std::string title, std::string record);
 
   const PickleValue& root() const { return values_[root_]; }
+  PickleIndex root_index() const { return root_; }
   const PickleValue& at(PickleIndex index) const { return values_[index]; }
   std::span<const PickleValue> values() const { return values_; }  ///< all there are, those not under the root too
   std::size_t size_bytes() const { return size_; }                 ///< up to its end: another pickle may follow
@@ -73,6 +74,15 @@ class Pickle {
   std::span<const PickleIndex> items(const PickleValue& value) const;
   /// Of dicts and calls: (key, value); a key may be there twice: the last one holds.
   std::vector<std::pair<PickleIndex, PickleIndex>> pairs(const PickleValue& value) const;
+
+  /// Calls take(index) with all that a value refers to.
+  template <class Take>
+  void for_each_part(const PickleValue& value, Take&& take) const {
+    for (const PickleIndex part : items(value)) take(part);
+    for (const PickleIndex part : {value.function, value.arguments, value.state}) {
+      if (part != kNoPickleValue) take(part);
+    }
+  }
 
   bool is_global(const PickleValue& value, std::string_view module, std::string_view name) const {
     return value.kind == PickleKind::kGlobal && value.module == module && value.text == name;

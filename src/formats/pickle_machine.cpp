@@ -175,7 +175,8 @@ void PickleMachine::get(std::uint64_t memo_index) {
 
 void PickleMachine::call(bool is_new_object) {
   const auto parts = pop_many(2);
-  if (pickle_.at(parts[0]).kind != PickleKind::kGlobal) fail("calls what is no function");
+  const PickleKind function = pickle_.at(parts[0]).kind;
+  if (function != PickleKind::kGlobal && function != PickleKind::kPersistent) fail("calls what is no function");
   if (is_new_object && pickle_.at(parts[1]).kind != PickleKind::kTuple) fail("finds no tuple");
   PickleValue& value = push(PickleKind::kCall);
   value.is_new_object = is_new_object;

@@ -63,10 +63,10 @@ class PytorchSource final : public TensorSource {
     const View& view = views_[tensor];
     const std::uint64_t item = view.layout.item_bytes;
     if (view.is_contiguous && !is_swapped(view)) return bytes_->read(view.start + offset, into);
-    if (offset % item == 0 && into.size() % item == 0) return read_items(view, offset / item, into);
+    if (offset % item == 0 && into.size() % item == 0) return read_items(tensor, offset / item, into);
     const std::uint64_t first = offset / item;
     std::vector<std::byte> items((offset + into.size() + item - 1) / item * item - first * item);
-    read_items(view, first, items);
+    read_items(tensor, first, items);
     std::memcpy(into.data(), items.data() + offset % item, into.size());
   }
 
@@ -86,12 +86,13 @@ class PytorchSource final : public TensorSource {
 
   bool is_swapped(const View& view) const { return is_big_endian_ && view.layout.item_bytes > 1; }
 
-  void read_items(const View& view, std::uint64_t first, std::span<std::byte> into) const {
+  void read_items(std::size_t tensor, std::uint64_t first, std::span<std::byte> into) const {
+    const View& view = views_[tensor];
     const std::uint64_t item = view.layout.item_bytes;
     if (view.is_contiguous) {
       bytes_->read(view.start + first * item, into);
     } else {
-      read_strided(view.layout, first, into,
+      strips_.read(tensor, view.layout, first, into,
                    [&](std::uint64_t offset, std::span<std::byte> piece) { bytes_->read(view.start + offset, piece); });
     }
     // A complex number is two numbers.
@@ -103,9 +104,34 @@ class PytorchSource final : public TensorSource {
   std::vector<View> views_;
   std::vector<std::string> remarks_;
   bool is_big_endian_;
+  mutable StridedStrips strips_;
 };
 
 // ---- The ZIP form
+
+// What else comes as a ZIP archive, by the end of a record's name. The last one is any.
+struct ZipKind {
+  std::string_view record, what, advice;
+};
+constexpr ZipKind kZipKinds[] = {
+    {"/archive_format", "a program of torch.export", "save its state dict: torch.save(program.state_dict, path)"},
+    {"serialized_exported_program.json", "a program of torch.export",
+     "save its state dict: torch.save(program.state_dict, path)"},
+    {"model.weights.h5", "a Keras model", "save its weights as safetensors"},
+    {".npy", "a NumPy archive", "save its arrays as safetensors: safetensors.numpy.save_file(dict(arrays), path)"},
+    {"", "a ZIP archive", "pass a state dict, a safetensors file or a TorchScript module"},
+};
+
+[[noreturn]] void refuse_zip(const ZipArchive& archive) {
+  const auto* kind = std::ranges::find_if(kZipKinds, [&](const ZipKind& each) {
+    return each.record.empty() || std::ranges::any_of(archive.entries(), [&](const ZipEntry& entry) {
+             return entry.name.ends_with(each.record);
+           });
+  });
+  throw Error(Status::kUnsupported,
+              formatted("{}: is {} without a data.pkl: nothing that torch.save wrote", archive.title(), kind->what),
+              std::string(kind->advice), archive.title());
+}
 
 // ROOT of ROOT/data.pkl.
 std::string find_root(const ZipArchive& archive) {
@@ -118,14 +144,22 @@ std::string find_root(const ZipArchive& archive) {
     if (!root.empty()) fail_record(archive.title(), entry.name, "is there beside another data.pkl");
     root = found;
   }
-  if (!root.empty()) return root;
-  throw Error(Status::kUnsupported,
-              formatted("{}: is a ZIP archive without a data.pkl: nothing that torch.save wrote", archive.title()),
-              "pass a state dict, a safetensors file or a TorchScript module", archive.title());
+  if (root.empty()) refuse_zip(archive);
+  return root;
+}
+
+// Null where there is none. A deflated record could be a thousand times what it takes in the file.
+const ZipEntry* find_stored(const ZipArchive& archive, const std::string& name) {
+  const ZipEntry* entry = archive.find(name);
+  if (entry != nullptr && entry->is_deflated) {
+    refuse_record(archive.title(), name, "is compressed, as torch.save never does",
+                  "save it again in Python: torch.save(torch.load(path), path)");
+  }
+  return entry;
 }
 
 bool read_byte_order(const ZipArchive& archive, const std::string& root) {
-  const ZipEntry* entry = archive.find(root + "/byteorder");
+  const ZipEntry* entry = find_stored(archive, root + "/byteorder");
   if (entry == nullptr) return false;
   const std::string order = archive.read(*entry, 64);
   if (order != "little" && order != "big") {
@@ -138,15 +172,11 @@ StoragePlaces find_places(const ZipArchive& archive, const std::string& root, co
   StoragePlaces places;
   for (const auto& [key, storage] : objects.storages) {
     const std::string name = formatted("{}/data/{}", root, key);
-    const ZipEntry* entry = archive.find(name);
+    const ZipEntry* entry = find_stored(archive, name);
     const std::uint64_t size = storage.count * storage.item_bytes;
     if (entry == nullptr) {
       if (size == 0) continue;
       fail_record(archive.title(), name, "is missing, though data.pkl names it");
-    }
-    if (entry->is_deflated) {
-      refuse_record(archive.title(), name, "is compressed, as torch.save never does",
-                    "save it again in Python: torch.save(torch.load(path), path)");
     }
     if (entry->size != size) {
       fail_record(archive.title(), name, formatted("has {} bytes, but data.pkl says {}", entry->size, size));
@@ -158,7 +188,7 @@ StoragePlaces find_places(const ZipArchive& archive, const std::string& root, co
 
 Metadata read_metadata(const ZipArchive& archive, const std::string& root) {
   Metadata metadata;
-  const ZipEntry* entry = archive.find(root + std::string(kPytorchMetadataRecord));
+  const ZipEntry* entry = find_stored(archive, root + std::string(kPytorchMetadataRecord));
   if (entry == nullptr) return metadata;
   try {
     const Json json = parse_json(archive.read(*entry, kMostPickleBytes));
@@ -209,17 +239,9 @@ class PickleRow {
   std::uint64_t end_ = 0;
 };
 
-bool read_legacy_byte_order(const Pickle& info) {
-  for (const auto& [key, value] : info.pairs(info.root())) {
-    if (info.at(key).text == "little_endian")
-      return info.at(value).kind == PickleKind::kBool && info.at(value).integer == 0;
-  }
-  return false;
-}
-
-// Behind the pickles: for each key the count of items and the items.
+// Behind the pickles: for each key the count of items and the items, little-endian whatever the machine was.
 StoragePlaces find_legacy_places(const ByteSource& bytes, const std::vector<std::string>& keys,
-                                 const PytorchObjects& objects, std::uint64_t at, bool is_big_endian) {
+                                 const PytorchObjects& objects, std::uint64_t at) {
   const std::string title = title_of(bytes.path());
   StoragePlaces places;
   for (const std::string& key : keys) {
@@ -229,7 +251,6 @@ StoragePlaces find_legacy_places(const ByteSource& bytes, const std::vector<std:
     if (bytes.size() - at < 8) fail_record(title, record, "is missing: the file was cut off");
     std::uint64_t count = 0;
     bytes.read(at, std::as_writable_bytes(std::span(&count, 1)));
-    if (is_big_endian) count = __builtin_bswap64(count);
     at += 8;
     if (count != storage->second.count) {
       fail_record(title, record, formatted("has {} elements, but its tensors say {}", count, storage->second.count));
@@ -259,16 +280,25 @@ std::vector<std::string> read_keys(const Pickle& pickle) {
 
 }  // namespace
 
-bool recognises_pytorch_zip(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>&) {
+bool is_zip(std::span<const std::byte> start) {
   constexpr std::string_view kZip = "PK\x03\x04";
   return start.size() >= kZip.size() && std::memcmp(start.data(), kZip.data(), kZip.size()) == 0;
 }
 
-// The header length of a safetensors file that was cut off can start so too, but its upper half is zero.
+bool recognises_pytorch_zip(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes) {
+  if (!is_zip(start)) return false;
+  find_root(ZipArchive(bytes));
+  return true;
+}
+
+// The header length of a safetensors file that was cut off can start so too, but its upper half is zero, and a brace
+// stands behind it. From protocol 4 on a frame may come first, whose length has a zero there.
 bool recognises_pytorch_pickle(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>&) {
-  if (start.size() < 8 || start[0] != std::byte{0x80}) return false;
-  const bool is_protocol = start[1] >= std::byte{2} && start[1] <= std::byte{5};
-  return is_protocol && std::ranges::any_of(start.subspan(4, 4), [](std::byte byte) { return byte != std::byte{0}; });
+  constexpr std::byte kFrame{0x95}, kZero{0};
+  if (start.size() < 9 || start[0] != std::byte{0x80}) return false;
+  if (start[1] < std::byte{2} || start[1] > std::byte{5}) return false;
+  const bool is_framed = start[1] >= std::byte{4} && start[2] == kFrame && start[8] == kZero;
+  return is_framed || std::ranges::any_of(start.subspan(4, 4), [&](std::byte byte) { return byte != kZero; });
 }
 
 std::unique_ptr<TensorSource> open_pytorch_zip_source(std::shared_ptr<const ByteSource> bytes,
@@ -276,7 +306,7 @@ std::unique_ptr<TensorSource> open_pytorch_zip_source(std::shared_ptr<const Byte
   const ZipArchive archive(bytes);
   const std::string root = find_root(archive);
   const std::string record = root + "/data.pkl";
-  const std::string text = archive.read(*archive.find(record), kMostPickleBytes);
+  const std::string text = archive.read(*find_stored(archive, record), kMostPickleBytes);
   const Pickle pickle(text, archive.title(), record);
   PytorchObjects objects = read_pytorch_objects(pickle, archive.title(), record, settings.tensors_key);
   const StoragePlaces places = find_places(archive, root, objects);
@@ -304,11 +334,11 @@ std::unique_ptr<TensorSource> open_pytorch_pickle_source(std::shared_ptr<const B
                   "load and save it again with a current PyTorch", title);
     }
   }
-  const bool is_big_endian = read_legacy_byte_order(row.next("its system information"));
+  row.next("its system information");
   PytorchObjects objects = read_pytorch_objects(row.next(kRowRecord), title, kRowRecord, settings.tensors_key);
   const std::vector<std::string> keys = read_keys(row.next("its list of storages"));
-  const StoragePlaces places = find_legacy_places(*bytes, keys, objects, row.end(), is_big_endian);
-  return std::make_unique<PytorchSource>("pytorch pickle", std::move(bytes), std::move(objects), places, is_big_endian,
+  const StoragePlaces places = find_legacy_places(*bytes, keys, objects, row.end());
+  return std::make_unique<PytorchSource>("pytorch pickle", std::move(bytes), std::move(objects), places, false,
                                          Metadata());
 }
 

@@ -8,9 +8,13 @@
 
 namespace mnq {
 
+bool is_zip(std::span<const std::byte> start);
+
+/// Errors: kFormat for a ZIP that is damaged, so that it is not taken for something else; kUnsupported for one that
+/// torch.save has not made.
 bool recognises_pytorch_zip(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
 
-/// Not checked yet: the opcode that every pickle of PyTorch starts with.
+/// Not checked yet: the opcodes that every pickle of PyTorch starts with.
 bool recognises_pytorch_pickle(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
 
 /// Errors: as read_pytorch_objects; kFormat naming the record; kUnsupported for archives older than 0.1.10 and compressed

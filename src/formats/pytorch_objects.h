@@ -7,29 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "base/tensor.h"
-#include "formats/pickle.h"
+#include "formats/pytorch_tensors.h"
 
 namespace mnq {
-
-/// A tensor as a view of a storage.
-struct PytorchTensor {
-  std::string name;
-  std::vector<std::string> ties;  ///< other names of the same view
-  DType dtype = DType::kF32;
-  Shape shape;
-  std::vector<std::int64_t> strides;  ///< in elements, as the offset
-  std::int64_t offset = 0;            ///< of the first element in its storage
-  std::int64_t end = 0;               ///< one past the last one
-  std::string storage;                ///< key
-  std::uint64_t storage_offset = 0;   ///< elements before the storage's view: the old form only
-};
-
-/// A storage as its persistent id describes it.
-struct PytorchStorage {
-  std::uint64_t item_bytes = 1;
-  std::uint64_t count = 0;  ///< items
-};
 
 struct PytorchObjects {
   std::vector<PytorchTensor> tensors;
@@ -37,9 +17,10 @@ struct PytorchObjects {
   std::vector<std::string> remarks;                ///< the key that was used, and what was left out
 };
 
+/// Memory is bounded by a multiple of the pickle's size.
 /// wanted_key: dotted path of the dict whose tensors are wanted; empty: the one that holds the model's.
 /// Errors: kFormat naming the record (inconsistent sizes, beyond a storage); kUnsupported naming the global or the tensor
-/// (another object than a dict of tensors, sparse or quantized tensors, dtypes that are not known); kNotFound for a
+/// (another object than a dict of tensors, what PytorchTensors does not read, two tensors of one name); kNotFound for a
 /// wanted_key that is none, with those there are.
 PytorchObjects read_pytorch_objects(const Pickle& pickle, const std::string& title, const std::string& record,
                                     const std::string& wanted_key);

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "formats/pytorch.h"
 #include "formats/pytorch_records.h"
+#include "formats/torch_dtypes.h"
 #include "formats/zip_writer.h"
 
 namespace mnq {
@@ -14,36 +15,8 @@ namespace {
 
 constexpr std::string_view kRoot = "archive";
 
-// How PyTorch names a dtype: by the class of its storage, or, where it has none, by itself.
-struct TorchDType {
-  DType dtype;
-  std::string_view storage;
-  std::string_view name;
-};
-constexpr TorchDType kDTypes[] = {
-    {DType::kF32, "FloatStorage", ""},
-    {DType::kF64, "DoubleStorage", ""},
-    {DType::kF16, "HalfStorage", ""},
-    {DType::kBF16, "BFloat16Storage", ""},
-    {DType::kU8, "ByteStorage", ""},
-    {DType::kI8, "CharStorage", ""},
-    {DType::kI16, "ShortStorage", ""},
-    {DType::kI32, "IntStorage", ""},
-    {DType::kI64, "LongStorage", ""},
-    {DType::kBool, "BoolStorage", ""},
-    {DType::kC64, "ComplexFloatStorage", ""},
-    {DType::kU16, "", "uint16"},
-    {DType::kU32, "", "uint32"},
-    {DType::kU64, "", "uint64"},
-    {DType::kF8E4M3, "", "float8_e4m3fn"},
-    {DType::kF8E5M2, "", "float8_e5m2"},
-    {DType::kF8E8M0, "", "float8_e8m0fnu"},
-};
-
 const TorchDType& torch_dtype(const TensorInfo& info) {
-  for (const TorchDType& row : kDTypes) {
-    if (row.dtype == info.dtype) return row;
-  }
+  if (const TorchDType* found = find_torch_dtype(info.dtype)) return *found;
   throw Error(Status::kUnsupported, formatted("tensor {}: PyTorch has no dtype {}", info.name, dtype_name(info.dtype)),
               "write it as safetensors", info.name);
 }
@@ -55,7 +28,7 @@ class StateDictPickle {
 
   void add(std::string_view name, const TensorInfo& info, std::size_t storage) {
     const TorchDType& dtype = torch_dtype(info);
-    const bool is_untyped = dtype.storage.empty();
+    const bool is_untyped = !dtype.is_python;
     text(name);
     global("torch._utils", is_untyped ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2");
     out_ += "((";

@@ -76,6 +76,7 @@ class PickleChecker {
   // LibTorch does not tell NEWOBJ, REDUCE and BUILD apart: only what it writes itself is let through.
   void check_call(const PickleValue& call) {
     const PickleValue& function = pickle_.at(call.function);
+    if (function.kind != PickleKind::kGlobal) pickle_.fail("calls what is no function");
     if (!pickle_.items(call).empty()) pickle_.fail("puts items into what a function returned");
     if (is_torchscript_class(function)) return check_object(call);
     if (call.is_new_object || call.state != kNoPickleValue) pickle_.fail("makes an object of a function");
@@ -156,7 +157,7 @@ class PickleChecker {
         pickle_text(pickle_, items[0], "a storage's id") != "storage") {
       pickle_.fail("has a storage without a sound id");
     }
-    const TorchStorageType* type = find_torch_storage_type(pickle_.at(items[1]));
+    const TorchDType* type = find_torch_storage_type(pickle_.at(items[1]));
     if (type == nullptr) pickle_.fail("has a storage of no known dtype");
     const std::string key(pickle_text(pickle_, items[2], "a storage's name"));
     pickle_text(pickle_, items[3], "a storage's device");
@@ -165,7 +166,7 @@ class PickleChecker {
     return numel;
   }
 
-  void check_storage(const std::string& key, const TorchStorageType& type, std::uint64_t numel) {
+  void check_storage(const std::string& key, const TorchDType& type, std::uint64_t numel) {
     if (!records_.storage_size) return;
     const std::uint64_t* size = records_.storage_size(key);
     if (size == nullptr) {

@@ -39,13 +39,36 @@ def tuple_of(*items):
     return b"(" + b"".join(items) + b"t"
 
 
-def storage(kind="FloatStorage", key="0", count=6, module="torch", view=b""):
-    return tuple_of(text("storage"), glob(module, kind), text(key), text("cpu"), integer(count), *([view] if view else [])) + b"Q"
+def storage(kind="FloatStorage", key="0", count=6, module_of_storage="torch", view=b""):
+    return tuple_of(text("storage"), glob(module_of_storage, kind), text(key), text("cpu"), integer(count), *([view] if view else [])) + b"Q"
 
 
-def tensor(size=(2, 3), stride=(3, 1), offset=0, function="_rebuild_tensor_v2", module="torch._utils", **of):
+def tensor(size=(2, 3), stride=(3, 1), offset=0, function="_rebuild_tensor_v2", module="torch._utils", more=(), **of):
     return (glob(module, function) + tuple_of(storage(**of), integer(offset), tuple_of(*map(integer, size)),
-            tuple_of(*map(integer, stride)), b"\x89", glob("collections", "OrderedDict") + b")R") + b"R")
+            tuple_of(*map(integer, stride)), b"\x89", glob("collections", "OrderedDict") + b")R", *more) + b"R")
+
+
+def tensor_v3(dtype="float32", more=(), **of):
+    return tensor(function="_rebuild_tensor_v3", more=(glob("torch", dtype), *more), kind="UntypedStorage", count=24,
+                  **{"module_of_storage": "torch.storage", **of})
+
+
+SCALAR = tensor(size=(), stride=())
+MODULE = glob("torch.nn.modules.linear", "Linear")
+NONE, FALSE, TRUE = b"N", b"\x89", b"\x88"
+
+
+def list_of(*items):
+    return b"](" + b"".join(items) + b"e"
+
+
+def dict_at(*entries):
+    """Of (key, value), both pickled."""
+    return b"}(" + b"".join(key + value for key, value in entries) + b"u"
+
+
+def array_of_numpy():
+    return glob("numpy._core.multiarray", "_reconstruct") + tuple_of(glob("numpy", "ndarray"), tuple_of(integer(0)), b"C\x01b") + b"R"
 
 
 def dict_of(**entries):
@@ -81,15 +104,11 @@ def row(value, keys=("0",), data=None, protocol=1001, info=None, magic=MAGIC):
     return magic + pickle(integer(protocol)) + pickle(info) + pickle(value) + pickle(names) + data
 
 
-NONE = b"N"  # of a view
-
 GOOD = dict_of(w=tensor())
 case("good.pt", archive(GOOD), "OK")
 case("good_old.pt", row(dict_of(w=tensor(view=NONE))), "OK")
 case("good_big_endian.pt", archive(GOOD, {"data/0": struct.pack(">6f", 1, 2, 3, 4, 5, 6), "byteorder": b"big"}), "OK")
-case("good_v3.pt", archive(dict_of(w=glob("torch._utils", "_rebuild_tensor_v3") + tuple_of(
-    storage("UntypedStorage", count=24, module="torch.storage"), integer(0), tuple_of(integer(2), integer(3)),
-    tuple_of(integer(3), integer(1)), b"\x89", glob("collections", "OrderedDict") + b")R", glob("torch", "float32")) + b"R")), "OK")
+case("good_v3.pt", archive(dict_of(w=tensor_v3())), "OK")
 case("good_nested.pt", archive(dict_of(step=integer(3), optimizer=dict_of(state=dict_of(m=tensor())), model=GOOD)), "OK")
 case("good_foreign_beside.pt", archive(dict_of(config=glob("os", "system") + tuple_of(text("touch executed")) + b"R",
                                                state_dict=GOOD)), "OK")
@@ -97,6 +116,30 @@ case("good_transposed.pt", archive(dict_of(w=tensor(size=(2, 3), stride=(1, 2)))
 case("good_parameter.pt", archive(dict_of(w=glob("torch._utils", "_rebuild_parameter") + tuple_of(
     tensor(), b"\x88", glob("collections", "OrderedDict") + b")R") + b"R")), "OK")
 
+case("good_unset_flags.pt", archive(dict_of(w=tensor(more=(dict_of(conj=FALSE, neg=FALSE),)))), "OK")
+case("good_scalar_beside.pt", archive(dict_of(epoch=integer(3), state_dict=GOOD, best_acc1=SCALAR,
+     optimizer_states=list_of(SCALAR))), "OK")
+case("good_ema_beside.pt", archive(dict_of(model_ema=GOOD, model=GOOD, step=SCALAR)), "OK")
+case("good_weights_beside.pt", archive(dict_of(net=GOOD, bias=tensor(size=(6,), stride=(1,)))), "OK")
+case("good_random_state_beside.pt", archive(dict_of(model=GOOD, rng_state=tensor(kind="ByteStorage", key="1", count=9, size=(9,), stride=(1,))),
+     {"data/1": bytes(9)}), "OK")
+case("good_odd_keys.pt", archive(dict_at((tuple_of(text("a"), integer(1)), SCALAR), (NONE, SCALAR), (text(""), SCALAR),
+     (b"\x8a\x09" + bytes(8) + b"\x01", SCALAR), (text("w"), tensor()), (text("extra"), list_of(SCALAR)),
+     (text("array"), array_of_numpy()), (text("lr"), integer(1)))), "OK")
+case("good_trailing_bytes.pt", archive(GOOD) + b"\n\n", "OK")
+
+case("conjugate_view.pt", archive(dict_of(w=tensor(more=(dict_of(conj=TRUE),)))), "UNSUPPORTED", "w is a conjugate view")
+case("negative_view.pt", archive(dict_of(w=tensor(more=(dict_of(neg=TRUE),)))), "UNSUPPORTED", "w is a negative view")
+case("conjugate_view_v3.pt", archive(dict_of(w=tensor_v3(more=(dict_of(conj=TRUE),)))), "UNSUPPORTED", "w is a conjugate view")
+case("too_many_axes.pt", archive(dict_of(w=tensor(size=(1,) * 65, stride=(1,) * 65))), "UNSUPPORTED", "w has 65 axes")
+case("name_too_long.pt", archive(dict_of(w=tensor(), **{"k" * 9000: dict_of(**{"l" * 9000: SCALAR})})), "UNSUPPORTED", "more than 16384 bytes")
+case("tuple.pt", archive(tuple_of(GOOD, integer(3))), "UNSUPPORTED", "is a tuple with tensors in it")
+case("module_in_a_dict.pt", archive(dict_of(model=MODULE + b")\x81" + dict_of(w=tensor()) + b"b", epoch=integer(1))), "UNSUPPORTED",
+     "model (an object of torch.nn.modules.linear.Linear, which was not executed)")
+case("list_in_a_dict.pt", archive(dict_of(layers=list_of(tensor()))), "UNSUPPORTED", "layers (a list)")
+case("numpy_arrays.pt", archive(dict_of(model=dict_of(w=array_of_numpy()))), "UNSUPPORTED", "NumPy arrays: model")
+case("keys_that_are_no_names.pt", archive(dict_at((tuple_of(text("a"), integer(1)), tensor()))), "UNSUPPORTED", "the key ('a', 1)")
+case("number_and_text_as_key.pt", archive(dict_at((integer(1), tensor()), (text("1"), SCALAR))), "UNSUPPORTED", "two tensors would be called 1")
 case("call_at_the_root.pt", archive(glob("os", "system") + tuple_of(text("touch executed")) + b"R"), "UNSUPPORTED", "os.system")
 case("call_in_place_of_a_dict.pt", archive(glob("builtins", "eval") + tuple_of(text("1")) + b"R"), "UNSUPPORTED", "builtins.eval")
 case("whole_model.pt", archive(glob("torch.nn.modules.linear", "Linear") + b")\x81" + dict_of(training=b"\x88") + b"b"),
@@ -124,7 +167,7 @@ case("size_is_text.pt", archive(dict_of(w=tensor()).replace(tuple_of(integer(2),
 case("storage_id_is_text.pt", archive(dict_of(w=tensor()).replace(storage(), text("storage") + b"Q")), "FORMAT", "without a sound id")
 case("storage_is_no_id.pt", archive(dict_of(w=tensor()).replace(storage(), integer(7))), "FORMAT", "without a sound storage")
 case("storage_in_two_sizes.pt", archive(dict_of(w=tensor(), v=tensor(count=7))), "FORMAT", "in two sizes")
-case("tensor_twice_by_dots.pt", archive(dict_of(**{"a.b": tensor(), "a": dict_of(b=tensor(offset=0))})), "FORMAT", "two tensors called a.b")
+case("tensor_twice_by_dots.pt", archive(dict_of(**{"a.b": tensor(), "a": dict_of(b=tensor(offset=0))})), "UNSUPPORTED", "two tensors would be called a.b")
 case("record_missing.pt", archive(GOOD, {"data/0": None}), "FORMAT", "archive/data/0")
 case("record_too_small.pt", archive(GOOD, {"data/0": FLOATS[:-4]}), "FORMAT", "archive/data/0")
 case("record_too_large.pt", archive(GOOD, {"data/0": FLOATS + b"1234"}), "FORMAT", "archive/data/0")
@@ -132,20 +175,26 @@ case("byteorder_of_neither.pt", archive(GOOD, byteorder=b"middle"), "FORMAT", "a
 case("unknown_opcode.pt", archive(b"\x07"), "UNSUPPORTED", "0x07")
 case("extension_opcode.pt", archive(b"\x82\x01"), "UNSUPPORTED", "EXT1")
 case("holds_itself.pt", archive(b"}q\x00(" + text("a") + b"h\x00u"), "UNSUPPORTED", "holds no tensors")
-case("shared_without_end.pt", archive(b"".join(
-    [b"}q\x00(" + text("x") + integer(1) + b"u"] +
-    [b"0}q" + bytes([i]) + b"(" + text("a") + b"h" + bytes([i - 1]) + text("b") + b"h" + bytes([i - 1]) + b"u" for i in range(1, 30)])),
-     "UNSUPPORTED", "too many dicts")
+
+
+def shared_dicts(leaf):
+    """30 dicts, each of which holds the one before twice."""
+    return (b"}q\x00(" + text("x") + leaf + b"u" + b"".join(
+        b"0}q" + bytes([i]) + b"(" + text("a") + b"h" + bytes([i - 1]) + text("b") + b"h" + bytes([i - 1]) + b"u" for i in range(1, 30)))
+
+
+case("shared_without_end.pt", archive(shared_dicts(integer(1))), "UNSUPPORTED", "holds no tensors")
+case("shared_tensors_without_end.pt", archive(shared_dicts(tensor())), "UNSUPPORTED", "again and again")
 case("cut_pickle.pt", archive(GOOD[:-1]), "FORMAT", "data.pkl")
 
 
-def compressed():
+def compressed(name):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as file:
-        file.writestr(zipfile.ZipInfo("archive/data.pkl", (1980, 1, 1, 0, 0, 0)), pickle(dict_of(w=tensor(count=600, size=(600,), stride=(1,)))))
-        info = zipfile.ZipInfo("archive/data/0", (1980, 1, 1, 0, 0, 0))
-        info.compress_type = zipfile.ZIP_DEFLATED
-        file.writestr(info, bytes(2400))
+        for record, data in {"archive/data.pkl": pickle(dict_of(w=tensor(count=600, size=(600,), stride=(1,)))), "archive/data/0": bytes(2400)}.items():
+            info = zipfile.ZipInfo(record, (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED if record == name else zipfile.ZIP_STORED
+            file.writestr(info, data)
     return out.getvalue()
 
 
@@ -157,11 +206,27 @@ def zip_of(*names):
     return out.getvalue()
 
 
-case("compressed.pt", compressed(), "UNSUPPORTED", "archive/data/0")
+case("compressed.pt", compressed("archive/data/0"), "UNSUPPORTED", "archive/data/0")
+case("compressed_pickle.pt", compressed("archive/data.pkl"), "UNSUPPORTED", "archive/data.pkl: is compressed")
+case("exported_program.pt", zip_of("m/archive_format", "m/models/model.json"), "UNSUPPORTED", "a program of torch.export")
 case("other_zip.pt", zip_of("hello.txt"), "UNSUPPORTED", "without a data.pkl")
 case("two_roots.pt", zip_of("a/data.pkl", "b/data.pkl"), "FORMAT", "b/data.pkl")
 
 OLD = dict_of(w=tensor(view=NONE))
+MODULE_ID = tuple_of(text("module"), MODULE, NONE, NONE) + b"Q"  # as the old form names classes of modules
+
+
+def framed(pickles):
+    """Of protocol 4: each pickle in a frame."""
+    return b"".join(b"\x80\x04\x95" + struct.pack("<Q", len(each) + 1) + each + b"." for each in pickles)
+
+
+case("good_old_protocol_4.pt", framed([MAGIC[2:-1], integer(1001), dict_of(little_endian=TRUE), OLD, list_of(text("0"))])
+     + struct.pack("<q", 6) + FLOATS, "OK")
+case("good_old_of_big_endian.pt", row(OLD, info=dict_of(little_endian=FALSE)), "OK")
+case("good_old_module_beside.pt", row(dict_of(state_dict=OLD, model=MODULE_ID + b")\x81" + dict_of(w=tensor(view=NONE)) + b"b")), "OK")
+case("old_whole_model.pt", row(MODULE_ID + b")\x81" + dict_of(w=tensor(view=NONE)) + b"b"), "UNSUPPORTED",
+     "torch.nn.modules.linear.Linear")
 case("old_other_pickle.pt", pickle(OLD) + bytes(40), "UNSUPPORTED", "nothing that torch.save wrote")
 case("old_other_protocol.pt", row(OLD, protocol=7), "UNSUPPORTED", "unknown version")
 case("old_key_missing.pt", row(OLD, keys=()), "FORMAT", "storage 0")
@@ -200,6 +265,8 @@ def value(key, kind, data):
 Q8 = struct.pack("<e", 0.5) + bytes(range(32))
 case("good.gguf", gguf([value("general.name", 8, gguf_text("x")), value("a", 9, struct.pack("<IQ", 8, 2) + gguf_text("b") * 2)]), "OK")
 case("good_q8_0.gguf", gguf(tensors=(gguf_tensor(kind=8),), data=Q8 * 2), "OK")
+case("part_of_a_model.gguf", gguf([value("split.no", 2, struct.pack("<H", 1)), value("split.count", 2, struct.pack("<H", 3))]),
+     "UNSUPPORTED", "one of the 3 parts of a model (split.no = 1)")
 case("version_1.gguf", gguf(version=1), "UNSUPPORTED", "version 1")
 case("big_endian.gguf", gguf(version=0x03000000), "UNSUPPORTED", "version 50331648")
 case("only_magic.gguf", b"GGUF", "FORMAT", "cut off")

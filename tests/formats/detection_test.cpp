@@ -60,6 +60,63 @@ TEST(Detection, WhatIsNothing) {
   }
 }
 
+struct Other {
+  std::string bytes;
+  Status status;
+  const char* says;
+};
+
+// Neither what a file's name ends in nor how it is asked changes what it is.
+TEST(Detection, WhatIsSomethingElse) {
+  const TempFolder folder;
+  const std::string rest(100, 'z');
+  for (const Other& other : {
+           Other{"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", Status::kFormat, "is a git-LFS pointer"},
+           Other{"<!DOCTYPE html><html>", Status::kFormat, "is an HTML page"},
+           Other{"<HTML><body>404", Status::kFormat, "is an HTML page"},
+           Other{"\x1f\x8b\x08" + std::string(5, '\0') + rest, Status::kUnsupported, "is compressed by gzip"},
+           Other{"\x89HDF\r\n\x1a\n" + rest, Status::kUnsupported, "is an HDF5 file"},
+           Other{"\x93NUMPY" + rest, Status::kUnsupported, "is a NumPy array"},
+           Other{"\x08\x0a\x12\x07pytorch", Status::kUnsupported, "looks like an ONNX model"},
+           Other{"\x89PNG\r\n\x1a\n" + rest, Status::kFormat, "is a PNG image"},
+           Other{"{\"model_type\": \"bert\"}", Status::kFormat, "is JSON, but no index"},
+           Other{"", Status::kFormat, "is empty"},
+       }) {
+    for (const char* name : {"x.pt", "x.safetensors", "x"}) {
+      const std::string path = folder.path(name);
+      write_bytes(path, other.bytes);
+      const Error opened = error_of([&] { open_source(path); });
+      EXPECT_EQ(opened.status(), other.status) << opened.message();
+      EXPECT_TRUE(opened.message().starts_with(path + ": " + other.says)) << opened.message();
+      EXPECT_EQ(error_of([&] { detect_format(path); }).message(), opened.message());
+      EXPECT_FALSE(opened.suggestion().empty()) << opened.message();
+    }
+  }
+}
+
+TEST(Detection, WhatIsOfNoKnownFormat) {
+  const TempFolder folder;
+  const std::string path = folder.path("x.pt");
+  write_bytes(path, "just some text that nobody meant as a model");
+  const Error error = error_of([&] { open_source(path); });
+  EXPECT_EQ(error.message(), path + ": 43 bytes of no known format");
+  EXPECT_NE(error.suggestion().find("safetensors, gguf, torchscript, pytorch"), std::string::npos);
+  EXPECT_EQ(error_of([&] { detect_format(path); }).message(), error.message());
+  write_bytes(folder.path("x.safetensors"), "just some text that nobody meant as a model");
+  EXPECT_NE(error_of([&] { open_source(folder.path("x.safetensors")); }).message().find("header length"),
+            std::string::npos);
+}
+
+// What opening refuses is not detected either.
+TEST(Detection, AnArchiveOfSomethingElse) {
+  for (const char* name : {"other_zip.pt", "exported_program.pt"}) {
+    const std::string path = std::string(MNQ_TEST_DATA "/malformed/") + name;
+    const Error error = error_of([&] { detect_format(path); });
+    EXPECT_EQ(error.status(), Status::kUnsupported);
+    EXPECT_EQ(error_of([&] { open_source(path); }).message(), error.message());
+  }
+}
+
 TEST(Detection, WhatCannotBeOpened) {
   const TempFolder folder;
   EXPECT_EQ(error_of([&] { open_source(folder.path("none.safetensors")); }).status(), Status::kNotFound);

@@ -33,7 +33,7 @@ std::ostream& operator<<(std::ostream& out, const Case& broken) { return out << 
 std::vector<Case> cases() {
   const auto header = [](const std::string& json, std::size_t data = 8) { return file_of(json, data); };
   return {
-      {"Empty", "", "0 bytes"},
+      {"Empty", "", "is empty"},
       {"SevenBytes", std::string(7, '\0'), "7 bytes"},
       {"LengthOnly", with_length(0, ""), "8 bytes"},
       {"LengthZero", with_length(0, "{}"), "header"},

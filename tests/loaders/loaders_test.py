@@ -242,6 +242,54 @@ class Pytorch(Test):
                 same = found[name].contiguous().view(-1).view(torch.uint8), tensor.detach().contiguous().view(-1).view(torch.uint8)
                 self.assertTrue(torch.equal(*same) if tensor.numel() else found[name].shape == tensor.shape, name)
 
+    def test_every_protocol_in_both_forms(self):
+        state = {"a.weight": torch.randn(8, 16), "a.bias": torch.randn(8)}
+        for legacy in (False, True):
+            for protocol in range(2, 6):
+                torch.save({"model": state, "steps": [torch.ones(3)]}, self.folder / "in.pt", pickle_protocol=protocol,
+                           _use_new_zipfile_serialization=not legacy)
+                monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q", "--force")
+                self.check_same(state, torch.load(self.folder / "out.pt", weights_only=True))
+
+    def test_any_order_of_axes(self):
+        """Through blocks, pieces of rows and whole tensors: more than a strip of the reader, and less."""
+        state = {"transposed": torch.randn(5000, 1200).t(), "half": torch.randn(1200, 3000).half().t(),
+                 "channels_last": torch.randn(64, 48, 3, 3).to(memory_format=torch.channels_last),
+                 "permuted": torch.randn(9, 40, 64, 50).permute(3, 1, 0, 2), "every_other": torch.randn(400, 900)[:, ::2]}
+        torch.save(state, self.folder / "in.pt")
+        for threads in (1, 2):
+            monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q", "--force", "--set", f"threads={threads}")
+            self.check_same(state, torch.load(self.folder / "out.pt", weights_only=True))
+
+    def test_views_that_hold_other_values(self):
+        complex_tensor = torch.randn(4, 4, dtype=torch.complex64)
+        for view, word in ((complex_tensor.conj(), "conj"), (complex_tensor.conj().imag, "neg")):
+            for legacy in (False, True):
+                torch.save({"w": torch.ones(4, 4), "c": view}, self.folder / "in.pt", _use_new_zipfile_serialization=not legacy)
+                with self.assertRaises(subprocess.CalledProcessError) as failed:
+                    monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q")
+                self.assertIn(f"resolve_{word}()", failed.exception.stderr)
+
+    def test_tensors_beside_the_model(self):
+        """As PyTorch's own ImageNet example saves them."""
+        model = torch.nn.Linear(8, 4)
+        torch.save({"epoch": 3, "state_dict": model.state_dict(), "best_acc1": torch.tensor(71.2)}, self.folder / "in.pt")
+        monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q")
+        self.check_same(model.state_dict(), torch.load(self.folder / "out.pt", weights_only=True))
+
+    def test_whole_modules(self):
+        model = torch.nn.Linear(8, 4)
+        for legacy in (False, True):
+            for saved in (model, {"model": model, "epoch": 3}):
+                torch.save(saved, self.folder / "in.pt", _use_new_zipfile_serialization=not legacy)
+                with self.assertRaises(subprocess.CalledProcessError) as failed:
+                    monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q")
+                self.assertIn("an object of torch.nn.modules.linear.Linear", failed.exception.stderr)
+            torch.save({"state_dict": model.state_dict(), "model": model}, self.folder / "in.pt",
+                       _use_new_zipfile_serialization=not legacy)
+            monoquant("convert", self.folder / "in.pt", "-o", self.folder / "both.pt", "-q", "--force")
+            self.check_same(model.state_dict(), torch.load(self.folder / "both.pt", weights_only=True))
+
     def test_ties(self):
         linear = torch.nn.Linear(32, 40)
         torch.save({"embed.weight": linear.weight, "lm_head.weight": linear.weight, "view": linear.weight[:2]},
