@@ -15,7 +15,7 @@ class FileBytes final : public ByteSource {
   std::uint64_t size() const override { return file_.size(); }
   void read(std::uint64_t offset, std::span<std::byte> into) const override { file_.read_at(offset, into); }
   std::shared_ptr<const std::byte> view(std::uint64_t) const override { return nullptr; }
-  bool reads_from(const std::string& path) const override { return file_.is_same_file(path); }
+  bool reads_from(const std::string& path) const override { return file_.place().is_at_or_below(path); }
 
  private:
   InputFile file_;

@@ -6,12 +6,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <memory>
 #include <system_error>
 #include <utility>
 
 #include "base/error.h"
+#include "base/folder.h"
 #include "base/format.h"
 #include "base/text.h"
 
@@ -31,6 +36,9 @@ std::string suggestion_for(int error_number) {
     case ENOSPC:
     case EDQUOT:
       return "free some space, or write to another disk";
+    case EMFILE:
+    case ENFILE:
+      return "allow more open files: ulimit -n 4096";
     default:
       return "";
   }
@@ -42,21 +50,46 @@ std::string suggestion_for(int error_number) {
               path);
 }
 
-// The file a path names in the end, there or not, so that writing it leaves symbolic links in place. A circle of links is
-// returned as it is: the system refuses it.
-std::filesystem::path resolve_links(const std::string& path) {
-  std::filesystem::path resolved = path;
-  std::error_code error;
+std::string real_path_of(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+  return real == nullptr ? std::string() : real.get();
+}
+
+bool is_below(const std::string& path, const std::string& folder) {
+  return folder == "/" || (path.starts_with(folder) && path.substr(folder.size()).starts_with('/'));
+}
+
+}  // namespace
+
+std::string resolve_links(const std::string& path) {
+  std::string resolved = path;
+  std::array<char, PATH_MAX> named{};
   constexpr int kMaxLinks = 40;  // as many as Linux follows
-  for (int links = 0; links < kMaxLinks && std::filesystem::is_symlink(resolved, error); ++links) {
-    const std::filesystem::path named = std::filesystem::read_symlink(resolved, error);
-    if (error) return path;
-    resolved = resolved.parent_path() / named;  // an absolute one replaces all of it
+  for (int links = 0; links < kMaxLinks; ++links) {
+    const ssize_t length = ::readlink(resolved.c_str(), named.data(), named.size());
+    if (length <= 0) return resolved;
+    const std::string target(named.data(), static_cast<std::size_t>(length));
+    resolved = target.starts_with('/') ? target : join_path(folder_of(resolved), target);
   }
   return resolved;
 }
 
-}  // namespace
+FilePlace::FilePlace(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0) *this = FilePlace(path, status.st_dev, status.st_ino);
+}
+
+FilePlace::FilePlace(const std::string& path, dev_t device, ino_t inode)
+    : real_path_(real_path_of(path)),
+      named_path_(join_path(real_path_of(folder_of(path)), file_name_of(path))),
+      device_(device),
+      inode_(inode) {}
+
+bool FilePlace::is_at_or_below(const std::string& path) const {
+  const FilePlace other(path);
+  if (inode_ == 0 || other.inode_ == 0) return false;
+  return is_same_file(other) || is_below(real_path_, other.real_path_) || is_below(named_path_, other.real_path_);
+}
 
 FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) ::close(fd_);
@@ -84,8 +117,7 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
                 "a checkpoint is read by position: save the stream to a file first", path_);
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
-  device_ = status.st_dev;
-  inode_ = status.st_ino;
+  place_ = FilePlace(path_, status.st_dev, status.st_ino);
 }
 
 // Threads that take pieces of a file in turn look to the kernel like random reads, for which it reads little ahead: two of
@@ -118,11 +150,6 @@ void InputFile::read_at(std::uint64_t offset, std::span<std::byte> into) const {
     into = into.subspan(static_cast<std::size_t>(count));
     offset += static_cast<std::uint64_t>(count);
   }
-}
-
-bool InputFile::is_same_file(const std::string& path) const {
-  struct stat status {};
-  return ::stat(path.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
 }
 
 OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t size_bytes)
@@ -194,7 +221,7 @@ void OutputFile::sync_range(std::uint64_t offset) {
 
 void OutputFile::publish() {
   // First, since it needs memory: after the rename nothing may fail.
-  const std::filesystem::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
+  const std::string folder = folder_of(target_.string());
   if (::fsync(fd_.get()) != 0) fail("cannot be synced", errno);
   if (overwrite_) {
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be put in place", errno);
@@ -205,8 +232,7 @@ void OutputFile::publish() {
     ::unlink(temporary_.c_str());
   }
   temporary_.clear();
-  const FileDescriptor folder_fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder_fd.get() >= 0) ::fsync(folder_fd.get());
+  sync_folder(folder);
 }
 
 void OutputFile::fail(const char* what, int error_number) const {

@@ -27,6 +27,37 @@ class FileDescriptor {
   int fd_;
 };
 
+/// The file a path names in the end, there or not, so that writing it leaves symbolic links in place. Of a circle of links one
+/// is returned: the system refuses it.
+std::string resolve_links(const std::string& path);
+
+/// Where a file or folder lies: to know it again under any name, later and from any working folder.
+class FilePlace {
+ public:
+  FilePlace() = default;
+
+  /// Of nothing where the path names nothing.
+  explicit FilePlace(const std::string& path);
+
+  /// Of an open file.
+  FilePlace(const std::string& path, dev_t device, ino_t inode);
+
+  /// Without symbolic links.
+  const std::string& real_path() const { return real_path_; }
+
+  bool is_same_file(const FilePlace& other) const { return inode_ == other.inode_ && device_ == other.device_; }
+
+  /// Whether what replaces this path replaces it: the path names it, through any link, or a folder that holds it or the link
+  /// it was named by.
+  bool is_at_or_below(const std::string& path) const;
+
+ private:
+  std::string real_path_;
+  std::string named_path_;  // the name it was given, in the real path of its folder
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
+
 /// A regular file held open for reading. read_at may be called from several threads.
 class InputFile {
  public:
@@ -39,8 +70,7 @@ class InputFile {
   /// Fills `into` from offset. Errors: kIo, also where the file ends before.
   void read_at(std::uint64_t offset, std::span<std::byte> into) const;
 
-  /// Whether the path names this very file, through any link.
-  bool is_same_file(const std::string& path) const;
+  const FilePlace& place() const { return place_; }
 
  private:
   std::string path_;
@@ -48,8 +78,7 @@ class InputFile {
 
   FileDescriptor fd_;
   std::uint64_t size_ = 0;
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
+  FilePlace place_;
   mutable std::atomic<std::uint64_t> ahead_{0};  // up to where the system was asked to read
 };
 

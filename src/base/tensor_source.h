@@ -82,7 +82,7 @@ class TensorSource {
   /// What was left as it is and is no tensor here, and what else a report should say of the input.
   virtual std::vector<std::string> remarks() const { return {}; }
 
-  /// Whether the path names the very file this reads from.
+  /// Whether what replaces the path replaces something of this: a file that it reads or carries on, or a folder with one.
   virtual bool reads_from(const std::string& /*path*/) const { return false; }
 
  protected:

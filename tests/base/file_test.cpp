@@ -240,15 +240,22 @@ TEST(Input, BecomesShorter) {
   expect_io(error_of([&] { file.read_at(2, read); }), "ends at byte 4");
 }
 
-TEST(Input, IsItself) {
+TEST(Input, LiesAtItsNamesAndBelowItsFolders) {
   const TempFolder folder;
-  write_bytes(folder.path("in"), "a");
-  write_bytes(folder.path("other"), "a");
-  std::filesystem::create_symlink("in", folder.path("soft"));
-  std::filesystem::create_hard_link(folder.path("in"), folder.path("hard"));
-  const InputFile file(folder.path("in"));
-  for (const char* same : {"in", "soft", "hard", "./in"}) EXPECT_TRUE(file.is_same_file(folder.path(same))) << same;
-  for (const char* other : {"other", "none"}) EXPECT_FALSE(file.is_same_file(folder.path(other))) << other;
+  for (const char* name : {"in", "in/deep", "in2", "links"}) std::filesystem::create_directory(folder.path(name));
+  write_bytes(folder.path("in/deep/file"), "a");
+  write_bytes(folder.path("in/other"), "a");
+  std::filesystem::create_symlink("../in/deep/file", folder.path("links/soft"));
+  std::filesystem::create_symlink("in", folder.path("to_in"));
+  std::filesystem::create_hard_link(folder.path("in/deep/file"), folder.path("hard"));
+  const InputFile file(folder.path("links/soft"));
+  for (const char* here : {"in/deep/file", "links/soft", "hard", "to_in/deep/file", "in", "in/", "in/deep", "to_in",
+                           "links", ".", "in/deep/../../in"}) {
+    EXPECT_TRUE(file.place().is_at_or_below(folder.path(here))) << here;
+  }
+  for (const char* elsewhere : {"in/other", "none", "in2", "in/deep/none", "links/none"}) {
+    EXPECT_FALSE(file.place().is_at_or_below(folder.path(elsewhere))) << elsewhere;
+  }
 }
 
 TEST(Input, WhatIsNoFile) {

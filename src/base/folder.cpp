@@ -1,0 +1,118 @@
+#include "base/folder.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/format.h"
+
+namespace mnq {
+namespace {
+
+[[noreturn]] void fail_to_list(const std::string& path, int error_number) {
+  throw Error(error_number == ENOENT ? Status::kNotFound : Status::kIo,
+              formatted("{}: cannot be read: {}", path, std::generic_category().message(error_number)),
+              "check the permissions of the folder", path);
+}
+
+FolderEntry describe_entry(int folder, const char* name) {
+  FolderEntry entry{name};
+  entry.is_link = kind_of(folder, name) == EntryKind::kOther;
+  struct stat status {};
+  if (::fstatat(folder, name, &status, 0) != 0) return entry;
+  entry.is_folder = S_ISDIR(status.st_mode);
+  entry.is_file = S_ISREG(status.st_mode);
+  entry.size_bytes = static_cast<std::uint64_t>(status.st_size);
+  return entry;
+}
+
+bool remove_entry(int folder, const char* name) noexcept {
+  if (::unlinkat(folder, name, 0) == 0 || errno == ENOENT) return true;
+  if (errno != EISDIR && errno != EPERM) return false;
+  {
+    FolderReader reader(folder, name);
+    if (!reader.is_open()) return false;
+    while (const char* inner = reader.next()) {
+      if (!remove_entry(reader.fd(), inner)) return false;
+    }
+  }
+  return ::unlinkat(folder, name, AT_REMOVEDIR) == 0;
+}
+
+}  // namespace
+
+std::string join_path(const std::string& folder, const std::string& name) {
+  return folder.empty() || folder.ends_with('/') ? folder + name : folder + "/" + name;
+}
+
+std::string file_name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+std::string folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == path.npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+bool path_exists(const std::string& path) noexcept {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0;
+}
+
+bool is_folder(const std::string& path) noexcept {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+EntryKind kind_of(int folder, const char* name) noexcept {
+  struct stat status {};
+  if (::fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0) return EntryKind::kNone;
+  if (S_ISDIR(status.st_mode)) return EntryKind::kFolder;
+  return S_ISREG(status.st_mode) ? EntryKind::kFile : EntryKind::kOther;
+}
+
+FolderReader::FolderReader(int parent, const char* name) noexcept {
+  const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return;
+  folder_ = ::fdopendir(fd);
+  if (folder_ == nullptr) ::close(fd);
+}
+
+FolderReader::~FolderReader() {
+  if (folder_ != nullptr) ::closedir(folder_);
+}
+
+const char* FolderReader::next() noexcept {
+  while (folder_ != nullptr) {
+    const dirent* entry = ::readdir(folder_);
+    if (entry == nullptr) return nullptr;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") return entry->d_name;
+  }
+  return nullptr;
+}
+
+std::vector<FolderEntry> list_folder(const std::string& path) {
+  const std::string folder = resolve_links(path.empty() ? "." : path);
+  FolderReader reader(AT_FDCWD, folder.c_str());
+  if (!reader.is_open()) fail_to_list(path, errno);
+  std::vector<FolderEntry> entries;
+  while (const char* name = reader.next()) entries.push_back(describe_entry(reader.fd(), name));
+  std::ranges::sort(entries, {}, &FolderEntry::name);
+  return entries;
+}
+
+bool remove_tree(const std::string& path) noexcept { return remove_entry(AT_FDCWD, path.c_str()); }
+
+void sync_folder(const std::string& path) noexcept {
+  const FileDescriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.get() >= 0) ::fsync(folder.get());
+}
+
+}  // namespace mnq
