@@ -32,8 +32,8 @@
  *  Text       is UTF-8 and NUL-terminated; paths too. Numbers are read and written, and patterns matched, the same in
  *             every locale.
  *  Files      An output file appears whole or not at all: it is written under a temporary name in the same folder,
- *             synced and renamed. An existing file is replaced only where the key `overwrite` is true, and never the
- *             input.
+ *             synced and renamed. What is there already is replaced only where the key `overwrite` is true, and never
+ *             the input; of a folder its checkpoint is replaced, and what else lies there stays.
  *  ABI        soname libmono_quant.so.1. Within major 1 nothing is removed and no number changes; new functions are
  *             added. All functions here are there since 1.0, but for those that say 1.1.
  */

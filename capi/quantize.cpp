@@ -102,7 +102,8 @@ mnq_status mnq_convert_file(const char* input_path, const char* output_path, mnq
 mnq_status mnq_merge_folder(const char* output_path, mnq_run* run, mnq_error** error) {
   return guarded(error, [&] {
     Call call(nullptr, run);
-    merge_folder(require(output_path, "output_path"), resolve_job(call.config()).overwrite);
+    merge_folder(require(output_path, "output_path"), resolve_job(call.config()).overwrite,
+                 [&call] { return call.control().is_cancelled(); });
   });
 }
 

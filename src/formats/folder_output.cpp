@@ -1,39 +1,36 @@
 #include "formats/folder_output.h"
 
 #include <fcntl.h>
-#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
+#include <set>
+#include <system_error>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/folder.h"
 #include "base/format.h"
+#include "base/hash.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/version.h"
+#include "formats/folder_publish.h"
 #include "formats/safetensors.h"
-#include "formats/sharded_source.h"
 
 namespace mnq {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr const char* kJobFile = ".mono_quant_job.json";
+using IsCancelled = std::function<bool()>;
 
 std::string without_slash(std::string path) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   return path;
 }
 
-std::string work_folder(const std::string& path) { return path + ".partial"; }
-
-// FNV-1a, 64 bits.
-std::string hash_of(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return formatted("{:016x}", hash);
-}
+std::string target_of(const std::string& path) { return without_slash(resolve_links(without_slash(path))); }
 
 std::string shard_name(std::size_t shard, std::size_t count) {
   return count == 1 ? "model.safetensors" : formatted("model-{:05}-of-{:05}.safetensors", shard + 1, count);
@@ -43,40 +40,68 @@ std::string shard_mark(const std::string& hash, std::size_t shard, std::size_t c
   return formatted("{}:{}/{}", hash, shard + 1, count);
 }
 
-[[noreturn]] void fail_io(const std::string& path, const char* what, const std::error_code& error) {
-  throw Error(Status::kIo, formatted("{}: {}: {}", path, what, error.message()),
+[[noreturn]] void fail_io(const std::string& path, const char* what, int error_number) {
+  throw Error(Status::kIo, formatted("{}: {}: {}", path, what, std::generic_category().message(error_number)),
               "check the folder around it, its permissions and the space on the disk", path);
 }
 
-void write_text(const fs::path& path, const std::string& text, bool overwrite) {
-  const auto sink = file_bytes(path.string(), overwrite, [] { return false; })(text.size());
+// Whether it was made; it may be there already.
+bool make_folder(const std::string& path) {
+  if (::mkdir(path.c_str(), 0777) == 0) return true;
+  if (errno != EEXIST || !is_folder(path)) fail_io(path, "cannot be created", errno);
+  return false;
+}
+
+void write_text(const std::string& path, const std::string& text, bool overwrite) {
+  const auto sink = file_bytes(path, overwrite, [] { return false; })(text.size());
   sink->write(0, std::as_bytes(std::span(text)));
   sink->commit();
 }
 
-std::string read_text(const fs::path& path) {
-  const auto bytes = open_bytes(path.string());
+std::string read_text(const std::string& path) {
+  const auto bytes = open_bytes(path);
   std::string text(bytes->size(), '\0');
   bytes->read(0, std::as_writable_bytes(std::span(text)));
   return text;
+}
+
+void copy_file(const std::string& from, const std::string& to, const IsCancelled& is_cancelled) {
+  constexpr std::uint64_t kPiece = 1u << 20;
+  const auto bytes = open_bytes(from);
+  const auto sink = file_bytes(to, true, is_cancelled)(bytes->size());
+  std::vector<std::byte> piece(std::min(bytes->size(), kPiece));
+  for (std::uint64_t offset = 0; offset < bytes->size(); offset += kPiece) {
+    if (is_cancelled()) throw Error(Status::kCancelled, formatted("cancelled while {} was copied", from));
+    const auto part = std::span(piece).first(std::min(kPiece, bytes->size() - offset));
+    bytes->read(offset, part);
+    sink->write(offset, part);
+  }
+  sink->commit();
 }
 
 // What the job file says.
 struct JobFile {
   std::string hash;
   std::size_t shard_count = 0;
+  std::uint32_t part_count = 0;  // of the run that wrote it
   std::string config;
 };
 
 std::string job_text(const JobFile& job) {
-  return Json{{"version", 1}, {"hash", job.hash}, {"shards", job.shard_count}, {"config", job.config}}.dump() + "\n";
+  return Json{{"version", 1},
+              {"hash", job.hash},
+              {"shards", job.shard_count},
+              {"parts", job.part_count},
+              {"config", job.config}}
+             .dump() +
+         "\n";
 }
 
 JobFile read_job(const std::string& work) {
-  const std::string path = (fs::path(work) / kJobFile).string();
   try {
-    const Json json = parse_json(read_text(path));
-    return {json["hash"].text(), json["shards"].get<std::size_t>(), json["config"].text()};
+    const Json json = parse_json(read_text(join_path(work, kFolderJobFile)));
+    return {json["hash"].text(), json["shards"].get<std::size_t>(), json["parts"].get<std::uint32_t>(),
+            json["config"].text()};
   } catch (const Error& error) {
     throw Error(Status::kState,
                 formatted("{}: is there, but is no folder that a job was making: {}", work, error.message()),
@@ -84,9 +109,15 @@ JobFile read_job(const std::string& work) {
   }
 }
 
+// Nothing but a job file on its way: another part has made the folder just now.
+bool is_just_made(const std::string& work) {
+  return std::ranges::all_of(
+      list_folder(work), [](const FolderEntry& entry) { return entry.name.find(kFolderJobFile) != entry.name.npos; });
+}
+
 // Whole, and made by this job.
 bool is_sound_shard(const std::string& path, const std::string& mark) {
-  if (!fs::exists(path)) return false;
+  if (!path_exists(path)) return false;
   const auto source = open_safetensors_source(open_bytes(path), {});
   const auto found = source->metadata().find(std::string(kFolderJobKey));
   return found != source->metadata().end() && found->second == mark;
@@ -98,7 +129,7 @@ std::string index_json(const std::string& work, std::size_t shard_count) {
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < shard_count; ++i) {
     const std::string file = shard_name(i, shard_count);
-    const auto source = open_safetensors_source(open_bytes((fs::path(work) / file).string()), {});
+    const auto source = open_safetensors_source(open_bytes(join_path(work, file)), {});
     for (const TensorInfo& info : source->tensors()) {
       places.emplace(info.name, file);
       total += info.size_bytes;
@@ -110,70 +141,108 @@ std::string index_json(const std::string& work, std::size_t shard_count) {
 }
 
 // What runs that were killed had not finished.
-void remove_leftovers(const std::string& work) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(work)) {
-    const std::string name = entry.path().filename().string();
-    std::error_code error;
-    if (name.starts_with(".model") && name.ends_with(".tmp")) fs::remove(entry.path(), error);
-  }
-}
-
-bool is_free(const std::string& path) {
-  std::error_code error;
-  return !fs::exists(path, error) || (fs::is_directory(path, error) && fs::is_empty(path, error));
-}
-
-// What a replaced folder held besides weights and what the new one has goes into the new one.
-void carry_over(const fs::path& from, const fs::path& to) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
-    const fs::path target = to / entry.path().filename();
-    const bool is_stale =
-        !entry.is_directory() && (is_weight_file(entry.path().filename().string()) || fs::exists(target));
-    if (is_stale) {
-      fs::remove(entry.path());
-    } else if (!fs::exists(target)) {
-      fs::rename(entry.path(), target);
-    } else {
-      carry_over(entry.path(), target);
+void remove_leftovers(int parent, const char* name) noexcept {
+  FolderReader folder(parent, name);
+  while (const char* inner = folder.next()) {
+    const std::string_view text = inner;
+    if (text.starts_with('.') && text.ends_with(".tmp")) {
+      ::unlinkat(folder.fd(), inner, 0);
+    } else if (kind_of(folder.fd(), inner) == EntryKind::kFolder) {
+      remove_leftovers(folder.fd(), inner);
     }
   }
-  fs::remove(from);
 }
 
-void publish(const std::string& work, const std::string& path) {
-  if (is_free(path)) {
-    if (::rename(work.c_str(), path.c_str()) != 0) {
-      fail_io(path, "cannot be put in place", {errno, std::generic_category()});
-    }
-    return;
+void require_name(const std::string& path) {
+  const std::string name = file_name_of(path);
+  if (!name.empty() && name != "." && name != "..") return;
+  throw Error(Status::kInvalidArg, formatted("{}: is no name that a folder can be given", path),
+              "give the folder's own name", path);
+}
+
+// Neither could be replaced once all is made.
+void require_renamable(const std::string& path) {
+  struct stat here {
+  }, around{};
+  if (!is_folder(path)) {
+    throw Error(Status::kIo, formatted("{}: is no folder", path), "choose another name for the output", path);
   }
-  if (::renameat2(AT_FDCWD, work.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) != 0) {
-    fail_io(path, "cannot be replaced", {errno, std::generic_category()});
-  }
-  try {
-    carry_over(work, path);
-  } catch (const fs::filesystem_error& error) {
-    fail_io(work, "holds what was replaced, and cannot be removed", error.code());
+  if (::stat(path.c_str(), &here) == 0 && ::stat(folder_of(path).c_str(), &around) == 0 &&
+      here.st_dev != around.st_dev) {
+    throw Error(Status::kIo, formatted("{}: is where a file system is mounted, and cannot be renamed", path),
+                "name a folder in it", path);
   }
 }
 
 void require_free(const std::string& path, bool overwrite) {
-  if (is_free(path)) return;
-  if (!fs::is_directory(path)) {
-    throw Error(Status::kIo, formatted("{}: is no folder", path), "choose another name for the output", path);
-  }
-  if (!overwrite) {
+  require_name(path);
+  if (!path_exists(path)) return;
+  require_renamable(path);
+  if (!overwrite && !list_folder(path).empty()) {
     throw Error(Status::kIo, formatted("{}: is there already", path),
                 "choose another name, or allow it to be replaced (overwrite=true)", path);
   }
 }
 
+// What makes the shards that are missing.
+std::string advice_for_missing(const JobFile& job, const std::vector<std::size_t>& missing) {
+  if (job.part_count == 0) return "go on with the job (resume=true), which then makes the folder";
+  std::set<std::size_t> parts;
+  for (const std::size_t shard : missing) parts.insert(shard % job.part_count + 1);
+  std::string names;
+  for (const std::size_t part : parts) names += formatted("{}{}/{}", names.empty() ? "" : ", ", part, job.part_count);
+  return "make first what is missing of the parts: " + names;
+}
+
+void require_shards(const std::string& work, const JobFile& job, const IsCancelled& is_cancelled) {
+  std::vector<std::size_t> missing;
+  for (std::size_t i = 0; i < job.shard_count; ++i) {
+    if (!path_exists(join_path(work, shard_name(i, job.shard_count)))) missing.push_back(i);
+  }
+  if (!missing.empty()) {
+    const std::string name = shard_name(missing.front(), job.shard_count);
+    throw Error(Status::kState,
+                formatted("{}: {} of {} shards are missing: {}{}", work, missing.size(), job.shard_count, name,
+                          missing.size() > 1 ? " and more" : ""),
+                advice_for_missing(job, missing), name);
+  }
+  for (std::size_t i = 0; i < job.shard_count; ++i) {
+    if (is_cancelled()) throw Error(Status::kCancelled, formatted("cancelled: {} is as it was", work));
+    const std::string name = shard_name(i, job.shard_count);
+    if (is_sound_shard(join_path(work, name), shard_mark(job.hash, i, job.shard_count))) continue;
+    throw Error(Status::kFormat, formatted("{}: shard {} is of another job", work, name), "make that part again", name);
+  }
+}
+
+// Checks the shards and writes what comes with them.
+void complete(const std::string& work, const IsCancelled& is_cancelled) {
+  const JobFile job = read_job(work);
+  require_shards(work, job, is_cancelled);
+  if (job.shard_count > 1) {
+    write_text(join_path(work, "model.safetensors.index.json"), index_json(work, job.shard_count), true);
+  }
+  if (!job.config.empty()) write_text(join_path(work, "config.json"), job.config, true);
+  remove_leftovers(AT_FDCWD, work.c_str());
+}
+
+// Returns what is to be said of it.
+std::string put_in_place(const std::string& work, const std::string& target, bool overwrite) {
+  const std::string job_file = join_path(target, kFolderJobFile);
+  const std::string left = publish_folder(work, target, overwrite);
+  ::unlink(job_file.c_str());  // not before: where publishing fails, it can be tried again
+  if (left.empty()) return "";
+  return formatted("{} holds what could not be moved out of the folder that was replaced: see to it, and remove it",
+                   left);
+}
+
 }  // namespace
+
+std::string work_folder(const std::string& path) { return target_of(path) + ".partial"; }
 
 FolderOutput::FolderOutput(const std::string& path, const Format& format, const Companion* companion,
                            const FolderSettings& settings, std::function<bool()> is_cancelled)
-    : path_(without_slash(path)),
-      work_(work_folder(path_)),
+    : path_(target_of(path)),
+      work_(work_folder(path)),
       format_(format),
       companion_(companion),
       settings_(settings),
@@ -182,41 +251,45 @@ FolderOutput::FolderOutput(const std::string& path, const Format& format, const 
 }
 
 FolderOutput::~FolderOutput() {
-  if (!is_ours_ || is_finished_ || settings_.is_resumed || settings_.part_count > 0) return;
-  std::error_code error;
-  fs::remove_all(work_, error);
+  if (is_ours_ && !is_whole_ && !is_kept()) remove_tree(work_);
+}
+
+// Nothing is removed but what a job was making.
+void FolderOutput::clear_work() {
+  if (!is_ours_) {
+    if (!path_exists(work_) || is_kept()) return;
+    if (!settings_.overwrite) {
+      throw Error(Status::kState, formatted("{}: is there: a job has not ended, or is under way", work_),
+                  "go on with it (resume=true), or start over (overwrite=true)", work_);
+    }
+    read_job(work_);
+  }
+  if (!remove_tree(work_)) fail_io(work_, "cannot be removed", errno);
+  is_ours_ = false;
+}
+
+void FolderOutput::make_work() {
+  const std::string job_file = join_path(work_, kFolderJobFile);
+  is_ours_ = make_folder(work_);
+  if (path_exists(job_file)) return;
+  if (!is_ours_ && !is_just_made(work_)) read_job(work_);  // says that it is not ours
+  try {
+    write_text(job_file, job_text({hash_, job_.shard_count, settings_.part_count, job_.config}), false);
+  } catch (const Error&) {
+    if (!is_kept() || !path_exists(job_file)) throw;  // another part was first
+  }
 }
 
 void FolderOutput::start(const FolderJob& job) {
   job_ = job;
-  hash_ =
-      hash_of(formatted("{}\n{}\n{}\n{}\n{}", kVersion, format_.name, job.shard_count, job.config, job.description));
-  const JobFile file{hash_, job.shard_count, job.config};
-  std::error_code error;
-  const bool may_share = settings_.is_resumed || settings_.part_count > 0;
-  if (is_ours_ || (fs::exists(work_, error) && !may_share)) {
-    if (!is_ours_ && !settings_.overwrite) {
-      throw Error(Status::kState, formatted("{}: is there: a job has not ended, or is under way", work_),
-                  "go on with it (resume=true), or start over (overwrite=true)", work_);
-    }
-    if (!is_ours_) read_job(work_);  // nothing else is removed
-    fs::remove_all(work_, error);
-    if (error) fail_io(work_, "cannot be removed", error);
-    is_ours_ = false;
-  }
-  const bool is_new = fs::create_directory(work_, error);
-  if (error) fail_io(work_, "cannot be created", error);
-  is_ours_ = is_new;
-  const fs::path job_file = fs::path(work_) / kJobFile;
-  if (is_new || !fs::exists(job_file)) {
-    try {
-      return write_text(job_file, job_text(file), false);
-    } catch (const Error&) {
-      if (!may_share || !fs::exists(job_file)) throw;  // another part was first
-    }
-  }
+  Hash hash;
+  hash.add(std::as_bytes(std::span<const char>(
+      formatted("{}\n{}\n{}\n{}\n{}", kVersion, format_.name, job.shard_count, job.config, job.description))));
+  hash_ = hash.text();
+  clear_work();
+  make_work();
   if (read_job(work_).hash != hash_) {
-    throw Error(Status::kState, formatted("{}: is of another job: other settings, tensors or version", work_),
+    throw Error(Status::kState, formatted("{}: is of another job: of other settings, another input or version", work_),
                 "give the same input and settings as before, or remove it", work_);
   }
 }
@@ -226,10 +299,9 @@ bool FolderOutput::is_mine(std::size_t shard) const {
 }
 
 bool FolderOutput::is_done(std::size_t shard) const {
-  if (!settings_.is_resumed && settings_.part_count == 0) return false;
-  const std::string path = (fs::path(work_) / shard_name(shard, job_.shard_count)).string();
+  if (!is_kept()) return false;
   try {
-    return is_sound_shard(path, mark(shard).second);
+    return is_sound_shard(join_path(work_, shard_name(shard, job_.shard_count)), mark(shard).second);
   } catch (const Error&) {
     return false;  // made again
   }
@@ -241,55 +313,38 @@ std::pair<std::string, std::string> FolderOutput::mark(std::size_t shard) const 
 
 std::unique_ptr<TensorSink> FolderOutput::open_shard(std::size_t shard, const std::vector<TensorInfo>& tensors,
                                                      Metadata metadata) {
-  const std::string path = (fs::path(work_) / shard_name(shard, job_.shard_count)).string();
+  const std::string path = join_path(work_, shard_name(shard, job_.shard_count));
   return format_.open_sink({tensors, metadata, companion_}, file_bytes(path, true, is_cancelled_));
 }
 
-void FolderOutput::copy_small_files() const {
+void FolderOutput::copy_companion_files() const {
   if (companion_ == nullptr) return;
   for (const std::string& name : companion_->files) {
-    const fs::path from = fs::path(companion_->folder) / name, to = fs::path(work_) / name;
-    std::error_code error;
-    fs::create_directories(to.parent_path(), error);
-    if (!error) fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
-    if (error) fail_io(from.string(), "cannot be copied", error);
+    for (std::size_t slash = name.find('/'); slash != name.npos; slash = name.find('/', slash + 1)) {
+      make_folder(join_path(work_, name.substr(0, slash)));
+    }
+    copy_file(join_path(companion_->folder, name), join_path(work_, name), is_cancelled_);
   }
 }
 
-void FolderOutput::finish() {
-  copy_small_files();
-  if (settings_.part_count == 0) merge_folder(path_, settings_.overwrite);
-  is_finished_ = true;
+std::string FolderOutput::finish() {
+  copy_companion_files();
+  if (settings_.part_count > 0) return "";
+  complete(work_, is_cancelled_);
+  is_whole_ = true;
+  return put_in_place(work_, path_, settings_.overwrite);
 }
 
-void merge_folder(const std::string& path, bool overwrite) {
-  const std::string target = without_slash(path), work = work_folder(target);
-  std::error_code error;
-  if (!fs::is_directory(work, error)) {
+void merge_folder(const std::string& path, bool overwrite, const std::function<bool()>& is_cancelled) {
+  const std::string target = target_of(path), work = work_folder(path);
+  if (!is_folder(work)) {
     throw Error(Status::kNotFound, formatted("{}: is not there: no part of {} was made", work, target),
                 "make the parts first: quantize IN -o OUT --shard 1/2, and so on", work);
   }
   require_free(target, overwrite);
-  const JobFile job = read_job(work);
-  for (std::size_t i = 0; i < job.shard_count; ++i) {
-    const std::string name = shard_name(i, job.shard_count);
-    const std::string file = (fs::path(work) / name).string();
-    if (!fs::exists(file)) {
-      throw Error(Status::kState, formatted("{}: shard {} is missing", work, name),
-                  formatted("make the part that it belongs to: shard {} of {}", i + 1, job.shard_count), name);
-    }
-    if (!is_sound_shard(file, shard_mark(job.hash, i, job.shard_count))) {
-      throw Error(Status::kFormat, formatted("{}: shard {} is of another job", work, name), "make that part again",
-                  name);
-    }
-  }
-  if (job.shard_count > 1) {
-    write_text(fs::path(work) / "model.safetensors.index.json", index_json(work, job.shard_count), true);
-  }
-  if (!job.config.empty()) write_text(fs::path(work) / "config.json", job.config, true);
-  remove_leftovers(work);
-  fs::remove(fs::path(work) / kJobFile, error);
-  publish(work, target);
+  complete(work, is_cancelled);
+  const std::string note = put_in_place(work, target, overwrite);
+  if (!note.empty()) log_message(LogLevel::kWarning, note);
 }
 
 }  // namespace mnq

@@ -1,5 +1,6 @@
-// A folder as output: shards, their index, config.json and the small files of the source. All is made in PATH.partial, where
-// finished shards stay when a run ends early and may be resumed; the folder gets its name once it is whole.
+// A folder as output: shards, their index, config.json and what else of the source goes with it. All is made in PATH.partial,
+// where finished shards stay when a run ends early and may be resumed; the folder gets its name once it is whole. A PATH that
+// is a symbolic link stays one: the folder it names is made or replaced.
 #pragma once
 
 #include <functional>
@@ -13,6 +14,12 @@ namespace mnq {
 
 /// The key of the metadata of a folder's shards that says which job made them.
 inline constexpr std::string_view kFolderJobKey = "mono_quant_job";
+
+/// The file by which a folder in the making is known.
+inline constexpr const char* kFolderJobFile = ".mono_quant_job.json";
+
+/// Where the folder PATH is made.
+std::string work_folder(const std::string& path);
 
 struct FolderSettings {
   bool overwrite = false;
@@ -30,7 +37,8 @@ struct FolderJob {
 
 class FolderOutput {
  public:
-  /// Errors: kIo where PATH is there already and may not be replaced, or has no folder around it.
+  /// Errors: kIo where PATH is there already and may not be replaced, or is no folder that can be renamed; kInvalidArg where it
+  /// ends in . or ..
   FolderOutput(const std::string& path, const Format& format, const Companion* companion,
                const FolderSettings& settings, std::function<bool()> is_cancelled);
 
@@ -43,8 +51,12 @@ class FolderOutput {
   const Format& format() const { return format_; }
   const Companion* companion() const { return companion_; }
 
-  /// Makes PATH.partial, or finds it. Errors: kIo; kState where it is of another job, or there and neither resumed nor
-  /// replaced.
+  /// PATH.partial, and whether what is done stays there when a run ends early.
+  const std::string& work() const { return work_; }
+  bool is_kept() const { return settings_.is_resumed || settings_.part_count > 0; }
+
+  /// Makes PATH.partial, or finds it. Errors: kIo; kState where it is of another job or of none, or there and neither resumed
+  /// nor replaced.
   void start(const FolderJob& job);
 
   /// Whether this run makes that shard, and whether it is there already, whole and of this job.
@@ -57,11 +69,14 @@ class FolderOutput {
   /// What the metadata of that shard says of the job.
   std::pair<std::string, std::string> mark(std::size_t shard) const;
 
-  /// After the shards: of a part, copies the small files; of the whole also as merge_folder.
-  void finish();
+  /// After the shards: of a part, copies the other files; of the whole also as merge_folder. Returns what is to be said of it;
+  /// may be empty.
+  std::string finish();
 
  private:
-  void copy_small_files() const;
+  void clear_work();
+  void make_work();
+  void copy_companion_files() const;
 
   std::string path_;
   std::string work_;
@@ -71,13 +86,14 @@ class FolderOutput {
   std::function<bool()> is_cancelled_;
   FolderJob job_;
   std::string hash_;
-  bool is_ours_ = false;  // made by this run
-  bool is_finished_ = false;
+  bool is_ours_ = false;   // made by this run
+  bool is_whole_ = false;  // all is made: PATH.partial is not ours to remove any more, and may be what was replaced
 };
 
 /// Makes PATH of PATH.partial, whose shards are all there: checks them, writes the index and config.json, and gives the
-/// folder its name. Errors: kNotFound where there is none; kState naming the shard that is missing; kFormat for one that is
-/// damaged or of another job; kIo.
-void merge_folder(const std::string& path, bool overwrite);
+/// folder its name. What it replaces: see publish_folder; what is left of that is logged. Errors: kNotFound where there is none;
+/// kState naming the shard that is missing; kFormat for one that is damaged or of another job; kIo; kCancelled.
+void merge_folder(
+    const std::string& path, bool overwrite, const std::function<bool()>& is_cancelled = [] { return false; });
 
 }  // namespace mnq

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <filesystem>
 #include <optional>
 
 #include "base/error.h"
+#include "base/folder.h"
 #include "base/format.h"
 #include "base/text.h"
 #include "formats/compressed_tensors.h"
+#include "formats/folder_output.h"
 #include "formats/gguf.h"
 #include "formats/pytorch.h"
 #include "formats/safetensors.h"
@@ -58,11 +59,6 @@ constexpr std::array kFormats{
 
 const Format& format_called(std::string_view name) { return *std::ranges::find(kFormats, name, &Format::name); }
 
-bool is_folder(const std::string& path) {
-  std::error_code error;
-  return std::filesystem::is_directory(path, error);
-}
-
 // Null where no format recognises it. Throws kUnsupported for one that is not read.
 const Format* find_format(const std::shared_ptr<const ByteSource>& bytes) {
   std::array<std::byte, 16> buffer{};
@@ -77,13 +73,6 @@ const Format* find_format(const std::shared_ptr<const ByteSource>& bytes) {
                 std::string(found->advice), title);
   }
   return &*found;
-}
-
-void check_settings(const OpenSettings& settings, std::string_view format, const std::string& path) {
-  const bool has_keys = format.starts_with("pytorch") || format == "folder" || format.ends_with("index");
-  if (settings.tensors_key.empty() || has_keys) return;
-  throw Error(Status::kConfig, formatted("{}: tensors_key has no meaning for {}", title_of(path), format),
-              "leave it unset: only what torch.save wrote has dicts to choose from", "tensors_key");
 }
 
 std::string readable_formats() {
@@ -128,6 +117,13 @@ const Format* find_by_extension(const std::string& extension, bool is_module) {
 }  // namespace
 
 std::span<const Format> all_formats() { return kFormats; }
+
+void check_settings(const OpenSettings& settings, std::string_view format, const std::string& path) {
+  const bool has_keys = format.starts_with("pytorch") || format == "folder" || format.ends_with("index");
+  if (settings.tensors_key.empty() || has_keys) return;
+  throw Error(Status::kConfig, formatted("{}: tensors_key has no meaning for {}", title_of(path), format),
+              "leave it unset: only what torch.save wrote has dicts to choose from", "tensors_key");
+}
 
 const Format& detect_format(const std::string& path) {
   if (is_folder(path)) return format_called(open_folder_source(path, {})->format());
@@ -189,7 +185,7 @@ const Format& output_format(const std::string& path, const std::string& wanted, 
     throw Error(Status::kInvalidArg, formatted("{}: is a folder, but {} is one file", path, found->name),
                 "name a file in it", path);
   }
-  if (source.reads_from(path)) {
+  if (source.reads_from(path) || (found->is_folder && source.reads_from(work_folder(path)))) {
     throw Error(Status::kInvalidArg, formatted("{}: is the input; it is never written to", path),
                 "choose another name for the output", path);
   }

@@ -49,6 +49,9 @@ struct Format {
 
 std::span<const Format> all_formats();
 
+/// Errors: kConfig for settings that have no meaning for a format; path: for the message.
+void check_settings(const OpenSettings& settings, std::string_view format, const std::string& path);
+
 /// The format of a file or folder by its content. Errors: kNotFound, kIo, kUnsupported for one that is not read, kFormat
 /// for anything else.
 const Format& detect_format(const std::string& path);
@@ -68,7 +71,8 @@ SourcePair open_sources(const std::string& first, const char* second, const Open
 /// As open_source; the memory must outlive the source and all that is made from it.
 std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes, const OpenSettings& settings = {});
 
-/// Checks, before any work, that this can be written from this source: a format that is written, and not the file it reads.
+/// Checks, before any work, that this can be written from this source: a format that is written, and nothing replaced that the
+/// source reads or carries on.
 /// wanted: the name of a format, or "auto": then the extension says it, and a path without one is a folder.
 /// Errors: kUnsupported, kInvalidArg.
 const Format& output_format(const std::string& path, const std::string& wanted, const TensorSource& source);

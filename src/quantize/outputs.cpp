@@ -28,7 +28,7 @@ void require_no_folder_settings(const Config& config, const std::string& path) {
   for (const char* key : {"max_shard_size", "shard", "resume"}) {
     const FoundValue found = config.find(key);
     if (found.source == ValueSource::kDefault || found.value == "auto" || found.value == "false") continue;
-    throw Error(Status::kConfig, formatted("{} has a meaning for folders only, and {} is a file", key, path),
+    throw Error(Status::kConfig, formatted("{}: is a file, and {} has a meaning for folders only", path, key),
                 "leave it unset, or end the output's name in /", key);
   }
 }

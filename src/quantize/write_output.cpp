@@ -1,10 +1,12 @@
 #include "quantize/write_output.h"
 
 #include <algorithm>
+#include <array>
 #include <system_error>
 #include <thread>
 
 #include "base/format.h"
+#include "base/hash.h"
 #include "formats/compressed_tensors.h"
 #include "quantize/plan_run.h"
 
@@ -93,9 +95,36 @@ std::vector<PlanSlice> cut_shards(const Plan& plan, std::uint64_t max_bytes) {
   return shards;
 }
 
-// Everything that decides the bytes of the shards.
-std::string describe_plan(const TensorSource& source, const Plan& plan) {
-  std::string text = formatted("{} bytes\n", source.size_bytes());
+// Of the bytes of the source, the same on any machine, and cheap next to the job: the ends of every stored tensor, and more
+// from the middle of some.
+std::string sample_content(const TensorSource& source) {
+  constexpr std::uint64_t kEdge = 64, kMiddle = 4096, kAlignment = 16;
+  constexpr std::size_t kMostMiddles = 1024;
+  const std::size_t count = source.tensors().size(), stride = (count + kMostMiddles - 1) / kMostMiddles;
+  std::array<std::byte, kMiddle> buffer{};
+  Hash hash;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint64_t size = source.tensors()[i].size_bytes;
+    if (size == 0) continue;
+    const auto add = [&](std::uint64_t at, std::uint64_t most) {
+      const std::uint64_t offset = at / kAlignment * kAlignment;
+      const auto piece = std::span(buffer).first(std::min(most, size - offset));
+      source.read(i, offset, piece);
+      hash.add(piece);
+    };
+    add(0, kEdge);
+    add(size - std::min(size, kEdge), kEdge + kAlignment);
+    if (i % stride == 0) add((size - std::min(size, kMiddle)) / 2, kMiddle);
+  }
+  return hash.text();
+}
+
+// Everything that decides the bytes of the shards, and which of them are refused.
+std::string describe_job(const TensorSource& source, const Plan& plan, const JobSettings& job) {
+  std::string text = formatted("{} bytes, {}\n", source.size_bytes(), sample_content(source));
+  if (job.accuracy_warning == AccuracyWarning::kError) {
+    text += formatted("no layer below {} and {} dB\n", job.sqnr_warning_db, job.sqnr_critical_db);
+  }
   std::vector<QuantizedEntry> entries;
   for (const PlannedTensor& planned : plan.tensors) {
     for (const PlannedOutput& output : planned.outputs) {
@@ -168,7 +197,7 @@ struct PendingShard {
 Outcome write_folder(const Work& work) {
   FolderOutput& folder = *work.output.folder;
   const std::vector<PlanSlice> shards = cut_shards(work.plan, work.job.max_shard_size);
-  folder.start({describe_plan(work.source, work.plan), shards.size(), folder_config(work.plan, folder)});
+  folder.start({describe_job(work.source, work.plan, work.job), shards.size(), folder_config(work.plan, folder)});
   Outcome outcome{std::vector<Accuracy>(work.plan.tensors.size()), {}};
   std::vector<PendingShard> pending;
   std::size_t already = 0;
@@ -200,7 +229,7 @@ Outcome write_folder(const Work& work) {
     shard.run.reset();
   }
   committer.wait();
-  folder.finish();
+  if (std::string note = folder.finish(); !note.empty()) outcome.notes.push_back(std::move(note));
   if (already > 0) {
     outcome.notes.push_back(
         formatted("{} of {} shards were there already: their accuracy is not in this report", already, shards.size()));
@@ -212,8 +241,22 @@ Outcome write_folder(const Work& work) {
   return outcome;
 }
 
+// A cancelled run says that nothing was written: not so where what is done stays.
+[[noreturn]] void rethrow_cancelled(const Error& error, const FolderOutput& folder) {
+  if (error.status() != Status::kCancelled || !folder.is_kept()) throw;
+  throw Error(Status::kCancelled, formatted("cancelled: {} holds what is done", folder.work()),
+              "run it again to go on (resume=true)", folder.work());
+}
+
 }  // namespace
 
-Outcome write_output(const Work& work) { return work.output.folder == nullptr ? write_file(work) : write_folder(work); }
+Outcome write_output(const Work& work) {
+  if (work.output.folder == nullptr) return write_file(work);
+  try {
+    return write_folder(work);
+  } catch (const Error& error) {
+    rethrow_cancelled(error, *work.output.folder);
+  }
+}
 
 }  // namespace mnq

@@ -1,11 +1,27 @@
 // Folders as output: shards, parts, runs that end early, and what is there already.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 
 #include "quantize/job_fixture.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
+
+namespace {
+bool cannot_exchange = false;  // as on NFS
+}
+
+// In place of the C library's.
+extern "C" int renameat2(int from, const char* old_name, int to, const char* new_name, unsigned flags) noexcept {
+  if (!cannot_exchange) return static_cast<int>(::syscall(SYS_renameat2, from, old_name, to, new_name, flags));
+  errno = EINVAL;
+  return -1;
+}
 
 namespace mnq::test {
 namespace {
@@ -37,8 +53,10 @@ void write_model(const TempFolder& folder, const std::string& name, bool has_nan
 Report quantize_to(const std::string& input, const std::string& output, const std::string& more = "",
                    RunControl* control = nullptr, const std::string& shard_size = "2400") {
   const auto source = open_source(input);
-  const Settings settings = parse_settings(R"({"accuracy_warning": "ignore", "max_shard_size": )" + shard_size +
-                                           (more.empty() ? "" : ", " + more) + "}");
+  const bool is_judged = more.find("accuracy_warning") != more.npos;
+  const Settings settings =
+      parse_settings((is_judged ? "{" : R"({"accuracy_warning": "ignore", )") + (R"("max_shard_size": )" + shard_size) +
+                     (more.empty() ? "" : ", ") + more + "}");
   const Config config(&settings, nullptr);
   RunControl own;
   RunControl& used = control == nullptr ? own : *control;
@@ -109,6 +127,7 @@ TEST(FolderParts, MergeSaysWhatIsMissingOrForeign) {
   const Error missing = error_of([&] { merge_folder(folder.path("parts"), false); });
   EXPECT_EQ(missing.status(), Status::kState);
   EXPECT_EQ(missing.subject(), "model-00001-of-00003.safetensors");
+  EXPECT_EQ(missing.suggestion(), "make first what is missing of the parts: 1/2");
   const Error foreign =
       error_of([&] { quantize_to(folder.path("in"), folder.path("parts"), R"("shard": "1/2", "bits": 4)"); });
   EXPECT_EQ(foreign.status(), Status::kState) << foreign.message();
@@ -118,6 +137,8 @@ TEST(FolderParts, MergeSaysWhatIsMissingOrForeign) {
   write_bytes(shard, good.substr(0, good.size() - 1));
   EXPECT_EQ(error_of([&] { merge_folder(folder.path("parts"), false); }).status(), Status::kFormat);
   quantize_to(folder.path("in"), folder.path("parts"), R"("shard": "2/2")");  // makes it again
+  EXPECT_EQ(error_of([&] { merge_folder(folder.path("parts"), false, [] { return true; }); }).status(),
+            Status::kCancelled);
   merge_folder(folder.path("parts"), false);
   EXPECT_EQ(read_bytes(folder.path("parts") + "/model-00002-of-00003.safetensors"), good);
   EXPECT_EQ(error_of([&] { quantize_to(folder.path("in"), folder.path("x"), R"("shard": "3/2")"); }).status(),
@@ -146,10 +167,9 @@ TEST(FolderJob, LeavesNothingWhereItFails) {
 
 TEST(FolderJob, GoesOnWhereItEnded) {
   const TempFolder folder;
-  write_model(folder, "in", true);
-  // The NaN is in the last shard: two are done.
-  EXPECT_EQ(error_of([&] { quantize_to(folder.path("in"), folder.path("out"), R"("resume": true)"); }).status(),
-            Status::kValidation);
+  write_model(folder, "in");
+  quantize_to(folder.path("in"), folder.path("out"), R"("shard": "1/3")");
+  quantize_to(folder.path("in"), folder.path("out"), R"("shard": "2/3")");
   const std::string first = folder.path("out.partial") + "/model-00001-of-00003.safetensors";
   ASSERT_TRUE(fs::exists(first));
   EXPECT_FALSE(fs::exists(folder.path("out")));
@@ -157,14 +177,65 @@ TEST(FolderJob, GoesOnWhereItEnded) {
   const Error refused = error_of([&] { quantize_to(folder.path("in"), folder.path("out")); });
   EXPECT_EQ(refused.status(), Status::kState) << refused.message();
   EXPECT_TRUE(fs::exists(first)) << "what was done is lost";
-  write_model(folder, "in");  // repaired
   const Report report = quantize_to(folder.path("in"), folder.path("out"), R"("resume": true)");
   EXPECT_EQ(fs::last_write_time(folder.path("out") + "/model-00001-of-00003.safetensors"), made) << "was made again";
   quantize_to(folder.path("in"), folder.path("whole"));
   EXPECT_EQ(files_of(folder.path("out")), files_of(folder.path("whole")));
   EXPECT_TRUE(report.json()["layers"][0]["sqnr_db"].is_null()) << "an accuracy that this run did not measure";
   EXPECT_FALSE(report.json()["layers"][5]["sqnr_db"].is_null());
-  EXPECT_EQ(report.warnings().at(0), "2 of 3 shards were there already: their accuracy is not in this report");
+  const auto& warnings = report.warnings();
+  EXPECT_EQ(std::ranges::count(warnings, "2 of 3 shards were there already: their accuracy is not in this report"), 1);
+}
+
+// Of the same names, shapes and size, as a retrained or repaired checkpoint is.
+TEST(FolderJob, DoesNotGoOnWithOtherWeights) {
+  const TempFolder folder;
+  write_model(folder, "in", true);
+  // The NaN is in the last shard: two are done.
+  EXPECT_EQ(error_of([&] { quantize_to(folder.path("in"), folder.path("out"), R"("resume": true)"); }).status(),
+            Status::kValidation);
+  EXPECT_TRUE(fs::exists(folder.path("out.partial") + "/model-00002-of-00003.safetensors"));
+  write_model(folder, "in");
+  for (const char* more : {R"("resume": true)", R"("shard": "3/3")"}) {
+    const Error refused = error_of([&] { quantize_to(folder.path("in"), folder.path("out"), more); });
+    EXPECT_EQ(refused.status(), Status::kState) << refused.message();
+  }
+}
+
+// A run that must not accept a layer cannot go on with shards whose layers nobody judged.
+TEST(FolderJob, DoesNotGoOnWithWhatWasNotJudged) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  quantize_to(folder.path("in"), folder.path("out"), R"("shard": "1/2", "accuracy_warning": "warn")");
+  const char* strict = R"("resume": true, "accuracy_warning": "error")";
+  EXPECT_EQ(error_of([&] { quantize_to(folder.path("in"), folder.path("out"), strict); }).status(), Status::kState);
+  quantize_to(folder.path("in"), folder.path("out"), R"("resume": true, "accuracy_warning": "warn")");
+}
+
+TEST(FolderJob, LeavesAFolderThatNoJobMade) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  fs::create_directory(folder.path("out.partial"));
+  write_bytes(folder.path("out.partial") + "/thesis.txt", "mine");
+  for (const char* more : {"", R"("resume": true)", R"("shard": "1/2")", R"("overwrite": true)"}) {
+    EXPECT_EQ(error_of([&] { quantize_to(folder.path("in"), folder.path("out"), more); }).status(), Status::kState)
+        << more;
+  }
+  EXPECT_EQ(files_of(folder.path("out.partial")), (std::map<std::string, std::string>{{"thesis.txt", "mine"}}));
+  fs::remove(folder.path("out.partial") + "/thesis.txt");
+  quantize_to(folder.path("in"), folder.path("out"), R"("resume": true)");
+}
+
+TEST(FolderJob, SaysWhatACancelledRunLeaves) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  RunControl control;
+  control.set_progress(cancel_at(0.9));
+  const Error cancelled =
+      error_of([&] { quantize_to(folder.path("in"), folder.path("out"), R"("resume": true)", &control); });
+  EXPECT_EQ(cancelled.status(), Status::kCancelled);
+  EXPECT_EQ(cancelled.message(), "cancelled: " + folder.path("out.partial") + " holds what is done");
+  EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out.partial"}));
 }
 
 TEST(FolderJob, NaNMayBeCopied) {
@@ -195,6 +266,237 @@ TEST(FolderJob, ReplacesOnlyWhereAskedAndKeepsWhatIsNotItsOwn) {
   EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out"}));
   EXPECT_EQ(error_of([&] { quantize_to(folder.path("in"), folder.path("in") + "/", R"("overwrite": true)"); }).status(),
             Status::kInvalidArg);
+}
+
+// The folder that holds the input, one above it, the link it came by, and files that go into the output.
+TEST(FolderInput, IsNeverReplaced) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  fs::create_directory(folder.path("up"));
+  quantize_to(folder.path("in"), folder.path("up/shards"), R"("format": "folder")");
+  fs::create_directory(folder.path("links"));
+  fs::create_symlink("../in/model.safetensors", folder.path("links/model.safetensors"));
+  fs::create_symlink("up/shards", folder.path("to_shards"));
+  const auto before = files_of(folder.path());
+  const std::string force = R"("overwrite": true)";
+  for (const auto& [input, output] : std::vector<std::pair<std::string, std::string>>{
+           {"in", "in"},
+           {"in/model.safetensors", "in"},
+           {"links/model.safetensors", "links"},
+           {"links/model.safetensors", "in/"},
+           {"up/shards", "up"},
+           {"up/shards", "to_shards"},
+           {"up/shards/model.safetensors.index.json", "up/shards/"},
+           {"up/shards/model-00001-of-00003.safetensors", "up/shards/"},
+           {"in", "in/sub"},
+       }) {
+    const Error refused = error_of([&] { quantize_to(folder.path(input), folder.path(output), force); });
+    EXPECT_EQ(refused.status(), Status::kInvalidArg) << input << " to " << output << ": " << refused.message();
+  }
+  for (const char* file : {"config.json", "model.safetensors.index.json", "tokenizer.json", "sub/more.txt",
+                           "model-00002-of-00003.safetensors"}) {
+    const auto source = open_source(folder.path("up/shards"));
+    const Settings settings = parse_settings(R"({"overwrite": true, "format": "pytorch"})");
+    const Config config(&settings, nullptr);
+    RunControl control;
+    const Error refused = error_of([&] { file_output(*source, folder.path("up/shards/") + file, config, control); });
+    EXPECT_EQ(refused.status(), Status::kInvalidArg) << file << ": " << refused.message();
+  }
+  EXPECT_EQ(files_of(folder.path()), before);
+}
+
+TEST(FolderInput, HasFoldersOfModules) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  for (const char* name : {"2_Dense", "onnx"}) fs::create_directory(folder.path("in") + "/" + name);
+  write_bytes(folder.path("in") + "/modules.json", R"([{"path": ""}, {"path": "2_Dense"}])");
+  write_bytes(folder.path("in") + "/2_Dense/model.safetensors", "weights of another module");
+  write_bytes(folder.path("in") + "/2_Dense/large.onnx", "of a module, whatever it is called");
+  fs::resize_file(folder.path("in") + "/2_Dense/model.safetensors", (64u << 20) + 1);
+  write_bytes(folder.path("in") + "/onnx/model.onnx", "a copy in another form");
+  const Report report = quantize_to(folder.path("in"), folder.path("out"));
+  const auto files = files_of(folder.path("out"));
+  EXPECT_EQ(files.at("2_Dense/model.safetensors").size(), (64u << 20) + 1);
+  EXPECT_TRUE(files.contains("2_Dense/large.onnx"));
+  EXPECT_FALSE(files.contains("onnx/model.onnx"));
+  EXPECT_EQ(report.warnings().at(0),
+            "not carried on, since only the weights that are read and small files are: model.onnx, onnx/model.onnx");
+}
+
+TEST(FolderInput, OfSafetensorsHasNoKeys) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  const Error refused = error_of([&] { open_source(folder.path("in"), {"state_dict"}); });
+  EXPECT_EQ(refused.status(), Status::kConfig) << refused.message();
+}
+
+class FewFiles {
+ public:
+  explicit FewFiles(rlim_t more) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const int next = ::open("/dev/null", O_RDONLY);
+    ::close(next);
+    const rlimit fewer{static_cast<rlim_t>(next) + more, before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &fewer);
+  }
+  ~FewFiles() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(FolderInput, MayHaveMoreShardsThanFilesMayBeOpen) {
+  constexpr int kShards = 60;
+  const TempFolder folder;
+  std::vector<NamedTensor> tensors;
+  for (int i = 0; i < kShards; ++i) {
+    tensors.push_back(
+        {"layers." + std::to_string(i) + ".weight", tensor_of(DType::kF32, {1}, std::vector<float>{float(i)})});
+  }
+  const auto model = model_of(std::move(tensors));
+  const Settings settings = parse_settings(R"({"format": "folder", "max_shard_size": 1})");
+  const Config config(&settings, nullptr);
+  RunControl control;
+  convert(*model, config, control, file_output(*model, folder.path("in/"), config, control));
+  const auto source = [&] {
+    const FewFiles limit(40);
+    return open_source(folder.path("in"));
+  }();
+  for (const int i : {0, 59, 1, 30, 0}) {
+    EXPECT_EQ(read_values<float>(*source, "layers." + std::to_string(i) + ".weight"), std::vector<float>{float(i)});
+  }
+  // Shards 1 to 10 are closed by now; one that is replaced is not read.
+  const std::string shard = folder.path("in") + "/model-00005-of-00060.safetensors";
+  write_bytes(shard + ".new", read_bytes(shard));
+  fs::rename(shard + ".new", shard);
+  const Error replaced = error_of([&] { read_values<float>(*source, "layers.4.weight"); });
+  EXPECT_EQ(replaced.status(), Status::kIo) << replaced.message();
+  const Error refused = error_of([&] {
+    const FewFiles limit(2);
+    open_source(folder.path("in"));
+  });
+  EXPECT_EQ(refused.status(), Status::kIo) << refused.message();
+  EXPECT_NE(refused.suggestion().find("ulimit"), std::string::npos) << refused.suggestion();
+}
+
+TEST(FolderReplaced, LosesItsCheckpointOnly) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  fs::create_directories(folder.path("out/sub/runs"));
+  const std::set<std::string> kept{"other.pt",          "lora.safetensors",      "model.fp16.safetensors", "a.gguf",
+                                   "sub/runs/model.pt", "sub/model.safetensors", "training_args.bin",      "notes.txt"};
+  const std::set<std::string> lost{
+      "model.safetensors", "model.safetensors.index.json", "model-00001-of-00009.safetensors",
+      "pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-00001-of-00002.bin"};
+  for (const auto& name : kept) write_bytes(folder.path("out/" + name), name);
+  for (const auto& name : lost) write_bytes(folder.path("out/" + name), name);
+  write_bytes(folder.path("out/tokenizer.json"), "old");
+  quantize_to(folder.path("in"), folder.path("out"), R"("overwrite": true)");
+  const auto files = files_of(folder.path("out"));
+  for (const auto& name : kept) EXPECT_TRUE(files.contains(name) && files.at(name) == name) << name;
+  for (const auto& name : lost) {
+    EXPECT_FALSE(files.contains(name) && files.at(name) == name) << name;
+  }
+  EXPECT_EQ(files.at("tokenizer.json"), "tokens");
+  EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out"}));
+}
+
+TEST(FolderReplaced, ItsLinksAreNotFollowed) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  fs::create_directory(folder.path("elsewhere"));
+  write_bytes(folder.path("elsewhere/more.txt"), "mine");
+  write_bytes(folder.path("elsewhere/weights.bin"), "mine");
+  fs::create_directory(folder.path("out"));
+  fs::create_symlink("../elsewhere", folder.path("out/other"));
+  fs::create_symlink("../elsewhere", folder.path("out/sub"));  // where the new one has a folder
+  fs::create_symlink("../elsewhere/more.txt", folder.path("out/tokenizer.json"));
+  const auto before = files_of(folder.path("elsewhere"));
+  quantize_to(folder.path("in"), folder.path("out"), R"("overwrite": true)");
+  EXPECT_EQ(files_of(folder.path("elsewhere")), before);
+  EXPECT_TRUE(fs::is_symlink(folder.path("out/other")));
+  EXPECT_EQ(read_bytes(folder.path("out/sub/more.txt")), "more");
+  EXPECT_EQ(read_bytes(folder.path("out/tokenizer.json")), "tokens");
+}
+
+// A folder where the new one has a file, and the other way around.
+TEST(FolderReplaced, WhatCannotBeMovedStays) {
+  for (const bool exchanges : {true, false}) {
+    const TempFolder folder;
+    write_model(folder, "in");
+    fs::create_directories(folder.path("out/tokenizer.json"));
+    write_bytes(folder.path("out/tokenizer.json/note"), "mine");
+    write_bytes(folder.path("out/sub"), "mine, too");
+    write_bytes(folder.path("out/zz"), "last");
+    cannot_exchange = !exchanges;
+    const Report report = quantize_to(folder.path("in"), folder.path("out"), R"("overwrite": true)");
+    cannot_exchange = false;
+    const std::string left = folder.path(exchanges ? "out.partial" : "out.replaced");
+    EXPECT_EQ(files_of(left),
+              (std::map<std::string, std::string>{{"sub", "mine, too"}, {"tokenizer.json/note", "mine"}}));
+    EXPECT_TRUE(std::ranges::any_of(report.warnings(), [&](const auto& text) { return text.starts_with(left); }));
+    EXPECT_EQ(read_bytes(folder.path("out/zz")), "last");
+    EXPECT_EQ(open_source(folder.path("out"))->format(), "compressed-tensors");
+  }
+}
+
+TEST(FolderReplaced, WithoutAnExchangeOfNames) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  cannot_exchange = true;
+  quantize_to(folder.path("in"), folder.path("out"));
+  write_bytes(folder.path("out/notes.txt"), "mine");
+  quantize_to(folder.path("in"), folder.path("out"), R"("overwrite": true)");
+  cannot_exchange = false;
+  EXPECT_EQ(read_bytes(folder.path("out/notes.txt")), "mine");
+  EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out"}));
+}
+
+// A folder that appears while the job runs is not replaced, and the work is not lost.
+TEST(FolderReplaced, NotUnasked) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  RunControl control;
+  control.set_progress([&](std::uint64_t, std::uint64_t) {
+    fs::create_directory(folder.path("out"));
+    write_bytes(folder.path("out/notes.txt"), "mine");
+    return true;
+  });
+  const Error late = error_of([&] { quantize_to(folder.path("in"), folder.path("out"), "", &control); });
+  EXPECT_EQ(late.status(), Status::kIo);
+  EXPECT_NE(late.message().find(folder.path("out.partial")), std::string::npos) << late.message();
+  EXPECT_EQ(files_of(folder.path("out")), (std::map<std::string, std::string>{{"notes.txt", "mine"}}));
+  fs::remove_all(folder.path("out"));
+  merge_folder(folder.path("out"), false);
+  quantize_to(folder.path("in"), folder.path("whole"));
+  EXPECT_EQ(files_of(folder.path("out")), files_of(folder.path("whole")));
+}
+
+TEST(FolderReplaced, ALinkStaysOne) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  fs::create_directory(folder.path("real"));
+  write_bytes(folder.path("real/notes.txt"), "mine");
+  fs::create_directory_symlink("real", folder.path("out"));
+  quantize_to(folder.path("in"), folder.path("out/"), R"("overwrite": true)");
+  for (const char* part : {R"("shard": "1/2", "overwrite": true)", R"("shard": "2/2", "overwrite": true)"}) {
+    quantize_to(folder.path("in"), folder.path("out"), part);
+  }
+  merge_folder(folder.path("out"), true);
+  EXPECT_TRUE(fs::is_symlink(folder.path("out")));
+  EXPECT_EQ(read_bytes(folder.path("real/notes.txt")), "mine");
+  EXPECT_EQ(open_source(folder.path("real"))->format(), "compressed-tensors");
+  EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out", "real"}));
+}
+
+TEST(FolderReplaced, HasAName) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  fs::create_directory(folder.path("out"));
+  for (const char* path : {"out/.", "out/..", "out/./"}) {
+    const Error refused = error_of([&] { quantize_to(folder.path("in"), folder.path(path), R"("overwrite": true)"); });
+    EXPECT_EQ(refused.status(), Status::kInvalidArg) << path << ": " << refused.message();
+  }
 }
 
 }  // namespace
