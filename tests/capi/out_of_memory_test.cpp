@@ -1,6 +1,8 @@
 // Every function that allocates, with each of its allocations failing in turn: once alone, once with all that follow. It
 // says OUT_OF_MEMORY, gives nothing, leaves a whole file or none, and works the next time.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <functional>
@@ -8,6 +10,10 @@
 #include "failing_allocations.h"
 #include "fixture.h"
 #include "support/temp_folder.h"
+
+// In place of the C library's: thousands of files are made here, and none of them is to outlast a power cut.
+extern "C" [[gnu::visibility("default")]] int fsync(int) { return 0; }
+extern "C" [[gnu::visibility("default")]] int sync_file_range(int, off64_t, off64_t, unsigned) { return 0; }
 
 namespace mnq::test {
 namespace {
@@ -39,9 +45,11 @@ Attempt attempt(const Work& work, const Release& release, std::int64_t failing, 
   return result;
 }
 
-void expect_refusals(const Work& work, const Release& release, bool and_all_after_it, mnq_status with_memory) {
+// step: 1 for each allocation; more where an attempt is slow.
+void expect_refusals(const Work& work, const Release& release, bool and_all_after_it, mnq_status with_memory,
+                     int step = 1) {
   int refusals = 0;
-  for (std::int64_t failing = 0; failing < kMostAllocations; ++failing) {
+  for (std::int64_t failing = 0; failing < kMostAllocations; failing += step) {
     const Attempt result = attempt(work, release, failing, and_all_after_it);
     if (!result.allocation_failed) {
       EXPECT_EQ(result.status, with_memory);
@@ -294,6 +302,49 @@ TEST_F(OutOfMemory, Values) {
   const Tensor tensor = model_.tensor("fc.weight");
   expect_refusals([&](auto error) { return mnq_values_add_tensor(values.get(), name.c_str(), tensor.get(), error); },
                   none);
+}
+
+// A folder is there whole, or what was made of it is gone; where only its name was left to give, it waits for a merge.
+TEST_F(OutOfMemory, Folders) {
+  const TempFolder inputs;
+  const std::string in = inputs.path("in"), out = outputs_.path("out");
+  std::filesystem::create_directories(in + "/sub");
+  std::filesystem::copy_file(path_, in + "/model.safetensors");
+  write_bytes(in + "/config.json", "{}");
+  write_bytes(in + "/sub/small.txt", "text");
+  expect_refusals<mnq_model>([&](auto made, auto error) { return mnq_model_open(in.c_str(), made, error); },
+                             mnq_model_free);
+  mono_quant::Run run;
+  run.set("max_shard_size", 170);
+  mnq_report* report = nullptr;
+  const auto work = [&](mnq_error** error) {
+    return mnq_quantize_file(in.c_str(), out.c_str(), nullptr, run.get(), &report, error);
+  };
+  const auto release = [&] {
+    const bool is_whole = std::filesystem::exists(out + "/model.safetensors.index.json") ||
+                          std::filesystem::exists(out + ".partial/model.safetensors.index.json");
+    const bool gave = report != nullptr || (!outputs_.names().empty() && !is_whole);
+    mnq_report_free(report);
+    report = nullptr;
+    for (const std::string& name : outputs_.names()) std::filesystem::remove_all(outputs_.path(name));
+    return gave;
+  };
+  ASSERT_EQ(work(nullptr), MNQ_OK);
+  ASSERT_EQ(outputs_.names(), std::set<std::string>{"out"});
+  release();
+  constexpr int kStep = 7;  // an attempt makes, renames and removes ten files
+  expect_refusals(work, release, false, MNQ_OK, kStep);
+  expect_refusals(work, release, true, MNQ_OK, kStep);
+}
+
+TEST_F(OutOfMemory, PyTorchFiles) {
+  const std::string pt = folder_.path("a.pt"), out = outputs_.path("out.pt");
+  model_.save(pt);
+  expect_refusals<mnq_model>([&](auto made, auto error) { return mnq_model_open(pt.c_str(), made, error); },
+                             mnq_model_free);
+  expect_refusals_of_file_job(outputs_, out, [&](auto report, auto error) {
+    return mnq_quantize_file(pt.c_str(), out.c_str(), nullptr, nullptr, report, error);
+  });
 }
 
 // Saying what is wrong needs memory, too.
