@@ -98,9 +98,9 @@ class Backend {
 };
 
 /// What libmono_quant_torch exports. The version, kVersion of the library it was built with, is asked for first: all
-/// else here may differ between versions.
+/// else here may differ between versions. Null, and why in refusal, with a LibTorch that it was not built for.
 inline constexpr const char* kBackendVersionSymbol = "mono_quant_torch_version";  // const char* ()
 inline constexpr const char* kBackendSymbol = "mono_quant_torch_backend";         // BackendFunction
-using BackendFunction = const Backend*(const IntegerKernels* kernels);
+using BackendFunction = const Backend*(const IntegerKernels* kernels, std::string* refusal);
 
 }  // namespace mnq

@@ -1,11 +1,14 @@
 #include "module/loader.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <mutex>
 
@@ -21,9 +24,9 @@ constexpr const char* kFileName = "libmono_quant_torch.so";
 
 [[noreturn]] void fail(const std::string& file, const std::string& what) {
   throw Error(Status::kUnsupported, formatted("TorchScript modules need {}: {}", file, what),
-              formatted("install {} {} and LibTorch 2.13 (CPU) where the loader finds them, or name its folder in "
-                        "MONO_QUANT_TORCH",
-                        kFileName, kVersion),
+              formatted("install {} {} and LibTorch 2.13 (CPU); where they are elsewhere, name the folder of {} in "
+                        "MONO_QUANT_TORCH, and that of LibTorch's libtorch_cpu.so in LD_LIBRARY_PATH",
+                        kFileName, kVersion, kFileName),
               file);
 }
 
@@ -44,15 +47,38 @@ std::string backend_file() {
   return is_folder ? formatted("{}/{}", named, kFileName) : std::string(named);
 }
 
-std::string loader_error() {
+// The loader's own words, without the file where they begin with it.
+std::string loader_error(const std::string& file) {
   const char* text = ::dlerror();
-  return text == nullptr ? "the loader gives no reason" : text;
+  const std::string words = text == nullptr ? "the loader gives no reason" : text;
+  return words.starts_with(file + ": ") ? words.substr(file.size() + 2) : words;
+}
+
+template <class Part>
+bool read_part(std::ifstream& in, std::uint64_t offset, Part& part) {
+  in.seekg(static_cast<std::streamoff>(offset));
+  return static_cast<bool>(in.read(reinterpret_cast<char*>(&part), sizeof part));
+}
+
+// A library that is cut short: the loader maps what its headers promise, and the first touch beyond the end of the file
+// would end the process. What is no library, or cannot be read, the loader refuses by itself.
+void require_whole(const std::string& file) {
+  std::ifstream in(file, std::ios::binary | std::ios::ate);
+  const auto size = static_cast<std::uint64_t>(std::max<std::streamoff>(in.tellg(), 0));
+  Elf64_Ehdr header;
+  if (!in || !read_part(in, 0, header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return;
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment;
+    const bool is_there = read_part(in, header.e_phoff + i * std::uint64_t{header.e_phentsize}, segment);
+    if (is_there && segment.p_offset <= size && segment.p_filesz <= size - segment.p_offset) continue;
+    fail(file, formatted("it is cut short at {} bytes", size));
+  }
 }
 
 template <class Function>
 Function* find_symbol(void* library, const std::string& file, const char* symbol) {
   void* address = ::dlsym(library, symbol);
-  if (address == nullptr) fail(file, loader_error());
+  if (address == nullptr) fail(file, loader_error(file));
   return reinterpret_cast<Function*>(address);
 }
 
@@ -79,14 +105,16 @@ const IntegerKernels& integer_kernels() {
 
 const Backend& load_backend() {
   const std::string file = backend_file();
+  require_whole(file);
   void* library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (library == nullptr) fail(file, loader_error());
+  if (library == nullptr) fail(file, loader_error(file));
   const char* version = find_symbol<const char*()>(library, file, kBackendVersionSymbol)();
   if (std::strcmp(version, kVersion) != 0) {
     fail(file, formatted("it is version {}, and this library is {}", version, kVersion));
   }
-  const Backend* backend = find_symbol<BackendFunction>(library, file, kBackendSymbol)(&integer_kernels());
-  if (backend == nullptr) fail(file, "it was built with another LibTorch than the one it finds here");
+  std::string refusal;
+  const Backend* backend = find_symbol<BackendFunction>(library, file, kBackendSymbol)(&integer_kernels(), &refusal);
+  if (backend == nullptr) fail(file, refusal);
   return *backend;
 }
 

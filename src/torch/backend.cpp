@@ -1,7 +1,9 @@
 // The entry of libmono_quant_torch: what the core calls once it has loaded it.
-#include "module/backend.h"
+#include <dlfcn.h>
+
 #include "base/format.h"
 #include "base/version.h"
+#include "module/backend.h"
 #include "torch/errors.h"
 #include "torch/integer_linear.h"
 #include "torch/torch_module.h"
@@ -47,6 +49,18 @@ class TorchBackend final : public Backend {
   }
 };
 
+// The first two bytes are the major and the minor version.
+std::string version_text(std::uint64_t abi_version) {
+  return formatted("{}.{}", abi_version >> 56, abi_version >> 48 & 255);
+}
+
+std::string other_libtorch(std::uint64_t found) {
+  Dl_info info{};
+  const bool is_known = ::dladdr(reinterpret_cast<const void*>(&aoti_torch_abi_version), &info) != 0;
+  return formatted("it was built for LibTorch {} and finds {} in {}", version_text(TORCH_ABI_VERSION),
+                   version_text(found), is_known ? info.dli_fname : "a file unknown");
+}
+
 }  // namespace
 }  // namespace mnq::libtorch
 
@@ -54,9 +68,12 @@ extern "C" {
 
 __attribute__((visibility("default"))) const char* mono_quant_torch_version() { return mnq::kVersion; }
 
-__attribute__((visibility("default"))) const mnq::Backend* mono_quant_torch_backend(
-    const mnq::IntegerKernels* kernels) {
-  if (aoti_torch_abi_version() >> 48 != TORCH_ABI_VERSION >> 48) return nullptr;
+__attribute__((visibility("default"))) const mnq::Backend* mono_quant_torch_backend(const mnq::IntegerKernels* kernels,
+                                                                                    std::string* refusal) {
+  if (aoti_torch_abi_version() >> 48 != TORCH_ABI_VERSION >> 48) {
+    *refusal = mnq::libtorch::other_libtorch(aoti_torch_abi_version());
+    return nullptr;
+  }
   mnq::libtorch::register_integer_linear(*kernels);
   static const mnq::libtorch::TorchBackend backend;
   return &backend;
