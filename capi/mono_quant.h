@@ -353,7 +353,8 @@ MNQ_API void mnq_model_free(mnq_model* model);
 /* ---- Running modules: since 1.1 -------------------------------------------------------------------------------- *
  *
  * A model that came from a TorchScript file can be run. What goes in and comes out is flat: a list of values, each with
- * a name. Values of nested tuples, lists and dicts have names joined by dots: "hidden.0", "inputs.mask".
+ * a name. Values of nested tuples, lists and dicts have names joined by dots: "hidden.0", "inputs.mask", "inputs.masks.0".
+ * Keys that hold dots themselves can only be told where a dict's values are not nested.
  */
 typedef int32_t mnq_value_kind;
 enum {
@@ -369,7 +370,8 @@ MNQ_API mnq_status mnq_values_create(mnq_values** out, mnq_error** error);
 
 /* Add a value. name: of the argument it is for, "x", or a part of it, "x.0"; NULL or "" for the next one that no name
  * was given for. Tensors are shared, not copied: the handle may be freed at once, its data must stay unchanged until the
- * values are freed. INVALID_ARG for a name that is no UTF-8. */
+ * values are freed. None is for an argument that is optional, and an empty list or dict for one that is a list or dict.
+ * INVALID_ARG for a name that is no UTF-8. */
 MNQ_API mnq_status mnq_values_add_tensor(mnq_values* values, const char* name, const mnq_tensor* tensor,
                                          mnq_error** error);
 MNQ_API mnq_status mnq_values_add_int(mnq_values* values, const char* name, int64_t value, mnq_error** error);
@@ -392,10 +394,12 @@ MNQ_API void mnq_values_free(mnq_values* values);
 
 /* Runs a method of a module; NULL for "forward". inputs may be NULL: none. Any number of threads may do so at once. The
  * module itself never changes: what its code writes to its state stays in a private copy, which all calls on this model
- * share, one after the other. Of the run, which may be NULL, one key applies: activations. "dynamic", the default, gives
- * Linear layers of int8 integer arithmetic, their input quantized a row at a time; "float" runs what the file holds.
+ * share, one after the other, whatever their `activations`; models made from this one begin without it, mnq_model_clone's
+ * too. "forward" runs with the module's hooks around it, as in PyTorch. Of the run, which may be NULL, one key applies:
+ * activations. "dynamic", the default, gives Linear layers of int8 integer arithmetic, their input quantized a row at a
+ * time; "float" runs what the file holds.
  * Outputs are named by their place: "0" for a single one, "0", "1", "1.hidden" in tuples, lists and dicts. Their tensors
- * are the module's own results, copied only where they are not contiguous or the module keeps them.
+ * are the module's own results, copied only where they are not contiguous or the module or an input has them, too.
  * UNSUPPORTED for a model that is no module; NOT_FOUND for a method that is none; INVALID_ARG for inputs that do not fit
  * it, naming the argument; TORCH with TorchScript's message where running it fails. */
 MNQ_API mnq_status mnq_model_forward(const mnq_model* model, const char* method, const mnq_values* inputs,
@@ -403,7 +407,8 @@ MNQ_API mnq_status mnq_model_forward(const mnq_model* model, const char* method,
 
 /* As mnq_validate_file, of a model, and a module is used: that it can be saved and loaded again, that what was loaded
  * runs `forward` on inputs and gives what the model gives, and that outputs are finite; where original is not NULL also
- * the SQNR of the outputs against the original's ("output_sqnr_db" among the report's numbers). inputs may be NULL:
+ * the SQNR of the float outputs against the original's ("output_sqnr_db" among the report's numbers); others that differ
+ * are warnings. Each run begins anew, and leaves the models' states as they are. inputs may be NULL:
  * then it is not run; for a model that is no module they must be, else UNSUPPORTED. What it finds is in the report
  * ("valid", "problems"), not in the status. Run: as mnq_model_forward. */
 MNQ_API mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* original, const mnq_values* inputs,

@@ -75,7 +75,11 @@ class Module {
   virtual std::shared_ptr<const Module> change(const std::vector<WeightChange>& changes,
                                                std::map<std::string, std::string> extra_files) const = 0;
 
-  /// Writes the archive from its first byte to its last.
+  /// The same module, its tensors shared, in the state it had when it was loaded or made.
+  virtual std::shared_ptr<const Module> fresh() const = 0;
+
+  /// Writes the archive from its first byte to its last. What write throws comes back once the module is through; it is
+  /// not called again.
   virtual void save(const std::function<void(std::span<const std::byte>)>& write) const = 0;
 
   /// Runs a method. integer_linear: int8 Linear layers in integer arithmetic. Errors: kInvalidArg for inputs that do not

@@ -1,18 +1,44 @@
 #include "torch/errors.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "base/format.h"
 #include "torch/libtorch.h"
 
 namespace mnq::libtorch {
 namespace {
 
-std::string trimmed_end(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  return text;
+constexpr std::string_view kBlank = " \n";
+
+std::string trimmed(const std::string& text) {
+  const std::size_t first = text.find_first_not_of(kBlank);
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(kBlank) - first + 1);
 }
 
+// What LibTorch's words mean to who reads them here. The status: of what is reported in place of a failure in general.
+struct KnownFailure {
+  std::string_view words;
+  std::optional<Status> status;
+  const char* suggestion;
+};
+constexpr const char* kSameDType = "give inputs of the dtype of the module's weights";
+constexpr KnownFailure kKnownFailures[] = {
+    {"Unknown builtin op", Status::kUnsupported,
+     "operators of another library, such as torchvision, are not part of LibTorch: export the module without them"},
+    {"have the same dtype", std::nullopt, kSameDType},
+    {"expected scalar type", std::nullopt, kSameDType},
+    {"should be the same", std::nullopt, kSameDType},
+    {"shapes cannot be multiplied", std::nullopt, "give inputs of the shape that the module was made for"},
+    {"expected input", std::nullopt, "give inputs of the shape that the module was made for"},
+};
+
 [[noreturn]] void fail(Status status, const std::string& what, const std::string& message) {
-  throw Error(status, formatted("{}: {}", what, short_message(message)), "", what);
+  const auto* known = std::ranges::find_if(
+      kKnownFailures, [&](const KnownFailure& failure) { return message.find(failure.words) != std::string::npos; });
+  const bool is_known = known != std::end(kKnownFailures);
+  throw Error(is_known ? known->status.value_or(status) : status, formatted("{}: {}", what, short_message(message)),
+              is_known ? known->suggestion : "", what);
 }
 
 }  // namespace
@@ -20,16 +46,14 @@ std::string trimmed_end(std::string text) {
 std::string short_message(const std::string& message) {
   // After each traceback comes what was raised, in the first line that is not indented.
   constexpr std::string_view kMark = "<--- HERE";
-  const std::size_t mark = message.rfind(kMark);
-  if (mark == std::string::npos) return trimmed_end(message);
-  std::size_t line = message.find('\n', mark);
-  while (line != std::string::npos && line + 1 < message.size() &&
-         (message[line + 1] == ' ' || message[line + 1] == '\n')) {
-    line = message.find('\n', line + 1);
+  const std::string text = trimmed(message);
+  const std::size_t mark = text.rfind(kMark);
+  if (mark == std::string::npos) return text;
+  std::size_t line = text.find('\n', mark);
+  while (line != std::string::npos && (text[line + 1] == ' ' || text[line + 1] == '\n')) {
+    line = text.find('\n', line + 1);
   }
-  if (line == std::string::npos || line + 1 >= message.size())
-    return trimmed_end(message.substr(0, message.find('\n')));
-  return trimmed_end(message.substr(line + 1));
+  return line == std::string::npos ? text.substr(0, text.find('\n')) : text.substr(line + 1);
 }
 
 void guarded(Status status, const std::string& what, const std::function<void()>& work) {

@@ -18,6 +18,32 @@ std::string layer_name(const Place& place, const ModuleTree& tree) {
   return is_single && !object.empty() ? object : place.name;
 }
 
+// What a call has left in the attributes of one copy, for another copy of the same module.
+void copy_state(const c10::ivalue::Object& from, c10::ivalue::Object& to) {
+  for (std::size_t slot = 0; slot < from.slots().size(); ++slot) {
+    const c10::IValue& value = from.getSlot(slot);
+    if (is_module_object(value)) {
+      copy_state(value.toObjectRef(), *to.getSlot(slot).toObject());
+    } else {
+      to.setSlot(slot, value);
+    }
+  }
+}
+
+jit::Function& find_method(const c10::ivalue::Object& object, const std::string& method) {
+  if (jit::Function* found = object.type()->findMethod(method)) return *found;
+  std::string known;
+  for (jit::Function* other : object.type()->methods()) known += (known.empty() ? "" : ", ") + other->name();
+  throw Error(Status::kNotFound, formatted("the module has no method {}", method),
+              formatted("its methods are: {}", known), method);
+}
+
+// As LibTorch calls modules: hooks go around `forward`, and around no other method.
+c10::IValue call(const ObjectPtr& object, jit::Function& function, std::vector<c10::IValue> arguments) {
+  if (function.name() == "forward") return jit::Module(object)(std::move(arguments));
+  return jit::Method(object, &function)(std::move(arguments));
+}
+
 }  // namespace
 
 TorchModule::TorchModule(ObjectPtr root, std::vector<UnitPtr> units, std::map<std::string, std::string> extra_files)
@@ -27,6 +53,19 @@ TorchModule::TorchModule(ObjectPtr root, std::vector<UnitPtr> units, std::map<st
       tree_(walk_module(root_)),
       uses_(find_weight_uses(root_, tree_)) {
   list_tensors();
+}
+
+TorchModule::TorchModule(const TorchModule& other)
+    : root_(other.root_),
+      units_(other.units_),
+      extra_files_(other.extra_files_),
+      tree_(other.tree_),
+      uses_(other.uses_),
+      tensors_(other.tensors_),
+      remarks_(other.remarks_) {}
+
+std::shared_ptr<const mnq::Module> TorchModule::fresh() const {
+  return std::shared_ptr<const mnq::Module>(new TorchModule(*this));
 }
 
 void TorchModule::list_tensors() {
@@ -71,17 +110,16 @@ std::shared_ptr<const mnq::Module> TorchModule::change(const std::vector<WeightC
 }
 
 void TorchModule::save(const std::function<void(std::span<const std::byte>)>& write) const {
-  // What the sink throws must not pass through LibTorch's writer, whose destructor would end the process.
+  // LibTorch's writer finishes its archive in its destructor, and a write that fails there ends the process. So it is told
+  // that all goes well, also after the sink has thrown, and what was thrown is thrown again behind it.
   std::exception_ptr failure;
   const auto take = [&](const void* bytes, std::size_t size) -> std::size_t {
-    if (failure) return 0;
     try {
-      write({static_cast<const std::byte*>(bytes), size});
-      return size;
+      if (!failure) write({static_cast<const std::byte*>(bytes), size});
     } catch (...) {
       failure = std::current_exception();
-      return 0;
     }
+    return size;
   };
   try {
     guarded(Status::kTorch, "the module cannot be saved", [&] {
@@ -99,12 +137,15 @@ ObjectPtr TorchModule::running_copy(bool integer_linear) const {
   if (!integer_linear && !uses_.is_stateful) return root_;
   const std::lock_guard lock(making_);
   ClonedModule& copy = running_[integer_linear ? 1 : 0];
+  const ObjectPtr& other = running_[integer_linear ? 0 : 1].root;
   if (!copy.root) {
     CloneRequest request;
-    request.share_tensors = !uses_.is_stateful;
+    request.share_tensors = !uses_.is_stateful || other;
     request.integer_linear = integer_linear;
     copy = clone_module(root_, tree_, request);
   }
+  if (uses_.is_stateful && other && last_run_ == other) copy_state(*other, *copy.root);
+  last_run_ = copy.root;
   return copy.root;
 }
 
@@ -112,23 +153,15 @@ std::vector<ModuleValue> TorchModule::run(const std::string& method, const std::
                                           bool integer_linear) const {
   std::vector<ModuleValue> values;
   guarded(Status::kTorch, method, [&] {
-    const ObjectPtr object = running_copy(integer_linear);
-    jit::Function* function = object->type()->findMethod(method);
-    if (function == nullptr) {
-      std::string known;
-      for (jit::Function* other : object->type()->methods()) known += (known.empty() ? "" : ", ") + other->name();
-      throw Error(Status::kNotFound, formatted("the module has no method {}", method),
-                  formatted("its methods are: {}", known), method);
-    }
-    std::vector<c10::IValue> stack = nest_inputs(inputs, function->getSchema(), uses_.writes_inputs);
-    stack.insert(stack.begin(), object);
-    const at::NoGradGuard no_grad;
     std::unique_lock<std::mutex> lock(stateful_, std::defer_lock);
     if (uses_.is_stateful) lock.lock();
-    function->run(stack);
-    c10::IValue result = std::move(stack.back());
-    stack.clear();
-    values = flatten_result(std::move(result));
+    const ObjectPtr object = running_copy(integer_linear);
+    jit::Function& function = find_method(*object, method);
+    // A state may keep its inputs, which are the caller's, for longer than the call.
+    const bool copies_inputs = uses_.writes_inputs || uses_.is_stateful;
+    const std::vector<c10::IValue> arguments = nest_inputs(inputs, function.getSchema(), copies_inputs);
+    const at::NoGradGuard no_grad;
+    values = flatten_result(call(object, function, arguments));
   });
   return values;
 }

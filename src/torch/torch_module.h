@@ -19,11 +19,13 @@ class TorchModule final : public mnq::Module {
   const std::vector<std::string>& remarks() const override { return remarks_; }
   std::shared_ptr<const mnq::Module> change(const std::vector<WeightChange>& changes,
                                             std::map<std::string, std::string> extra_files) const override;
+  std::shared_ptr<const mnq::Module> fresh() const override;
   void save(const std::function<void(std::span<const std::byte>)>& write) const override;
   std::vector<ModuleValue> run(const std::string& method, const std::vector<ModuleValue>& inputs,
                                bool integer_linear) const override;
 
  private:
+  TorchModule(const TorchModule& other);  // without what ran
   void list_tensors();
   ObjectPtr running_copy(bool integer_linear) const;
 
@@ -36,9 +38,10 @@ class TorchModule final : public mnq::Module {
   std::vector<std::string> remarks_;
 
   // What runs: private copies, made when first asked for, in floats and in integers. A stateful module keeps its state
-  // there, and runs one call at a time.
+  // there, which goes from one to the other, and runs one call at a time.
   mutable std::mutex making_;
   mutable std::array<ClonedModule, 2> running_;
+  mutable ObjectPtr last_run_;
   mutable std::mutex stateful_;
 };
 

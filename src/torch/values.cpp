@@ -1,6 +1,7 @@
 #include "torch/values.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -28,12 +29,42 @@ std::string signature(const c10::FunctionSchema& schema) {
   return text + ")";
 }
 
+bool is_nested(const c10::Type& type) {
+  if (type.kind() == TypeKind::OptionalType) return is_nested(*type.expectRef<c10::OptionalType>().getElementType());
+  return type.kind() == TypeKind::TupleType || type.kind() == TypeKind::ListType || type.kind() == TypeKind::DictType;
+}
+
+// The member of a union that has parts; null where there is none.
+TypePtr nested_member(const c10::UnionType& type) {
+  for (const TypePtr& member : type.containedTypes()) {
+    if (is_nested(*member)) return member;
+  }
+  return nullptr;
+}
+
+std::string part_name(const c10::TupleType& type, std::size_t index) {
+  return type.schema() != nullptr ? type.schema()->arguments()[index].name() : std::to_string(index);
+}
+
+std::vector<std::string> part_names(const c10::TupleType& type, const std::string& path) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < type.elements().size(); ++i) names.push_back(joined(path, part_name(type, i)));
+  return names;
+}
+
+std::string joined_texts(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) all += (all.empty() ? "" : ", ") + text;
+  return all;
+}
+
 class Inputs {
  public:
   Inputs(const std::vector<ModuleValue>& values, const c10::FunctionSchema& schema, bool copy_tensors)
       : values_(values), schema_(schema), copy_tensors_(copy_tensors), used_(values.size(), false) {}
 
   std::vector<IValue> run() {
+    check_names();
     std::vector<IValue> arguments;
     for (std::size_t i = 1; i < schema_.arguments().size(); ++i) {
       const c10::Argument& argument = schema_.arguments()[i];
@@ -60,6 +91,20 @@ class Inputs {
     throw Error(Status::kInvalidArg, message, formatted("the method takes {}", signature(schema_)), subject);
   }
 
+  void check_names() const {
+    std::set<std::string_view> seen;
+    for (const ModuleValue& value : values_) {
+      if (value.name.empty()) continue;
+      const std::string argument = value.name.substr(0, value.name.find('.'));
+      if (schema_.argumentIndexWithName(argument).value_or(0) == 0) {
+        fail(formatted("{}: there is no argument '{}'", schema_.name(), argument), value.name);
+      }
+      if (!seen.insert(value.name).second) {
+        fail(formatted("{}: the input '{}' is given twice", schema_.name(), value.name), value.name);
+      }
+    }
+  }
+
   // The value for a path: the one of that name, or the next one without a name. Empty where there is none.
   std::optional<std::size_t> find(const std::string& path) {
     for (std::size_t i = 0; i < values_.size(); ++i) {
@@ -70,8 +115,35 @@ class Inputs {
     return next_ < values_.size() ? std::optional(next_++) : std::nullopt;
   }
 
-  bool has_named(const std::string& path) const {
-    return std::ranges::any_of(values_, [&](const ModuleValue& value) { return value.name.starts_with(path + "."); });
+  // The first value, not used yet, that is named as a part of the path.
+  std::optional<std::size_t> find_part(const std::string& path) const {
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      if (!used_[i] && values_[i].name.starts_with(path + ".")) return i;
+    }
+    return std::nullopt;
+  }
+
+  bool has_named(const std::string& path) const { return find_part(path).has_value(); }
+
+  // Whether the value for a path is None: for what is optional, and for an empty list or dict.
+  bool take_none(const std::string& path) {
+    const std::size_t next = next_;
+    const auto index = find(path);
+    const bool is_none = index && std::holds_alternative<std::monostate>(values_[*index].value);
+    if (is_none) {
+      used_[*index] = true;
+    } else {
+      next_ = next;
+    }
+    return is_none;
+  }
+
+  // A value by the very name of what takes its parts one by one.
+  void require_parts(const c10::Type& type, const std::string& path, const std::string& parts) const {
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      if (used_[i] || values_[i].name != path) continue;
+      fail(formatted("{}: '{}' is a {}: name its parts {}", schema_.name(), path, type.annotation_str(), parts), path);
+    }
   }
 
   std::optional<IValue> take(const TypePtr& type, const std::string& path) {
@@ -81,9 +153,14 @@ class Inputs {
       case TypeKind::TupleType:
         return take_tuple(type->cast<c10::TupleType>(), path);
       case TypeKind::ListType:
-        return take_list(type->expectRef<c10::ListType>().getElementType(), path);
+        return take_list(type->expectRef<c10::ListType>(), path);
       case TypeKind::DictType:
         return take_dict(type->expectRef<c10::DictType>(), path);
+      case TypeKind::UnionType:
+        if (const TypePtr nested = nested_member(type->expectRef<c10::UnionType>()); nested && has_named(path)) {
+          return take(nested, path);
+        }
+        break;
       default:
         break;
     }
@@ -94,61 +171,62 @@ class Inputs {
   }
 
   std::optional<IValue> take_optional(const TypePtr& inner, const std::string& path) {
-    const auto none = std::ranges::find_if(values_, [&](const ModuleValue& value) {
-      return value.name == path && std::holds_alternative<std::monostate>(value.value);
-    });
-    if (none != values_.end()) {
-      used_[static_cast<std::size_t>(none - values_.begin())] = true;
-      return IValue();
-    }
-    while (next_ < values_.size() && !values_[next_].name.empty()) ++next_;
-    if (next_ < values_.size() && std::holds_alternative<std::monostate>(values_[next_].value) && !has_named(path)) {
-      used_[next_++] = true;
-      return IValue();
-    }
-    return take(inner, path);
+    return take_none(path) ? std::optional(IValue()) : take(inner, path);
   }
 
   std::optional<IValue> take_tuple(const c10::TupleTypePtr& type, const std::string& path) {
+    const std::vector<std::string> names = part_names(*type, path);
+    require_parts(*type, path, joined_texts(names));
+    const bool named = has_named(path);
     std::vector<IValue> elements;
-    for (std::size_t i = 0; i < type->elements().size(); ++i) {
-      const bool has_name = type->schema() != nullptr;
-      const std::string name = has_name ? type->schema()->arguments()[i].name() : std::to_string(i);
-      std::optional<IValue> element = take(type->elements()[i], joined(path, name));
-      if (!element && i == 0) return std::nullopt;
-      if (!element) fail(formatted("{}: '{}' is missing", schema_.name(), joined(path, name)), path);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      std::optional<IValue> element = take(type->elements()[i], names[i]);
+      if (!element && i == 0 && !named) return std::nullopt;
+      if (!element) fail(formatted("{}: '{}' is missing", schema_.name(), names[i]), names[i]);
       elements.push_back(std::move(*element));
     }
     return IValue(c10::ivalue::Tuple::createNamed(std::move(elements), type));
   }
 
-  std::optional<IValue> take_list(const TypePtr& element_type, const std::string& path) {
-    c10::impl::GenericList list(element_type);
+  std::optional<IValue> take_list(const c10::ListType& type, const std::string& path) {
+    c10::impl::GenericList list(type.getElementType());
+    if (take_none(path)) return IValue(std::move(list));
+    require_parts(type, path, formatted("{}.0, {}.1", path, path));
     const bool named = has_named(path);
     for (std::size_t i = 0;; ++i) {
       const std::string name = joined(path, std::to_string(i));
       const bool is_there = std::ranges::any_of(
           values_, [&](const ModuleValue& value) { return value.name == name || value.name.starts_with(name + "."); });
       if (named && !is_there) break;
-      std::optional<IValue> element = take(element_type, name);
+      std::optional<IValue> element = take(type.getElementType(), name);
       if (!element) break;
       list.push_back(std::move(*element));
+    }
+    if (const auto later = find_part(path)) {
+      const std::string name = joined(path, std::to_string(list.size()));
+      fail(formatted("{}: '{}' has no place: '{}' is missing", schema_.name(), values_[*later].name, name), name);
     }
     if (list.empty()) return std::nullopt;
     return IValue(std::move(list));
   }
 
   std::optional<IValue> take_dict(const c10::DictType& type, const std::string& path) {
+    c10::impl::GenericDict dict(type.getKeyType(), type.getValueType());
+    if (take_none(path)) return IValue(std::move(dict));
+    require_parts(type, path, formatted("{}.KEY", path));
     if (!has_named(path)) return std::nullopt;
     if (type.getKeyType()->kind() != TypeKind::StringType) {
       fail(formatted("{}: '{}' is a dict whose keys are no strings", schema_.name(), path), path);
     }
-    c10::impl::GenericDict dict(type.getKeyType(), type.getValueType());
-    for (std::size_t i = 0; i < values_.size(); ++i) {
-      if (used_[i] || !values_[i].name.starts_with(path + ".")) continue;
-      const std::string key = values_[i].name.substr(path.size() + 1);
+    while (const auto part = find_part(path)) {
+      const std::string rest = values_[*part].name.substr(path.size() + 1);
+      // What is nested has parts of its own behind the key; any other key may hold dots.
+      const std::string key = is_nested(*type.getValueType()) ? rest.substr(0, rest.find('.')) : rest;
       std::optional<IValue> element = take(type.getValueType(), joined(path, key));
-      if (element) dict.insert(key, std::move(*element));
+      if (!element || !used_[*part]) {
+        fail(formatted("{}: there is no place for '{}'", schema_.name(), values_[*part].name), values_[*part].name);
+      }
+      dict.insert(key, std::move(*element));
     }
     return IValue(std::move(dict));
   }
@@ -184,9 +262,50 @@ Tensor result_tensor(at::Tensor tensor, const std::string& name) {
     throw Error(Status::kUnsupported, formatted("the output {} is no dense tensor of a dtype that is known here", name),
                 "", name);
   }
-  // Who shares the storage besides this result may write to it at the next call.
-  if (tensor.storage().use_count() > 1) tensor = tensor.clone();
+  // Who holds the tensor or its storage besides this result may write to it, or end its memory.
+  if (tensor.use_count() > 1 || tensor.storage().use_count() > 1) tensor = tensor.clone();
   return from_torch(tensor);
+}
+
+// What is held elsewhere too, as an attribute, a constant, or at another place of the result, is only read: its parts
+// are copied out. What is held here alone gives its parts away, so that their memory is not shared either.
+bool is_ours(const IValue& value) { return value.use_count() == 1; }
+
+void flatten(IValue value, const std::string& name, std::vector<ModuleValue>& into);
+
+void flatten_tuple(IValue value, const std::string& name, std::vector<ModuleValue>& into) {
+  const bool ours = is_ours(value);
+  const auto tuple = std::move(value).toTuple();
+  const auto type = tuple->type<c10::TupleType>();
+  for (std::size_t i = 0; i < tuple->size(); ++i) {
+    IValue element = tuple->elements()[i];
+    if (ours) tuple->unsafeSetElement(i, IValue());
+    flatten(std::move(element), joined(name, part_name(*type, i)), into);
+  }
+}
+
+void flatten_list(IValue value, const std::string& name, std::vector<ModuleValue>& into) {
+  const bool ours = is_ours(value);
+  const auto list = std::move(value).toList();
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    flatten(ours ? list.extract(i) : list.get(i), joined(name, std::to_string(i)), into);
+  }
+}
+
+std::string key_text(const IValue& key, const std::string& name) {
+  if (key.isString()) return key.toStringRef();
+  if (key.isInt()) return std::to_string(key.toInt());
+  throw Error(Status::kUnsupported, formatted("the output {} has keys of a kind not known here", name), "", name);
+}
+
+void flatten_dict(IValue value, const std::string& name, std::vector<ModuleValue>& into) {
+  const bool ours = is_ours(value);
+  const auto dict = std::move(value).toGenericDict();
+  for (const auto& entry : dict) {
+    IValue element = entry.value();
+    if (ours) entry.setValue(IValue());
+    flatten(std::move(element), joined(name, key_text(entry.key(), name)), into);
+  }
 }
 
 void flatten(IValue value, const std::string& name, std::vector<ModuleValue>& into) {
@@ -203,32 +322,11 @@ void flatten(IValue value, const std::string& name, std::vector<ModuleValue>& in
   } else if (value.isString()) {
     into.push_back({name, value.toStringRef()});
   } else if (value.isTuple()) {
-    const auto tuple = std::move(value).toTuple();
-    const auto type = tuple->type<c10::TupleType>();
-    for (std::size_t i = 0; i < tuple->elements().size(); ++i) {
-      const bool has_name = type->schema() != nullptr;
-      IValue element = tuple->elements()[i];
-      tuple->setElements([&] {
-        std::vector<IValue> rest = tuple->elements().vec();
-        rest[i] = IValue();
-        return rest;
-      }());
-      flatten(std::move(element), joined(name, has_name ? type->schema()->arguments()[i].name() : std::to_string(i)),
-              into);
-    }
+    flatten_tuple(std::move(value), name, into);
   } else if (value.isList()) {
-    const auto list = std::move(value).toList();
-    for (std::size_t i = 0; i < list.size(); ++i) flatten(list.extract(i), joined(name, std::to_string(i)), into);
+    flatten_list(std::move(value), name, into);
   } else if (value.isGenericDict()) {
-    for (const auto& entry : value.toGenericDict()) {
-      const IValue& key = entry.key();
-      const std::string text = key.isString() ? key.toStringRef()
-                               : key.isInt()  ? std::to_string(key.toInt())
-                                              : std::string();
-      if (text.empty())
-        throw Error(Status::kUnsupported, formatted("the output {} has keys of a kind not known here", name));
-      flatten(entry.value(), joined(name, text), into);
-    }
+    flatten_dict(std::move(value), name, into);
   } else {
     throw Error(Status::kUnsupported,
                 formatted("the output {} is a {}, which has no form here", name.empty() ? "0" : name,

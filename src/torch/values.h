@@ -16,8 +16,8 @@ std::vector<c10::IValue> nest_inputs(const std::vector<ModuleValue>& values, con
                                      bool copy_tensors);
 
 /// The leaves of a result, in order: "0" for a single one, "0", "1" for a tuple or list, keys for a dict, joined by dots.
-/// Tensors share their memory where nobody else has it, and are copied where the module holds it too. Errors:
-/// kUnsupported for what is no leaf of ours.
+/// Tensors share their memory where nobody else has it, and are copied where the module or an input, which must be alive
+/// for that, holds it too. Nothing that is held elsewhere changes. Errors: kUnsupported for what is no leaf of ours.
 std::vector<ModuleValue> flatten_result(c10::IValue result);
 
 }  // namespace mnq::libtorch

@@ -1,4 +1,7 @@
 // Running modules through the C ABI.
+#include <sys/resource.h>
+
+#include <csignal>
 #include <functional>
 #include <thread>
 
@@ -104,6 +107,119 @@ TEST(Forward, FlattensWhatIsNested) {
   EXPECT_EQ(error_of([&] { outputs.tensor(10); }).code(), MNQ_E_NOT_FOUND);
 }
 
+// Each output as one text, tensors as their numbers.
+std::vector<std::string> texts_of(const Values& values) {
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::string text = values.name(i) + ":";
+    if (values.kind(i) == MNQ_VALUE_TENSOR) {
+      for (const float value : floats_of(values.tensor(i))) text += " " + std::to_string(std::lround(value));
+    } else if (values.kind(i) == MNQ_VALUE_TEXT) {
+      text += " " + values.text(i);
+    } else if (values.kind(i) == MNQ_VALUE_FLOAT) {
+      text += " " + std::to_string(values.number(i));
+    } else {
+      text += values.kind(i) == MNQ_VALUE_NONE ? " None" : " " + std::to_string(values.integer(i));
+    }
+    texts.push_back(text);
+  }
+  return texts;
+}
+using Texts = std::vector<std::string>;
+
+Values four_numbers() { return std::move(Values().add(tensor_of(Shape{1, 4}, std::vector<float>{1, 2, 3, 4}), "x")); }
+
+TEST(Forward, LeavesWhatTheModuleHoldsInItsResults) {
+  const Model model = open_module("values");
+  const std::string before(model.save_memory().text());
+  const mono_quant::Run run = in_floats();
+  for (int call = 0; call < 3; ++call) {
+    const Texts texts = texts_of(model.forward(four_numbers(), &run));
+    ASSERT_EQ(texts.size(), 13u);
+    EXPECT_EQ(Texts(texts.begin() + 1, texts.end()),
+              (Texts{"1.0: 1", "1.1: two", "1.2: 3.500000", "2.0: 1", "2.1: 2", "3.0: 1 1", "3.1: 0 0", "4.0: 1 1 1",
+                     "5.0: 7", "5.1: 8", "5.2.0: 9", "5.2.1: 10"}))
+        << "call " << call;
+  }
+  EXPECT_TRUE(model.save_memory() == before);
+}
+
+TEST(Forward, GivesTheSameTupleAtEachOfItsPlaces) {
+  const Model model = open_module("values");
+  EXPECT_EQ(texts_of(model.call("twice", Values().add(vector_of({10})))),
+            (Texts{"0.0: 11", "0.1: 12", "1.0: 11", "1.1: 12", "2.0.0: 11", "2.0.1: 12", "2.1.0: 11", "2.1.1: 12"}));
+}
+
+TEST(Forward, OutputsDoNotShareTheMemoryOfInputs) {
+  const Model model = open_module("values");
+  std::vector<float> x{1, 2, 3, 4};
+  const Values outputs = [&] {
+    const Tensor wrapped = Tensor::wrap(MNQ_DTYPE_F32, Shape{4}, std::as_bytes(std::span(x)), nullptr);
+    return model.call("same", Values().add(wrapped));
+  }();
+  x.assign(4, -1);
+  EXPECT_EQ(texts_of(outputs), (Texts{"0: 1 2 3 4", "1: 2 3 4"}));
+}
+
+TEST(Forward, TakesDictsOfWhatIsNested) {
+  const Model model = open_module("values");
+  const Texts texts = texts_of(model.call("dicts", Values()
+                                                       .add(vector_of({1}), "lists.a.0")
+                                                       .add(vector_of({2}), "lists.a.1")
+                                                       .add(vector_of({3}), "lists.b.0")
+                                                       .add(vector_of({4}), "pairs.p.0")
+                                                       .add(5, "pairs.p.1")
+                                                       .add(vector_of({6}), "dicts.d.dotted.key")
+                                                       .add_none("dicts.empty")));
+  EXPECT_EQ(texts, (Texts{"0.a.0: 1", "0.a.1: 2", "0.b.0: 3", "1.p.0: 4", "1.p.1: 5", "2.d.dotted.key: 6"}));
+}
+
+TEST(Forward, TakesNoneForAnEmptyListOrDict) {
+  const Model model = open_module("values");
+  const Tensor one = vector_of({1});
+  EXPECT_EQ(texts_of(model.call("count", Values().add_none("some").add_none("named"))), (Texts{"0: 0", "1: 0"}));
+  EXPECT_EQ(texts_of(model.call("count", Values().add_none("named").add(one).add(one))), (Texts{"0: 2", "1: 0"}));
+}
+
+TEST(Forward, TakesEitherMemberOfAUnion) {
+  const Model model = open_module("values");
+  EXPECT_EQ(texts_of(model.call("either", Values().add(vector_of({1})))), Texts{"0: 1"});
+  EXPECT_EQ(texts_of(model.call("either", Values().add(vector_of({1}), "x.0").add(vector_of({2}), "x.1"))),
+            Texts{"0: 1 2"});
+}
+
+TEST(Forward, SaysWhichPartDoesNotFit) {
+  const Model values = open_module("values"), methods = open_module("methods");
+  const Tensor x = vector_of({1});
+  const auto refusal = [&](const Model& model, const char* method, const Values& inputs) {
+    const auto error = error_of([&] { model.call(method, inputs); });
+    EXPECT_EQ(error.code(), MNQ_E_INVALID_ARG) << error.what();
+    return error.subject() + " | " + error.what();
+  };
+  EXPECT_EQ(refusal(values, "same", Values().add(x, "input")), "input | same: there is no argument 'input'");
+  EXPECT_EQ(refusal(values, "same", Values().add(x, "x").add(x, "x")), "x | same: the input 'x' is given twice");
+  EXPECT_EQ(refusal(values, "count", Values().add(x, "some.0").add(x, "some.2").add_none("named")),
+            "some.1 | count: 'some.2' has no place: 'some.1' is missing");
+  EXPECT_EQ(refusal(values, "count", Values().add(x, "some").add_none("named")),
+            "some | count: 'some' is a List[Tensor]: name its parts some.0, some.1");
+  EXPECT_EQ(refusal(methods, "nested", Values().add(x, "pair")),
+            "pair | nested: 'pair' is a Tuple[Tensor, Tensor]: name its parts pair.0, pair.1");
+  EXPECT_EQ(refusal(methods, "nested", Values().add(x, "pair.0")), "pair.1 | nested: 'pair.1' is missing");
+  EXPECT_EQ(refusal(methods, "nested", Values().add(x, "pair.1")), "pair.0 | nested: 'pair.0' is missing");
+}
+
+TEST(Forward, RunsHooksAroundForward) {
+  const Model model = open_module("hooked");
+  const mono_quant::Run run = in_floats();
+  const auto hooked = outputs_of(model.forward(four_numbers(), &run)).at("0");
+  Values plus_one;
+  plus_one.add(tensor_of(Shape{1, 4}, std::vector<float>{2, 3, 4, 5}), "x");
+  const auto bare = outputs_of(model.call("bare", plus_one, &run)).at("0");
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(hooked[i], 2 * bare[i]);
+  const auto integers = outputs_of(mono_quant::quantize(model, Config()).model.forward(four_numbers())).at("0");
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(integers[i], hooked[i], 0.2);
+}
+
 TEST(Forward, TakesNothingForWhatIsOptional) {
   const Model model = open_module("methods");
   Values inputs;
@@ -126,6 +242,17 @@ TEST(Forward, ErrorsAreShort) {
   const std::string shapes = error_of([&] { model.forward(Values().add(wrong)); }).what();
   EXPECT_EQ(shapes.find('\n'), std::string::npos) << shapes;
   EXPECT_LT(shapes.size(), 200u) << shapes;
+}
+
+TEST(Forward, ErrorsSayWhatToDo) {
+  std::vector<double> x{1, 2, 3, 4};
+  const auto dtype = error_of([&] { open_module("values").forward(Values().add(tensor_of(Shape{1, 4}, x)), nullptr); });
+  EXPECT_EQ(dtype.code(), MNQ_E_TORCH);
+  EXPECT_NE(dtype.suggestion().find("dtype of the module's weights"), std::string::npos) << dtype.what();
+  const auto operation = error_of([] { open_module("foreign_operator"); });
+  EXPECT_EQ(operation.code(), MNQ_E_UNSUPPORTED);
+  EXPECT_NE(std::string(operation.what()).find("torchvision::nms"), std::string::npos) << operation.what();
+  EXPECT_NE(operation.suggestion().find("torchvision"), std::string::npos);
 }
 
 TEST(Forward, LeavesItsInputsAsTheyAre) {
@@ -153,6 +280,45 @@ TEST(Forward, OfAStatefulModuleKeepsItsStateInAPrivateCopy) {
   EXPECT_EQ(state(), once);
   EXPECT_TRUE(model.save_memory() == before);
   EXPECT_EQ(values_of<float>(model, "state"), (std::vector<float>(4, 0)));
+}
+
+TEST(Forward, InFloatsAndInIntegersShareOneState) {
+  const Model model = open_module("counter");
+  const mono_quant::Run floats = in_floats();
+  const auto count = [&](const mono_quant::Run* run) {
+    const Texts texts = texts_of(model.forward(four_numbers(), run));
+    EXPECT_EQ(texts[1].substr(3), texts[2].substr(3));
+    return texts[2];
+  };
+  EXPECT_EQ(count(nullptr), "2: 1");
+  EXPECT_EQ(count(&floats), "2: 2");
+  EXPECT_EQ(count(&floats), "2: 3");
+  EXPECT_EQ(count(nullptr), "2: 4");
+  EXPECT_EQ(texts_of(model.clone().forward(four_numbers()))[2], "2: 1") << "a clone begins anew";
+}
+
+TEST(Forward, KeepsNoMemoryOfItsCaller) {
+  const Model model = open_module("counter");
+  std::vector<float> x{1, 2, 3, 4};
+  {
+    const Tensor wrapped = Tensor::wrap(MNQ_DTYPE_F32, Shape{1, 4}, std::as_bytes(std::span(x)), nullptr);
+    model.forward(Values().add(wrapped));
+  }
+  x.assign(4, -1);
+  EXPECT_EQ(texts_of(model.forward(four_numbers()))[3], "3: 1 2 3 4");
+}
+
+TEST(Forward, SharedResultsFromSeveralThreads) {
+  const Model model = open_module("values");
+  const mono_quant::Run run = in_floats();
+  const Texts wanted = texts_of(model.forward(four_numbers(), &run));
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int repeat = 0; repeat < 50; ++repeat) EXPECT_EQ(texts_of(model.forward(four_numbers(), &run)), wanted);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(Forward, FromSeveralThreadsAtOnce) {
