@@ -98,7 +98,7 @@ mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffe
     Call call(nullptr, run);
     auto buffer = std::make_unique<mnq_buffer>();
     convert(*require(model, "model")->source, call.config(), call.control(),
-            bytes_output(*require(model, "model")->source, call.config(), buffer->bytes));
+            bytes_output(*require(model, "model")->source, call.config(), call.control(), buffer->bytes));
     *out = buffer.release();
   });
 }

@@ -159,11 +159,17 @@ std::unique_ptr<TensorSink> open_module_sink(const ModuleSource& source, const s
   return std::make_unique<ModuleSink>(source, tensors, take);
 }
 
-TakeModule write_torchscript(const OpenByteSink& open) {
+TakeModule write_torchscript(const OpenByteSink& open, std::function<bool()> is_cancelled) {
   // Opened now, so that a file that is in the way is known before the work.
-  return [sink = std::shared_ptr<ByteSink>(open(0))](const std::shared_ptr<const Module>& module) {
+  return [sink = std::shared_ptr<ByteSink>(open(0)),
+          is_cancelled = std::move(is_cancelled)](const std::shared_ptr<const Module>& module) {
+    const auto throw_if_cancelled = [&] {
+      if (is_cancelled()) throw Error(Status::kCancelled, "cancelled while the module was being saved");
+    };
+    throw_if_cancelled();
     std::uint64_t end = 0;
     module->save([&](std::span<const std::byte> bytes) {
+      throw_if_cancelled();
       sink->write(end, bytes);
       end += bytes.size();
     });

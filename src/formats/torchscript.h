@@ -34,6 +34,7 @@ std::unique_ptr<TensorSink> open_module_sink(const ModuleSource& source, const s
                                              const TakeModule& take);
 
 /// A module that is written as an archive when it is taken; the place for it is opened at once. For one module.
-TakeModule write_torchscript(const OpenByteSink& open);
+/// is_cancelled is asked at every write: kCancelled.
+TakeModule write_torchscript(const OpenByteSink& open, std::function<bool()> is_cancelled);
 
 }  // namespace mnq

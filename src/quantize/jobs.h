@@ -34,7 +34,7 @@ Output file_output(const TensorSource& source, const std::string& path, const Co
 /// A model in memory, or the bytes of a file: a module where the source is one, else tensors and safetensors. Both are
 /// set at commit and must outlive the job.
 Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSource>& model);
-Output bytes_output(const TensorSource& source, const Config& config, std::string& bytes);
+Output bytes_output(const TensorSource& source, const Config& config, const RunControl& control, std::string& bytes);
 
 /// Errors of all: kCancelled, kIo, kFormat, and as said.
 /// kConfig; kValidation for weights that are not finite or accuracy that was asked for and missed.

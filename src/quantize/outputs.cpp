@@ -50,9 +50,10 @@ Output file_output(const TensorSource& source, const std::string& path, const Co
   return {path,
           [&, path, overwrite = job.overwrite](const std::vector<TensorInfo>& tensors,
                                                const Metadata& metadata) -> std::unique_ptr<TensorSink> {
-            const OpenByteSink open = file_bytes(path, overwrite, [&control] { return control.is_cancelled(); });
+            const auto is_cancelled = [&control] { return control.is_cancelled(); };
+            const OpenByteSink open = file_bytes(path, overwrite, is_cancelled);
             if (!format.is_module) return format.open_sink({tensors, metadata, source.companion()}, open);
-            return open_module_sink(*as_module_source(source), tensors, write_torchscript(open));
+            return open_module_sink(*as_module_source(source), tensors, write_torchscript(open, is_cancelled));
           },
           format.fit, nullptr};
 }
@@ -69,7 +70,7 @@ Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSou
           nullptr, nullptr};
 }
 
-Output bytes_output(const TensorSource& source, const Config& config, std::string& bytes) {
+Output bytes_output(const TensorSource& source, const Config& config, const RunControl& control, std::string& bytes) {
   const ModuleSource* module = as_module_source(source);
   const std::string wanted = config.find("format").value;
   const std::string natural = module == nullptr ? "safetensors" : "torchscript";
@@ -83,7 +84,8 @@ Output bytes_output(const TensorSource& source, const Config& config, std::strin
             if (!format.is_module) {
               return format.open_sink({tensors, metadata, source.companion()}, string_bytes(bytes));
             }
-            return open_module_sink(*module, tensors, write_torchscript(string_bytes(bytes)));
+            const auto is_cancelled = [&control] { return control.is_cancelled(); };
+            return open_module_sink(*module, tensors, write_torchscript(string_bytes(bytes), is_cancelled));
           },
           format.fit, nullptr};
 }

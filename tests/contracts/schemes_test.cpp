@@ -162,7 +162,7 @@ TEST_P(EveryScheme, IsTheSameWhereverItIsWritten) {
   const TempFolder folder;
   const std::string path = folder.path("out.safetensors");
   std::string bytes;
-  quantize(*model, config, control, bytes_output(*model, config, bytes));
+  quantize(*model, config, control, bytes_output(*model, config, control, bytes));
   quantize(*model, config, control, file_output(*model, path, config, control));
   EXPECT_EQ(read_bytes(path), bytes);
   const auto source = open_memory(std::as_bytes(std::span(bytes)));
@@ -170,7 +170,7 @@ TEST_P(EveryScheme, IsTheSameWhereverItIsWritten) {
   expect_same_tensors(*source, *in_memory.model);
   expect_same_tensors(*dequantize_in_memory(*source).model, *dequantize_in_memory(*in_memory.model).model);
   std::string copied;
-  convert(*source, config, control, bytes_output(*source, config, copied));
+  convert(*source, config, control, bytes_output(*source, config, control, copied));
   expect_same_tensors(*open_memory(std::as_bytes(std::span(copied))), *source);
 }
 

@@ -381,5 +381,80 @@ TEST(Validate, AModuleThatDoesNotRun) {
             MNQ_E_INVALID_ARG);
 }
 
+TEST(Validate, LeavesTheStateOfTheModuleAsItIs) {
+  const Model model = open_module("counter");
+  const Values inputs = four_numbers();
+  model.forward(inputs);
+  const auto report = mono_quant::validate(model, &model, &inputs);
+  EXPECT_EQ(report.problems(), Texts());
+  EXPECT_EQ(report.number("output_sqnr_db"), INFINITY);
+  EXPECT_EQ(texts_of(model.forward(inputs))[2], "2: 2");
+}
+
+TEST(Validate, AModuleThatDrawsRandomNumbers) {
+  const Values inputs = four_numbers();
+  const auto report = mono_quant::validate(open_module("random"), nullptr, &inputs);
+  EXPECT_EQ(report.problems(), Texts());
+  ASSERT_EQ(report.warnings().size(), 1u);
+  EXPECT_NE(report.warnings()[0].find("other outputs at every call"), std::string::npos);
+}
+
+TEST(Validate, OutputsThatAreNoFloats) {
+  const Model model = open_module("labels"), shifted = open_module("labels_shifted");
+  Values inputs;
+  inputs.add(tensor_of(Shape{2, 4}, std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8}));
+  const auto same = mono_quant::validate(model, &model, &inputs);
+  EXPECT_EQ(same.number("output_exact"), 1);
+  EXPECT_EQ(same.warnings(), Texts());
+  const auto report = mono_quant::validate(model, &shifted, &inputs);
+  EXPECT_EQ(report.number("output_exact"), 0);
+  EXPECT_EQ(report.number("output_sqnr_db"), std::nullopt);
+  EXPECT_EQ(report.warnings(), (Texts{"output 0: 2 of 2 values differ", "output 1: 1 of 1 values differ",
+                                      "output 2: 1 of 1 values differ", "output 3: 1 of 1 values differ"}));
+}
+
+TEST(Validate, OutputsOfAnotherForm) {
+  const Model wide = open_module("wide"), tall = open_module("tall"), labels = open_module("labels");
+  Values inputs;
+  inputs.add(tensor_of(Shape{2, 4}, std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8}));
+  const auto shape = mono_quant::validate(wide, &tall, &inputs);
+  EXPECT_EQ(shape.number("output_exact"), 0);
+  EXPECT_EQ(shape.problems(), Texts{"output 0: is F32 [2, 4], and the original gives 0: F32 [4, 2]"});
+  const auto count = mono_quant::validate(wide, &labels, &inputs);
+  EXPECT_EQ(count.problems(), Texts{"it has 1 outputs, the original 4"});
+}
+
+// A limit of the process in place of a full disk: each write that goes beyond it fails.
+TEST(Save, ToAFullDiskIsAnErrorAndLeavesNothing) {
+  const Model model = open_module("values");
+  const std::size_t size = model.save_memory().bytes().size();
+  TempFolder folder;
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  for (std::size_t limit = 0; limit < size; limit += 101) {
+    rlimit lower = before;
+    lower.rlim_cur = limit;
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &lower), 0);
+    const auto code = error_of([&] { model.save(folder.path("module.pt")); }).code();
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    EXPECT_EQ(code, MNQ_E_IO) << limit;
+    EXPECT_TRUE(folder.names().empty()) << limit;
+  }
+  model.save(folder.path("module.pt"));
+}
+
+TEST(Save, StopsWhereTheHostSaysSo) {
+  const Model model = open_module("values");
+  TempFolder folder;
+  mono_quant::Run run;
+  run.set_progress([](std::uint64_t done, std::uint64_t total) { return done < total; });
+  EXPECT_EQ(error_of([&] { model.save_memory(&run); }).code(), MNQ_E_CANCELLED);
+  mono_quant::Run again;
+  again.set_progress([](std::uint64_t done, std::uint64_t total) { return done < total; });
+  EXPECT_EQ(error_of([&] { model.save(folder.path("module.pt"), &again); }).code(), MNQ_E_CANCELLED);
+  EXPECT_TRUE(folder.names().empty());
+}
+
 }  // namespace
 }  // namespace mnq::test
