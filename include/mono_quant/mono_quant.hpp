@@ -13,6 +13,10 @@
 #ifndef MONO_QUANT_HPP
 #define MONO_QUANT_HPP
 
+#if __cplusplus <= 201703L
+#error "mono_quant.hpp needs C++20: compile with -std=c++20"
+#else
+
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
@@ -62,7 +66,7 @@ struct Free {
 };
 
 template <class Handle, auto kFree>
-using Owner = std::unique_ptr<Handle, Free<kFree>>;
+using Owner = std::unique_ptr<Handle, Free<kFree> >;
 
 /// What every class has that owns a handle.
 template <class Handle, auto kFree>
@@ -363,7 +367,7 @@ class Tensor : public detail::Owning<mnq_tensor, mnq_tensor_free> {
   /// The caller's memory without a copy: unchanged and alive as long as `owner` lives in here and in what is made of it.
   static Tensor wrap(mnq_dtype dtype, std::span<const std::int64_t> shape, std::span<const std::byte> bytes,
                      std::shared_ptr<const void> owner) {
-    auto kept = std::make_unique<std::shared_ptr<const void>>(std::move(owner));
+    auto kept = std::make_unique<std::shared_ptr<const void> >(std::move(owner));
     mnq_tensor* tensor = nullptr;
     detail::call(mnq_tensor_wrap, dtype, shape.data(), shape.size(), static_cast<const void*>(bytes.data()),
                  bytes.size(), &free_owner, static_cast<void*>(kept.get()), &tensor);
@@ -538,7 +542,7 @@ class Model : public detail::Owning<mnq_model, mnq_model_free> {
   }
 
   /// The names must be different and not empty. The model shares the tensors' data.
-  static Model from_tensors(std::span<const std::pair<std::string, Tensor>> tensors) {
+  static Model from_tensors(std::span<const std::pair<std::string, Tensor> > tensors) {
     std::vector<const char*> names;
     std::vector<const mnq_tensor*> handles;
     for (const auto& [name, tensor] : tensors) {
@@ -785,4 +789,5 @@ inline double sqnr_db(std::span<const float> reference, std::span<const float> o
 
 }  // namespace mono_quant
 
+#endif  // C++20
 #endif  // MONO_QUANT_HPP
