@@ -10,12 +10,17 @@
 #ifndef MONO_QUANT_TORCH_HPP
 #define MONO_QUANT_TORCH_HPP
 
+#if __cplusplus <= 201703L
+#error "torch.hpp needs C++20: compile with -std=c++20"
+#else
+
 #include <torch/torch.h>
 
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -57,7 +62,7 @@ struct LayerOutcome {
 };
 
 struct QuantizedModule {
-  std::shared_ptr<::torch::nn::Module> module;          ///< a copy; the original is as it was
+  std::shared_ptr< ::torch::nn::Module> module;         ///< a copy; the original is as it was
   Report report;                                        ///< of the weights that were looked at
   ::torch::OrderedDict<std::string, at::Tensor> codes;  ///< codes, scales and zero points, as a state dict names them
   std::vector<LayerOutcome> layers;                     ///< one for each of quantizable_layers, in the same order
@@ -65,7 +70,8 @@ struct QuantizedModule {
 
 /// Copies a module and quantizes the copy. Layers of a Sequential at the root are replaced where they are Linear, Embedding or
 /// a convolution that pads with zeros; elsewhere a module's code calls its members, which nobody can exchange from outside,
-/// so their weights become what the codes stand for. LSTM, GRU and their like only where layer_types
+/// so their weights become what the codes stand for, and so do those of classes derived from a layer. A replaced layer
+/// keeps its codes through to(dtype), which sets the float type it computes in. LSTM, GRU and their like only where layer_types
 /// of config asks for them. Throws Error: UNSUPPORTED for a module that cannot be cloned; as mono_quant::quantize besides.
 QuantizedModule quantize(const ::torch::nn::Module& module, const Config& config = {}, Run* run = nullptr);
 
@@ -155,6 +161,17 @@ class QuantizedImpl : public ::torch::nn::Cloneable<Derived> {
 
   at::Tensor weight() const { return decode(how_, codes(), part("weight_scale"), part("weight_zero_point")); }
 
+  /// A float type is that of the weight and the bias: codes and scales stay what they are.
+  using ::torch::nn::Module::to;
+  void to(::torch::Dtype dtype, bool /*non_blocking*/ = false) override {
+    how_.dtype = dtype;
+    if (bias_.defined()) bias_.set_data(bias_.to(dtype));
+  }
+  void to(::torch::Device device, ::torch::Dtype dtype, bool non_blocking = false) override {
+    ::torch::nn::Module::to(device, non_blocking);
+    to(dtype, non_blocking);
+  }
+
  protected:
   at::Tensor part(const std::string& name) const {
     const auto found = parts_.find(name);
@@ -174,8 +191,9 @@ struct QuantizedLinearImpl : QuantizedImpl<QuantizedLinearImpl> {
   using QuantizedImpl::QuantizedImpl;
 
   at::Tensor forward(const at::Tensor& x) {
-    const bool scales_output =
-        how_.bits == 8 && how_.group_size == 0 && how_.dtype == at::kFloat && !part("weight_zero_point").defined();
+    const bool has_scale_a_row = how_.axis == 0 || part("weight_scale").numel() == 1;
+    const bool scales_output = how_.bits == 8 && how_.group_size == 0 && has_scale_a_row && how_.dtype == at::kFloat &&
+                               !part("weight_zero_point").defined();
     if (!scales_output) return at::linear(x, weight(), bias());
     const at::Tensor y = at::linear(x, codes().to(x.scalar_type())) * part("weight_scale").flatten();
     return bias().defined() ? y + bias() : y;
@@ -210,12 +228,27 @@ struct QuantizedConvImpl : QuantizedImpl<QuantizedConvImpl> {
   QuantizedConvImpl(Decoding how, std::map<std::string, at::Tensor> parts, at::Tensor conv_bias, Geometry geometry)
       : QuantizedImpl(std::move(how), std::move(parts), std::move(conv_bias)), geometry_(std::move(geometry)) {}
 
-  at::Tensor forward(const at::Tensor& x) {
-    return at::convolution(x, weight(), bias(), geometry_.stride, geometry_.padding, geometry_.dilation,
-                           geometry_.transposed, geometry_.output_padding, geometry_.groups);
-  }
+  at::Tensor forward(const at::Tensor& x) { return geometry_.transposed ? transposed(x) : convolved(x); }
 
  private:
+  // By rank, as at::convolution takes no input without a batch.
+  at::Tensor convolved(const at::Tensor& x) const {
+    const Geometry& g = geometry_;
+    const auto run = [&](auto conv) { return conv(x, weight(), bias(), g.stride, g.padding, g.dilation, g.groups); };
+    if (g.stride.size() == 1) return run([](auto&&... all) { return at::conv1d(all...); });
+    if (g.stride.size() == 2) return run([](auto&&... all) { return at::conv2d(all...); });
+    return run([](auto&&... all) { return at::conv3d(all...); });
+  }
+  at::Tensor transposed(const at::Tensor& x) const {
+    const Geometry& g = geometry_;
+    const auto run = [&](auto conv) {
+      return conv(x, weight(), bias(), g.stride, g.padding, g.output_padding, g.groups, g.dilation);
+    };
+    if (g.stride.size() == 1) return run([](auto&&... all) { return at::conv_transpose1d(all...); });
+    if (g.stride.size() == 2) return run([](auto&&... all) { return at::conv_transpose2d(all...); });
+    return run([](auto&&... all) { return at::conv_transpose3d(all...); });
+  }
+
   Geometry geometry_;
 };
 
@@ -223,24 +256,52 @@ inline std::string joined(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
 }
 
-/// The kind of the weights that a module itself holds; empty where it has none that can be quantized.
-inline std::string kind_of(const ::torch::nn::Module& module) {
+/// A module of LibTorch that holds weights.
+struct LayerClass {
+  const char* kind;
+  bool (*holds)(const ::torch::nn::Module&);  ///< it, or a class derived from it
+  const std::type_info& type;
+};
+template <class Impl>
+LayerClass layer_class(const char* kind) {
+  return {kind, [](const ::torch::nn::Module& module) { return dynamic_cast<const Impl*>(&module) != nullptr; },
+          typeid(Impl)};
+}
+
+/// The class of the weights that a module itself holds; null where it has none that can be quantized.
+inline const LayerClass* layer_class_of(const ::torch::nn::Module& module) {
   namespace nn = ::torch::nn;
-  if (dynamic_cast<const nn::LinearImpl*>(&module) != nullptr) return "Linear";
-  if (dynamic_cast<const nn::Conv1dImpl*>(&module) != nullptr) return "Conv1d";
-  if (dynamic_cast<const nn::Conv2dImpl*>(&module) != nullptr) return "Conv2d";
-  if (dynamic_cast<const nn::Conv3dImpl*>(&module) != nullptr) return "Conv3d";
-  if (dynamic_cast<const nn::ConvTranspose1dImpl*>(&module) != nullptr) return "ConvTranspose1d";
-  if (dynamic_cast<const nn::ConvTranspose2dImpl*>(&module) != nullptr) return "ConvTranspose2d";
-  if (dynamic_cast<const nn::ConvTranspose3dImpl*>(&module) != nullptr) return "ConvTranspose3d";
-  if (dynamic_cast<const nn::EmbeddingImpl*>(&module) != nullptr) return "Embedding";
-  if (dynamic_cast<const nn::LSTMImpl*>(&module) != nullptr) return "LSTM";
-  if (dynamic_cast<const nn::GRUImpl*>(&module) != nullptr) return "GRU";
-  if (dynamic_cast<const nn::RNNImpl*>(&module) != nullptr) return "RNN";
-  if (dynamic_cast<const nn::LSTMCellImpl*>(&module) != nullptr) return "LSTMCell";
-  if (dynamic_cast<const nn::GRUCellImpl*>(&module) != nullptr) return "GRUCell";
-  if (dynamic_cast<const nn::RNNCellImpl*>(&module) != nullptr) return "RNNCell";
-  return "";
+  static const LayerClass kClasses[] = {
+      layer_class<nn::LinearImpl>("Linear"),
+      layer_class<nn::Conv1dImpl>("Conv1d"),
+      layer_class<nn::Conv2dImpl>("Conv2d"),
+      layer_class<nn::Conv3dImpl>("Conv3d"),
+      layer_class<nn::ConvTranspose1dImpl>("ConvTranspose1d"),
+      layer_class<nn::ConvTranspose2dImpl>("ConvTranspose2d"),
+      layer_class<nn::ConvTranspose3dImpl>("ConvTranspose3d"),
+      layer_class<nn::EmbeddingImpl>("Embedding"),
+      layer_class<nn::LSTMImpl>("LSTM"),
+      layer_class<nn::GRUImpl>("GRU"),
+      layer_class<nn::RNNImpl>("RNN"),
+      layer_class<nn::LSTMCellImpl>("LSTMCell"),
+      layer_class<nn::GRUCellImpl>("GRUCell"),
+      layer_class<nn::RNNCellImpl>("RNNCell"),
+  };
+  for (const LayerClass& one : kClasses) {
+    if (one.holds(module)) return &one;
+  }
+  return nullptr;
+}
+
+inline std::string kind_of(const ::torch::nn::Module& module) {
+  const LayerClass* found = layer_class_of(module);
+  return found == nullptr ? "" : found->kind;
+}
+
+/// Whether it computes what its kind says: a class derived from a layer may do anything.
+inline bool is_stock(const ::torch::nn::Module& module) {
+  const LayerClass* found = layer_class_of(module);
+  return found != nullptr && found->type == typeid(module);
 }
 
 inline bool is_recurrent(const std::string& kind) {
@@ -276,7 +337,14 @@ inline bool same_tensor(const at::Tensor& a, const at::Tensor& b) {
 struct FoundLayer {
   LayerInfo info;
   at::Tensor tensor;
+  bool is_stock = false;
 };
+
+inline std::vector<std::string> places_of(const FoundLayer& layer) {
+  std::vector<std::string> places = layer.info.ties;
+  places.push_back(layer.info.tensor);
+  return places;
+}
 
 inline std::vector<FoundLayer> find_layers(const ::torch::nn::Module& root) {
   std::vector<FoundLayer> layers;
@@ -300,7 +368,8 @@ inline std::vector<FoundLayer> find_layers(const ::torch::nn::Module& root) {
                          tensor.scalar_type(),
                          {},
                          reason},
-                        tensor});
+                        tensor,
+                        is_stock(module)});
     };
     for (const auto& item : module.named_parameters(false)) add(item.key(), item.value());
     for (const auto& item : module.named_buffers(false)) add(item.key(), item.value());
@@ -308,28 +377,69 @@ inline std::vector<FoundLayer> find_layers(const ::torch::nn::Module& root) {
   return layers;
 }
 
-/// A copy with its own tensors, those tied that are tied in the original.
-inline std::shared_ptr<::torch::nn::Module> clone(const ::torch::nn::Module& module) {
-  std::shared_ptr<::torch::nn::Module> copy;
-  try {
-    copy = module.clone();
-  } catch (const c10::Error& error) {
-    throw Error(MNQ_E_UNSUPPORTED, "the module cannot be cloned: " + std::string(error.what_without_backtrace()),
-                "derive each class of it from torch::nn::Cloneable and register its modules and parameters in reset()",
-                "");
+[[noreturn]] inline void fail_to_clone(const std::string& path, const std::string& why) {
+  throw Error(MNQ_E_UNSUPPORTED,
+              "the module " + (path.empty() ? std::string() : path + " ") + "cannot be cloned: " + why,
+              "derive each class of it from torch::nn::Cloneable of itself, register its modules and parameters in "
+              "reset(), or override clone()",
+              path);
+}
+
+/// Refuses a copy whose modules are of other classes: clone() of a class derived from a layer of LibTorch, or from
+/// Sequential, makes the layer.
+inline void require_same_classes(const ::torch::nn::Module& module, const ::torch::nn::Module* copy,
+                                 const std::string& path) {
+  if (copy == nullptr || typeid(module) != typeid(*copy)) {
+    fail_to_clone(path, "clone() of " + module.name() + " makes another class");
   }
-  std::map<std::string, at::Tensor> copies;
-  walk(*copy, "", [&](const std::string& path, const ::torch::nn::Module& inner) {
-    for (const auto& item : inner.named_parameters(false)) copies[joined(path, item.key())] = item.value();
-    for (const auto& item : inner.named_buffers(false)) copies[joined(path, item.key())] = item.value();
-  });
-  for (const FoundLayer& layer : find_layers(module)) {
+  const auto originals = module.children(), copies = copy->children();
+  const auto names = module.named_children().keys();
+  if (originals.size() != copies.size()) fail_to_clone(path, "clone() gives it other children");
+  for (std::size_t i = 0; i < originals.size(); ++i) {
+    require_same_classes(*originals[i], copies[i].get(), joined(path, names[i]));
+  }
+}
+
+/// Calls make() for a copy of the module.
+template <class Make>
+auto clone_checked(const ::torch::nn::Module& module, const std::string& path, const Make& make) {
+  try {
+    auto copy = make();
+    require_same_classes(module, copy.ptr().get(), path);
+    return copy;
+  } catch (const c10::Error& error) {
+    fail_to_clone(path, error.what_without_backtrace());
+  }
+}
+
+/// The tensors of a copy by their names in the original: clone() of Sequential numbers its modules anew.
+inline void tensors_by_name(const ::torch::nn::Module& module, const ::torch::nn::Module& copy, const std::string& path,
+                            std::map<std::string, at::Tensor>& tensors) {
+  for (const auto& items : {copy.named_parameters(false), copy.named_buffers(false)}) {
+    for (const auto& item : items) tensors[joined(path, item.key())] = item.value();
+  }
+  const auto names = module.named_children().keys();
+  const auto originals = module.children(), copies = copy.children();
+  for (std::size_t i = 0; i < originals.size(); ++i) {
+    tensors_by_name(*originals[i], *copies[i], joined(path, names[i]), tensors);
+  }
+}
+
+/// Gives the tensors of a copy what clone() does not keep: which share their values, and which need no gradient.
+inline void restore_tensors(const std::vector<FoundLayer>& layers, const std::map<std::string, at::Tensor>& originals,
+                            const std::map<std::string, at::Tensor>& tensors) {
+  for (const FoundLayer& layer : layers) {
+    const auto first = tensors.find(layer.info.tensor);
     for (const std::string& tie : layer.info.ties) {
-      if (copies.count(tie) != 0 && copies.count(layer.info.tensor) != 0)
-        copies[tie].set_data(copies[layer.info.tensor]);
+      const auto other = tensors.find(tie);
+      if (first == tensors.end() || other == tensors.end() || first->second.dtype() != other->second.dtype()) continue;
+      other->second.set_data(first->second);
     }
   }
-  return copy;
+  for (const auto& [name, tensor] : tensors) {
+    const auto original = originals.find(name);
+    if (original != originals.end() && !original->second.requires_grad()) tensor.set_requires_grad(false);
+  }
 }
 
 inline std::set<std::string> words_of(const std::string& list) {
@@ -368,7 +478,8 @@ inline Config settings_for(const Config& config, const std::vector<FoundLayer>& 
     const std::string& name = layer.info.name.empty() ? layer.info.tensor : layer.info.name;
     const bool is_8_bits = resolve(config, "bits", name, run).value == "8";
     const std::string group = resolve(config, "group_size", name, run).value;
-    if (layer.info.kind.find("ConvTranspose") == 0 && is_8_bits && (group == "0" || group == "auto")) {
+    const bool has_axis = resolve(config, "channel_axis", name, run).value != "auto";
+    if (layer.info.kind.find("ConvTranspose") == 0 && is_8_bits && (group == "0" || group == "auto") && !has_axis) {
       settings.set_for_layers(name, "channel_axis", 1);
     }
     if (layer.info.kind == "Embedding" || is_recurrent(layer.info.kind)) {
@@ -393,6 +504,7 @@ inline QuantizedLayer read_layer(const Model& quantized, const Model& dequantize
                 static_cast<std::int64_t>(report.number("group_size").value_or(0)),
                 static_cast<std::int64_t>(report.number("channel_axis").value_or(0)), layer.info.shape,
                 layer.info.dtype};
+  if (result.how.axis < 0) result.how.axis += static_cast<std::int64_t>(layer.info.shape.size());
   for (const std::string& name : quantized.tensor_names()) {
     for (const char* suffix : {"", "_packed", "_scale", "_zero_point", "_shape"}) {
       if (name == tensor + suffix)
@@ -405,7 +517,7 @@ inline QuantizedLayer read_layer(const Model& quantized, const Model& dequantize
 
 template <std::size_t kDimensions, class Options>
 bool read_geometry(const Options& options, QuantizedConvImpl::Geometry& geometry) {
-  if (!std::holds_alternative<::torch::enumtype::kZeros>(options.padding_mode())) return false;
+  if (!std::holds_alternative< ::torch::enumtype::kZeros>(options.padding_mode())) return false;
   geometry.stride = {options.stride()->begin(), options.stride()->end()};
   geometry.dilation = {options.dilation()->begin(), options.dilation()->end()};
   geometry.groups = options.groups();
@@ -436,6 +548,7 @@ bool transposed_geometry(const ::torch::nn::Module& module, QuantizedConvImpl::G
 /// The module that takes the place of a layer; an empty one where there is none.
 inline ::torch::nn::AnyModule replacement(const ::torch::nn::Module& module, const QuantizedLayer& layer) {
   namespace nn = ::torch::nn;
+  if (!is_stock(module)) return {};
   const auto parameters = module.named_parameters(false);
   const at::Tensor* found = parameters.find("bias");
   const at::Tensor bias = found == nullptr ? at::Tensor() : *found;
@@ -460,11 +573,12 @@ inline ::torch::nn::AnyModule replacement(const ::torch::nn::Module& module, con
 /// A Sequential made anew, its quantized layers replaced; a module at several places stays one.
 class Rebuild {
  public:
-  Rebuild(const std::map<std::string, QuantizedLayer>& layers, std::set<std::string>& replaced)
+  /// layers: by the name of each weight that has them, ties included. replaced: the names that are gone, written.
+  Rebuild(const std::map<std::string, const QuantizedLayer*>& layers, std::set<std::string>& replaced)
       : layers_(layers), replaced_(replaced) {}
 
-  std::shared_ptr<::torch::nn::SequentialImpl> run(const ::torch::nn::SequentialImpl& original) {
-    auto copy = std::make_shared<::torch::nn::SequentialImpl>();
+  std::shared_ptr< ::torch::nn::SequentialImpl> run(const ::torch::nn::SequentialImpl& original) {
+    auto copy = std::make_shared< ::torch::nn::SequentialImpl>();
     const auto children = original.named_children();
     auto child = original.begin();
     for (const auto& item : children) copy->push_back(item.key(), copy_of(*child++, item.key()));
@@ -473,43 +587,67 @@ class Rebuild {
   }
 
  private:
+  struct Copy {
+    ::torch::nn::AnyModule module;
+    bool is_replaced = false;
+  };
+
   ::torch::nn::AnyModule copy_of(const ::torch::nn::AnyModule& child, const std::string& path) {
     const auto pointer = child.ptr();
-    const auto done = done_.find(pointer.get());
-    if (done != done_.end()) return done->second;
-    return done_.emplace(pointer.get(), make(child, *pointer, path)).first->second;
+    auto done = done_.find(pointer.get());
+    if (done == done_.end()) done = done_.emplace(pointer.get(), make(child, *pointer, path)).first;
+    if (done->second.is_replaced) replaced_.insert(joined(path, "weight"));
+    return done->second.module;
   }
 
-  ::torch::nn::AnyModule make(const ::torch::nn::AnyModule& child, const ::torch::nn::Module& module,
-                              const std::string& path) {
+  Copy make(const ::torch::nn::AnyModule& child, const ::torch::nn::Module& module, const std::string& path) {
     const auto layer = layers_.find(joined(path, "weight"));
     if (layer != layers_.end()) {
-      ::torch::nn::AnyModule quantized = replacement(module, layer->second);
+      ::torch::nn::AnyModule quantized = replacement(module, *layer->second);
       if (!quantized.is_empty()) {
         quantized.ptr()->train(module.is_training());
-        replaced_.insert(layer->first);
-        return quantized;
+        return {std::move(quantized), true};
       }
     }
-    return child.clone();
+    return {clone_checked(module, path, [&] { return child.clone(); }), false};
   }
 
-  const std::map<std::string, QuantizedLayer>& layers_;
+  const std::map<std::string, const QuantizedLayer*>& layers_;
   std::set<std::string>& replaced_;
-  std::map<const ::torch::nn::Module*, ::torch::nn::AnyModule> done_;
+  std::map<const ::torch::nn::Module*, Copy> done_;
 };
 
+/// What clone() gives, in the form that AnyModule has.
+struct Cloned {
+  std::shared_ptr< ::torch::nn::Module> module;
+  const std::shared_ptr< ::torch::nn::Module>& ptr() const { return module; }
+};
+
+/// A copy, its layers replaced where that can be.
+inline std::shared_ptr< ::torch::nn::Module> copy_module(const ::torch::nn::Module& module,
+                                                         const std::map<std::string, const QuantizedLayer*>& layers,
+                                                         std::set<std::string>& replaced) {
+  if (typeid(module) == typeid(::torch::nn::SequentialImpl)) {
+    return Rebuild(layers, replaced).run(dynamic_cast<const ::torch::nn::SequentialImpl&>(module));
+  }
+  return clone_checked(module, "", [&] { return Cloned{module.clone()}; }).module;
+}
+
+/// Why a layer that was quantized is not replaced, at all of its places.
+inline std::string reason_to_keep(const FoundLayer& layer, const std::set<std::string>& replaced) {
+  if (!layer.is_stock) return "its class is derived from " + layer.info.kind + " and may compute something else";
+  if (replaced.count(layer.info.tensor) != 0) return "not all that share its weight are replaced";
+  return "its container calls it by a member, or in a way that has no quantized module";
+}
+
 /// Writes a weight, where a float still stands for it.
-inline void set_values(::torch::nn::Module& copy, const std::string& name, const at::Tensor& values) {
+inline void set_values(const std::map<std::string, at::Tensor>& tensors, const std::string& name,
+                       const at::Tensor& values) {
   const at::NoGradGuard no_grad;
-  walk(copy, "", [&](const std::string& path, const ::torch::nn::Module& inner) {
-    for (const auto& items : {inner.named_parameters(false), inner.named_buffers(false)}) {
-      for (const auto& item : items) {
-        at::Tensor tensor = item.value();
-        if (joined(path, item.key()) == name && tensor.is_floating_point()) tensor.copy_(values);
-      }
-    }
-  });
+  const auto found = tensors.find(name);
+  if (found == tensors.end() || !found->second.is_floating_point()) return;
+  at::Tensor tensor = found->second;
+  tensor.copy_(values);
 }
 
 }  // namespace detail
@@ -556,7 +694,7 @@ inline QuantizedModule quantize(const ::torch::nn::Module& module, const Config&
   const std::vector<detail::FoundLayer> found = detail::find_layers(module);
   std::vector<LayerOutcome> outcomes;
   std::vector<detail::FoundLayer> chosen;
-  std::vector<std::pair<std::string, Tensor>> weights;
+  std::vector<std::pair<std::string, Tensor> > weights;
   for (const detail::FoundLayer& layer : found) {
     std::string reason = layer.info.kind.empty() ? layer.info.reason : detail::reason_to_skip(layer.info, config, run);
     if (reason.empty()) {
@@ -585,33 +723,31 @@ inline QuantizedModule quantize(const ::torch::nn::Module& module, const Config&
     }
   }
 
-  std::set<std::string> replaced;
-  std::shared_ptr<::torch::nn::Module> copy;
-  if (const auto* sequential = dynamic_cast<const ::torch::nn::SequentialImpl*>(&module)) {
-    try {
-      copy = detail::Rebuild(layers, replaced).run(*sequential);
-    } catch (const c10::Error&) {
-      replaced.clear();
-      copy = detail::clone(module);  // says what cannot be cloned
-    }
-  } else {
-    copy = detail::clone(module);
-  }
-  for (const detail::FoundLayer& layer : found) {
+  std::map<std::string, const detail::QuantizedLayer*> layers_by_place;
+  for (const detail::FoundLayer& layer : chosen) {
     const auto made = layers.find(layer.info.tensor);
     if (made == layers.end()) continue;
-    detail::set_values(*copy, layer.info.tensor, made->second.values);
-    for (const std::string& tie : layer.info.ties) detail::set_values(*copy, tie, made->second.values);
+    for (const std::string& place : detail::places_of(layer)) layers_by_place[place] = &made->second;
   }
-  for (LayerOutcome& outcome : outcomes) {
-    if (layers.count(outcome.tensor) == 0) continue;
-    const bool is_replaced = replaced.count(outcome.tensor) != 0;
-    outcome.how = is_replaced ? LayerOutcome::kReplaced : LayerOutcome::kDequantized;
-    outcome.reason = is_replaced ? "" : "its container calls it by a member, or in a way that has no quantized module";
+  std::set<std::string> replaced;
+  std::shared_ptr< ::torch::nn::Module> copy = detail::copy_module(module, layers_by_place, replaced);
+  std::map<std::string, at::Tensor> originals, tensors;
+  detail::tensors_by_name(module, module, "", originals);
+  detail::tensors_by_name(module, *copy, "", tensors);
+  detail::restore_tensors(found, originals, tensors);
+  for (const auto& [place, layer] : layers_by_place) detail::set_values(tensors, place, layer->values);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (layers.count(found[i].info.tensor) == 0) continue;
+    bool is_replaced = true;
+    for (const std::string& place : detail::places_of(found[i]))
+      is_replaced = is_replaced && replaced.count(place) != 0;
+    outcomes[i].how = is_replaced ? LayerOutcome::kReplaced : LayerOutcome::kDequantized;
+    outcomes[i].reason = is_replaced ? "" : detail::reason_to_keep(found[i], replaced);
   }
   return {std::move(copy), std::move(quantized.report), std::move(codes), std::move(outcomes)};
 }
 
 }  // namespace mono_quant::libtorch
 
+#endif  // C++20
 #endif  // MONO_QUANT_TORCH_HPP

@@ -36,6 +36,45 @@ struct NotCloneableImpl : nn::Module {
   nn::Linear fc{nullptr};
 };
 
+// Classes derived from a layer and from Sequential, which compute something else.
+struct ReluLinearImpl : nn::LinearImpl {
+  using nn::LinearImpl::LinearImpl;
+  at::Tensor forward(const at::Tensor& x) { return nn::LinearImpl::forward(x).relu() * 2; }
+  std::shared_ptr<nn::Module> clone(const std::optional<torch::Device>& = std::nullopt) const override {
+    auto copy = std::make_shared<ReluLinearImpl>(options);
+    copy->weight.set_data(weight.detach().clone());
+    copy->bias.set_data(bias.detach().clone());
+    return copy;
+  }
+};
+TORCH_MODULE(ReluLinear);
+
+struct ResidualImpl : nn::SequentialImpl {
+  using nn::SequentialImpl::SequentialImpl;
+  at::Tensor forward(const at::Tensor& x) { return x * 3 + nn::SequentialImpl::forward(x); }
+  std::shared_ptr<nn::Module> clone(const std::optional<torch::Device>& device = std::nullopt) const override {
+    auto copy = std::make_shared<ResidualImpl>();
+    for (const auto& module : *this) copy->push_back(module.clone(device));
+    return copy;
+  }
+};
+TORCH_MODULE(Residual);
+
+struct SlicedImpl : nn::LinearImpl {  // without a clone() of its own
+  using nn::LinearImpl::LinearImpl;
+  at::Tensor forward(const at::Tensor& x) { return -nn::LinearImpl::forward(x); }
+};
+TORCH_MODULE(Sliced);
+
+std::vector<LayerOutcome::How> outcomes_of(const mono_quant::libtorch::QuantizedModule& result) {
+  std::vector<LayerOutcome::How> outcomes;
+  for (const auto& layer : result.layers) {
+    if (layer.tensor.ends_with("weight")) outcomes.push_back(layer.how);
+  }
+  return outcomes;
+}
+using Hows = std::vector<LayerOutcome::How>;
+
 nn::Sequential sequential() {
   torch::manual_seed(1);
   return nn::Sequential(nn::Conv2d(nn::Conv2dOptions(2, 4, 3).stride(2).padding(1).bias(false)), nn::ReLU(),
@@ -215,6 +254,156 @@ TEST(Quantize, ChoosesByTypeAsAsked) {
   EXPECT_EQ(how(R"({"skip": "1"})", 1).how, LayerOutcome::kSkipped);
   EXPECT_EQ(quantize(*nn::LSTM(8, 8)).layers[0].how, LayerOutcome::kSkipped);
   EXPECT_EQ(quantize(*nn::LSTM(8, 8), Config(R"({"layer_types": "LSTM"})")).layers[0].how, LayerOutcome::kDequantized);
+}
+
+TEST(Quantize, KeepsClassesThatAreDerivedFromALayer) {
+  torch::manual_seed(5);
+  nn::Sequential net(ReluLinear(32, 32), nn::Linear(32, 8));
+  const at::Tensor x = torch::randn({4, 32});
+  const auto result = quantize(*net);
+  EXPECT_EQ(outcomes_of(result), (Hows{LayerOutcome::kDequantized, LayerOutcome::kReplaced}));
+  EXPECT_NE(result.layers[0].reason.find("derived from Linear"), std::string::npos) << result.layers[0].reason;
+  const double db = sqnr_db(net->forward(x), result.module->as<nn::SequentialImpl>()->forward(x));
+  EXPECT_GE(db, 35);
+  EXPECT_LE(db, 80) << "nothing was rounded";
+
+  Residual residual(nn::Linear(32, 32), nn::Linear(32, 32));
+  const auto copy = quantize(*residual);
+  ASSERT_NE(copy.module->as<ResidualImpl>(), nullptr);
+  EXPECT_GE(sqnr_db(residual->forward(x), copy.module->as<ResidualImpl>()->forward(x)), 35);
+}
+
+TEST(Quantize, RefusesACloneOfAnotherClass) {
+  const std::vector<std::shared_ptr<nn::Module>> modules{Sliced(4, 4).ptr(), nn::Sequential(Sliced(4, 4)).ptr(),
+                                                         nn::Sequential(Residual(Sliced(4, 4))).ptr()};
+  for (const auto& module : modules) {
+    try {
+      quantize(*module);
+      FAIL() << *module;
+    } catch (const mono_quant::Error& error) {
+      EXPECT_EQ(error.code(), MNQ_E_UNSUPPORTED);
+      EXPECT_NE(std::string(error.what()).find("SlicedImpl"), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST(Quantize, ByEitherAxis) {
+  torch::manual_seed(6);
+  const at::Tensor x = torch::randn({3, 64});
+  for (const char* config : {R"({"channel_axis": 1})", R"({"channel_axis": -1})",
+                             R"({"channel_axis": 1, "symmetric": false})", R"({"channel_axis": -2})"}) {
+    for (const int outputs : {64, 32}) {
+      nn::Sequential net(nn::Linear(64, outputs));
+      const auto result = quantize(*net, Config(config));
+      EXPECT_EQ(outcomes_of(result), Hows{LayerOutcome::kReplaced});
+      EXPECT_GE(sqnr_db(net->forward(x), result.module->as<nn::SequentialImpl>()->forward(x)), 35) << config;
+    }
+  }
+}
+
+TEST(Quantize, KeepsTheAxisThatWasAskedFor) {
+  nn::Sequential net(nn::ConvTranspose1d(nn::ConvTranspose1dOptions(4, 6, 3)));
+  EXPECT_EQ(quantize(*net).codes["0.weight_scale"].numel(), 6);
+  const char* config = R"({"layers": [{"name": "0", "channel_axis": 0}]})";
+  EXPECT_EQ(quantize(*net, Config(config)).codes["0.weight_scale"].numel(), 4);
+}
+
+TEST(Quantize, ConvolutionsOfOneExample) {
+  torch::manual_seed(7);
+  struct Case {
+    nn::Sequential net;
+    at::Tensor x;
+  };
+  const auto conv = nn::Conv1dOptions(4, 6, 3).stride(2).padding(1).dilation(2);
+  const auto up = nn::ConvTranspose1dOptions(4, 6, 3).stride(2).output_padding(1).dilation(2).groups(2);
+  for (Case one :
+       {Case{nn::Sequential(nn::Conv1d(conv)), torch::randn({4, 20})},
+        Case{nn::Sequential(nn::Conv2d(nn::Conv2dOptions(4, 6, 3).groups(2))), torch::randn({4, 9, 8})},
+        Case{nn::Sequential(nn::Conv3d(nn::Conv3dOptions(4, 6, 2))), torch::randn({4, 5, 6, 7})},
+        Case{nn::Sequential(nn::ConvTranspose1d(up)), torch::randn({4, 9})},
+        Case{nn::Sequential(nn::ConvTranspose2d(nn::ConvTranspose2dOptions(4, 6, 3))), torch::randn({4, 5, 6})},
+        Case{nn::Sequential(nn::ConvTranspose3d(nn::ConvTranspose3dOptions(4, 6, 2))), torch::randn({4, 3, 4, 5})}}) {
+    const auto result = quantize(*one.net);
+    EXPECT_EQ(outcomes_of(result), Hows{LayerOutcome::kReplaced});
+    auto* copy = result.module->as<nn::SequentialImpl>();
+    EXPECT_GE(sqnr_db(one.net->forward(one.x), copy->forward(one.x)), 35);
+    const at::Tensor batch = one.x.unsqueeze(0);
+    EXPECT_GE(sqnr_db(one.net->forward(batch), copy->forward(batch)), 35);
+  }
+}
+
+TEST(Quantize, CodesStayWhatTheyAreInAnotherFloatType) {
+  torch::manual_seed(8);
+  nn::Sequential net(nn::Linear(64, 64), nn::Linear(64, 16));
+  const at::Tensor x = torch::randn({3, 64});
+  for (const char* config : {"{}", R"({"symmetric": false})", R"({"bits": 4})", R"({"dtype": "float16"})"}) {
+    for (const auto type : {at::kHalf, at::kBFloat16, at::kDouble}) {
+      const auto result = quantize(*net, Config(config));
+      auto* copy = result.module->as<nn::SequentialImpl>();
+      const at::Tensor before = copy->forward(x);
+      std::map<std::string, at::Tensor> buffers;
+      for (const auto& item : copy->named_buffers()) buffers[item.key()] = item.value().clone();
+      copy->to(type);
+      for (const auto& item : copy->named_buffers()) EXPECT_TRUE(item.value().equal(buffers[item.key()]));
+      const at::Tensor after = copy->forward(x.to(type));
+      EXPECT_EQ(after.scalar_type(), type);
+      EXPECT_GE(sqnr_db(before, after), type == at::kBFloat16 ? 35 : 50) << config << ' ' << type;
+      copy->to(at::Device(at::kCPU), at::kFloat);
+      EXPECT_GE(sqnr_db(before, copy->forward(x)), type == at::kBFloat16 ? 45 : 60) << "the bias was rounded once";
+    }
+  }
+}
+
+TEST(Quantize, KeepsWhatNeedsNoGradient) {
+  auto net = std::make_shared<NetImpl>();
+  net->fc->weight.set_requires_grad(false);
+  net->head[0]->as<nn::LinearImpl>()->bias.set_requires_grad(false);
+  const auto result = quantize(*net);
+  for (const auto& item : net->named_parameters()) {
+    EXPECT_EQ(result.module->named_parameters()[item.key()].requires_grad(), item.value().requires_grad())
+        << item.key();
+  }
+  nn::Sequential layers(nn::Linear(4, 4));
+  layers[0]->as<nn::LinearImpl>()->bias.set_requires_grad(false);
+  EXPECT_FALSE(quantize(*layers).module->named_parameters()["0.bias"].requires_grad());
+}
+
+TEST(Quantize, WeightsThatAreTied) {
+  torch::manual_seed(9);
+  const at::Tensor x = torch::randn({4, 32});
+  nn::Linear a(32, 32), b(32, 32);
+  b->weight.set_data(a->weight);
+  nn::Sequential net(a, nn::ReLU(), b);
+  const auto result = quantize(*net);
+  EXPECT_EQ(result.report.number("layers_quantized"), 1);
+  EXPECT_EQ(quantizable_layers(*net)[0].ties, std::vector<std::string>{"2.weight"});
+  EXPECT_EQ(outcomes_of(result), Hows{LayerOutcome::kReplaced});
+  const auto buffers = result.module->named_buffers();
+  EXPECT_EQ(buffers["0.weight"].const_data_ptr(), buffers["2.weight"].const_data_ptr());
+  EXPECT_EQ(buffers["2.weight"].scalar_type(), at::kChar);
+  EXPECT_GE(sqnr_db(net->forward(x), result.module->as<nn::SequentialImpl>()->forward(x)), 35);
+
+  ReluLinear other(32, 32);
+  other->weight.set_data(a->weight);
+  nn::Sequential mixed(a, other);
+  const auto partly = quantize(*mixed);
+  EXPECT_EQ(outcomes_of(partly), Hows{LayerOutcome::kDequantized});
+  EXPECT_NE(partly.layers[0].reason.find("share its weight"), std::string::npos) << partly.layers[0].reason;
+  EXPECT_GE(sqnr_db(mixed->forward(x), partly.module->as<nn::SequentialImpl>()->forward(x)), 35);
+}
+
+TEST(Quantize, SetsTheWeightsOfNamedModules) {
+  torch::manual_seed(10);
+  Residual inner;
+  inner->push_back("named", nn::Linear(32, 32));
+  nn::Sequential net;
+  net->push_back("first", nn::Linear(32, 32));
+  net->push_back("inner", inner);
+  const at::Tensor x = torch::randn({4, 32});
+  const auto result = quantize(*net);
+  EXPECT_EQ(outcomes_of(result), (Hows{LayerOutcome::kReplaced, LayerOutcome::kDequantized}));
+  const at::Tensor weight = result.module->children()[1]->children()[0]->named_parameters()["weight"];
+  EXPECT_TRUE(weight.equal(result.codes["inner.named.weight"] * result.codes["inner.named.weight_scale"]));
 }
 
 TEST(Quantize, SaysWhatCannotBeCloned) {
