@@ -33,10 +33,6 @@ class Values(nn.Module):
         return pair, pair, [pair, pair]
 
     @torch.jit.export
-    def same(self, x: torch.Tensor):
-        return x, x[1:]
-
-    @torch.jit.export
     def dicts(self, lists: Dict[str, List[torch.Tensor]], pairs: Dict[str, Tuple[torch.Tensor, int]], dicts: Dict[str, Dict[str, torch.Tensor]]):
         return lists, pairs, dicts
 
@@ -124,6 +120,10 @@ class Transposed(nn.Module):
     def forward(self, x: torch.Tensor):
         y = torch.relu(self.layer(x)) * 0
         return y.t() if self.transposes else y
+
+    @torch.jit.export
+    def same(self, x: torch.Tensor):
+        return x, x[1:]
 
 
 def save(name, module):
