@@ -18,17 +18,15 @@ constexpr std::uint64_t kMostInflatedBytes = std::uint64_t{1} << 30;
 constexpr std::int64_t kLeastVersion = 1,
                        kMostVersion = 10;  // kMin- and kMaxSupportedFileFormatVersion of LibTorch 2.13
 
+// The starts and ends of names that LibTorch looks for.
+constexpr std::string_view kKnownParts[] = {"code/",  "data/",     "constants/", ".data/",
+                                            "extra/", ".py",       "data.pkl",   "constants.pkl",
+                                            "pkl",    "byteorder", "model.json", "version"};
+
 std::string root_of(const ZipArchive& archive) {
   if (archive.entries().empty()) return {};
   const std::string& name = archive.entries().front().name;
   return name.substr(0, std::min(name.find('/'), name.size()));
-}
-
-std::string in_lower_case(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
 }
 
 class ArchiveChecker {
@@ -55,7 +53,8 @@ class ArchiveChecker {
   const ZipEntry* find(std::string_view name) const { return archive_.find(prefix_ + std::string(name)); }
   std::string read(const ZipEntry& entry) const { return archive_.read(entry, kMostTextBytes); }
 
-  // LibTorch takes the first record's folder for all, and finds names whatever their case is.
+  // LibTorch takes the first record's folder for all, and finds names whatever their case is: one that has a meaning in
+  // lower case must be in lower case.
   void check_names() const {
     std::map<std::string, std::string_view> names;
     std::uint64_t inflated = 0;
@@ -63,6 +62,7 @@ class ArchiveChecker {
       if (!entry.name.starts_with(prefix_)) fail(entry, formatted("is not in the folder {}", shown(prefix_)));
       const auto [known, is_new] = names.emplace(in_lower_case(entry.name), entry.name);
       if (!is_new) fail(entry, formatted("differs from {} by upper and lower case only", shown(known->second)));
+      check_case(entry);
       if (!entry.is_deflated) continue;
       inflated += std::min(entry.size, kMostInflatedBytes);
       if (inflated > kMostInflatedBytes) fail(entry, "and those before inflate to more than 1 GiB");
@@ -76,6 +76,16 @@ class ArchiveChecker {
     if (const ZipEntry* old = find("model.json")) {
       refuse_record(archive_.title(), old->name, "is what PyTorch 1.1 and older wrote",
                     "save it by torch.jit.save again");
+    }
+  }
+
+  void check_case(const ZipEntry& entry) const {
+    const std::string_view name = short_name(entry);
+    if (name.starts_with("extra/")) return;
+    const std::string lower = in_lower_case(std::string(name));
+    for (const std::string_view each : kKnownParts) {
+      if (lower.starts_with(each) == name.starts_with(each) && lower.ends_with(each) == name.ends_with(each)) continue;
+      fail(entry, formatted("has {} in upper case", each));
     }
   }
 
@@ -129,8 +139,9 @@ class ArchiveChecker {
   void check_class_depth() const {
     const std::uint32_t depth = classes_.depth();
     if (depth <= kMostClassDepth) return;
-    fail_record(archive_.title(), prefix_ + "code/",
-                formatted("its classes need each other in chains of {}, more than {}", depth, kMostClassDepth));
+    fail_record(
+        archive_.title(), prefix_ + "code/",
+        formatted("its classes and methods need each other in chains of {}, more than {}", depth, kMostClassDepth));
   }
 
   void check_entry(const ZipEntry& entry) {

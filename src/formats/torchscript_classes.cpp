@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "formats/torchscript_code.h"
+
 namespace mnq {
 namespace {
 
@@ -39,17 +41,28 @@ std::string full_name(std::string_view code, std::size_t& at) {
 std::vector<std::string> names_in(std::string_view code) {
   std::vector<std::string> names;
   for (std::size_t at = code.find("__torch__"); at != code.npos; at = code.find("__torch__", at)) {
-    names.push_back(full_name(code, at));
+    names.push_back(in_lower_case(full_name(code, at)));
   }
   std::ranges::sort(names);
   names.erase(std::ranges::unique(names).begin(), names.end());
   return names;
 }
 
+// Those in comments and texts, too: rather one too many.
+std::uint32_t count_methods(std::string_view code) {
+  std::uint32_t count = 0;
+  for (std::size_t at = code.find("def"); at != code.npos; at = code.find("def", at + 3)) {
+    const bool starts = at == 0 || kWord.find(code[at - 1]) == kWord.npos;
+    count += starts && word_at(code, at) == "def" ? 1 : 0;
+  }
+  return count;
+}
+
 // Where the next class or function starts at or after a place.
 std::size_t next_definition(std::string_view code, std::size_t at) {
   for (; at < code.size(); at = std::min(code.find('\n', at), code.size() - 1) + 1) {
-    if (code.substr(at).starts_with("class ") || code.substr(at).starts_with("def ")) return at;
+    const std::string_view word = word_at(code, at);
+    if (word == "class" || word == "def") return at;
   }
   return code.size();
 }
@@ -64,12 +77,12 @@ std::string_view without_last_part(std::string_view name) {
 void TorchScriptClasses::add(const std::string& module, std::string_view code) {
   std::size_t start = next_definition(code, 0);
   while (start < code.size()) {
-    const std::size_t name = code.find(' ', start) + 1;
+    const std::size_t name = skip_blanks(code, start + word_at(code, start).size());
     const std::size_t end = next_definition(code, name);
-    const std::string full = module + "." + std::string(word_at(code, skip_blanks(code, name)));
     auto names = names_in(code.substr(name, end - name));
-    auto& needs = needs_[full];
-    needs.insert(needs.end(), names.begin(), names.end());
+    Definition& definition = definitions_[in_lower_case(module + "." + std::string(word_at(code, name)))];
+    definition.names.insert(definition.names.end(), names.begin(), names.end());
+    definition.methods += count_methods(code.substr(name, end - name));
     start = end;
   }
 }
@@ -79,13 +92,14 @@ std::uint32_t TorchScriptClasses::depth() const {
   struct Node {
     std::vector<Node*> needed_by;
     std::uint32_t needs = 0;
-    std::uint32_t level = 1;
+    std::uint32_t length = 1;
+    std::uint32_t level = 0;  // of what it needs
   };
   std::map<std::string_view, Node> nodes;
-  for (const auto& [name, names] : needs_) nodes[name];
-  for (const auto& [name, names] : needs_) {
+  for (const auto& [name, definition] : definitions_) nodes[name].length = std::max(definition.methods, 1u);
+  for (const auto& [name, definition] : definitions_) {
     Node& node = nodes[name];
-    for (std::string_view needed : names) {
+    for (std::string_view needed : definition.names) {
       while (!needed.empty() && !nodes.contains(needed)) needed = without_last_part(needed);
       if (needed.empty() || needed == name) continue;
       nodes[needed].needed_by.push_back(&node);
@@ -98,13 +112,15 @@ std::uint32_t TorchScriptClasses::depth() const {
   }
   std::uint32_t deepest = 0;
   for (std::size_t i = 0; i < ready.size(); ++i) {
-    deepest = std::max(deepest, ready[i]->level);
+    const std::uint32_t level = ready[i]->level + ready[i]->length;
+    deepest = std::max(deepest, level);
     for (Node* user : ready[i]->needed_by) {
-      user->level = std::max(user->level, ready[i]->level + 1);
+      user->level = std::max(user->level, level);
       if (--user->needs == 0) ready.push_back(user);
     }
   }
-  return deepest + static_cast<std::uint32_t>(nodes.size() - ready.size());
+  for (const auto& [name, node] : nodes) deepest += node.needs == 0 ? 0 : node.length;
+  return deepest;
 }
 
 }  // namespace mnq

@@ -30,6 +30,7 @@ class DepthCounter {
   void step() {
     const char c = code_[at_];
     if (c == '"' || c == '\'') return skip_string(c);
+    if (c == '#') return skip_comment();
     if (is_word_character(c)) return take_word();
     ++at_;
     if (c == '\n') {
@@ -45,7 +46,7 @@ class DepthCounter {
     } else if (c == ',' || c == ';') {
       depth_ -= levels_.back();
       levels_.back() = 0;
-    } else if (c != ' ' && c != ':' && c != '#' && c != '\t' && c != '\r') {
+    } else if (c != ' ' && c != ':' && c != '\t' && c != '\r') {
       add_operator();
     }
   }
@@ -91,6 +92,12 @@ class DepthCounter {
     at_ = std::min(at_ + end.size(), code_.size());
   }
 
+  // As the lexer has it: to the end of the line, except that a type in a comment is code.
+  void skip_comment() {
+    constexpr std::string_view kType = "# type:";
+    at_ = code_.substr(at_).starts_with(kType) ? at_ + kType.size() : std::min(code_.find('\n', at_), code_.size());
+  }
+
   // A statement's depth starts with its indentation.
   void start_line() {
     const std::size_t text = std::min(code_.find_first_not_of(" \t", at_), code_.size());
@@ -130,6 +137,13 @@ void check_torchscript_code(std::string_view code, const std::string& title, std
   if (const int depth = code_depth(code); depth > kMostCodeDepth) {
     fail_record(title, record, formatted("its code is nested {} deep, more than {}", depth, kMostCodeDepth));
   }
+}
+
+std::string in_lower_case(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
 }
 
 bool defines_class(std::string_view code, std::string_view name) {

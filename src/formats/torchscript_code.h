@@ -19,4 +19,7 @@ void check_torchscript_code(std::string_view code, const std::string& title, std
 /// Whether the code has `class NAME` at the start of a line.
 bool defines_class(std::string_view code, std::string_view name);
 
+/// Of ASCII letters: LibTorch finds records whatever their case is.
+std::string in_lower_case(std::string text);
+
 }  // namespace mnq

@@ -94,6 +94,7 @@ TEST(TorchScript, AStateDictIsNone) {
 TEST(TorchScript, WhatIsUnusualButSound) {
   EXPECT_EQ(error_in(with_record("extra/any.pkl", "no pickle")).status(), Status::kOk);
   EXPECT_EQ(error_in(with_record("version", "10")).status(), Status::kOk);
+  EXPECT_EQ(error_in(with_record("extra/Read.PY", "x")).status(), Status::kOk);
   EXPECT_EQ(error_in(with_record("byteorder", "-")).status(), Status::kOk);
   EXPECT_EQ(error_in(with_tensor(storage_of("FloatStorage", "0", "K\x02"), bytes("K\0K\x02\x85K\x01\x85"))).status(),
             Status::kOk);
@@ -117,6 +118,15 @@ std::string class_chain(int length) {
   std::string code;
   for (int i = 0; i < length; ++i) {
     code += "class A" + std::to_string(i) + "(Module):\n  a : __torch__.A" + std::to_string(i + 1) + "\n";
+  }
+  return code;
+}
+
+// Each method calls the next one.
+std::string method_chain(int length) {
+  std::string code = "class Chain(Module):\n";
+  for (int i = 0; i < length; ++i) {
+    code += "  def m" + std::to_string(i) + "(self):\n    (self).m" + std::to_string(i + 1) + "()\n";
   }
   return code;
 }
@@ -146,7 +156,15 @@ std::vector<Case> cases() {
       {"CodeIsNoUtf8", with_record(code, sound_code + "\xff"), "code/__torch__.py: is no UTF-8"},
       {"CodeWithZero", with_record(code, sound_code + bytes("\0")), "code/__torch__.py: holds a zero"},
       {"CodeTooDeep", with_record(code, sound_code + std::string(401, '(')), "code/__torch__.py: its code is nested"},
-      {"ClassChain", with_record(code, class_chain(501) + sound_code), "code/: its classes need each other"},
+      {"CodeInUpperCase", with_record("code/__torch__/evil.PY", "class E(Module):\n"), "has .py in upper case"},
+      {"CodeFolderInUpperCase", with_record("CODE/__torch__/evil.py", ""), "has code/ in upper case"},
+      {"PickleInUpperCase", with_record("traced_inputs.PKL", ""), "has pkl in upper case"},
+      {"VersionInUpperCase", with_record(".data/Version", "3\n"), "has version in upper case"},
+      {"DeepBehindAComment", with_record(code, sound_code + "# '''\n" + std::string(401, '(') + "\n# '''\n"),
+       "code/__torch__.py: its code is nested"},
+      {"MethodChain", with_record(code, method_chain(501) + sound_code), "code/: its classes and methods need"},
+      {"ClassChain", with_record(code, class_chain(501) + sound_code),
+       "code/: its classes and methods need each other"},
       {"SetState", with_text(code, "def forward", "def __setstate__"), "has __setstate__", kUnsupported},
       {"CustomClassInCode", with_text(code, "training : bool", "a : __torch__.torch.classes.quantized.P"),
        "custom class", kUnsupported},
@@ -239,7 +257,9 @@ TEST(CodeDepth, CountsWhatTheParserRecursesInto) {
   EXPECT_EQ(code_depth("f(a + b, c + d)"), 4);  // a comma ends a row of operators
   EXPECT_EQ(code_depth("a\n  b\n    c\n  d"), 3);
   EXPECT_EQ(code_depth("'((((' + \"[[\\\"[\""), 2);
-  EXPECT_EQ(code_depth("a # ((("), 7);  // types stand in comments
+  EXPECT_EQ(code_depth("a # ((("), 1);
+  EXPECT_EQ(code_depth("a # '''\n(("), 5);
+  EXPECT_EQ(code_depth("a # type: ((("), 7);  // which is code
   EXPECT_GT(code_depth("x" + std::string(1000, '(')), 1000);
   std::string elifs = "if a:\n  b\n";
   for (int i = 0; i < 500; ++i) elifs += "elif a:\n  b\n";
@@ -260,7 +280,9 @@ TEST(ClassDepth, IsThatOfTheLongestChain) {
   EXPECT_EQ(depth(class_chain(5)), 5u);
   EXPECT_EQ(depth("def f():\n  __torch__ . # here\n  g()\ndef g():\n  a\n"), 2u);
   EXPECT_EQ(depth("class E(Enum):\n  RED = 1\ndef g():\n  __torch__.E.RED\n"), 2u);
-  EXPECT_EQ(depth(class_chain(5) + "class A5(Module):\n  a : __torch__.A0\n"), 6u);  // a ring
+  EXPECT_EQ(depth(method_chain(5)), 5u);
+  EXPECT_EQ(depth("class\tA(Module):\n  a : __torch__.B\nclass b(Module):\n  a : int\n"), 2u);  // whatever the case
+  EXPECT_EQ(depth(class_chain(5) + "class A5(Module):\n  a : __torch__.A0\n"), 6u);             // a ring
 }
 
 }  // namespace
