@@ -121,7 +121,13 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
     if (tensor.dtype == DType::kF16) return leave("float16 already");
     return {true, ""};
   }
-  if (needs_axis_0(settings) && resolve_axis(settings, layer, tensor.shape.size()) != 0) {
+  const std::int64_t axis = resolve_axis(settings, layer, tensor.shape.size());
+  // weight_norm's lengths: one code each, and a scale that makes up for it, are larger and say less.
+  if (settings.granularity != Granularity::kTensor &&
+      count == static_cast<std::uint64_t>(tensor.shape[static_cast<std::size_t>(axis)])) {
+    return leave("each of its rows is one number");
+  }
+  if (needs_axis_0(settings) && axis != 0) {
     throw Error(
         Status::kUnsupported,
         formatted("layer {}: {} with channels on another axis than 0 is not there yet", layer.name.name, scheme.text),

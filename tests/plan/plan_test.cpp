@@ -123,6 +123,16 @@ constexpr Selected kSelected[] = {
     {R"({"only": ["steps"]})", "steps", Action::kCopy, "I64 is no dtype that is quantized"},
 };
 
+TEST(Plan, RowsOfOneNumberStay) {
+  const ListedSource source({{"conv.weight", {64, 1, 1}}, {"fc.weight", {1, 64}}});
+  for (const char* settings : {"{}", R"({"bits": 4, "only": "*"})", R"({"group_size": 8})", R"({"only": "conv"})"}) {
+    EXPECT_EQ(planned(plan_of(source, settings), "conv.weight").reason, "each of its rows is one number") << settings;
+  }
+  EXPECT_EQ(planned(plan_of(source, "{}"), "fc.weight").action, Action::kQuantize);
+  EXPECT_EQ(planned(plan_of(source, R"({"per_channel": false})"), "conv.weight").action, Action::kQuantize);
+  EXPECT_EQ(planned(plan_of(source, R"({"dtype": "float16"})"), "conv.weight").action, Action::kCast);
+}
+
 TEST(Plan, Selection) {
   for (const Selected& row : kSelected) {
     const Plan plan = plan_of(transformer(), row.settings);
