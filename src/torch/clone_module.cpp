@@ -201,6 +201,13 @@ class Cloner {
       return list;
     }
     if (is_module_object(value)) return clone_object(value.toObject());
+    if (!value.isList() && !value.isGenericDict() && !value.isTuple())
+      return value.isObject() ? value.deepcopy() : value;
+    if (const auto done = values_.find(value.internalToPointer()); done != values_.end()) return done->second;
+    return values_.emplace(value.internalToPointer(), clone_container(value)).first->second;
+  }
+
+  IValue clone_container(const IValue& value) {
     if (value.isList()) {
       const auto list = value.toList();
       c10::impl::GenericList result(list.elementType());
@@ -213,12 +220,9 @@ class Cloner {
       for (const auto& entry : dict) result.insert(entry.key(), clone_value(entry.value()));
       return result;
     }
-    if (value.isTuple()) {
-      std::vector<IValue> elements;
-      for (const IValue& element : value.toTupleRef().elements()) elements.push_back(clone_value(element));
-      return c10::ivalue::Tuple::createNamed(std::move(elements), value.toTupleRef().type<c10::TupleType>());
-    }
-    return value.isObject() ? value.deepcopy() : value;
+    std::vector<IValue> elements;
+    for (const IValue& element : value.toTupleRef().elements()) elements.push_back(clone_value(element));
+    return c10::ivalue::Tuple::createNamed(std::move(elements), value.toTupleRef().type<c10::TupleType>());
   }
 
   // A tensor over the copy of its storage, so that views of one storage stay views of one.
@@ -277,6 +281,7 @@ class Cloner {
   std::unordered_map<std::string, const TreeTensor*> by_name_;
   std::unordered_map<c10::ivalue::Object*, ObjectEdits> edits_;
   std::unordered_map<const c10::ivalue::Object*, ObjectPtr> objects_;
+  std::unordered_map<const void*, IValue> values_;  // lists, dicts and tuples
   std::unordered_map<const at::TensorImpl*, at::Tensor> tensors_;
   std::unordered_map<const c10::StorageImpl*, c10::Storage> storages_;
   std::unordered_map<std::string, ClassTypePtr> types_by_key_;

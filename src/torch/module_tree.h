@@ -29,12 +29,23 @@ struct TensorList {
   std::vector<std::string> members;
 };
 
+/// An attribute that holds tensors in a tuple, list, dict or an object of a script class.
+struct Container {
+  Place place;
+  std::vector<at::Tensor> tensors;
+};
+
 struct ModuleTree {
   std::vector<TreeTensor> tensors;                              ///< in the order of the attributes, depth first
   std::unordered_map<c10::ivalue::Object*, std::string> names;  ///< of the module objects, by the first way to them
   std::unordered_map<c10::ivalue::Object*, std::vector<TensorList>> lists;
+  std::vector<Container> containers;  ///< all others
 };
 
+/// Modules may hang at several places; those in them then have more places than the file has bytes.
+inline constexpr std::size_t kMostPlaces = 1'000'000;
+
+/// Errors: kUnsupported for more places.
 ModuleTree walk_module(const ObjectPtr& root);
 
 /// "__torch__.torch.nn.modules.linear.___torch_mangle_3.Linear" -> "torch.nn.modules.linear.Linear"
@@ -42,6 +53,9 @@ std::string plain_type_name(const c10::ClassType& type);
 
 /// Whether the value is a module object.
 bool is_module_object(const c10::IValue& value);
+
+/// The tensors in a value of any kind.
+std::vector<at::Tensor> tensors_in(const c10::IValue& value);
 
 bool is_same_tensor(const at::Tensor& a, const at::Tensor& b);
 

@@ -45,6 +45,12 @@ constexpr std::array kInputOperands{
     InputOperand{"aten::mm", 0, 1},
     InputOperand{"aten::addmm", 2, 1},
     InputOperand{"aten::addmm", 1, 2},
+    InputOperand{"aten::_native_multi_head_attention", 5, 0},
+    InputOperand{"aten::_native_multi_head_attention", 7, 0},
+    InputOperand{"aten::_transformer_encoder_layer_fwd", 3, 0},
+    InputOperand{"aten::_transformer_encoder_layer_fwd", 5, 0},
+    InputOperand{"aten::_transformer_encoder_layer_fwd", 14, 0},
+    InputOperand{"aten::_transformer_encoder_layer_fwd", 16, 0},
 };
 
 // The function that decodes whole weights.
@@ -194,9 +200,9 @@ class Rewriter {
       return replace(user, insert_stock_call(graph_, context_.unit, StockFunction::kLinearChannel, arguments));
     }
     if (name == "aten::embedding" && use.offset == 0)
-      return use_embedding(read, edit, user, user.input(1), user.input(2));
+      return use_embedding(read, edit, use, user.input(1), user.input(2));
     if (is_plain_embedding_call(user) && use.offset == 2) {
-      return use_embedding(read, edit, user, user.input(1), graph_.insertConstant(-1));
+      return use_embedding(read, edit, use, user.input(1), graph_.insertConstant(-1));
     }
     user.replaceInput(use.offset, whole_weight(read, edit, use));
   }
@@ -212,47 +218,57 @@ class Rewriter {
     return max_norm && max_norm->isNone();
   }
 
-  void use_embedding(const Node& read, const AttributeEdit& edit, Node& user, Value* indices, Value* padding_idx) {
+  void use_embedding(const Node& read, const AttributeEdit& edit, const Use& use, Value* indices, Value* padding_idx) {
     std::vector<Value*> arguments = decoding_arguments(read, edit);
     arguments.insert(arguments.begin(), indices);
     arguments.push_back(padding_idx);
     add_layout(arguments, *edit.change, false);
-    arguments.push_back(graph_.insertConstant(dtype_number(*edit.change)));
-    replace(user, insert_stock_call(graph_, context_.unit, embedding_function(*edit.change), arguments));
+    arguments.push_back(anchored_dtype(read, edit, use));
+    replace(*use.user, insert_stock_call(graph_, context_.unit, embedding_function(*edit.change), arguments));
   }
 
-  static std::int64_t dtype_number(const WeightChange& change) {
-    return static_cast<std::int64_t>(*scalar_type_of(change.spec.weight_dtype));
+  // Scales of a float32 weight have its dtype, and keep it where the module is moved to another. Nothing that a half
+  // or a cast weight leaves behind does so.
+  Value* weight_dtype(const Node& read, const AttributeEdit& edit) {
+    const WeightChange& change = *edit.change;
+    if (change.spec.weight_dtype == DType::kF32 && change.bits != 16) {
+      return graph_.insert(c10::prim::dtype, {part(read, edit, "_scale")});
+    }
+    return graph_.insertConstant(static_cast<std::int64_t>(*scalar_type_of(change.spec.weight_dtype)));
+  }
+
+  Value* anchored_dtype(const Node& read, const AttributeEdit& edit, const Use& use) {
+    Value* dtype = weight_dtype(read, edit);
+    Value* like = runtime_tensor_at(use);
+    if (like == nullptr) return dtype;
+    return insert_stock_call(graph_, context_.unit, StockFunction::kAnchored, {dtype, like});
   }
 
   // The weight as floats, right before its use.
   Value* whole_weight(const Node& read, const AttributeEdit& edit, const Use& use) {
     std::vector<Value*> arguments = decoding_arguments(read, edit);
     add_layout(arguments, *edit.change, true);
-    arguments.push_back(runtime_dtype(use, *edit.change));
+    arguments.push_back(runtime_dtype(read, edit, use));
     return insert_stock_call(graph_, context_.unit, weight_function(*edit.change), arguments);
   }
 
-  Value* runtime_dtype(const Use& use, const WeightChange& change) {
+  Value* runtime_dtype(const Node& read, const AttributeEdit& edit, const Use& use) {
     const Node& user = *use.user;
     for (const InputOperand& row : kInputOperands) {
       if (row.name != user.kind().toQualString() || row.weight != use.offset) continue;
       Value* input = user.input(row.input);
       if (is_runtime_tensor(*input)) return graph_.insert(c10::prim::dtype, {input});
     }
-    Value* dtype = graph_.insertConstant(dtype_number(change));
-    Value* like = runtime_tensor_at(use);
-    if (like == nullptr) return dtype;
-    return insert_stock_call(graph_, context_.unit, StockFunction::kAnchored, {dtype, like});
+    return anchored_dtype(read, edit, use);
   }
 
   // A tensor of the running module that is there at the use; null where the method has none.
   Value* runtime_tensor_at(const Use& use) {
-    for (Value* input : use.user->inputs()) {
-      if (is_runtime_tensor(*input)) return input;
-    }
     for (Value* input : graph_.inputs()) {
       if (is_tensor(*input)) return input;
+    }
+    for (Value* input : use.user->inputs()) {
+      if (is_runtime_tensor(*input)) return input;
     }
     for (Node* node = use.user->prev(); node != nullptr && node->kind() != c10::prim::Param; node = node->prev()) {
       for (Value* output : node->outputs()) {
@@ -275,6 +291,12 @@ class Rewriter {
                   "dequantize the module before its code is changed", edit.change->name);
     }
     Value* weight = graph_.insertGetAttr(read.input(0), edit.base);
+    Node* dtype = user.inputs().back()->node();
+    use_weight(user, function, weight);
+    if (called_stock_function(*dtype) == StockFunction::kAnchored && !dtype->hasUses()) dtype->destroy();
+  }
+
+  void use_weight(Node& user, StockFunction function, Value* weight) {
     switch (function) {
       case StockFunction::kWeightChannel:
       case StockFunction::kWeightGroup:

@@ -99,12 +99,13 @@ def embedding_group(indices: Tensor, codes: Tensor, scale: Tensor, zero_point: O
 
 def embedding_int4(indices: Tensor, packed: Tensor, scale: Tensor, zero_point: Optional[Tensor], padding_idx: int, shape: List[int], group_size: int, dtype: int) -> Tensor:
   flat = indices.flatten()
-  codes = unpacked(torch.embedding(packed, flat, padding_idx), shape[1])
+  zero = dtype - dtype
+  codes = unpacked(unfolded(torch.embedding(packed, flat, padding_idx), zero), shape[1])
   offset: Optional[Tensor] = None
   if zero_point is not None:
-    words = unfolded(zero_point, indices.dim() - indices.dim())
+    words = unfolded(zero_point, zero)
     offset = unpacked_zero_points(words, shape[0], scale.size(1)).index_select(0, flat)
-  rows = scaled_groups(codes.to(dtype), scale.index_select(0, flat), offset, group_size, 0).to(dtype)
+  rows = scaled_groups(codes.to(dtype), scale.index_select(0, flat), offset, group_size, zero).to(dtype)
   return rows.reshape(indices.size() + [-1])
 
 def embedding_cast(indices: Tensor, values: Tensor, padding_idx: int, dtype: int) -> Tensor:

@@ -1,5 +1,7 @@
 #include "torch/torch_module.h"
 
+#include <algorithm>
+
 #include "base/format.h"
 #include "torch/errors.h"
 #include "torch/tensors.h"
@@ -8,8 +10,19 @@
 namespace mnq::libtorch {
 namespace {
 
-// A view may repeat a few bytes as often as it likes: beyond this it is not laid out in memory.
+// Views may repeat a few bytes as often as they like: beyond this, and as much as the storages have, they are not laid
+// out in memory.
 constexpr std::size_t kMaxExpandedBytes = 64u << 20;
+
+std::size_t storage_bytes(const ModuleTree& tree) {
+  std::unordered_map<const c10::StorageImpl*, std::size_t> storages;
+  for (const TreeTensor& each : tree.tensors) {
+    if (is_plain(each.tensor)) storages[each.tensor.storage().unsafeGetStorageImpl()] = each.tensor.storage().nbytes();
+  }
+  std::size_t size = 0;
+  for (const auto& [storage, bytes] : storages) size += bytes;
+  return size;
+}
 
 // "encoder.query" for encoder.query.weight; a weight of several in one module goes by its own name.
 std::string layer_name(const Place& place, const ModuleTree& tree) {
@@ -69,16 +82,20 @@ std::shared_ptr<const mnq::Module> TorchModule::fresh() const {
 }
 
 void TorchModule::list_tensors() {
+  std::size_t room = kMaxExpandedBytes + storage_bytes(tree_);
   const auto add = [&](const std::string& name, const at::Tensor& tensor, LayerHint hint,
                        std::vector<std::string> ties) {
     if (!is_plain(tensor)) {
       remarks_.push_back(formatted("{}: kept as it is, it is no dense tensor of a dtype that is known here", name));
       return;
     }
-    if (tensor.nbytes() > tensor.storage().nbytes() && tensor.nbytes() > kMaxExpandedBytes) {
-      remarks_.push_back(formatted("{}: kept as it is, it repeats {} bytes over {}", name, tensor.storage().nbytes(),
-                                   tensor.nbytes()));
-      return;
+    if (!tensor.is_contiguous()) {
+      if (tensor.nbytes() > room) {
+        remarks_.push_back(formatted("{}: kept as it is, it shows {} bytes as {}, and others do so, too", name,
+                                     tensor.storage().nbytes(), tensor.nbytes()));
+        return;
+      }
+      room -= tensor.nbytes();
     }
     const Tensor plain = from_torch(tensor);
     tensors_.push_back(
@@ -94,6 +111,21 @@ void TorchModule::list_tensors() {
   }
   for (const ConstantWeight& constant : uses_.constants) {
     add(constant.name, constant.tensor, {constant.name, "", 0, constant.use.reason}, {});
+  }
+  remark_containers();
+}
+
+// A tuple, a list or an object of a script class is copied as it is, and its tensors are no layers' weights.
+void TorchModule::remark_containers() {
+  for (const Container& container : tree_.containers) {
+    for (std::size_t i = 0; i < tree_.tensors.size(); ++i) {
+      const TreeTensor& weight = tree_.tensors[i];
+      const bool holds = std::ranges::any_of(
+          container.tensors, [&](const at::Tensor& held) { return is_same_tensor(held, weight.tensor); });
+      if (!holds || uses_.uses[i].kind.empty()) continue;
+      remarks_.push_back(
+          formatted("{}: {} holds it, too, and keeps it as it is", weight.places[0].name, container.place.name));
+    }
   }
 }
 

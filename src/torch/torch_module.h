@@ -27,6 +27,7 @@ class TorchModule final : public mnq::Module {
  private:
   TorchModule(const TorchModule& other);  // without what ran
   void list_tensors();
+  void remark_containers();
   ObjectPtr running_copy(bool integer_linear) const;
 
   ObjectPtr root_;

@@ -2,8 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <set>
+#include <unordered_set>
 
+#include "base/error.h"
 #include "base/format.h"
+#include "base/glob.h"
+#include "torch/inlined_size.h"
+#include "torch/method_writes.h"
 
 namespace mnq::libtorch {
 namespace {
@@ -12,14 +19,22 @@ using jit::Node;
 using jit::Use;
 using jit::Value;
 
+// Of layers with one weight, and of what weight_norm, spectral_norm and pruning leave of it.
+constexpr std::string_view kOneWeight = "weight weight_v weight_orig";
+constexpr std::string_view kLayerWeights = "weight_?h_l? weight_?h_l?? weight_?h_l*_reverse weight_hr_l*";
+constexpr std::string_view kCellWeights = "weight_ih weight_hh";
+constexpr std::string_view kAttentionWeights = "in_proj_weight q_proj_weight k_proj_weight v_proj_weight";
+
 struct TypeKind {
   std::string_view type;  // as plain_type_name gives it
   std::string_view kind;
   std::int64_t channel_axis;
+  std::string_view weights = kOneWeight;  // globs of the attributes that are
 };
 constexpr std::array kTypeKinds{
     TypeKind{"torch.nn.modules.linear.Linear", "Linear", 0},
     TypeKind{"torch.nn.modules.linear.NonDynamicallyQuantizableLinear", "Linear", 0},
+    TypeKind{"torch.nn.modules.activation.MultiheadAttention", "Linear", 0, kAttentionWeights},
     TypeKind{"torch.nn.modules.conv.Conv1d", "Conv1d", 0},
     TypeKind{"torch.nn.modules.conv.Conv2d", "Conv2d", 0},
     TypeKind{"torch.nn.modules.conv.Conv3d", "Conv3d", 0},
@@ -27,13 +42,25 @@ constexpr std::array kTypeKinds{
     TypeKind{"torch.nn.modules.conv.ConvTranspose2d", "ConvTranspose2d", 1},
     TypeKind{"torch.nn.modules.conv.ConvTranspose3d", "ConvTranspose3d", 1},
     TypeKind{"torch.nn.modules.sparse.Embedding", "Embedding", 0},
-    TypeKind{"torch.nn.modules.rnn.LSTM", "LSTM", 0},
-    TypeKind{"torch.nn.modules.rnn.GRU", "GRU", 0},
-    TypeKind{"torch.nn.modules.rnn.RNN", "RNN", 0},
-    TypeKind{"torch.nn.modules.rnn.LSTMCell", "LSTMCell", 0},
-    TypeKind{"torch.nn.modules.rnn.GRUCell", "GRUCell", 0},
-    TypeKind{"torch.nn.modules.rnn.RNNCell", "RNNCell", 0},
+    TypeKind{"torch.nn.modules.rnn.LSTM", "LSTM", 0, kLayerWeights},
+    TypeKind{"torch.nn.modules.rnn.GRU", "GRU", 0, kLayerWeights},
+    TypeKind{"torch.nn.modules.rnn.RNN", "RNN", 0, kLayerWeights},
+    TypeKind{"torch.nn.modules.rnn.LSTMCell", "LSTMCell", 0, kCellWeights},
+    TypeKind{"torch.nn.modules.rnn.GRUCell", "GRUCell", 0, kCellWeights},
+    TypeKind{"torch.nn.modules.rnn.RNNCell", "RNNCell", 0, kCellWeights},
 };
+
+// Codes of 4 bits have a name of their own.
+bool is_weight_of(const TypeKind& row, std::string_view attribute) {
+  constexpr std::string_view kPacked = "_packed";
+  if (attribute.ends_with(kPacked)) attribute.remove_suffix(kPacked.size());
+  for (std::string_view globs = row.weights; !globs.empty();) {
+    const std::size_t end = std::min(globs.find(' '), globs.size());
+    if (matches_glob(globs.substr(0, end), attribute)) return true;
+    globs.remove_prefix(std::min(end + 1, globs.size()));
+  }
+  return false;
+}
 
 // An operator that takes a weight. axis: of the output channels; -1 for one that follows from the operands.
 struct OperatorKind {
@@ -57,6 +84,12 @@ constexpr std::array kOperatorKinds{
     OperatorKind{"aten::matmul", 0, "Linear", 0},
     OperatorKind{"aten::mm", 1, "Linear", 1},
     OperatorKind{"aten::mm", 0, "Linear", 0},
+    OperatorKind{"aten::_native_multi_head_attention", 5, "Linear", 0},
+    OperatorKind{"aten::_native_multi_head_attention", 7, "Linear", 0},
+    OperatorKind{"aten::_transformer_encoder_layer_fwd", 3, "Linear", 0},
+    OperatorKind{"aten::_transformer_encoder_layer_fwd", 5, "Linear", 0},
+    OperatorKind{"aten::_transformer_encoder_layer_fwd", 14, "Linear", 0},
+    OperatorKind{"aten::_transformer_encoder_layer_fwd", 16, "Linear", 0},
     OperatorKind{"aten::lstm_cell", 2, "LSTMCell", 0},
     OperatorKind{"aten::lstm_cell", 3, "LSTMCell", 0},
     OperatorKind{"aten::gru_cell", 2, "GRUCell", 0},
@@ -104,65 +137,105 @@ WeightUse convolution_use(const Node& node, std::size_t rank) {
   return {formatted("{}{}d", base, rank - 2), base == "Conv" ? 0 : 1, ""};
 }
 
-// What one use makes of a tensor; transposed: two axes were swapped on the way.
-WeightUse use_of(const Use& use, std::size_t rank, bool transposed);
+// A value that is the weight under another name; transposed: two axes were swapped on the way.
+struct Alias {
+  const Value* value;
+  bool transposed;
+};
 
-WeightUse follow(const Value* value, std::size_t rank, bool transposed) {
-  WeightUse result{"", 0, "no layer uses it"};
-  for (const Use& use : value->uses()) {
-    WeightUse one = use_of(use, rank, transposed);
-    // An embedding that is tied to the output is one first of all: its rows are looked up.
-    if (!one.kind.empty() && (result.kind.empty() || one.kind == "Embedding"))
-      result = std::move(one);
-    else if (result.kind.empty())
-      result = std::move(one);
+// What goes on under another name where a block of code starts or ends.
+std::vector<const Value*> passed_on(const Use& use) {
+  const Node& node = *use.user;
+  if (node.kind() == c10::prim::Return) {
+    const Node* owner = node.owningBlock()->owningNode();
+    if (owner == nullptr) return {};
+    if (owner->kind() == c10::prim::If) return {owner->outputs()[use.offset]};
+    if (owner->kind() != c10::prim::Loop || use.offset == 0) return {};
+    return {owner->outputs()[use.offset - 1], node.owningBlock()->inputs()[use.offset]};
   }
-  return result;
+  if (node.kind() != c10::prim::Loop || use.offset < 2) return {};
+  return {node.outputs()[use.offset - 2], node.blocks()[0]->inputs()[use.offset - 1]};
 }
 
-WeightUse use_of(const Use& use, std::size_t rank, bool transposed) {
-  const Node& node = *use.user;
-  const std::string_view name = name_of(node);
-  if (name == "prim::ListConstruct") {
-    for (const Use& list_use : node.output()->uses()) {
-      for (const auto& [list_operator, kind] : kListOperators) {
-        if (name_of(*list_use.user) == list_operator) return {std::string(kind), 0, ""};
+// Goes from a tensor to the operators that use it, with a list of work: code may pass it on a hundred thousand times.
+class UseFinder {
+ public:
+  UseFinder(const Value* value, std::size_t rank) : rank_(rank) { add({value, false}); }
+
+  WeightUse run() {
+    WeightUse result{"", 0, "no layer uses it"};
+    for (std::size_t i = 0; i < work_.size(); ++i) {
+      const Alias alias = work_[i];
+      for (const Use& use : alias.value->uses()) {
+        std::optional<WeightUse> one = use_of(use, alias.transposed);
+        if (!one) continue;
+        // An embedding that is tied to the output is one first of all: its rows are looked up.
+        if (result.kind.empty() || one->kind == "Embedding") result = std::move(*one);
       }
     }
+    return result;
   }
-  if (rank == 2 && swaps_axes(node) && use.offset == 0) return follow(node.output(), rank, !transposed);
-  if (use.offset == 0 && std::ranges::find(kSameValues, name) != kSameValues.end()) {
-    return follow(node.output(), rank, transposed);
-  }
-  if (name == "aten::_convolution" && use.offset == 1) return convolution_use(node, rank);
-  for (const OperatorKind& row : kOperatorKinds) {
-    if (row.name != name || row.operand != use.offset) continue;
-    if (row.kind == "Linear" && rank != 2) break;
-    return {std::string(row.kind), transposed ? 1 - row.channel_axis : row.channel_axis, ""};
-  }
-  return {"", 0, formatted("used by {}", name)};
-}
 
-// The value an operator writes to, through views; null where it writes to none.
-const Value* written_value(const Node& node) {
-  const auto* schema = node.maybeSchema();
-  if (schema == nullptr) return nullptr;
-  for (std::size_t i = 0; i < schema->arguments().size() && i < node.inputs().size(); ++i) {
-    const auto* alias = schema->arguments()[i].alias_info();
-    if (alias != nullptr && alias->isWrite()) return node.input(i);
+ private:
+  void add(Alias alias) {
+    if (seen_.insert(alias.value).second) work_.push_back(alias);
   }
-  return nullptr;
-}
 
-const Value* behind_views(const Value* value) {
-  for (;;) {
-    const Node& node = *value->node();
-    const auto* schema = node.maybeSchema();
-    if (node.inputs().empty() || schema == nullptr || schema->returns().size() != 1) return value;
-    const auto* alias = schema->returns()[0].alias_info();
-    if (alias == nullptr || schema->arguments().empty() || schema->arguments()[0].alias_info() == nullptr) return value;
-    value = node.input(0);
+  // None where it is the use of another name.
+  std::optional<WeightUse> use_of(const Use& use, bool transposed) {
+    const Node& node = *use.user;
+    const std::string_view name = name_of(node);
+    const auto blocks = passed_on(use);
+    for (const Value* value : blocks) add({value, transposed});
+    const bool swaps = rank_ == 2 && use.offset == 0 && swaps_axes(node);
+    const bool is_same = use.offset == 0 && std::ranges::find(kSameValues, name) != kSameValues.end();
+    if (swaps || is_same) add({node.output(), transposed != swaps});
+    if (swaps || is_same || !blocks.empty()) return std::nullopt;
+    if (name == "prim::ListConstruct") {
+      if (const auto kind = list_kind(*node.output())) return WeightUse{*kind, 0, ""};
+    }
+    if (name == "aten::_convolution" && use.offset == 1) return convolution_use(node, rank_);
+    return operator_use(name, use.offset, transposed);
   }
+
+  static std::optional<std::string> list_kind(const Value& list) {
+    for (const Use& use : list.uses()) {
+      for (const auto& [list_operator, kind] : kListOperators) {
+        if (name_of(*use.user) == list_operator) return std::string(kind);
+      }
+    }
+    return std::nullopt;
+  }
+
+  WeightUse operator_use(std::string_view name, std::size_t operand, bool transposed) const {
+    for (const OperatorKind& row : kOperatorKinds) {
+      if (row.name != name || row.operand != operand) continue;
+      if (row.kind == "Linear" && rank_ != 2) break;
+      return {std::string(row.kind), transposed ? 1 - row.channel_axis : row.channel_axis, ""};
+    }
+    return {"", 0, formatted("used by {}", name)};
+  }
+
+  std::size_t rank_;
+  std::vector<Alias> work_;
+  std::unordered_set<const Value*> seen_;
+};
+
+WeightUse follow(const Value* value, std::size_t rank) { return UseFinder(value, rank).run(); }
+
+// What stores a weight's codes beside them. Errors of LibTorch, were they taken: attributes, constants and methods of a
+// type share their names.
+constexpr std::array<std::string_view, 4> kPartSuffixes{"_scale", "_zero_point", "_packed", "_shape"};
+
+std::string taken_name(const TreeTensor& tensor) {
+  for (const Place& place : tensor.places) {
+    const auto type = place.object->type();
+    for (const std::string_view suffix : kPartSuffixes) {
+      const std::string name = place.attribute + std::string(suffix);
+      if (type->hasAttribute(name) || type->hasConstant(name) || type->findMethod(name) != nullptr) return name;
+    }
+  }
+  return {};
 }
 
 class Search {
@@ -173,27 +246,66 @@ class Search {
       for (const Place& place : tree.tensors[i].places) index_[{place.object, place.attribute}] = i;
     }
     result.uses.resize(tree.tensors.size(), {"", 0, "no layer uses it"});
-    written_by_.resize(tree.tensors.size());
   }
 
   void run() {
-    for (jit::Function* method : root_->type()->methods()) visit_method(*method);
-    by_type();
-    for (std::size_t i = 0; i < written_by_.size(); ++i) {
-      if (!written_by_[i].empty()) result_.uses[i] = {"", 0, formatted("the code writes to it ({})", written_by_[i])};
+    add_methods_of_root();
+    while (!methods_.empty()) {
+      const Method method = std::move(methods_.back());
+      methods_.pop_back();
+      visit_method(method);
     }
+    by_type();
+    for (std::size_t i = 0; i < tree_.tensors.size(); ++i) exclude(tree_.tensors[i], result_.uses[i]);
     result_.is_stateful = result_.is_stateful || (has_norms_ && trains());
   }
 
  private:
-  void visit_method(jit::Function& method) {
-    const auto* function = dynamic_cast<jit::GraphFunction*>(&method);
-    if (function == nullptr) return;
-    const auto graph = function->graph()->copy();
+  // A method's code, and which of its inputs are what module.
+  struct Method {
+    std::shared_ptr<jit::Graph> graph;
+    std::vector<c10::ivalue::Object*> inputs;
+    std::string name;
+  };
+
+  void add_methods_of_root() {
+    const auto type = root_->type();
+    std::vector<jit::Function*> functions = type->methods();
+    for (const auto& hooks : {type->getForwardPreHooks(), type->getForwardHooks()}) {
+      functions.insert(functions.end(), hooks.begin(), hooks.end());
+    }
+    for (const auto& property : type->properties()) {
+      functions.push_back(property.getter);
+      if (property.setter != nullptr) functions.push_back(property.setter);
+    }
+    for (auto function = functions.rbegin(); function != functions.rend(); ++function)
+      add_method(**function, root_.get());
+  }
+
+  void add_method(jit::Function& function, c10::ivalue::Object* object) {
+    const auto* code = jit::tryToGraphFunction(function);
+    if (code == nullptr || !known_methods_.emplace(&function, object).second) return;
+    methods_.push_back({code->graph()->copy(), {object}, function.name()});
+  }
+
+  void visit_method(const Method& method) {
+    const auto& graph = method.graph;
+    require_size(*graph, method.name);
     jit::Inline(*graph);
     objects_.clear();
-    if (!graph->inputs().empty()) objects_[graph->inputs()[0]] = root_.get();
-    visit_block(*graph->block(), method.name());
+    for (std::size_t i = 0; i < std::min(graph->inputs().size(), method.inputs.size()); ++i) {
+      if (method.inputs[i] != nullptr) objects_[graph->inputs()[i]] = method.inputs[i];
+    }
+    visit_block(*graph->block(), method.name);
+    note_writes(graph);
+  }
+
+  void require_size(const jit::Graph& graph, const std::string& name) {
+    node_count_ += sizes_.of(graph);
+    if (node_count_ <= kMostInlinedNodes) return;
+    throw Error(Status::kUnsupported,
+                formatted("its code is more than {} operators long once calls are inlined", kMostInlinedNodes),
+                "call methods from loops, not from methods that call one another over and over", name);
   }
 
   void visit_block(jit::Block& block, const std::string& method) {
@@ -204,23 +316,71 @@ class Search {
   }
 
   void visit_node(Node& node, const std::string& method) {
-    if (node.kind() == c10::prim::GetAttr) return visit_attribute(node);
-    if (node.kind() == c10::prim::SetAttr) {
-      result_.is_stateful = true;
-      note_write(node.input(0), node.s(c10::attr::name), "an assignment");
+    if (node.kind() == c10::prim::GetAttr) {
+      visit_attribute(node);
     } else if (node.kind() == c10::prim::Constant) {
       visit_constant(node, method);
-    } else if (const Value* written = written_value(node)) {
-      const Node& source = *behind_views(written)->node();
-      if (source.kind() == c10::prim::GetAttr) {
-        result_.is_stateful = true;
-        note_write(source.input(0), source.s(c10::attr::name), name_of(node));
-      } else if (source.kind() == c10::prim::Param) {
-        result_.writes_inputs = true;
-      }
+    } else if (node.kind() == c10::prim::fork) {
+      add_fork(node, method);
+    } else if (node.kind() == c10::prim::CallMethod) {
+      add_implementations(node);
     } else if (name_of(node) == "aten::batch_norm" && node.inputs().size() > 5) {
       const auto training = jit::toIValue(node.input(5));
       if (!training || !training->isBool() || training->toBool()) has_norms_ = true;
+    }
+  }
+
+  // Code that runs beside the method.
+  void add_fork(Node& node, const std::string& method) {
+    std::vector<c10::ivalue::Object*> inputs;
+    for (const Value* input : node.inputs()) {
+      const auto object = objects_.find(input);
+      inputs.push_back(object == objects_.end() ? nullptr : object->second);
+    }
+    methods_.push_back({node.g(c10::attr::Subgraph)->copy(), std::move(inputs), method});
+  }
+
+  // A call that is not inlined is one of an interface: whatever module has it may be meant.
+  void add_implementations(const Node& call) {
+    const auto interface = call.input(0)->type()->cast<c10::InterfaceType>();
+    if (interface == nullptr) return;
+    for (const auto& [object, name] : tree_.names) {
+      if (!object->type()->isSubtypeOf(*interface)) continue;
+      if (jit::Function* method = object->type()->findMethod(call.s(c10::attr::name))) add_method(*method, object);
+    }
+  }
+
+  void note_writes(const std::shared_ptr<jit::Graph>& graph) {
+    const MethodWrites writes = find_writes(graph);
+    result_.is_stateful = result_.is_stateful || writes.changes_state;
+    result_.writes_inputs = result_.writes_inputs || writes.writes_inputs;
+    for (const MethodWrites::Attribute& written : writes.attributes) note_write(*written.read, written.by);
+  }
+
+  // All that shares memory with it is written to; what belongs to no module is held by an attribute of one.
+  void note_write(const Node& read, const std::string& by) {
+    const auto owner = objects_.find(read.input(0));
+    if (owner == objects_.end()) {
+      const Node& holder = *read.input(0)->node();
+      if (holder.kind() == c10::prim::GetAttr) note_write(holder, by);
+      return;
+    }
+    const auto slot = owner->second->type()->findAttributeSlot(read.s(c10::attr::name));
+    if (!slot) return;
+    for (const at::Tensor& tensor : tensors_in(owner->second->getSlot(*slot))) {
+      if (tensor.has_storage()) written_by_.emplace(tensor.storage().unsafeGetStorageImpl(), by);
+    }
+  }
+
+  // What speaks against a weight that a layer uses.
+  void exclude(const TreeTensor& tensor, WeightUse& use) const {
+    if (tensor.tensor.has_storage()) {
+      const auto written = written_by_.find(tensor.tensor.storage().unsafeGetStorageImpl());
+      if (written != written_by_.end()) use = {"", 0, formatted("the code writes to it ({})", written->second)};
+    }
+    if (use.kind.empty() || !tensor.tensor.is_floating_point()) return;
+    if (const std::string taken = taken_name(tensor); !taken.empty()) {
+      use = {"", 0, formatted("its module has something else called {}", taken)};
     }
   }
 
@@ -249,7 +409,7 @@ class Search {
 
   void note_use(std::size_t tensor, const Value* value) {
     const auto rank = static_cast<std::size_t>(tree_.tensors[tensor].tensor.dim());
-    merge(result_.uses[tensor], follow(value, rank, false));
+    merge(result_.uses[tensor], follow(value, rank));
   }
 
   void note_list_use(c10::ivalue::Object& object, const TensorList& list, const Value* value) {
@@ -265,22 +425,11 @@ class Search {
     }
   }
 
-  void note_write(const Value* owner, const std::string& attribute, std::string_view by) {
-    const auto object = objects_.find(owner);
-    if (object == objects_.end()) return;
-    const auto found = index_.find({object->second, attribute});
-    if (found != index_.end()) written_by_[found->second] = by;
-    for (const TensorList& list : lists_of(object->second)) {
-      if (list.attribute != attribute) continue;
-      for (const std::string& member : list.members) written_by_[index_.at({object->second, member})] = by;
-    }
-  }
-
   void visit_constant(Node& node, const std::string& method) {
     const auto value = jit::toIValue(node.output());
     if (!value || !value->isTensor() || !value->toTensor().defined() || value->toTensor().dim() < 2) return;
     const at::Tensor tensor = value->toTensor();
-    WeightUse use = follow(node.output(), static_cast<std::size_t>(tensor.dim()), false);
+    WeightUse use = follow(node.output(), static_cast<std::size_t>(tensor.dim()));
     if (use.kind.empty()) return;
     for (const ConstantWeight& known : result_.constants) {
       if (is_same_tensor(known.tensor, tensor)) return;
@@ -312,9 +461,7 @@ class Search {
       for (const Place& place : tree_.tensors[i].places) {
         const std::string type = plain_type_name(*place.object->type());
         const auto found = std::ranges::find(kTypeKinds, type, &TypeKind::type);
-        if (found == kTypeKinds.end() || !place.attribute.starts_with("weight") || tree_.tensors[i].tensor.dim() < 2 ||
-            place.attribute.find("_scale") != std::string::npos ||
-            place.attribute.find("_zero_point") != std::string::npos) {
+        if (found == kTypeKinds.end() || tree_.tensors[i].tensor.dim() < 2 || !is_weight_of(*found, place.attribute)) {
           continue;
         }
         merge(of_type, {std::string(found->kind), found->channel_axis, ""});
@@ -334,9 +481,13 @@ class Search {
   const ModuleTree& tree_;
   WeightUses& result_;
   std::unordered_map<std::pair<c10::ivalue::Object*, std::string>, std::size_t, PlaceHash> index_;
-  std::unordered_map<const Value*, c10::ivalue::Object*> objects_;  // of the method's graph
-  std::vector<std::string> written_by_;                             // of each tensor; empty: nobody
-  bool has_norms_ = false;                                          // that may update their averages
+  std::vector<Method> methods_;  // to be visited
+  std::set<std::pair<const jit::Function*, c10::ivalue::Object*>> known_methods_;
+  InlinedSize sizes_;
+  std::uint64_t node_count_ = 0;
+  std::unordered_map<const Value*, c10::ivalue::Object*> objects_;       // of the method's graph
+  std::unordered_map<const c10::StorageImpl*, std::string> written_by_;  // the operator
+  bool has_norms_ = false;                                               // that may update their averages
 };
 
 }  // namespace

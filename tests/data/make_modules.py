@@ -138,6 +138,37 @@ class Stateful(nn.Module):
         self.state = torch.zeros(4)
 
 
+class Writers(nn.Module):
+    """Writes to weights, to its state and to an input, each time by another way around."""
+
+    def __init__(self):
+        super().__init__()
+        for name in ("plain", "by_tuple", "by_dict", "by_list", "by_if", "by_loop", "by_hook"):
+            setattr(self, name, nn.Linear(4, 4, bias=False))
+        self.register_buffer("state", torch.zeros(4))
+
+    def forward(self, x, y):
+        (self.by_tuple.weight.detach(), x)[0].mul_(0.5)
+        {"w": self.by_dict.weight.detach()}["w"].mul_(0.5)
+        for weight in [self.by_list.weight.detach()]:
+            weight.mul_(0.5)
+        view = self.by_if.weight.detach()
+        if x.dim() > 1:
+            view = view.view(-1)
+        view.mul_(0.5)
+        turned = self.by_loop.weight.detach()
+        for _ in range(3):
+            turned = turned.t()
+        turned.mul_(0.5)
+        chosen = y if y.dim() == 1 else self.state
+        chosen.add_(1.0)
+        return self.plain(x) + self.by_tuple(x) + self.by_dict(x) + self.by_list(x) + self.by_if(x) + self.by_loop(x) + self.by_hook(x) + y + self.state
+
+
+def halve(self, inputs: Tuple[torch.Tensor, torch.Tensor]) -> None:
+    self.by_hook.weight.detach().mul_(0.5)
+
+
 class Plain(nn.Module):
     def __init__(self):
         super().__init__()
@@ -188,6 +219,9 @@ def main():
     torch.jit.save(stateful, FOLDER + "stateful.pt")
     for name, dtype in (("half", torch.half), ("bfloat16", torch.bfloat16), ("double", torch.double)):
         keep(name, torch.jit.script(Plain().to(dtype).eval()), (torch.arange(10),))
+    writers = Writers().eval()
+    writers.register_forward_pre_hook(halve)
+    torch.jit.save(torch.jit.script(writers), FOLDER + "writers.pt")
     save_file(expected, FOLDER + "expected.safetensors")
     torch.save(tied.state_dict(), FOLDER + "state_dict.pt")
 

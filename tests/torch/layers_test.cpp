@@ -60,6 +60,15 @@ TEST(ModuleLayers, EveryTensorThatIsNoneSaysWhy) {
   EXPECT_EQ(layer_of(model, "batch_norm.running_mean").reason, "one-dimensional: norm or buffer");
 }
 
+TEST(ModuleLayers, ThatAreWrittenToByAnyWayAreNone) {
+  EXPECT_EQ(kinds_of("writers"), (Kinds{{"plain", "Linear"}}));
+  const Model model = open_module("writers");
+  for (const char* name : {"by_tuple", "by_dict", "by_list", "by_if", "by_loop", "by_hook"}) {
+    const std::string reason = layer_of(model, std::string(name) + ".weight").reason;
+    EXPECT_NE(reason.find("the code writes to it (aten::mul_)"), std::string::npos) << name << ": " << reason;
+  }
+}
+
 TEST(ModuleLayers, OfAFrozenModuleAreItsConstants) {
   int constants = 0;
   for (const auto& layer : open_module("frozen").layers()) {

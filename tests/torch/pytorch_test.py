@@ -10,6 +10,7 @@ import sys
 import tempfile
 import unittest
 import warnings
+import zipfile
 from pathlib import Path
 
 warnings.filterwarnings("ignore")
@@ -198,6 +199,158 @@ class Artifacts(unittest.TestCase):
         self.assertEqual(module.embedding.weight.data_ptr(), module.head.weight.data_ptr())
         self.assertEqual(module.a.weight.data_ptr(), module.again.weight.data_ptr())
         self.assertEqual(module.embedding.weight.dtype, torch.int8)
+
+
+def saved(name, module):
+    file = Path(FOLDER.name) / f"{name}.pt"
+    torch.jit.save(module, file)
+    return file
+
+
+def layers_of(file):
+    return {layer["tensor"]: layer for layer in json.loads(monoquant("quantize", file, "--dry-run", "--json"))["layers"]}
+
+
+@torch.jit.script
+class Product:
+    def __init__(self, weight: torch.Tensor):
+        self.weight = weight
+
+    def of(self, x: torch.Tensor):
+        return x @ self.weight
+
+
+class Held(torch.nn.Module):
+    """Weights that something else is beside: an attribute called as a part, another holder of the tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(24, 24))
+        self.weight_scale = 0.5
+        self.linear = torch.nn.Linear(24, 24)
+        self.product = Product(self.linear.weight.detach())
+
+    def forward(self, x):
+        return torch.nn.functional.linear(self.linear(x), self.weight) * self.weight_scale + self.product.of(x)
+
+
+class Turned(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(30, 24)
+        self.convolution = torch.nn.Conv1d(7, 7, 3, padding=1)
+        self.weight = torch.nn.Parameter(torch.randn(24, 24) / 5)
+
+    def forward(self, ids):
+        return self.convolution(self.embedding(ids)) @ self.weight.T
+
+
+class Layers(unittest.TestCase):
+    def test_attention_scripted_and_traced(self):
+        torch.manual_seed(3)
+        layer = torch.nn.TransformerEncoderLayer(24, 4, 48, batch_first=True).eval()
+        x = torch.randn(2, 5, 24)
+        with torch.no_grad():
+            traced = torch.jit.trace(layer, x, check_trace=False)
+        for form, module in (("scripted", torch.jit.script(layer)), ("traced", traced)):
+            with torch.no_grad(), torch.jit.optimized_execution(False):
+                expected = module(x)
+                artifact = torch.jit.load(quantized(saved(f"attention_{form}", module), ""))
+                names = ["self_attn.out_proj.weight", "linear1.weight", "linear2.weight"]
+                for name in names + (["self_attn.in_proj_weight"] if form == "traced" else []):
+                    self.assertEqual(artifact.state_dict()[name].dtype, torch.int8, name)
+                self.assertGreater(sqnr([expected], [artifact(x)]), 35)
+
+    def test_the_lengths_of_weight_norm_stay(self):
+        with torch.no_grad():
+            module = torch.jit.trace(torch.nn.utils.weight_norm(torch.nn.Conv1d(64, 512, 3)), torch.randn(1, 64, 9))
+        artifact = torch.jit.load(quantized(saved("weight_norm", module), "bits=4")).state_dict()
+        self.assertTrue(torch.equal(artifact["weight_g"], module.state_dict()["weight_g"]))
+        self.assertIn("weight_v_packed", artifact)
+
+    def test_what_is_in_the_way_is_said(self):
+        file = saved("held", torch.jit.script(Held()))
+        layers = layers_of(file)
+        self.assertEqual(layers["weight"]["reason"], "its module has something else called weight_scale")
+        self.assertEqual(layers["linear.weight"]["action"], "quantize")
+        self.assertIn("linear.weight: product holds it, too", monoquant("info", file, "--json"))
+        torch.jit.load(quantized(file, ""))(torch.randn(2, 24))
+
+    def test_an_artifact_can_be_moved_to_another_dtype(self):
+        torch.manual_seed(4)
+        file = saved("turned", torch.jit.script(Turned().eval()))
+        ids = torch.arange(14).reshape(2, 7)
+        for settings in (ALL, "group_size=8 " + ALL, "bits=4 min_parameters=0 group_size=8 " + ALL):
+            with torch.no_grad(), torch.jit.optimized_execution(False):
+                expected = torch.jit.load(quantized(file, settings))(ids)
+                for dtype, least in ((torch.half, 40), (torch.bfloat16, 25), (torch.double, 100)):
+                    output = torch.jit.load(quantized(file, settings)).to(dtype)(ids)
+                    self.assertEqual(output.dtype, dtype)
+                    self.assertGreater(sqnr([expected], [output]), least, settings)
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def instance(name, attributes):
+    """A pickled object of the class, which is in training mode."""
+    items = b"".join(text(key) + value for key, value in [("training", b"\x89"), *attributes])
+    return b"c__torch__\n" + name.encode() + b"\n)\x81}(" + items + b"ub"
+
+
+def tensor(sizes, strides):
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x10tQ"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00" + sizes + strides + b"\x89ccollections\nOrderedDict\n)RtR"
+
+
+def class_of(name, attributes, methods):
+    """methods: (name, lines)."""
+    lines = [f"class {name}(Module):", "  __parameters__ = []", "  __buffers__ = []", "  training : bool"]
+    lines += [f"  {key} : {kind}" for key, kind in attributes]
+    for method, body in methods:
+        lines += [f"  def {method}(self: __torch__.{name},", "    x: Tensor) -> Tensor:", *("    " + line for line in body)]
+    return "\n".join(lines) + "\n"
+
+
+def archive(name, code, data):
+    file = Path(FOLDER.name) / f"{name}.pt"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("m/data.pkl", b"\x80\x02" + data + b".")
+        out.writestr("m/code/__torch__.py", code)
+        out.writestr("m/data/0", bytes(64))
+        out.writestr("m/constants.pkl", b"\x80\x02).")
+        out.writestr("m/version", "3\n")
+    return file
+
+
+MATRIX = tensor(b"K\x04K\x04\x86", b"K\x04K\x01\x86")
+
+
+class SmallFilesThatGrow(unittest.TestCase):
+    """Sound TorchScript of a few kilobytes that is large once it is spelled out."""
+
+    def refused(self, file, message):
+        with self.assertRaisesRegex(RuntimeError, message):
+            monoquant("info", file)
+
+    def test_methods_that_call_the_next_one_twice(self):
+        twice = [(f"m{i}", [f"y = (self).m{i + 1}(x, )", f"return (self).m{i + 1}(y, )"]) for i in range(26)]
+        code = class_of("M", [], [("forward", ["return (self).m0(x, )"]), *twice, ("m26", ["return torch.relu(x)"])])
+        self.refused(archive("twice", code, instance("M", [])), "operators long once calls are inlined")
+
+    def test_views_that_repeat_their_storage(self):
+        names = [f"b{i}" for i in range(20)]
+        code = class_of("M", [(name, "Tensor") for name in names], [("forward", ["return x"])])
+        views = [(name, tensor(b"(J" + struct.pack("<I", 16_000_000 - i) + b"t", b"(K\x00t")) for i, name in enumerate(names)]
+        described = json.loads(monoquant("info", archive("repeated", code, instance("M", views)), "--json"))
+        self.assertEqual(sum("shows 64 bytes as" in remark for remark in described["remarks"]), 19)
+
+    def test_a_weight_that_is_turned_many_times(self):
+        turns = [f"w{i + 1} = torch.t(w{i})" for i in range(10_000)]
+        code = class_of("M", [("w", "Tensor")], [("forward", ["w0 = self.w", *turns, f"return torch.matmul(x, w{len(turns)})"])])
+        (layer,) = layers_of(archive("turned_often", code, instance("M", [("w", MATRIX)]))).values()
+        self.assertEqual((layer["kind"], layer["channel_axis"]), ("Linear", 1))
 
 
 class Digits(unittest.TestCase):

@@ -105,6 +105,20 @@ TEST(QuantizedModule, LeavesTheOriginalAsItWasByteForByte) {
   }
 }
 
+TEST(QuantizedModule, LeavesItsStateAndInputsAsTheyWereWhenItRuns) {
+  const Model model = open_module("writers");
+  const std::string before(model.save_memory().text());
+  const std::vector<float> ones(4, 1);
+  for (const Shape& shape : {Shape{4}, Shape{1, 4}}) {  // the first is written to, the second has the state written to
+    const Tensor given = tensor_of(shape, ones);
+    Values inputs;
+    inputs.add(tensor_of(Shape{1, 4}, ones)).add(given);
+    model.forward(inputs);
+    EXPECT_TRUE(model.save_memory() == before);
+    EXPECT_EQ(floats_of(given), ones);
+  }
+}
+
 TEST(QuantizedModule, KeepsTiesAndSharedModules) {
   const TempFolder folder;
   for (const char* name : {"tied", "tied_traced"}) {
