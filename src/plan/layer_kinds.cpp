@@ -56,21 +56,44 @@ bool has_word(std::string_view text, std::span<const std::string_view> words) {
   return false;
 }
 
+bool is_number(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
 bool is_norm_name(std::string_view module) {
   const std::string name = lower(split_last(module).last);
   constexpr std::array<std::string_view, 2> kWords{"ln", "bn"};
-  const bool numbered = (name.starts_with("ln") || name.starts_with("bn")) && name.size() > 2 &&
-                        std::ranges::all_of(name.substr(2), [](char c) { return c >= '0' && c <= '9'; });
+  const bool numbered =
+      (name.starts_with("ln") || name.starts_with("bn")) && is_number(std::string_view(name).substr(2));
   return name.find("norm") != std::string::npos || numbered || has_word(name, kWords);
 }
 
+// Of a list, "point_embed.0", the list's name tells.
 bool is_embedding_name(std::string_view module) {
+  while (is_number(split_last(module).last)) module = split_last(module).parent;
   const std::string name = lower(split_last(module).last);
   constexpr std::array<std::string_view, 9> kWords{"embed", "embedding", "embeddings", "emb",   "embd",
                                                    "wte",   "wpe",       "shared",     "embeds"};
   constexpr std::array<std::string_view, 7> kOthers{"proj",   "projection", "mapping", "out",
                                                     "linear", "dense",      "project"};
-  return name == "relative_attention_bias" || (has_word(name, kWords) && !has_word(name, kOthers));
+  constexpr std::array<std::string_view, 2> kTokens{"token", "tokens"};  // as the last word: iou_token, mask_tokens
+  const std::size_t last_word = name.rfind('_') + 1;
+  return name == "relative_attention_bias" || has_word(std::string_view(name).substr(last_word), kTokens) ||
+         (has_word(name, kWords) && !has_word(name, kOthers));
+}
+
+// No embedding has a bias: time_embed.0 of diffusion models is a Linear.
+bool is_embedding(std::string_view module, const ShapesByName& shapes) {
+  return is_embedding_name(module) && !shapes.contains(std::string(module) + ".bias");
+}
+
+// What chooses among the experts beside it: "mlp.gate" and "mlp.experts...". Models hold it as a parameter of its own.
+bool is_router_name(std::string_view module, const ShapesByName& shapes) {
+  const DottedName dotted = split_last(module);
+  if (dotted.last != "gate" && dotted.last != "router") return false;
+  const std::string experts = std::string(dotted.parent) + ".experts.";
+  const auto found = shapes.lower_bound(experts);
+  return found != shapes.end() && found->first.starts_with(experts);
 }
 
 // weight_ih_l0, weight_hh_l1_reverse, weight_hr_l0; weight_ih and weight_hh of cells
@@ -151,7 +174,7 @@ Layer find_layer(const LogicalTensor& tensor, const ShapesByName& shapes) {
     layer.reason = "not named as a layer's weight";
   } else if (is_norm_name(dotted.parent)) {
     layer.reason = "norm";
-  } else if (tensor.shape.size() == 2 && is_embedding_name(dotted.parent)) {
+  } else if (tensor.shape.size() == 2 && is_embedding(dotted.parent, shapes)) {
     layer.kind = find_layer_kind("Embedding");
   } else {
     layer.kind = kind_for_rank(tensor.shape.size());
@@ -162,6 +185,7 @@ Layer find_layer(const LogicalTensor& tensor, const ShapesByName& shapes) {
   if (dotted.last == "weight" && !dotted.parent.empty()) layer.name.name = std::string(dotted.parent);
   layer.channel_axis = layer.kind->channel_axis;
   layer.is_sensitive = layer.kind->is_sensitive || is_output_head(layer);
+  layer.is_router = is_router_name(layer.name.name, shapes);
   return layer;
 }
 

@@ -30,6 +30,7 @@ struct Layer {
   const LayerKind* kind = nullptr;  ///< null: nothing that can be quantized
   std::int64_t channel_axis = 0;    ///< of the weight; the kind's, unless the source knows better
   bool is_sensitive = false;        ///< the kind is, or it is the output head
+  bool is_router = false;           ///< it chooses among experts
   bool is_on_request = false;       ///< left as it is unless it is selected
   std::string reason;               ///< why there is no kind
   std::vector<std::string> ties;    ///< other names of the same weight

@@ -51,6 +51,12 @@ TEST(Kinds, FromNameAndShape) {
       {{"Embedding.weight", {100, 4}}, "Embedding", "Embedding"},
       {{"patch_embed.proj.weight", {8, 3, 4, 4}}, "Conv2d", "patch_embed.proj"},
       {{"embedding_projection.weight", {8, 4}}, "Linear", "embedding_projection"},
+      {{"prompt_encoder.point_embed.0.weight", {1, 4}}, "Embedding", "prompt_encoder.point_embed.0"},
+      {{"decoder.embed_tokens.3.weight", {8, 4}}, "Embedding", "decoder.embed_tokens.3"},
+      {{"mask_decoder.iou_token.weight", {1, 4}}, "Embedding", "mask_decoder.iou_token"},
+      {{"mask_decoder.mask_tokens.weight", {4, 4}}, "Embedding", "mask_decoder.mask_tokens"},
+      {{"token_classifier.weight", {8, 4}}, "Linear", "token_classifier"},
+      {{"layers.0.weight", {8, 4}}, "Linear", "layers.0"},
       {{"lm_head.weight", {100, 4}}, "Linear", "lm_head"},
       {{"half.weight", {8, 4}, DType::kF16}, "Linear", "half"},
       {{"brain.weight", {8, 4}, DType::kBF16}, "Linear", "brain"},
@@ -142,6 +148,22 @@ TEST(Kinds, Sensitive) {
   EXPECT_TRUE(layers_of({{"lm_head.weight", {8, 4}}}).front().is_sensitive);
   EXPECT_TRUE(layers_of({{"model.lm_head.weight", {8, 4}}}).front().is_sensitive);
   EXPECT_FALSE(layers_of({{"fc.weight", {8, 4}}}).front().is_sensitive);
+}
+
+// A Sequential of diffusion models has the name of an embedding and holds Linear layers.
+TEST(Kinds, AnEmbeddingHasNoBias) {
+  EXPECT_EQ(kind_of(layers_of({{"time_embed.0.weight", {8, 4}}, {"time_embed.0.bias", {8}}}).front()), "Linear");
+}
+
+TEST(Kinds, Routers) {
+  const auto is_router = [](const char* name, const char* sibling) {
+    return layers_of({{name, {8, 4}}, {sibling, {8, 4}}}).front().is_router;
+  };
+  EXPECT_TRUE(is_router("mlp.gate.weight", "mlp.experts.0.up_proj.weight"));
+  EXPECT_TRUE(is_router("mlp.router.weight", "mlp.experts.gate_up_proj"));
+  EXPECT_FALSE(is_router("mlp.gate.weight", "other.experts.0.up_proj.weight"));
+  EXPECT_FALSE(is_router("mlp.gate_proj.weight", "mlp.experts.0.up_proj.weight"));
+  EXPECT_FALSE(is_router("attention.gate.weight", "attention.out.weight"));
 }
 
 TEST(Kinds, TableIsSound) {
