@@ -22,7 +22,8 @@ struct QuantizedSpec {
   Shape shape;                       ///< of the weight
   DType scale_dtype = DType::kF32;   ///< scales, and minima, have values of this dtype; they are stored as float32
   std::int32_t activation_bits = 0;  ///< 8: meant to be run with activations quantized for each row as the model runs
-  bool is_rounded_as_ggml = false;   ///< to be quantized by the rules of ggml's reference; is not stored
+  bool is_ggml = false;  ///< from ggml's blocks: scales may be 0 or negative, and the weight's dtype is a guess
+  bool is_rounded_as_ggml = false;  ///< to be quantized by the rules of ggml's reference; is not stored
 
   bool operator==(const QuantizedSpec&) const = default;
 };

@@ -417,7 +417,9 @@ Fit fit_gguf(const FitRequest& request) {
   const char* name = scheme.bits == 8 ? "Q8_0" : needs_minimum ? "Q4_1" : "Q4_0";
   QuantizedSpec spec = gguf_spec(*std::ranges::find(kGgufTypes, name, &GgufType::name), wanted.shape);
   spec.weight_dtype = wanted.weight_dtype;
+  spec.is_ggml = wanted.is_ggml;
   if (request.is_stored && spec == wanted) return {spec, ""};
+  spec.is_ggml = true;
   spec.is_rounded_as_ggml = true;
   return {spec, request.is_stored ? formatted("quantized anew as {}: GGUF has no {}", name, scheme_text(wanted))
                                   : formatted("as {}", name)};

@@ -40,6 +40,7 @@ inline QuantizedSpec gguf_spec(const GgufType& type, Shape shape) {
   spec.weight_dtype = DType::kF32;
   spec.shape = std::move(shape);
   spec.scale_dtype = DType::kF16;
+  spec.is_ggml = true;
   return spec;
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/json.h"
+#include "base/json_text.h"
 #include "formats/collected_tensors.h"
 #include "formats/gguf.h"
 #include "formats/gguf_blocks.h"
@@ -79,7 +79,7 @@ void add_config(Values& values, const std::string& text) {
       {"layer_norm_eps", "attention.layer_norm_epsilon"},
       {"rms_norm_eps", "attention.layer_norm_rms_epsilon"},
       {"rope_theta", "rope.freq_base"}};
-  const Json config = text.empty() ? Json::object() : parse_json(text);
+  const Json config = text.empty() ? Json::object() : parse_python_json(text);
   const auto text_of = [&](const char* key) {
     const Json* value = config.is_object() ? config.find(key) : nullptr;
     return value != nullptr && value->is_string() ? value->text() : std::string();

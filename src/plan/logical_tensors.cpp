@@ -32,6 +32,7 @@ Json entry_json(const QuantizedEntry& entry) {
     json["channel_axis"] = spec.channel_axis;
     if (spec.granularity == Granularity::kGroup) json["group_size"] = spec.group_size;
     if (spec.activation_bits != 0) json["activation_bits"] = spec.activation_bits;
+    if (spec.is_ggml) json["ggml"] = true;
     if (spec.scale_dtype != DType::kF32) json["scale_dtype"] = dtype_name(spec.scale_dtype);
   }
   if (entry.sqnr_db) {
@@ -71,6 +72,7 @@ QuantizedSpec parse_spec(const Json& json) {
     spec.activation_bits = bits->get<std::int32_t>();
     if (spec.activation_bits != 8) throw Error(Status::kFormat, "its activation_bits are not 8");
   }
+  if (const Json* ggml = json.find("ggml"); ggml != nullptr) spec.is_ggml = ggml->get<bool>();
   if (const Json* scale_dtype = json.find("scale_dtype"); scale_dtype != nullptr) {
     const auto found_dtype = find_dtype(std::string_view(scale_dtype->text()));
     if (!found_dtype || !is_weight_dtype(*found_dtype)) throw Error(Status::kFormat, "its scale's dtype is no float");

@@ -18,14 +18,12 @@ struct Checked {
   std::optional<std::uint64_t> bad_element;
 };
 
-// Scales that no decoder can use.
-// ggml's scales may be 0, and of Q4_0 negative.
+// Scales that no decoder can use. ggml's may be 0, and of Q4_0 negative.
 std::string scale_problem(const std::vector<float>& scales, const QuantizedSpec& spec) {
-  const bool may_be_any = spec.granularity == Granularity::kGroup && spec.scale_dtype == DType::kF16;
   const auto bad =
-      std::ranges::find_if(scales, [&](float scale) { return !std::isfinite(scale) || !(scale > 0 || may_be_any); });
+      std::ranges::find_if(scales, [&](float scale) { return !std::isfinite(scale) || !(scale > 0 || spec.is_ggml); });
   if (bad == scales.end()) return "";
-  if (may_be_any) return formatted("scale {} is {}, but must be finite", bad - scales.begin(), *bad);
+  if (spec.is_ggml) return formatted("scale {} is {}, but must be finite", bad - scales.begin(), *bad);
   return formatted("scale {} is {}, but must be finite and above 0", bad - scales.begin(), *bad);
 }
 
@@ -55,9 +53,16 @@ void check_orphans(Report& report, const TensorSource& source, const std::vector
   }
 }
 
-// GGUF does not say what its blocks were made of.
-bool forgets_dtype(const LogicalTensor& tensor) {
-  return tensor.spec && tensor.spec->scale_dtype == DType::kF16 && tensor.spec->granularity == Granularity::kGroup;
+// Floats of another width still are the original's weights; GGUF does not even say what its blocks were made of.
+void check_dtype(Report& report, const LogicalTensor& tensor, const LogicalTensor& expected) {
+  if (tensor.dtype == expected.dtype || (tensor.spec && tensor.spec->is_ggml)) return;
+  const std::string text =
+      formatted("is {}, but the original is {}", dtype_name(tensor.dtype), dtype_name(expected.dtype));
+  if (is_weight_dtype(tensor.dtype) && is_weight_dtype(expected.dtype)) {
+    report.add_warning(formatted("{}: {}", tensor.name, text));
+  } else {
+    report.add_problem({tensor.name, text});
+  }
 }
 
 void check_original(Report& report, const std::vector<LogicalTensor>& tensors, const TensorSource& original) {
@@ -71,9 +76,8 @@ void check_original(Report& report, const std::vector<LogicalTensor>& tensors, c
     } else if (found->second->shape != tensor.shape) {
       report.add_problem({tensor.name, formatted("has the shape {}, but the original's is {}",
                                                  shape_text(found->second->shape), shape_text(tensor.shape))});
-    } else if (found->second->dtype != tensor.dtype && !forgets_dtype(*found->second)) {
-      report.add_problem({tensor.name, formatted("is {}, but the original is {}", dtype_name(found->second->dtype),
-                                                 dtype_name(tensor.dtype))});
+    } else {
+      check_dtype(report, *found->second, tensor);
     }
   }
   for (const LogicalTensor& tensor : tensors) {

@@ -113,5 +113,30 @@ TEST_F(ValidateTest, AgainstAnOriginal) {
   EXPECT_NE(problem(other_shape.get()).find("the original's is [3, 2]"), std::string::npos);
 }
 
+TEST_F(ValidateTest, AnotherWidthOfFloatsIsNoProblem) {
+  const Result half = quantize_in_memory(*float_model_, R"({"bits": 16})");
+  const Json report = validate_model(*half.model, float_model_.get());
+  EXPECT_EQ(report["model"]["valid"], true) << report["problems"];
+  EXPECT_NE(report["warnings"].dump().find("fc.weight: is F16, but the original is F32"), std::string::npos)
+      << report["warnings"];
+  const auto integers = model_of({{"fc.weight", tensor_of(DType::kI32, {2, 3}, std::vector<std::int32_t>(6, 1))},
+                                  {"fc.bias", tensor_of(DType::kF32, {2}, std::vector<float>{1, 2})}});
+  EXPECT_EQ(validate_model(*integers, float_model_.get())["problems"].size(), 1u);
+}
+
+// Groups with scales in float16 are not ggml's for that.
+TEST_F(ValidateTest, ScalesOfGroupsInFloat16MustBePositive) {
+  const auto model =
+      model_of({{"fc.weight", tensor_of(DType::kF16, {2, 64}, std::vector<std::uint16_t>(128, 0x3c00))}});
+  const Result quantized = quantize_in_memory(*model, R"({"group_size": 32})");
+  Metadata metadata = quantized.model->metadata();
+  std::string& text = metadata.begin()->second;
+  text.replace(text.find("\"group_size\""), 0, "\"scale_dtype\":\"F16\",");
+  std::vector<NamedTensor> tensors = tensors_of(*quantized.model);
+  EXPECT_EQ(validate_model(*make_memory_source(tensors, metadata))["model"]["valid"], true);
+  find(tensors, "fc.weight_scale").tensor = tensor_of(DType::kF32, {2, 2}, std::vector<float>{1, -1, 1, 1});
+  EXPECT_EQ(validate_model(*make_memory_source(tensors, metadata))["problems"].size(), 1u);
+}
+
 }  // namespace
 }  // namespace mnq::test
