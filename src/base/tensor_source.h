@@ -28,10 +28,12 @@ struct LayerHint {
 
 /// What comes with a checkpoint besides its tensors, for formats that carry it on.
 struct Companion {
-  std::string folder;              ///< of a Hugging Face folder: its path
-  std::string config;              ///< its config.json; may be empty
-  std::vector<std::string> files;  ///< names of its other small files: tokenizer and the like
-  std::string gguf_values;         ///< of a GGUF file: its key-values as they are stored
+  std::string folder;                      ///< of a Hugging Face folder: its path
+  std::string config;                      ///< its config.json; may be empty
+  std::vector<std::string> model_types;    ///< of config.json: the model's, then those of its parts
+  std::vector<std::string> architectures;  ///< of config.json
+  std::vector<std::string> files;          ///< names of its other small files: tokenizer and the like
+  std::string gguf_values;                 ///< of a GGUF file: its key-values as they are stored
   std::uint64_t gguf_value_count = 0;
 };
 

@@ -67,8 +67,9 @@ constexpr std::array kKeys{
               "folders: I/N makes the I-th of N parts only, merge puts them together"},
     ConfigKey{"resume", KeyType::kBool, "false", false, "", 0, 0,
               "folders: go on with what an earlier run of the same job has finished"},
-    ConfigKey{"activation_bits", KeyType::kChoice, "auto", true, "8", 0, 0,
-              "compressed-tensors: 8 lets readers quantize the activations of int8 layers too (W8A8)"},
+    ConfigKey{"activation_bits", KeyType::kChoice, "auto", true, "8,none", 0, 0,
+              "compressed-tensors: 8 lets readers quantize the activations of int8 layers too (W8A8); none takes it "
+              "back for some layers"},
     ConfigKey{"overwrite", KeyType::kBool, "false", false, "", 0, 0, "replace an output file that is there already"},
 };
 

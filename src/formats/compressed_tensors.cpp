@@ -1,14 +1,14 @@
 #include "formats/compressed_tensors.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
-#include <mutex>
 #include <set>
 
 #include "base/error.h"
 #include "base/format.h"
-#include "formats/collected_tensors.h"
-#include "formats/safetensors.h"
+#include "formats/compressed_tensors_groups.h"
+#include "formats/compressed_tensors_layout.h"
 #include "kernels/float_conversions.h"
 #include "plan/logical_tensors.h"
 #include "schemes/scheme.h"
@@ -16,22 +16,10 @@
 namespace mnq {
 namespace {
 
-constexpr std::string_view kPackedSuffix = "_packed", kScaleSuffix = "_scale", kShapeSuffix = "_shape",
-                           kZeroPointSuffix = "_zero_point";
-constexpr std::uint64_t kBytesPerWord = 4;
+using namespace compressed_tensors;
 
-// Codes are stored as unsigned: the top bit of each byte turned over.
-void turn_over(std::span<std::byte> codes) {
-  for (std::byte& code : codes) code ^= std::byte{0x80};
-}
-
-// ---- Zero points of 8 bits: ours are [rows, groups], there four rows share a word, [ceil(rows / 4), groups].
-
-std::uint64_t packed_zero_point_place(std::uint64_t row, std::uint64_t group, std::uint64_t groups) {
-  return (row / kBytesPerWord * groups + group) * kBytesPerWord + row % kBytesPerWord;
-}
-
-// ---- Source
+constexpr std::array<std::string_view, 6> kCacheScales{"k_scale",      "k_zero_point", "v_scale",
+                                                       "v_zero_point", "q_scale",      "q_zero_point"};
 
 // A tensor as it is shown, and what it is made of.
 struct Adapted {
@@ -44,7 +32,7 @@ class CompressedTensorsSource final : public TensorSource {
  public:
   CompressedTensorsSource(std::unique_ptr<TensorSource> inner, const Json& config) : inner_(std::move(inner)) {
     metadata_ = inner_->metadata();
-    read_groups(config);
+    groups_ = read_groups(inner_->title(), config, remarks_);
     for (std::size_t i = 0; i < inner_->tensors().size(); ++i) index_.emplace(inner_->tensors()[i].name, i);
     std::set<std::size_t> used;
     std::vector<QuantizedEntry> entries;
@@ -57,9 +45,11 @@ class CompressedTensorsSource final : public TensorSource {
         entries.push_back(add_bytes(name, used));
       }
     }
+    drop_activation_scales(entries, has_object(config, "kv_cache_scheme"), used);
     for (std::size_t i = 0; i < inner_->tensors().size(); ++i) {
       if (!used.contains(i)) add(inner_->tensors()[i], {Adapted::How::kAsItIs, i});
     }
+    metadata_.erase(std::string(kGgmlScalesKey));
     metadata_[std::string(kMetadataKey)] = write_quantized_metadata(entries);
   }
 
@@ -68,7 +58,11 @@ class CompressedTensorsSource final : public TensorSource {
   std::uint64_t size_bytes() const override { return inner_->size_bytes(); }
   std::vector<std::string> ties(std::size_t tensor) const override { return inner_->ties(adapted_[tensor].stored); }
   const Companion* companion() const override { return inner_->companion(); }
-  std::vector<std::string> remarks() const override { return inner_->remarks(); }
+  std::vector<std::string> remarks() const override {
+    std::vector<std::string> remarks = inner_->remarks();
+    remarks.insert(remarks.end(), remarks_.begin(), remarks_.end());
+    return remarks;
+  }
   bool reads_from(const std::string& path) const override { return inner_->reads_from(path); }
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override {
     const Adapted& adapted = adapted_[tensor];
@@ -90,41 +84,11 @@ class CompressedTensorsSource final : public TensorSource {
   }
 
  private:
-  [[noreturn]] void refuse(const std::string& what) const {
-    throw Error(Status::kUnsupported, formatted("{}: {}", inner_->title(), what),
-                "dequantize it in Python and pass the float checkpoint", inner_->title());
-  }
+  [[noreturn]] void refuse(const std::string& what) const { refuse_compressed(inner_->title(), what); }
 
   [[noreturn]] void fail(const std::string& tensor, const std::string& what) const {
     throw Error(Status::kFormat, formatted("{}: tensor {}: {}", inner_->title(), tensor, what),
                 "config.json and weights are of different checkpoints, or damaged: fetch them again", tensor);
-  }
-
-  void read_groups(const Json& config) {
-    constexpr std::string_view kFormats[] = {"pack-quantized", "int-quantized", "naive-quantized", "dense",
-                                             "mixed-precision"};
-    const Json* format = config.find("format");
-    const std::string name = format != nullptr && format->is_string() ? format->text() : "dense";
-    if (std::ranges::find(kFormats, name) == std::end(kFormats)) {
-      refuse(formatted("compressed-tensors format {} is not supported", name));
-    }
-    const Json* groups = config.find("config_groups");
-    if (groups == nullptr || !groups->is_object()) refuse("its quantization_config has no config_groups");
-    for (const auto& [key, group] : groups->members()) {
-      if (!group.is_object()) refuse(formatted("its {} is no object", key));
-      const Json* weights = group.find("weights");
-      if (weights == nullptr || !weights->is_object()) continue;
-      const Json* bits = weights->find("num_bits");
-      const Json* type = weights->find("type");
-      if (bits == nullptr || !bits->is_integer() || (type != nullptr && type->is_string() && type->text() != "int")) {
-        refuse(formatted("the weights of its {} are no integers", key));
-      }
-      bits_.insert(bits->get<std::int64_t>());
-      const Json* size = weights->find("group_size");
-      if (size != nullptr && size->is_integer()) group_sizes_.insert(size->get<std::int64_t>());
-      const Json* activations = group.find("input_activations");
-      if (activations != nullptr && activations->is_object()) has_activations_ = true;
-    }
   }
 
   void add(TensorInfo info, Adapted adapted) {
@@ -137,6 +101,31 @@ class CompressedTensorsSource final : public TensorSource {
     if (found == index_.end()) fail(name, "is missing");
     used.insert(found->second);
     return inner_->tensors()[found->second];
+  }
+
+  // What only running the model needs: nothing that is made from this has a place for it.
+  void drop_activation_scales(const std::vector<QuantizedEntry>& entries, bool has_cache, std::set<std::size_t>& used) {
+    std::size_t dropped = 0;
+    const auto drop = [&](const std::string& name) {
+      const auto found = index_.find(name);
+      if (found != index_.end() && used.insert(found->second).second) ++dropped;
+    };
+    for (const QuantizedEntry& entry : entries) {
+      for (const char* part : {"input_scale", "input_zero_point", "output_scale", "output_zero_point"}) {
+        drop(layer_name_from(entry.name).name + "." + part);
+      }
+    }
+    for (const auto& [name, index] : index_) {
+      const std::string_view last = std::string_view(name).substr(name.rfind('.') + 1);
+      if (has_cache && std::ranges::find(kCacheScales, last) != kCacheScales.end()) drop(name);
+    }
+    if (dropped > 0) remarks_.push_back(formatted("{} scales of activations are not carried on", dropped));
+  }
+
+  bool runs_int8(const std::string& layer) const {
+    const CompressedGroup* group = find_group(groups_, layer);
+    if (group != nullptr) return group->runs_int8;
+    return !groups_.empty() && std::ranges::all_of(groups_, [](const CompressedGroup& each) { return each.runs_int8; });
   }
 
   // The scale, and what its shape says of the weight.
@@ -154,6 +143,7 @@ class CompressedTensorsSource final : public TensorSource {
       const std::int64_t groups = scale.shape[1];
       spec.granularity = groups == 1 ? Granularity::kChannel : Granularity::kGroup;
       if (groups > 1) spec.group_size = static_cast<std::uint64_t>(group_size(name, columns, groups));
+      spec.is_ggml = spec.granularity == Granularity::kGroup && metadata_.contains(std::string(kGgmlScalesKey));
     } else {
       fail(name,
            formatted("its shape {} does not fit a weight of {}", shape_text(scale.shape), shape_text(spec.shape)));
@@ -164,7 +154,8 @@ class CompressedTensorsSource final : public TensorSource {
   }
 
   std::int64_t group_size(const std::string& name, std::int64_t columns, std::int64_t groups) const {
-    for (const std::int64_t size : group_sizes_) {
+    for (const CompressedGroup& group : groups_) {
+      const std::int64_t size = group.group_size;
       if (size > 0 && (columns - 1) / size + 1 == groups) return size;
     }
     if (columns % groups != 0) fail(name, formatted("{} groups do not fit {} columns", groups, columns));
@@ -187,7 +178,8 @@ class CompressedTensorsSource final : public TensorSource {
                                  shape_text(spec.shape)));
     }
     std::int64_t bits = 0;
-    for (const std::int64_t candidate : bits_) {
+    for (const CompressedGroup& group : groups_) {
+      const std::int64_t candidate = group.bits;
       if (candidate != 4 && candidate != 8) refuse(formatted("weights of {} bits are not supported", candidate));
       if (static_cast<std::uint64_t>(words) ==
           ceil_div(static_cast<std::uint64_t>(spec.shape[1]), static_cast<std::uint64_t>(32 / candidate))) {
@@ -215,6 +207,11 @@ class CompressedTensorsSource final : public TensorSource {
     TensorInfo info = stored(name, used);
     spec.symmetric = false;
     const ScaleShape scales = scale_shape(spec);
+    const bool is_plain = is_bytes && spec.granularity == Granularity::kTensor && info.dtype == DType::kI8;
+    if (is_plain && element_count(info.shape) == 1) {  // only zero points of channels and groups are packed
+      info.shape = {1};
+      return add(std::move(info), {Adapted::How::kAsItIs, index_.at(name)});
+    }
     const std::uint64_t per_word = is_bytes ? 4 : 8;
     const Shape packed{static_cast<std::int64_t>(ceil_div(scales.row_count, per_word)),
                        static_cast<std::int64_t>(scales.groups)};
@@ -248,7 +245,9 @@ class CompressedTensorsSource final : public TensorSource {
       spec.symmetric = false;
       add(info, {Adapted::How::kAsItIs, index_.at(zero_point)});
     }
-    if (has_activations_ && spec.symmetric) spec.activation_bits = 8;
+    if (spec.symmetric && spec.granularity == Granularity::kChannel && runs_int8(layer_name_from(name).name)) {
+      spec.activation_bits = 8;
+    }
     return {name, spec, std::nullopt};
   }
 
@@ -295,318 +294,21 @@ class CompressedTensorsSource final : public TensorSource {
   std::unique_ptr<TensorSource> inner_;
   std::vector<Adapted> adapted_;
   std::map<std::string, std::size_t> index_;
-  std::set<std::int64_t> bits_, group_sizes_;
-  bool has_activations_ = false;
+  std::vector<CompressedGroup> groups_;
+  std::vector<std::string> remarks_;
 };
-
-// ---- Sink
-
-class CompressedTensorsSink final : public TensorSink {
- public:
-  CompressedTensorsSink(const SinkRequest& request, const OpenByteSink& open) : places_(request.tensors.size()) {
-    const CollectedTensors collected(request.tensors, request.metadata);
-    std::vector<TensorInfo> infos;
-    for (const LogicalTensor& tensor : require_logical_tensors(collected)) {
-      if (!tensor.spec || scheme_of(*tensor.spec).is_cast) {
-        for (const std::size_t part : tensor.parts) {
-          places_[part].index = infos.size();
-          infos.push_back(request.tensors[part]);
-        }
-      } else {
-        add(tensor, request.tensors, infos);
-      }
-    }
-    metadata_ = request.metadata;
-    metadata_.erase(std::string(kMetadataKey));
-    sink_ = open_safetensors_sink({infos, metadata_}, open);
-    for (const auto& [index, shape] : shapes_) sink_->write(index, 0, std::as_bytes(std::span(shape)));
-  }
-
-  void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) override {
-    Place& place = places_[tensor];
-    switch (place.how) {
-      case How::kAsItIs:
-        return sink_->write(place.index, offset, bytes);
-      case How::kScale:
-        return write_scales(place, offset, bytes);
-      case How::kBytes:
-        return write_bytes(place, offset, bytes);
-      case How::kZeroPoints:
-        return write_zero_points(place, offset, bytes);
-      case How::kDropped:
-        return;
-    }
-  }
-
-  void commit(const Metadata&) override { sink_->commit(metadata_); }
-
- private:
-  enum class How { kAsItIs, kScale, kBytes, kZeroPoints, kDropped };
-  struct Place {
-    How how = How::kAsItIs;
-    std::size_t index = 0;
-    DType dtype = DType::kF32;        // of scales
-    std::uint64_t columns = 0;        // of codes; of zero points the groups
-    bool is_signed = false;           // codes and zero points: to be turned over
-    std::uint64_t left = 0;           // zero points: bytes that are to come
-    std::vector<std::byte> gathered;  // zero points
-  };
-
-  void add(const LogicalTensor& tensor, const std::vector<TensorInfo>& stored, std::vector<TensorInfo>& infos) {
-    const QuantizedSpec& spec = *tensor.spec;
-    const Scheme& scheme = scheme_of(spec);
-    const std::vector<StoredPart> parts = scheme.parts(spec);
-    const bool is_bytes = scheme.pack == nullptr;
-    const bool is_packed = spec.activation_bits == 0;
-    const bool is_signed = scheme.rule.code_xor == 0;
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      Place& place = places_[tensor.parts[i]];
-      TensorInfo info = stored[tensor.parts[i]];
-      place.index = infos.size();
-      if (parts[i].role == PartRole::kScale) {
-        place.how = How::kScale;
-        place.dtype = info.dtype = spec.scale_dtype;
-      } else if (parts[i].role == PartRole::kCodes && is_bytes && is_packed) {
-        place.how = How::kBytes;
-        place.is_signed = is_signed;
-        place.columns = static_cast<std::uint64_t>(spec.shape[1]);
-        info.name += kPackedSuffix;
-        info.dtype = DType::kI32;
-        info.shape[1] = static_cast<std::int64_t>(ceil_div(place.columns, kBytesPerWord));
-      } else if (parts[i].role == PartRole::kZeroPoint && is_bytes) {
-        if (spec.symmetric) {  // uint8 that is the same everywhere
-          place.how = How::kDropped;
-          continue;
-        }
-        const ScaleShape scales = scale_shape(spec);
-        place.how = How::kZeroPoints;
-        place.is_signed = is_signed;
-        place.columns = scales.groups;
-        place.left = info.size_bytes;
-        info.dtype = DType::kI32;
-        info.shape = {static_cast<std::int64_t>(ceil_div(scales.row_count, kBytesPerWord)),
-                      static_cast<std::int64_t>(scales.groups)};
-      }
-      info.size_bytes = *checked_size_bytes(info.dtype, info.shape);
-      if (place.how == How::kZeroPoints) place.gathered.resize(info.size_bytes);
-      infos.push_back(std::move(info));
-    }
-    if (!is_bytes || !is_packed) return;
-    shapes_.emplace_back(infos.size(), spec.shape);
-    infos.push_back({tensor.name + std::string(kShapeSuffix), DType::kI64, {2}, 16});
-  }
-
-  void write_scales(const Place& place, std::uint64_t offset, std::span<const std::byte> bytes) {
-    const std::uint64_t width = dtype_bits(place.dtype) / 8, count = bytes.size() / sizeof(float);
-    std::vector<float> values(count);
-    std::memcpy(values.data(), bytes.data(), bytes.size());
-    std::vector<std::byte> converted(count * width);
-    kernels::from_float32(kernels::kernel_table(), place.dtype, values.data(), count, converted.data());
-    sink_->write(place.index, offset / sizeof(float) * width, converted);
-  }
-
-  // Rows are padded to whole words with code 0 of the unsigned kind.
-  void write_bytes(const Place& place, std::uint64_t offset, std::span<const std::byte> bytes) {
-    std::vector<std::byte> codes(bytes.begin(), bytes.end());
-    if (place.is_signed) turn_over(codes);
-    const std::uint64_t row_bytes = ceil_div(place.columns, kBytesPerWord) * kBytesPerWord;
-    if (row_bytes == place.columns) return sink_->write(place.index, offset, codes);
-    constexpr std::byte kPadding[kBytesPerWord] = {};
-    for (std::uint64_t done = 0; done < codes.size();) {
-      const std::uint64_t row = (offset + done) / place.columns, column = (offset + done) % place.columns;
-      const std::uint64_t piece = std::min<std::uint64_t>(place.columns - column, codes.size() - done);
-      sink_->write(place.index, row * row_bytes + column, std::span(codes).subspan(done, piece));
-      done += piece;
-      if (column + piece == place.columns) {
-        sink_->write(place.index, row * row_bytes + place.columns,
-                     std::span(kPadding).first(row_bytes - place.columns));
-      }
-    }
-  }
-
-  void write_zero_points(Place& place, std::uint64_t offset, std::span<const std::byte> bytes) {
-    const std::lock_guard lock(mutex_);
-    for (std::uint64_t i = 0; i < bytes.size(); ++i) {
-      const std::uint64_t at = offset + i;
-      const std::byte flip{static_cast<unsigned char>(place.is_signed ? 0x80 : 0)};
-      place.gathered[packed_zero_point_place(at / place.columns, at % place.columns, place.columns)] = bytes[i] ^ flip;
-    }
-    place.left -= bytes.size();
-    if (place.left == 0) sink_->write(place.index, 0, place.gathered);
-  }
-
-  std::vector<Place> places_;
-  std::vector<std::pair<std::size_t, Shape>> shapes_;
-  Metadata metadata_;
-  std::unique_ptr<TensorSink> sink_;
-  std::mutex mutex_;
-};
-
-// ---- Config
-
-Json weights_json(const QuantizedSpec& spec) {
-  const bool grouped = spec.granularity == Granularity::kGroup;
-  return Json{{"num_bits", scheme_of(spec).bits},
-              {"type", "int"},
-              {"symmetric", spec.symmetric},
-              {"strategy", grouped                                    ? "group"
-                           : spec.granularity == Granularity::kTensor ? "tensor"
-                                                                      : "channel"},
-              {"group_size", grouped ? Json(spec.group_size) : Json(nullptr)},
-              {"dynamic", false},
-              {"actorder", nullptr},
-              {"observer", "minmax"},
-              {"observer_kwargs", Json::object()}};
-}
-
-Json activations_json() {
-  return Json{{"num_bits", 8},
-              {"type", "int"},
-              {"symmetric", true},
-              {"strategy", "token"},
-              {"dynamic", true},
-              {"observer", nullptr},
-              {"observer_kwargs", Json::object()}};
-}
-
-const char* layout_name(const QuantizedSpec& spec) {
-  return spec.activation_bits == 0 ? "pack-quantized" : "int-quantized";
-}
-
-// An output head that shares the embedding's weight is a Linear without a tensor of its own.
-bool has_tied_head(const Json& model_config) {
-  const Json* tied = model_config.find("tie_word_embeddings");
-  if (tied != nullptr && tied->is_boolean() && !tied->get<bool>()) return false;
-  const Json* architectures = model_config.find("architectures");
-  if (architectures == nullptr || !architectures->is_array()) return false;
-  return std::ranges::any_of(architectures->elements(), [](const Json& name) {
-    return name.is_string() && (name.text().ends_with("ForCausalLM") || name.text().ends_with("LMHeadModel"));
-  });
-}
-
-bool is_integer_spec(const PlannedTensor& planned, const LogicalTensor& tensor) {
-  if (planned.action == Action::kQuantize) return true;
-  return planned.action == Action::kCopy && tensor.spec && !scheme_of(*tensor.spec).is_cast;
-}
 
 }  // namespace
 
-std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source,
-                                                       const std::string& config) {
-  if (config.empty()) return source;
-  const std::string title = source->title();
-  Json json;
-  try {
-    json = parse_json(config);
-  } catch (const Error& error) {
-    throw Error(Status::kFormat, formatted("{}/config.json: {}", title, error.message()), "repair or remove it",
-                title + "/config.json");
-  }
-  const Json* quantization = json.is_object() ? json.find("quantization_config") : nullptr;
+std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const Json& config) {
+  const Json* quantization = config.is_object() ? config.find("quantization_config") : nullptr;
   if (quantization == nullptr || quantization->is_null()) return source;
+  const std::string title = source->title();
   const Json* method = quantization->is_object() ? quantization->find("quant_method") : nullptr;
   const std::string name = method != nullptr && method->is_string() ? method->text() : "an unknown method";
   if (name == "compressed-tensors") return std::make_unique<CompressedTensorsSource>(std::move(source), *quantization);
   throw Error(Status::kUnsupported, formatted("{}: is quantized by {}, which is not supported", title, name),
               "pass the float checkpoint it was made from", title);
-}
-
-Fit fit_compressed_tensors(const FitRequest& request) {
-  QuantizedSpec spec = request.wanted;
-  if (scheme_of(spec).is_cast) return {spec, ""};
-  const Layer& layer = request.layer;
-  const bool is_linear =
-      layer.kind != nullptr && layer.kind->name == "Linear" && layer.name.tensor.ends_with(".weight");
-  if (!is_linear || spec.shape.size() != 2) return {std::nullopt, "compressed-tensors holds Linear layers only"};
-  if (layer.is_sensitive && !request.is_selected && !request.is_stored) {
-    return {std::nullopt, "compressed-tensors leaves lm_head as it is unless it is selected"};
-  }
-  const auto fail = [&](const char* key, const std::string& what) {
-    throw Error(Status::kConfig, formatted("layer {}: {}", layer.name.name, what),
-                "leave the key unset, or write safetensors", key);
-  };
-  std::string reason;
-  if (spec.scheme == "q4_1") {
-    spec.scheme = "qint4";
-    spec.symmetric = false;
-    reason = "quantized anew: compressed-tensors has no float minima";
-  }
-  if (spec.granularity == Granularity::kTensor) {
-    if (!request.is_stored) fail("per_channel", "compressed-tensors is written with a scale for each channel or group");
-    spec.granularity = Granularity::kChannel;
-    reason = "quantized anew, per channel: compressed-tensors has no other scale";
-  }
-  if (spec.channel_axis != 0) {
-    if (!request.is_stored) fail("channel_axis", "compressed-tensors has its channels on axis 0");
-    spec.channel_axis = 0;
-    reason = "quantized anew: compressed-tensors has its channels on axis 0";
-  }
-  const std::uint64_t columns = static_cast<std::uint64_t>(spec.shape[1]);
-  if (spec.granularity == Granularity::kGroup && columns % spec.group_size != 0) {
-    reason = formatted("per channel: groups of {} do not divide {} columns", spec.group_size, columns);
-    spec.granularity = Granularity::kChannel;
-    spec.group_size = 0;
-  }
-  spec.is_rounded_as_ggml = false;
-  if (request.is_stored && reason.empty()) return {spec, ""};
-  spec.scale_dtype = spec.weight_dtype == DType::kF64 ? DType::kF32 : spec.weight_dtype;
-  if (request.config.find("activation_bits", layer.name).value == "8") {
-    const bool fits = spec.scheme == "qint8" && spec.symmetric && spec.granularity == Granularity::kChannel;
-    if (!fits) fail("activation_bits", "activations of 8 bits need int8 weights, symmetric and per channel");
-    spec.activation_bits = 8;
-  }
-  return {spec, reason};
-}
-
-std::unique_ptr<TensorSink> open_compressed_tensors_sink(const SinkRequest& request, const OpenByteSink& open) {
-  return std::make_unique<CompressedTensorsSink>(request, open);
-}
-
-Json compressed_tensors_config(const Plan& plan, const Json& model_config) {
-  struct Group {
-    Json weights;
-    const char* layout;
-    std::vector<std::string> layers;
-  };
-  std::vector<Group> groups;
-  std::vector<std::string> ignore;
-  bool has_head = false;
-  for (const PlannedTensor& planned : plan.tensors) {
-    const LogicalTensor& tensor = plan.logical[planned.logical];
-    const std::string& layer = planned.layer.name.name;
-    has_head = has_head || layer == "lm_head";
-    if (!is_integer_spec(planned, tensor)) {
-      const bool is_linear = planned.layer.kind != nullptr && planned.layer.kind->name == "Linear";
-      if (is_linear) ignore.push_back(layer);
-      continue;
-    }
-    const QuantizedSpec& spec = planned.action == Action::kQuantize ? planned.spec : *tensor.spec;
-    Json weights = weights_json(spec);
-    const auto found = std::ranges::find_if(
-        groups, [&](const Group& group) { return group.weights == weights && group.layout == layout_name(spec); });
-    if (found != groups.end()) {
-      found->layers.push_back(layer);
-    } else {
-      groups.push_back({std::move(weights), layout_name(spec), {layer}});
-    }
-  }
-  if (groups.empty()) return nullptr;
-  if (!has_head && has_tied_head(model_config)) ignore.emplace_back("lm_head");
-  Json config_groups = Json::object();
-  bool is_mixed = false;
-  for (const Group& group : groups) is_mixed = is_mixed || group.layout != groups.front().layout;
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    const bool has_activations = std::string_view(groups[i].layout) == "int-quantized";
-    Json group{{"targets", groups.size() == 1 ? std::vector<std::string>{"Linear"} : groups[i].layers},
-               {"weights", groups[i].weights},
-               {"input_activations", has_activations ? activations_json() : Json(nullptr)},
-               {"output_activations", nullptr}};
-    if (is_mixed) group["format"] = groups[i].layout;
-    config_groups.add(formatted("group_{}", i), std::move(group));
-  }
-  return Json{{"quant_method", "compressed-tensors"}, {"format", is_mixed ? "mixed-precision" : groups.front().layout},
-              {"quantization_status", "compressed"},  {"ignore", ignore},
-              {"kv_cache_scheme", nullptr},           {"config_groups", std::move(config_groups)}};
 }
 
 }  // namespace mnq

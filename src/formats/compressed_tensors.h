@@ -2,7 +2,8 @@
 // vLLM load them.
 //   pack-quantized   X.weight_packed I32 [out, ceil(in·bits/32)], X.weight_scale, X.weight_shape, asymmetric also
 //                    X.weight_zero_point I32 packed along the rows
-//   int-quantized    X.weight I8, X.weight_scale; with activations of 8 bits, quantized per token as the model runs
+//   int-quantized    X.weight I8, X.weight_scale, asymmetric also X.weight_zero_point I8; with activations of 8 bits,
+//                    quantized per token as the model runs, or for models that cannot be built of packed weights
 // A source shows them as our own schemes store them, and the sink takes them so: 4 bits are the same bytes.
 // Source: compressed_tensors/compressors, 0.20
 #pragma once
@@ -13,17 +14,20 @@
 
 namespace mnq {
 
-/// The folder's tensors as ours where its config says that they are compressed; else the source as it is. config: the text
-/// of config.json, or empty. Errors: kFormat; kUnsupported for another method, or a layout that is not known.
-std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const std::string& config);
+/// The tensors as ours where the config says that they are compressed; else the source as it is. config: config.json, or
+/// null. Errors: kFormat; kUnsupported for another method, or a layout that is not known.
+std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const Json& config);
 
 /// Linear layers of 4 and 8 bits; anything else stays float.
 Fit fit_compressed_tensors(const FitRequest& request);
 
+/// Whether an integer weight is stored in words. needs_plain_weights: of the model.
+bool is_packed_layout(const QuantizedSpec& spec, bool needs_plain_weights);
+
 /// One shard.
 std::unique_ptr<TensorSink> open_compressed_tensors_sink(const SinkRequest& request, const OpenByteSink& open);
 
-/// The quantization_config of a plan's output; null where it quantizes nothing.
-Json compressed_tensors_config(const Plan& plan, const Json& model_config);
+/// The quantization_config of a plan's output, null where it quantizes nothing, and what its readers will stumble over.
+FolderQuantization describe_compressed_tensors(const Plan& plan, const Companion* companion);
 
 }  // namespace mnq

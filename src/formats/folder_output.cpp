@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "formats/folder_publish.h"
+#include "formats/read_text.h"
 #include "formats/safetensors.h"
 
 namespace mnq {
@@ -58,13 +59,6 @@ void write_text(const std::string& path, const std::string& text, bool overwrite
   sink->commit();
 }
 
-std::string read_text(const std::string& path) {
-  const auto bytes = open_bytes(path);
-  std::string text(bytes->size(), '\0');
-  bytes->read(0, std::as_writable_bytes(std::span(text)));
-  return text;
-}
-
 void copy_file(const std::string& from, const std::string& to, const IsCancelled& is_cancelled) {
   constexpr std::uint64_t kPiece = 1u << 20;
   const auto bytes = open_bytes(from);
@@ -99,7 +93,8 @@ std::string job_text(const JobFile& job) {
 
 JobFile read_job(const std::string& work) {
   try {
-    const Json json = parse_json(read_text(join_path(work, kFolderJobFile)));
+    const auto bytes = open_bytes(join_path(work, kFolderJobFile));
+    const Json json = parse_json(read_text(*bytes, 0, bytes->size()));
     return {json["hash"].text(), json["shards"].get<std::size_t>(), json["parts"].get<std::uint32_t>(),
             json["config"].text()};
   } catch (const Error& error) {

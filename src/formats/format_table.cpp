@@ -44,17 +44,17 @@ constexpr std::array kFormats{
     Format{"safetensors", ".safetensors", recognises_safetensors, open_safetensors_source, open_safetensors_sink},
     Format{"gguf", ".gguf", recognises_gguf, open_gguf_source, open_gguf_sink, fit_gguf},
     Format{"torchscript", ".pt,.pth,.ts,.jit,.torchscript", recognises_torchscript, open_torchscript_source, nullptr,
-           nullptr, true, false, "a TorchScript file can be written from a TorchScript module only"},
+           nullptr, true, false, nullptr, "a TorchScript file can be written from a TorchScript module only"},
     Format{"pytorch", ".pt,.pth,.bin,.ckpt", recognises_pytorch_zip, open_pytorch_zip_source, open_pytorch_sink},
     Format{"pytorch pickle", "", recognises_pytorch_pickle, open_pytorch_pickle_source, nullptr, nullptr, false, false,
-           "write the current form: pytorch"},
-    Format{"pytorch tar", "", recognises_tar, nullptr, nullptr, nullptr, false, false,
+           nullptr, "write the current form: pytorch"},
+    Format{"pytorch tar", "", recognises_tar, nullptr, nullptr, nullptr, false, false, nullptr,
            "load it with PyTorch and save it again"},
-    Format{"safetensors index", "", recognises_index, open_index_source, nullptr, nullptr, false, false,
+    Format{"safetensors index", "", recognises_index, open_index_source, nullptr, nullptr, false, false, nullptr,
            "write a folder: its index comes with it"},
     Format{"compressed-tensors", "", nullptr, nullptr, open_compressed_tensors_sink, fit_compressed_tensors, false,
-           true, ""},
-    Format{"folder", "", nullptr, nullptr, open_safetensors_sink, nullptr, false, true, ""},
+           true, describe_compressed_tensors, ""},
+    Format{"folder", "", nullptr, nullptr, open_safetensors_sink, nullptr, false, true, nullptr, ""},
 };
 
 const Format& format_called(std::string_view name) { return *std::ranges::find(kFormats, name, &Format::name); }
@@ -116,6 +116,8 @@ const Format* find_by_extension(const std::string& extension, bool is_module) {
 
 }  // namespace
 
+const Format& default_folder_format() { return format_called("compressed-tensors"); }
+
 std::span<const Format> all_formats() { return kFormats; }
 
 void check_settings(const OpenSettings& settings, std::string_view format, const std::string& path) {
@@ -133,7 +135,7 @@ const Format& detect_format(const std::string& path) {
 }
 
 std::shared_ptr<const TensorSource> open_source(const std::string& path, const OpenSettings& settings) {
-  if (!is_folder(path)) return open_detected(open_bytes(path), settings);
+  if (!is_folder(path)) return adapt_to_config_beside(open_detected(open_bytes(path), settings));
   return open_folder_source(path, settings);
 }
 
@@ -168,7 +170,7 @@ const Format& output_format(const std::string& path, const std::string& wanted, 
   const bool is_from_folder = source.companion() != nullptr && !source.companion()->folder.empty();
   const bool may_be_folder = found != nullptr ? found->is_folder : is_from_folder || source.format().ends_with("index");
   const bool wants_folder = path.ends_with('/') || is_folder(path) || (named == nullptr && may_be_folder);
-  if (found == nullptr) found = wants_folder ? &format_called("compressed-tensors") : named;
+  if (found == nullptr) found = wants_folder ? &default_folder_format() : named;
   if (found == nullptr) {
     throw Error(Status::kInvalidArg, formatted("{}: its extension names no format that can be written", path),
                 "end the name in .safetensors, .pt or .gguf, or in / for a folder, or set format", path);

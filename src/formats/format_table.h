@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "base/byte_stream.h"
+#include "base/json.h"
 #include "base/tensor_source.h"
 #include "plan/fit.h"
+#include "plan/plan.h"
 
 namespace mnq {
 
@@ -22,6 +24,12 @@ struct SinkRequest {
   const std::vector<TensorInfo>& tensors;
   const Metadata& metadata;  ///< with values at least as long as those that commit will get
   const Companion* companion = nullptr;
+};
+
+/// What a folder's config.json says of quantization.
+struct FolderQuantization {
+  Json config;                     ///< its quantization_config; null: none
+  std::vector<std::string> notes;  ///< for the report's warnings
 };
 
 struct Format {
@@ -44,6 +52,9 @@ struct Format {
   bool is_module = false;  ///< written from a module only: see torchscript.h
   bool is_folder = false;  ///< shards, an index and small files: see folder_output.h
 
+  /// Of a folder: what a plan's config.json says. Null: nothing.
+  FolderQuantization (*describe)(const Plan& plan, const Companion* companion) = nullptr;
+
   std::string_view advice;  ///< where it cannot be read or written: what to do instead
 };
 
@@ -51,6 +62,9 @@ std::span<const Format> all_formats();
 
 /// Errors: kConfig for settings that have no meaning for a format; path: for the message.
 void check_settings(const OpenSettings& settings, std::string_view format, const std::string& path);
+
+/// What a folder is written as where nothing says it.
+const Format& default_folder_format();
 
 /// The format of a file or folder by its content. Errors: kNotFound, kIo, kUnsupported for one that is not read, kFormat
 /// for anything else.

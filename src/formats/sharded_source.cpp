@@ -12,11 +12,13 @@
 #include "base/file_pool.h"
 #include "base/folder.h"
 #include "base/format.h"
-#include "base/json.h"
+#include "base/json_text.h"
 #include "formats/archive_error.h"
 #include "formats/compressed_tensors.h"
 #include "formats/folder_output.h"
 #include "formats/folder_publish.h"
+#include "formats/read_text.h"
+#include "formats/unknown_file.h"
 #include "plan/logical_tensors.h"
 
 namespace mnq {
@@ -26,18 +28,16 @@ constexpr std::uint64_t kMostIndexBytes = 256u << 20;
 constexpr std::uint64_t kMostSmallFileBytes = 64u << 20;
 constexpr int kMostFolderDepth = 4;
 
-std::string read_text(const ByteSource& bytes, std::uint64_t most_bytes) {
+std::string read_all(const ByteSource& bytes, std::uint64_t most_bytes) {
   if (bytes.size() > most_bytes) {
     fail_record(title_of(bytes.path()), "", formatted("{} bytes exceed {}", bytes.size(), most_bytes));
   }
-  std::string text(bytes.size(), '\0');
-  bytes.read(0, std::as_writable_bytes(std::span(text)));
-  return text;
+  return read_text(bytes, 0, bytes.size());
 }
 
 Json read_json(const ByteSource& bytes) {
   try {
-    return parse_json(read_text(bytes, kMostIndexBytes));
+    return parse_json(read_all(bytes, kMostIndexBytes));
   } catch (const Error& error) {
     if (error.status() != Status::kFormat) throw;
     throw Error(Status::kFormat, formatted("{}: {}", title_of(bytes.path()), error.message()),
@@ -137,9 +137,10 @@ class ShardedSource final : public TensorSource {
     if (std::ranges::any_of(shards_, [&](const auto& shard) { return shard->reads_from(path); })) return true;
     if (!companion_) return false;
     for (const char* file : {"config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json"}) {
-      if (is_there(join_path(path_, file))) return true;
+      if (is_there(join_path(companion_->folder, file))) return true;
     }
-    return std::ranges::any_of(companion_->files, [&](const auto& file) { return is_there(join_path(path_, file)); });
+    return std::ranges::any_of(companion_->files,
+                               [&](const auto& file) { return is_there(join_path(companion_->folder, file)); });
   }
 
  private:
@@ -203,7 +204,7 @@ std::unique_ptr<TensorSource> open_shard(const std::string& path, const std::sha
       return format.open_source(std::move(bytes), settings);
     }
   }
-  fail_record(path, "", "is neither safetensors nor a PyTorch state dict");
+  refuse_unknown(*bytes, "a shard is a safetensors file or a PyTorch state dict: fetch or save it again");
 }
 
 // "model-00002-of-00003.safetensors" of a run of shards
@@ -268,6 +269,29 @@ Shards open_shards(const std::string& index_path, const Index& index, const Open
   return shards;
 }
 
+// "model_type" of an object and of its parts, in their order.
+void add_model_types(const Json& config, std::vector<std::string>& types) {
+  const Json* type = config.find("model_type");
+  if (type != nullptr && type->is_string()) types.push_back(type->text());
+  for (const auto& [key, part] : config.members()) {
+    if (part.is_object()) add_model_types(part, types);
+  }
+}
+
+// Null where the folder has no config.json.
+Json read_config(const std::string& folder, std::string& text) {
+  const std::string path = join_path(folder, "config.json");
+  if (!path_exists(path)) return nullptr;
+  text = read_all(*open_bytes(path), kMostSmallFileBytes);
+  try {
+    Json config = parse_python_json(text);
+    if (config.is_object()) return config;
+    throw Error(Status::kFormat, "is no JSON object");
+  } catch (const Error& error) {
+    throw Error(Status::kFormat, formatted("{}: {}", path, error.message()), "repair or remove it", path);
+  }
+}
+
 std::optional<std::string> first_file(const std::vector<FolderEntry>& entries,
                                       std::initializer_list<const char*> names) {
   for (const char* name : names) {
@@ -295,7 +319,7 @@ std::set<std::string> module_folders(const std::string& folder) {
   const std::string list = join_path(folder, "modules.json");
   if (!path_exists(list)) return folders;
   try {
-    for (const Json& module : parse_json(read_text(*open_bytes(list), kMostSmallFileBytes))) {
+    for (const Json& module : parse_json(read_all(*open_bytes(list), kMostSmallFileBytes))) {
       folders.insert(module["path"].text());
     }
   } catch (const Error&) {  // no list of modules
@@ -374,6 +398,35 @@ std::string find_weights(const std::string& path, const std::vector<FolderEntry>
               "pass the file with the weights", path);
 }
 
+// What lies in a folder beside what is read of it. Null where there is no config.json.
+Json read_companion(const std::string& folder, std::set<std::string> read, Companion& companion,
+                    std::vector<std::string>& remarks) {
+  CompanionFiles found(folder, std::move(read));
+  found.remark(remarks);
+  companion.folder = folder;
+  companion.files = std::move(found.files);
+  Json config = read_config(folder, companion.config);
+  if (config.is_null()) return config;
+  add_model_types(config, companion.model_types);
+  const Json* architectures = config.find("architectures");
+  if (architectures == nullptr || !architectures->is_array()) return config;
+  for (const Json& name : *architectures) {
+    if (name.is_string()) companion.architectures.push_back(name.text());
+  }
+  return config;
+}
+
+// Whether tensors have the names of compressed ones, and no metadata of ours says what they are.
+bool looks_compressed(const TensorSource& source) {
+  if (source.metadata().contains(std::string(kMetadataKey))) return false;
+  std::set<std::string_view> names;
+  for (const TensorInfo& info : source.tensors()) names.insert(info.name);
+  return std::ranges::any_of(source.tensors(), [&](const TensorInfo& info) {
+    const bool is_codes = info.dtype == DType::kI8 && names.contains(info.name + "_scale");
+    return is_codes || (info.dtype == DType::kI32 && info.name.ends_with("_packed"));
+  });
+}
+
 }  // namespace
 
 bool is_weight_file(std::string_view name) {
@@ -385,7 +438,7 @@ bool is_weight_file(std::string_view name) {
 
 bool recognises_index(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes) {
   if (start.empty() || start[0] != std::byte{'{'} || bytes->size() > kMostIndexBytes) return false;
-  return read_text(*bytes, kMostIndexBytes).find("\"weight_map\"") != std::string::npos;
+  return read_all(*bytes, kMostIndexBytes).find("\"weight_map\"") != std::string::npos;
 }
 
 std::unique_ptr<TensorSource> open_index_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings& settings) {
@@ -394,10 +447,21 @@ std::unique_ptr<TensorSource> open_index_source(std::shared_ptr<const ByteSource
     throw Error(Status::kUnsupported, "an index in memory has no shards beside it", "open it by its path");
   }
   std::vector<std::string> remarks;
-  auto shards = open_shards(path, read_index(*bytes), settings, remarks);
+  const Index index = read_index(*bytes);
+  auto shards = open_shards(path, index, settings, remarks);
   const bool is_safetensors = shards.front()->format() == "safetensors";
-  return std::make_unique<ShardedSource>(is_safetensors ? "safetensors index" : "pytorch index", path,
-                                         std::move(shards), std::move(remarks), std::nullopt);
+  const std::string folder = folder_of(path);
+  std::optional<Companion> companion;
+  Json config;
+  if (path_exists(join_path(folder, "config.json"))) {
+    std::set<std::string> read(index.files.begin(), index.files.end());
+    read.insert(file_name_of(path));
+    config = read_companion(folder, std::move(read), companion.emplace(), remarks);
+  }
+  return adapt_compressed_tensors(
+      std::make_unique<ShardedSource>(is_safetensors ? "safetensors index" : "pytorch index", path, std::move(shards),
+                                      std::move(remarks), std::move(companion)),
+      config);
 }
 
 std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const OpenSettings& settings) {
@@ -416,14 +480,17 @@ std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const 
   CompanionFiles found(path, std::move(read));
   found.remark(remarks);
   Companion companion;
-  companion.folder = path;
-  companion.files = std::move(found.files);
-  if (const std::string config = join_path(path, "config.json"); path_exists(config)) {
-    companion.config = read_text(*open_bytes(config), kMostSmallFileBytes);
-  }
-  const std::string config = companion.config;
+  Companion companion;
+  const Json config = read_companion(path, std::move(read), companion, remarks);
   auto source =
       std::make_unique<ShardedSource>("folder", path, std::move(shards), std::move(remarks), std::move(companion));
+  return adapt_compressed_tensors(std::move(source), config);
+}
+
+std::unique_ptr<TensorSource> adapt_to_config_beside(std::unique_ptr<TensorSource> source) {
+  if (source->format() != "safetensors" || source->path().empty() || !looks_compressed(*source)) return source;
+  std::string text;
+  const Json config = read_config(folder_of(source->path()), text);
   return adapt_compressed_tensors(std::move(source), config);
 }
 

@@ -11,7 +11,7 @@ using OpenShard = std::function<std::unique_ptr<TensorSource>(const std::string&
 /// A JSON object with a weight_map of texts.
 bool recognises_index(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
 
-/// The shards beside an index. Errors: kFormat naming the index and the shard or tensor (a shard that is missing, a path
+/// The shards beside an index, and what else lies there where that is a Hugging Face folder. Errors: kFormat naming the index and the shard or tensor (a shard that is missing, a path
 /// that leaves the folder, a tensor that is not where the index says); kUnsupported for an index in memory.
 std::unique_ptr<TensorSource> open_index_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings& settings);
 
@@ -19,6 +19,10 @@ std::unique_ptr<TensorSource> open_index_source(std::shared_ptr<const ByteSource
 /// there. Quantized by compressed-tensors: its weights as ours. Errors: as open_index_source; kUnsupported for a folder
 /// without weights, or quantized by another method.
 std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const OpenSettings& settings);
+
+/// A single safetensors file of a compressed-tensors folder, by the config.json beside it; any other source as it is.
+/// Errors: as open_folder_source.
+std::unique_ptr<TensorSource> adapt_to_config_beside(std::unique_ptr<TensorSource> source);
 
 /// Whether a file of this name holds weights: "model.safetensors", "pytorch_model.bin.index.json".
 bool is_weight_file(std::string_view name);

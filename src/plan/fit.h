@@ -13,8 +13,9 @@ struct FitRequest {
   const QuantizedSpec& wanted;  ///< what the settings ask for, or what the weight is already
   const Layer& layer;
   const Config& config;
-  bool is_stored = false;    ///< it is quantized so already: what differs must be quantized anew
-  bool is_selected = false;  ///< this layer, not just all layers, was asked for
+  bool is_stored = false;                ///< it is quantized so already: what differs must be quantized anew
+  bool is_selected = false;              ///< this layer, not just all layers, was asked for
+  const Companion* companion = nullptr;  ///< what comes with the source; null: nothing
 };
 
 struct Fit {

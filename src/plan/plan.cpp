@@ -168,10 +168,11 @@ void add_floats(PlannedTensor& planned, const LogicalTensor& tensor) {
 }
 
 // A weight that is quantized already.
-void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const Config& config, FitWeight fit) {
+void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
+                 FitWeight fit) {
   planned.reason = formatted("quantized already ({})", scheme_text(*tensor.spec));
   if (fit == nullptr) return;
-  Fit found = fit({*tensor.spec, planned.layer, config, true, true});
+  Fit found = fit({*tensor.spec, planned.layer, config, true, true, source.companion()});
   if (found.spec == tensor.spec) return;
   planned.reason = std::move(found.reason);
   planned.action = found.spec ? Action::kQuantize : Action::kDequantize;
@@ -179,15 +180,15 @@ void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const Conf
 }
 
 // A float weight that the settings choose.
-Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Config& config,
-                   const Selection& selection, FitWeight fit) {
+Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source,
+                   const Config& config, const Selection& selection, FitWeight fit) {
   const Layer& layer = planned.layer;
   const LayerSettings settings = resolve_layer(config, layer.name);
   Choice choice = choose_by_scheme(selection, config, layer, tensor, settings);
   if (!choice.quantize) return choice;
   QuantizedSpec spec = make_spec(tensor, layer, settings);
   if (fit != nullptr) {
-    Fit found = fit({spec, layer, config, false, is_selected(selection, config, layer)});
+    Fit found = fit({spec, layer, config, false, is_selected(selection, config, layer), source.companion()});
     if (!found.spec) return leave(std::move(found.reason));
     spec = std::move(*found.spec);
     choice.reason = std::move(found.reason);
@@ -210,11 +211,11 @@ void add_outputs(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   }
 }
 
-void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Config& config, const Selection& selection,
-                 FitWeight fit, const std::set<std::string>& not_finite) {
+void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
+                 const Selection& selection, FitWeight fit, const std::set<std::string>& not_finite) {
   Layer& layer = planned.layer;
   adopt_named(layer, selection, tensor);
-  if (tensor.spec) return plan_stored(planned, tensor, config, fit);
+  if (tensor.spec) return plan_stored(planned, tensor, source, config, fit);
   Choice choice;
   if (layer.kind == nullptr) {
     choice = leave(layer.reason);
@@ -223,7 +224,7 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Conf
       choice = leave("it has values that are not finite (nonfinite=copy)");
     } else {
       const std::string selected = std::move(choice.reason);
-      choice = plan_chosen(planned, tensor, config, selection, fit);
+      choice = plan_chosen(planned, tensor, source, config, selection, fit);
       if (choice.reason.empty()) choice.reason = selected;
     }
   }
@@ -242,6 +243,19 @@ void warn_of_idle_globs(Plan& plan, const Config& config, const Selection& selec
   check("only", selection.only);
   check("skip", selection.skip);
   check("layers", config.layer_globs());
+}
+
+// Few formats, and of their layers few, can follow it.
+void warn_of_idle_activation_bits(Plan& plan, const Config& config) {
+  bool is_asked_for = config.find("activation_bits").value == "8";
+  for (const PlannedTensor& planned : plan.tensors) {
+    if (planned.action == Action::kQuantize && planned.spec.activation_bits != 0) return;
+    is_asked_for = is_asked_for || config.find("activation_bits", planned.layer.name).value == "8";
+  }
+  if (is_asked_for) {
+    plan.warnings.emplace_back(
+        "activation_bits=8 has no effect here: int8 layers of compressed-tensors folders follow it, nothing else");
+  }
 }
 
 void require_distinct_names(const Plan& plan) {
@@ -298,10 +312,11 @@ Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, c
   const Selection selection = read_selection(config);
   resolve_layer(config, {});  // a combination that cannot be is an error even where no layer would use it
   for (PlannedTensor& planned : plan.tensors) {
-    plan_tensor(planned, plan.logical[planned.logical], config, selection, fit, not_finite);
+    plan_tensor(planned, plan.logical[planned.logical], source, config, selection, fit, not_finite);
     add_outputs(planned, plan.logical[planned.logical], source);
   }
   warn_of_idle_globs(plan, config, selection);
+  warn_of_idle_activation_bits(plan, config);
   for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));
   require_distinct_names(plan);
   return plan;
@@ -330,7 +345,7 @@ Plan make_convert_plan(std::vector<LogicalTensor> logical, const TensorSource& s
   for (PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
     if (tensor.spec) {
-      plan_stored(planned, tensor, config, fit);
+      plan_stored(planned, tensor, source, config, fit);
     } else {
       planned.reason = "not quantized";
     }

@@ -7,7 +7,7 @@
 
 #include "base/format.h"
 #include "base/hash.h"
-#include "formats/compressed_tensors.h"
+#include "base/json_text.h"
 #include "quantize/plan_run.h"
 
 namespace mnq {
@@ -138,18 +138,17 @@ std::string describe_job(const TensorSource& source, const Plan& plan, const Job
   return text + write_quantized_metadata(entries);
 }
 
+// What the plan says of quantization, for config.json.
+FolderQuantization describe_quantization(const Plan& plan, const FolderOutput& folder) {
+  const Format& format = folder.format();
+  return format.describe == nullptr ? FolderQuantization() : format.describe(plan, folder.companion());
+}
+
 // config.json of the output: that of the source, with what the plan says of quantization.
-std::string folder_config(const Plan& plan, const FolderOutput& folder) {
+std::string folder_config(const FolderOutput& folder, const Json& quantization) {
   const std::string text = folder.companion() == nullptr ? std::string() : folder.companion()->config;
-  const Json config = text.empty() ? Json::object() : parse_json(text);
-  Json result = Json::object();
-  for (const auto& [key, value] : config.members()) {
-    if (key != "quantization_config") result.add(key, value);
-  }
-  const bool is_compressed = folder.format().name == "compressed-tensors";
-  Json quantization = is_compressed ? compressed_tensors_config(plan, config) : Json(nullptr);
-  if (!quantization.is_null()) result.add("quantization_config", std::move(quantization));
-  return result.empty() ? std::string() : result.dump_lines() + "\n";
+  if (text.empty() && quantization.is_null()) return text;
+  return with_member(text.empty() ? "{}" : text, "quantization_config", quantization);
 }
 
 // Commits shards while the next one is worked on.
@@ -197,8 +196,10 @@ struct PendingShard {
 Outcome write_folder(const Work& work) {
   FolderOutput& folder = *work.output.folder;
   const std::vector<PlanSlice> shards = cut_shards(work.plan, work.job.max_shard_size);
-  folder.start({describe_job(work.source, work.plan, work.job), shards.size(), folder_config(work.plan, folder)});
-  Outcome outcome{std::vector<Accuracy>(work.plan.tensors.size()), {}};
+  FolderQuantization quantization = describe_quantization(work.plan, folder);
+  folder.start(
+      {describe_job(work.source, work.plan, work.job), shards.size(), folder_config(folder, quantization.config)});
+  Outcome outcome{std::vector<Accuracy>(work.plan.tensors.size()), std::move(quantization.notes)};
   std::vector<PendingShard> pending;
   std::size_t already = 0;
   std::uint64_t done = 0, total = 0;

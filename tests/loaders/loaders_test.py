@@ -14,6 +14,7 @@ import gguf
 import numpy
 import torch
 from safetensors.torch import load_file
+import transformers
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -112,6 +113,76 @@ class Transformers(Test):
         self.assertEqual(scale.dtype, torch.bfloat16)
         loaded, info = AutoModel.from_pretrained(out, output_loading_info=True)
         self.assertFalse(any(info.values()), info)
+
+
+SIZES = {"vocab_size": 96, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 4}
+TEXT = SIZES | {"num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+VISION = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 4, "image_size": 32,
+          "patch_size": 8}
+SPEECH = {"vocab_size": 96, "d_model": 128, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4,
+          "decoder_attention_heads": 4, "encoder_ffn_dim": 256, "decoder_ffn_dim": 256}
+IDS = torch.randint(5, 90, (2, 9), generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+class Zoo(Test):
+    """Models of each way to name layers and to build them: nothing is missing, left over or newly initialized."""
+
+    def check(self, name, values, inputs, settings):
+        torch.manual_seed(0)
+        kind = getattr(transformers, name)
+        model = kind(kind.config_class(**values)).eval()
+        for weight in model.parameters():
+            if weight.ndim >= 2:
+                weight.data = torch.randn(weight.shape) * 0.08
+        model.save_pretrained(self.folder / "in")
+        expected = self.run_folder(kind, self.folder / "in", inputs)
+        for words, bar in settings:
+            monoquant("quantize", self.folder / "in", "-o", self.folder / "out", "-q", "--force", *words)
+            with self.subTest(name, words=words):
+                found = self.run_folder(kind, self.folder / "out", inputs)
+                cosine = torch.nn.functional.cosine_similarity(expected.flatten(), found.flatten(), 0).item()
+                self.assertGreater(cosine, bar)
+
+    def run_folder(self, kind, folder, inputs):
+        model, info = kind.from_pretrained(folder, output_loading_info=True)
+        self.assertEqual({key: value for key, value in info.items() if value}, {})
+        with torch.no_grad():
+            outputs = model.eval()(**inputs)
+        return outputs["logits"] if "logits" in outputs else outputs["last_hidden_state"]
+
+    INT8, ASYMMETRIC, W8A8 = ((), 0.99), (("--asymmetric",), 0.99), (("--set", "activation_bits=8"), 0.98)
+    INT4 = (("--bits", 4, "--group-size", 32), 0.85)
+    MIXED = (("--bits", 4, "--layer", "*self_attn*", "bits=8", "group_size=0"), 0.85)
+
+    def test_decoders(self):
+        self.check("LlamaForCausalLM", TEXT, {"input_ids": IDS}, (self.INT8, self.INT4, self.MIXED))
+        self.check("GPT2LMHeadModel", {"vocab_size": 96, "n_embd": 128, "n_layer": 1, "n_head": 4}, {"input_ids": IDS},
+                   (self.INT8,))
+        self.check("MixtralForCausalLM", TEXT | {"num_local_experts": 4}, {"input_ids": IDS}, (self.INT8, self.MIXED))
+
+    def test_encoders(self):
+        self.check("BertForMaskedLM", SIZES, {"input_ids": IDS}, (self.INT8, self.W8A8))
+        self.check("Dinov2Model", VISION, {"pixel_values": IMAGES}, (self.INT8, self.ASYMMETRIC, self.W8A8))
+
+    def test_encoders_with_decoders(self):
+        both = {"input_ids": IDS, "decoder_input_ids": IDS}
+        self.check("BartForConditionalGeneration", SPEECH | {"max_position_embeddings": 64}, both, (self.INT8, self.W8A8))
+        self.check("T5ForConditionalGeneration", {"vocab_size": 96, "d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 1,
+                                                  "num_heads": 4, "decoder_start_token_id": 0}, both,
+                   (self.INT8, self.ASYMMETRIC, self.W8A8))
+        features = torch.randn(2, 16, 40, generator=torch.Generator().manual_seed(2))
+        self.check("WhisperForConditionalGeneration",
+                   SPEECH | {"num_mel_bins": 16, "max_source_positions": 20, "max_target_positions": 32, "pad_token_id": 0,
+                             "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1},
+                   {"input_features": features, "decoder_input_ids": IDS}, (self.INT8, self.W8A8))
+
+    def test_several_modalities(self):
+        """The names of the file are not those of the modules."""
+        self.check("LlavaForConditionalGeneration",
+                   {"vision_config": transformers.CLIPVisionConfig(**VISION),
+                    "text_config": transformers.LlamaConfig(**TEXT), "image_token_index": 95}, {"input_ids": IDS},
+                   (self.INT8, self.W8A8))
 
 
 class Gguf(Test):

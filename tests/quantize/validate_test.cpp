@@ -114,8 +114,9 @@ TEST_F(ValidateTest, AgainstAnOriginal) {
 }
 
 TEST_F(ValidateTest, AnotherWidthOfFloatsIsNoProblem) {
-  const Result half = quantize_in_memory(*float_model_, R"({"bits": 16})");
-  const Json report = validate_model(*half.model, float_model_.get());
+  const auto half = model_of({{"fc.weight", tensor_of(DType::kF16, {2, 3}, std::vector<std::uint16_t>(6, 0x3c00))},
+                              {"fc.bias", tensor_of(DType::kF32, {2}, std::vector<float>{1, 2})}});
+  const Json report = validate_model(*half, float_model_.get());
   EXPECT_EQ(report["model"]["valid"], true) << report["problems"];
   EXPECT_NE(report["warnings"].dump().find("fc.weight: is F16, but the original is F32"), std::string::npos)
       << report["warnings"];
@@ -130,7 +131,7 @@ TEST_F(ValidateTest, ScalesOfGroupsInFloat16MustBePositive) {
       model_of({{"fc.weight", tensor_of(DType::kF16, {2, 64}, std::vector<std::uint16_t>(128, 0x3c00))}});
   const Result quantized = quantize_in_memory(*model, R"({"group_size": 32})");
   Metadata metadata = quantized.model->metadata();
-  std::string& text = metadata.begin()->second;
+  std::string& text = metadata.at(std::string(kMetadataKey));
   text.replace(text.find("\"group_size\""), 0, "\"scale_dtype\":\"F16\",");
   std::vector<NamedTensor> tensors = tensors_of(*quantized.model);
   EXPECT_EQ(validate_model(*make_memory_source(tensors, metadata))["model"]["valid"], true);

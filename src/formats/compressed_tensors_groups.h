@@ -1,0 +1,36 @@
+// The config_groups of a compressed-tensors folder: which layers they name, and how those are quantized.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+namespace mnq {
+
+struct CompressedGroup {
+  std::int64_t bits = 0;
+  std::int64_t group_size = 0;  ///< 0: no groups
+  bool runs_int8 = false;       ///< activations become 8 bits, symmetric, for each token, as the model runs
+  std::vector<std::string> targets;
+};
+
+/// What cannot be kept of them is a remark. Errors: kUnsupported.
+std::vector<CompressedGroup> read_groups(const std::string& title, const Json& config,
+                                         std::vector<std::string>& remarks);
+
+/// The target that matches a layer of this name; has_prefix: as a module it may have one, as "visual.proj" of Qwen2-VL is
+/// "model.visual.proj".
+std::string target_pattern(const std::string& layer, bool has_prefix);
+
+/// The group that names the layer, or has its target_pattern, else that of all Linear layers; null where there is none.
+const CompressedGroup* find_group(std::span<const CompressedGroup> groups, const std::string& layer);
+
+/// Whether a member is there and an object: "null" says that there is none.
+bool has_object(const Json& json, std::string_view name);
+
+[[noreturn]] void refuse_compressed(const std::string& title, const std::string& what);
+
+}  // namespace mnq
