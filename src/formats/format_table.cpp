@@ -88,8 +88,7 @@ std::string readable_formats() {
 }
 
 // What can only be safetensors goes to its reader, which tells what is damaged.
-std::shared_ptr<const TensorSource> open_detected(std::shared_ptr<const ByteSource> bytes,
-                                                  const OpenSettings& settings) {
+std::unique_ptr<TensorSource> open_detected(std::shared_ptr<const ByteSource> bytes, const OpenSettings& settings) {
   const Format* found = find_format(bytes);
   if (found == nullptr && !may_be_safetensors(*bytes)) refuse_format(*bytes);
   const Format& format = found == nullptr ? format_called("safetensors") : *found;

@@ -477,9 +477,6 @@ std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const 
   } else {
     shards.push_back(open_shard(file, std::make_shared<FilePool>(), settings));
   }
-  CompanionFiles found(path, std::move(read));
-  found.remark(remarks);
-  Companion companion;
   Companion companion;
   const Json config = read_companion(path, std::move(read), companion, remarks);
   auto source =

@@ -52,7 +52,7 @@ constexpr BadValue kBadValues[] = {
     {"threads", "0", "between 1 and 1024"},
     {"threads", "1025", "between 1 and 1024"},
     {"memory_budget", "1MiB", "between"},
-    {"memory_budget", "1GB", "a size such as"},
+    {"memory_budget", "1gb", "a size such as"},
     {"memory_budget", "-1", "a size such as"},
     {"activations", "static", "one of dynamic,float"},
     {"overwrite", "force", "true or false"},

@@ -80,6 +80,7 @@ TEST_P(EveryScheme, ComesBackWithinItsError) {
     const Result quantized = quantize_in_memory(*one_weight({kRows, length}, values), GetParam().settings);
     const auto logical = require_logical_tensors(*quantized.model);
     ASSERT_EQ(logical.size(), 1u);
+    if (length == 1 && quantized.report["layers"][0]["reason"] == "each of its rows is one number") continue;
     ASSERT_TRUE(logical[0].spec) << quantized.report["layers"][0]["reason"];
     EXPECT_EQ(logical[0].spec->scheme, GetParam().scheme->name);
     const auto scales = read_values<float>(*quantized.model, "fc.weight_scale");
@@ -128,6 +129,7 @@ TEST_P(EveryScheme, RefusesWhatIsNotFinite) {
   using Limits = std::numeric_limits<float>;
   for (const float bad : {Limits::quiet_NaN(), Limits::infinity(), -Limits::infinity()}) {
     for (const std::int64_t length : kLengths) {
+      if (length == 1 && !GetParam().scheme->is_cast) continue;  // rows of one number may stay
       auto values = values_of(length);
       values.back() = bad;
       const auto model = one_weight({kRows, length}, values);

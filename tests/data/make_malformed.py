@@ -324,7 +324,7 @@ index("shard_is_damaged", BOTH, "FORMAT", "b.safetensors", {"a.safetensors": sha
 index("shard_outside", {"a": "../good_index/a.safetensors"}, "FORMAT", "outside the folder")
 index("shard_absolute", {"a": "/etc/passwd"}, "FORMAT", "outside the folder")
 index("shard_is_the_folder", {"a": ".."}, "FORMAT", "outside the folder")
-index("shard_is_the_index", {"a": "model.safetensors.index.json"}, "FORMAT", "of no known format")
+index("shard_is_the_index", {"a": "model.safetensors.index.json"}, "FORMAT", "is JSON, but no index")
 index("shard_is_a_number", b'{"weight_map": {"a": 1}}', "FORMAT", "no text")
 index("tensor_missing", {**BOTH, "c": "b.safetensors"}, "FORMAT", "tensor c is not in b.safetensors")
 index("tensor_twice", BOTH, "FORMAT", "a is in another shard too", {"a.safetensors": shard(a=[1]), "b.safetensors": shard(a=[1], b=[2])})
