@@ -1,8 +1,11 @@
 // Any bytes as a checkpoint: an error of ours, or tensors that can be read, never a crash, and no more memory than the
 // file's size justifies (-malloc_limit_mb, -rss_limit_mb). ./dev fuzz runs it over the files of tests/data.
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <span>
 
+#include "base/error.h"
 #include "formats/format_table.h"
 #include "formats/torchscript_archive.h"
 #include "formats/zip_archive.h"
