@@ -40,7 +40,7 @@ class ArchiveChecker {
     check_versions();
     check_byte_order();
     for (const ZipEntry& entry : archive_.entries()) check_code(entry);  // first: it says why a pickle is unusual
-    check_class_depth();
+    check_classes();
     for (const ZipEntry& entry : archive_.entries()) check_entry(entry);
     TorchScriptArchive result{root_of(archive_), std::move(extra_files_), 0};
     for (const auto& storages : {data_, constants_}) {
@@ -136,12 +136,17 @@ class ArchiveChecker {
     classes_.add(module, code);
   }
 
-  void check_class_depth() const {
-    const std::uint32_t depth = classes_.depth();
-    if (depth <= kMostClassDepth) return;
-    fail_record(
-        archive_.title(), prefix_ + "code/",
-        formatted("its classes and methods need each other in chains of {}, more than {}", depth, kMostClassDepth));
+  void check_classes() const {
+    const TorchScriptClasses::Extent extent = classes_.measure();
+    if (extent.depth > kMostClassDepth) {
+      fail_record(archive_.title(), prefix_ + "code/",
+                  formatted("its classes and methods need each other in chains of {}, more than {}", extent.depth,
+                            kMostClassDepth));
+    }
+    if (extent.objects > kMostObjects) {
+      fail_record(archive_.title(), prefix_ + "code/",
+                  formatted("its classes hold each other in more than {} ways", kMostObjects));
+    }
   }
 
   void check_entry(const ZipEntry& entry) {

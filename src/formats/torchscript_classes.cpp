@@ -1,6 +1,7 @@
 #include "formats/torchscript_classes.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "formats/torchscript_code.h"
 
@@ -43,9 +44,30 @@ std::vector<std::string> names_in(std::string_view code) {
   for (std::size_t at = code.find("__torch__"); at != code.npos; at = code.find("__torch__", at)) {
     names.push_back(in_lower_case(full_name(code, at)));
   }
+  return names;
+}
+
+std::vector<std::string> each_once(std::vector<std::string> names) {
   std::ranges::sort(names);
   names.erase(std::ranges::unique(names).begin(), names.end());
   return names;
+}
+
+// A class without its methods, whose lines are indented deeper than those of its attributes.
+std::string without_methods(std::string_view definition) {
+  std::string rest;
+  std::size_t indentation = 0;
+  bool in_method = false;
+  while (!definition.empty()) {
+    const std::string_view line = definition.substr(0, definition.find('\n'));
+    definition.remove_prefix(std::min(line.size() + 1, definition.size()));
+    const std::size_t start = line.find_first_not_of(" \t\r");
+    if (start == line.npos) continue;
+    if (indentation == 0) indentation = start;
+    if (start <= indentation) in_method = word_at(line, start) == "def";
+    if (!in_method) rest.append(line).append("\n");
+  }
+  return rest;
 }
 
 // Those in comments and texts, too: rather one too many.
@@ -79,48 +101,67 @@ void TorchScriptClasses::add(const std::string& module, std::string_view code) {
   while (start < code.size()) {
     const std::size_t name = skip_blanks(code, start + word_at(code, start).size());
     const std::size_t end = next_definition(code, name);
-    auto names = names_in(code.substr(name, end - name));
+    const std::string_view text = code.substr(name, end - name);
     Definition& definition = definitions_[in_lower_case(module + "." + std::string(word_at(code, name)))];
-    definition.names.insert(definition.names.end(), names.begin(), names.end());
-    definition.methods += count_methods(code.substr(name, end - name));
+    std::ranges::move(each_once(names_in(text)), std::back_inserter(definition.names));
+    definition.methods += count_methods(text);
+    if (word_at(code, start) == "class") {
+      std::ranges::move(names_in(without_methods(text)), std::back_inserter(definition.attributes));
+    }
     start = end;
   }
 }
 
-// From those that need nothing up. A name may go on behind a definition's: `__torch__.Color.RED`.
-std::uint32_t TorchScriptClasses::depth() const {
+// A name may go on behind a definition's: `__torch__.Color.RED`. Empty for what is defined nowhere.
+std::string_view TorchScriptClasses::definition_of(std::string_view name) const {
+  while (!name.empty() && !definitions_.contains(name)) name = without_last_part(name);
+  return name;
+}
+
+// From those that need nothing up.
+TorchScriptClasses::Extent TorchScriptClasses::measure() const {
   struct Node {
     std::vector<Node*> needed_by;
+    std::vector<const Node*> attributes;  // once for each
     std::uint32_t needs = 0;
     std::uint32_t length = 1;
     std::uint32_t level = 0;  // of what it needs
+    std::uint64_t objects = 1;
   };
   std::map<std::string_view, Node> nodes;
   for (const auto& [name, definition] : definitions_) nodes[name].length = std::max(definition.methods, 1u);
   for (const auto& [name, definition] : definitions_) {
     Node& node = nodes[name];
-    for (std::string_view needed : definition.names) {
-      while (!needed.empty() && !nodes.contains(needed)) needed = without_last_part(needed);
+    for (const std::string& full : definition.names) {
+      const std::string_view needed = definition_of(full);
       if (needed.empty() || needed == name) continue;
       nodes[needed].needed_by.push_back(&node);
       ++node.needs;
+    }
+    for (const std::string& full : definition.attributes) {
+      const std::string_view held = definition_of(full);
+      if (!held.empty() && held != name) node.attributes.push_back(&nodes[held]);
     }
   }
   std::vector<Node*> ready;
   for (auto& [name, node] : nodes) {
     if (node.needs == 0) ready.push_back(&node);
   }
-  std::uint32_t deepest = 0;
+  Extent extent;
   for (std::size_t i = 0; i < ready.size(); ++i) {
     const std::uint32_t level = ready[i]->level + ready[i]->length;
-    deepest = std::max(deepest, level);
+    extent.depth = std::max(extent.depth, level);
+    for (const Node* held : ready[i]->attributes) {
+      ready[i]->objects = std::min(ready[i]->objects + held->objects, 2 * kMostObjects);
+    }
+    extent.objects = std::max(extent.objects, ready[i]->objects);
     for (Node* user : ready[i]->needed_by) {
       user->level = std::max(user->level, level);
       if (--user->needs == 0) ready.push_back(user);
     }
   }
-  for (const auto& [name, node] : nodes) deepest += node.needs == 0 ? 0 : node.length;
-  return deepest;
+  for (const auto& [name, node] : nodes) extent.depth += node.needs == 0 ? 0 : node.length;
+  return extent;
 }
 
 }  // namespace mnq

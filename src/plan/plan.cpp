@@ -282,6 +282,28 @@ Plan start_plan(std::vector<LogicalTensor> logical) {
   return plan;
 }
 
+void finish_plan(Plan& plan, const TensorSource& source) {
+  for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));
+  require_distinct_names(plan);
+}
+
+// A plan for weights that are quantized already; all others are copied.
+template <class Decide>
+Plan plan_quantized(std::vector<LogicalTensor> logical, const TensorSource& source, const Decide& decide) {
+  Plan plan = start_plan(std::move(logical));
+  for (PlannedTensor& planned : plan.tensors) {
+    const LogicalTensor& tensor = plan.logical[planned.logical];
+    if (tensor.spec) {
+      decide(planned, tensor);
+    } else {
+      planned.reason = "not quantized";
+    }
+    add_outputs(planned, tensor, source);
+  }
+  finish_plan(plan, source);
+  return plan;
+}
+
 }  // namespace
 
 std::string_view action_name(Action action) {
@@ -317,43 +339,22 @@ Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, c
   }
   warn_of_idle_globs(plan, config, selection);
   warn_of_idle_activation_bits(plan, config);
-  for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));
-  require_distinct_names(plan);
+  finish_plan(plan, source);
   return plan;
 }
 
 Plan make_dequantize_plan(std::vector<LogicalTensor> logical, const TensorSource& source) {
-  Plan plan = start_plan(std::move(logical));
-  for (PlannedTensor& planned : plan.tensors) {
-    const LogicalTensor& tensor = plan.logical[planned.logical];
-    if (tensor.spec) {
-      planned.action = Action::kDequantize;
-      planned.spec = *tensor.spec;
-    } else {
-      planned.reason = "not quantized";
-    }
-    add_outputs(planned, tensor, source);
-  }
-  for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));
-  require_distinct_names(plan);
-  return plan;
+  return plan_quantized(std::move(logical), source, [](PlannedTensor& planned, const LogicalTensor& tensor) {
+    planned.action = Action::kDequantize;
+    planned.spec = *tensor.spec;
+  });
 }
 
 Plan make_convert_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
                        FitWeight fit) {
-  Plan plan = start_plan(std::move(logical));
-  for (PlannedTensor& planned : plan.tensors) {
-    const LogicalTensor& tensor = plan.logical[planned.logical];
-    if (tensor.spec) {
-      plan_stored(planned, tensor, source, config, fit);
-    } else {
-      planned.reason = "not quantized";
-    }
-    add_outputs(planned, tensor, source);
-  }
-  for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));
-  require_distinct_names(plan);
-  return plan;
+  return plan_quantized(std::move(logical), source, [&](PlannedTensor& planned, const LogicalTensor& tensor) {
+    plan_stored(planned, tensor, source, config, fit);
+  });
 }
 
 }  // namespace mnq

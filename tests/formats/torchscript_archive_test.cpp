@@ -273,7 +273,7 @@ TEST(ClassDepth, IsThatOfTheLongestChain) {
   const auto depth = [](const std::string& code) {
     TorchScriptClasses classes;
     classes.add("__torch__", code);
-    return classes.depth();
+    return classes.measure().depth;
   };
   EXPECT_EQ(depth(""), 0u);
   EXPECT_EQ(depth("class A(Module):\n  def f(s: __torch__.A): pass\n"), 1u);  // a class in itself is no chain
@@ -283,6 +283,31 @@ TEST(ClassDepth, IsThatOfTheLongestChain) {
   EXPECT_EQ(depth(method_chain(5)), 5u);
   EXPECT_EQ(depth("class\tA(Module):\n  a : __torch__.B\nclass b(Module):\n  a : int\n"), 2u);  // whatever the case
   EXPECT_EQ(depth(class_chain(5) + "class A5(Module):\n  a : __torch__.A0\n"), 6u);             // a ring
+}
+
+// Each class holds the next one twice, and mentions it in a method besides.
+std::string doubling_classes(int count) {
+  std::string code = "class A" + std::to_string(count) + "(Module):\n  x : int\n";
+  for (int i = count - 1; i >= 0; --i) {
+    const std::string next = "__torch__.A" + std::to_string(i + 1);
+    code += "class A" + std::to_string(i) + "(Module):\n  a : " + next + "\n  __annotations__[\"0\"] = " + next +
+            "\n  def f(self: __torch__.A" + std::to_string(i) + ", a: " + next + "): pass\n";
+  }
+  return code;
+}
+
+TEST(ClassObjects, AreCountedOnceForEachWay) {
+  const auto objects = [](const std::string& code) {
+    TorchScriptClasses classes;
+    classes.add("__torch__", code);
+    return classes.measure().objects;
+  };
+  EXPECT_EQ(objects(""), 0u);
+  EXPECT_EQ(objects("class A(Module):\n  def f(s: __torch__.A): pass\n"), 1u);
+  EXPECT_EQ(objects(doubling_classes(3)), 15u);
+  EXPECT_EQ(objects("class B(Module):\n  x : int\nclass A(Module):\n  a : List[Tuple[__torch__.B, __torch__.B]]\n"),
+            3u);
+  EXPECT_GT(objects(doubling_classes(30)), kMostObjects);
 }
 
 }  // namespace
