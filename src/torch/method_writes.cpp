@@ -22,6 +22,32 @@ bool holds_containers(const Value& value) {
                              [](const c10::TypePtr& type) { return !type->containedTypes().empty(); });
 }
 
+// What an output is a view of, or the same as. Empty: nothing, its memory is new. Null: what cannot be told.
+std::optional<const Value*> source_of(const Value& value) {
+  const Node& node = *value.node();
+  const auto* schema = node.kind().is_aten() ? node.maybeSchema() : nullptr;
+  if (schema == nullptr || !is_tensor(value) || value.offset() >= schema->returns().size()) return nullptr;
+  const auto* alias = schema->returns()[value.offset()].alias_info();
+  if (alias == nullptr) return std::nullopt;
+  if (alias->isWildcardBefore() || alias->isWildcardAfter()) return nullptr;
+  for (std::size_t i = 0; i < schema->arguments().size() && i < node.inputs().size(); ++i) {
+    const auto* argument = schema->arguments()[i].alias_info();
+    if (argument != nullptr && argument->beforeSets() == alias->beforeSets()) return node.input(i);
+  }
+  return nullptr;
+}
+
+// Whether a value is memory that an operator of this method made. The analysis takes whatever was in a list or a tuple for
+// anything else that was: a mask that is filled and handed on, for the weights of the attention beside it.
+bool is_new(const Value* value) {
+  for (;;) {
+    const auto source = source_of(*value);
+    if (!source) return true;
+    if (*source == nullptr) return false;
+    value = *source;
+  }
+}
+
 struct Write {
   Value* value;
   std::string by;
@@ -84,7 +110,7 @@ class Finder {
     if (schema == nullptr || !schema->is_mutable()) return;
     for (std::size_t i = 0; i < schema->arguments().size() && i < node.inputs().size(); ++i) {
       const auto* alias = schema->arguments()[i].alias_info();
-      if (alias == nullptr || !alias->isWrite()) continue;
+      if (alias == nullptr || !alias->isWrite() || is_new(node.input(i))) continue;
       auto& writes = is_tensor(*node.input(i)) ? to_tensors_ : to_containers_;
       writes.push_back({node.input(i), node.kind().toQualString()});
     }

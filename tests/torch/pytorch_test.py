@@ -256,8 +256,7 @@ class Layers(unittest.TestCase):
             with torch.no_grad(), torch.jit.optimized_execution(False):
                 expected = module(x)
                 artifact = torch.jit.load(quantized(saved(f"attention_{form}", module), ""))
-                names = ["self_attn.out_proj.weight", "linear1.weight", "linear2.weight"]
-                for name in names + (["self_attn.in_proj_weight"] if form == "traced" else []):
+                for name in ("self_attn.in_proj_weight", "self_attn.out_proj.weight", "linear1.weight", "linear2.weight"):
                     self.assertEqual(artifact.state_dict()[name].dtype, torch.int8, name)
                 self.assertGreater(sqnr([expected], [artifact(x)]), 35)
 
