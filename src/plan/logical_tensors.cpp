@@ -96,7 +96,8 @@ std::vector<std::size_t> find_parts(const TensorSource& source, const IndexByNam
     const auto found = index.find(part_name);
     if (found == index.end()) throw Error(Status::kFormat, formatted("{} is missing", part_name));
     const TensorInfo& info = source.tensors()[found->second];
-    if (info.dtype != part.dtype || info.shape != part.shape) {
+    const bool fits = info.shape == part.shape || (!part.former_shape.empty() && info.shape == part.former_shape);
+    if (info.dtype != part.dtype || !fits) {
       throw Error(Status::kFormat, formatted("{} is {} {}, but must be {} {}", part_name, dtype_name(info.dtype),
                                              shape_text(info.shape), dtype_name(part.dtype), shape_text(part.shape)));
     }

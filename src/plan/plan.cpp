@@ -147,8 +147,12 @@ void adopt_named(Layer& layer, const Selection& selection, const LogicalTensor& 
 void add_copies(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source) {
   const auto parts = tensor.spec ? scheme_of(*tensor.spec).parts(*tensor.spec) : std::vector<StoredPart>();
   for (std::size_t i = 0; i < tensor.parts.size(); ++i) {
-    const PartRole role = i < parts.size() ? parts[i].role : PartRole::kCodes;
-    planned.outputs.push_back({source.tensors()[tensor.parts[i]], role, tensor.parts[i]});
+    PlannedOutput output{source.tensors()[tensor.parts[i]], PartRole::kCodes, tensor.parts[i]};
+    if (i < parts.size()) {
+      output.role = parts[i].role;
+      output.info.shape = parts[i].shape;
+    }
+    planned.outputs.push_back(std::move(output));
   }
 }
 

@@ -5,12 +5,10 @@
 
 namespace mnq {
 
-/// X (codes), X_scale F32 and, where asymmetric, X_zero_point: the latter two [1] per tensor, [channels, 1] per
-/// channel, [rows, groups] per group.
+/// X (codes), X_scale F32 and, where asymmetric, X_zero_point. The latter two are broadcast over X, so that whoever reads
+/// them multiplies: [1] per tensor, [1, channels, 1] where the channels are the middle one of three axes. Per group they
+/// are [rows, groups].
 std::vector<StoredPart> byte_code_parts(const QuantizedSpec& spec, DType codes_dtype);
-
-/// The shape in which scales are stored.
-Shape stored_scale_shape(const QuantizedSpec& spec);
 
 inline std::uint64_t byte_code_bytes(std::uint64_t count) { return count; }
 

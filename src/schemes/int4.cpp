@@ -1,6 +1,7 @@
 // int4: codes -8..7, eight to a 32-bit word as compressed-tensors packs them, a scale for each group of consecutive input
 // elements. A symmetric scale is max|w| / 7.5, as there: where the largest is positive it is cut by half a step, and all
 // others gain 0.5 dB over max|w| / 7.
+// A row is what lies behind one index of the first axis.
 //   X_packed      I32 [rows, ceil(row_length / 8)], code + 8 in each nibble, low nibble first, unused nibbles 0
 //   X_scale       F32 [rows, groups]
 //   X_shape       I64 [rank], the weight's shape
@@ -88,7 +89,7 @@ std::vector<StoredPart> packed_parts(const QuantizedSpec& spec) {
        "_packed",
        DType::kI32,
        {static_cast<std::int64_t>(rows.row_count), word_count(rows.row_length)}},
-      {PartRole::kScale, "_scale", DType::kF32, stored_scale_shape(spec)},
+      {PartRole::kScale, "_scale", DType::kF32, scale_matrix(spec)},
       {PartRole::kShape, "_shape", DType::kI64, {static_cast<std::int64_t>(spec.shape.size())}},
   };
 }

@@ -13,7 +13,7 @@ namespace {
 
 std::vector<StoredPart> q4_1_parts(const QuantizedSpec& spec) {
   std::vector<StoredPart> parts = packed_parts(spec);
-  parts.push_back({PartRole::kMinimum, "_minimum", DType::kF32, stored_scale_shape(spec)});
+  parts.push_back({PartRole::kMinimum, "_minimum", DType::kF32, scale_matrix(spec)});
   return parts;
 }
 

@@ -23,6 +23,7 @@ struct StoredPart {
   std::string_view suffix;
   DType dtype = DType::kI8;
   Shape shape;
+  Shape former_shape = {};  ///< in files of earlier versions, the same values in the same order; empty: as now
 };
 
 /// The matrix of scales: [1, 1] per tensor, [channels, 1] per channel, [rows, groups] per group.
@@ -31,6 +32,9 @@ struct ScaleShape {
   std::uint64_t groups = 1;
 };
 ScaleShape scale_shape(const QuantizedSpec& spec);
+
+/// The same as a shape.
+Shape scale_matrix(const QuantizedSpec& spec);
 
 struct Scheme {
   std::string_view name;  ///< the value of the config key dtype: "qint8"

@@ -39,6 +39,11 @@ ScaleShape scale_shape(const QuantizedSpec& spec) {
   return {rows.row_count, ceil_div(rows.row_length, spec.group_size)};
 }
 
+Shape scale_matrix(const QuantizedSpec& spec) {
+  const ScaleShape scales = scale_shape(spec);
+  return {static_cast<std::int64_t>(scales.row_count), static_cast<std::int64_t>(scales.groups)};
+}
+
 std::string scheme_text(const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
   if (scheme.is_cast) return std::string(scheme.text);

@@ -76,13 +76,17 @@ def pack_nibbles(values):
 
 
 def expected_tensors(name, weights, case):
-    matrix = weights.reshape(weights.shape[0], -1)
+    channels_first = np.moveaxis(weights, case["axis"], 0)
+    matrix = channels_first.reshape(channels_first.shape[0], -1)
     bits, symmetric, group = case["bits"], case["symmetric"], case["group"]
     if case["per_tensor"]:
         scales, zeros, codes = quantize(matrix.reshape(1, -1), bits, symmetric)
         scales, zeros = scales.reshape(1), zeros.reshape(1)
     else:
         scales, zeros, codes = quantize_matrix(matrix, bits, symmetric, group or matrix.shape[1])
+    if is_per_channel(case):
+        broadcast = [-1 if axis == case["axis"] else 1 for axis in range(weights.ndim)]
+        scales, zeros = scales.reshape(broadcast), zeros.reshape(broadcast)
     if bits == 4:
         tensors = {name + "_packed": pack_nibbles(codes), name + "_scale": scales,
                    name + "_shape": np.array(weights.shape, np.int64)}
@@ -91,14 +95,21 @@ def expected_tensors(name, weights, case):
         return tensors
     if case["unsigned"]:
         codes, zeros = (codes.view(np.uint8) ^ 0x80), (zeros.view(np.uint8) ^ 0x80)
-    tensors = {name: codes.reshape(weights.shape), name + "_scale": scales}
+    codes = np.moveaxis(codes.reshape(channels_first.shape), 0, case["axis"])
+    tensors = {name: codes, name + "_scale": scales}
     if not symmetric or case["unsigned"]:
         tensors[name + "_zero_point"] = zeros
     return tensors
 
 
-def case(flags, bits=8, symmetric=True, group=0, per_tensor=False, unsigned=False):
-    return dict(flags=flags.split(), bits=bits, symmetric=symmetric, group=group, per_tensor=per_tensor, unsigned=unsigned)
+def case(flags, bits=8, symmetric=True, group=0, per_tensor=False, unsigned=False, axis=0):
+    return dict(flags=flags.split(), bits=bits, symmetric=symmetric, group=group, per_tensor=per_tensor, unsigned=unsigned,
+                axis=axis)
+
+
+def is_per_channel(case):
+    """With a byte for each code: of packed ones scales are a matrix in any case."""
+    return case["bits"] == 8 and not case["group"] and not case["per_tensor"]
 
 
 CASES = [
@@ -110,6 +121,9 @@ CASES = [
     case("--group-size 50 --asymmetric", group=50, symmetric=False),
     case("--dtype quint8", symmetric=False, unsigned=True),
     case("--dtype quint8 --symmetric", unsigned=True),
+    case("--set channel_axis=1", axis=1),
+    case("--set channel_axis=1 --asymmetric", symmetric=False, axis=1),
+    case("--set channel_axis=1 --dtype quint8", symmetric=False, unsigned=True, axis=1),
     case("--bits 4", bits=4, group=128),
     case("--bits 4 --group-size 32", bits=4, group=32),
     case("--bits 4 --group-size 32 --asymmetric", bits=4, group=32, symmetric=False),
@@ -117,7 +131,7 @@ CASES = [
     case("--bits 4 --group-size 24 --asymmetric", bits=4, group=24, symmetric=False),
 ]
 
-LAYERS = {"fc": (300, 257), "wide": (5, 4096), "conv": (16, 8, 3, 3), "one": (1, 600), "zeros": (20, 64)}
+LAYERS = {"fc": (300, 257), "wide": (5, 4096), "conv": (16, 8, 3, 3), "square": (16, 16, 5), "one": (1, 600), "zeros": (20, 64)}
 
 
 def make_weights():
@@ -142,7 +156,7 @@ def run(*arguments):
 def check_case(folder, dtype, number, checked_case):
     to_bytes, to_values = INPUTS[dtype]
     source, output = folder / f"{dtype}.safetensors", folder / f"{dtype}-{number}.safetensors"
-    weights = make_weights()
+    weights = {name: w for name, w in make_weights().items() if w.size > w.shape[checked_case["axis"]]}
     serialize_file({f"{name}.weight": {"dtype": dtype, "shape": list(w.shape), "data": to_bytes(w)}
                     for name, w in weights.items()}, source, {"format": "pt"})
     run("quantize", source, "-o", output, "--quiet", "--set", "min_parameters=0", *checked_case["flags"])
@@ -154,10 +168,10 @@ def check_case(folder, dtype, number, checked_case):
     for name, tensor in expected.items():
         assert got[name].dtype == tensor.dtype and got[name].shape == tensor.shape, (name, got[name].shape, tensor.shape)
         assert (got[name] == tensor).all(), f"{dtype} {checked_case['flags']} {name}"
-    check_report(folder, source, output, weights, to_values)
+    check_report(folder, source, output, weights, to_values, checked_case)
 
 
-def check_report(folder, source, output, weights, to_values):
+def check_report(folder, source, output, weights, to_values, checked_case):
     """The SQNR that compare gives against that of what dequantize writes."""
     back = folder / "back.safetensors"
     run("dequantize", output, "-o", back, "--quiet", "--force")
@@ -166,6 +180,8 @@ def check_report(folder, source, output, weights, to_values):
     if "float32" not in source.name:
         return  # dequantized values are rounded to the narrow dtype there
     restored = read(back)
+    if is_per_channel(checked_case) or checked_case["per_tensor"]:
+        check_broadcast(read(output), restored)
     for name, w in weights.items():
         w, r = to_values(w).astype(np.float64), restored[f"{name}.weight"].astype(np.float64)
         error = ((w - r) ** 2).sum()
@@ -176,6 +192,14 @@ def check_report(folder, source, output, weights, to_values):
             sqnr = 10 * np.log10((w**2).sum() / error)
             assert abs(layer["sqnr_db"] - sqnr) < 1e-3, (layer, sqnr)
             assert abs(layer["max_error"] / np.abs(w - r).max() - 1) < 1e-5, layer
+
+
+def check_broadcast(stored, restored):
+    """The README's formula as it stands there, whatever the axes: NumPy does the rest."""
+    for name, weights in restored.items():
+        codes = stored[name].astype(F32)
+        zeros = stored[name + "_zero_point"].astype(F32) if name + "_zero_point" in stored else F32(0)
+        assert ((codes - zeros) * stored[name + "_scale"] == weights).all(), name
 
 
 def check_float16(folder):

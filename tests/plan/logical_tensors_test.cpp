@@ -170,7 +170,7 @@ std::vector<Hostile> hostile_metadata() {
       {changed(R"("channel_axis": 0)", R"("channel_axis": 0.5)"), "w"},
       {changed(R"("channel_axis": 0)", R"("channel_axis": 9223372036854775808)"), "w"},
       {changed(R"("channel_axis": 0)", R"("axis": 0)"), "channel_axis is missing"},
-      {changed(R"("channel_axis": 0)", R"("channel_axis": 1)"), "w_scale is F32 [4, 1], but must be F32 [6, 1]"},
+      {changed(R"("channel_axis": 0)", R"("channel_axis": 1)"), "w_scale is F32 [4, 1], but must be F32 [1, 6]"},
       {changed(R"("channel_axis": 0)", R"("channel_axis": 0, "sqnr_db": "good")"), "w"},
       {changed(R"("channel_axis": 0)", R"("channel_axis": 0, "sqnr_db": [1])"), "w"},
   };
