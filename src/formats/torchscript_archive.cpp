@@ -6,9 +6,8 @@
 #include "base/format.h"
 #include "base/text.h"
 #include "formats/archive_error.h"
-#include "formats/torchscript_classes.h"
-#include "formats/torchscript_code.h"
 #include "formats/torchscript_pickle.h"
+#include "formats/torchscript_program.h"
 
 namespace mnq {
 namespace {
@@ -22,6 +21,13 @@ constexpr std::int64_t kLeastVersion = 1,
 constexpr std::string_view kKnownParts[] = {"code/",  "data/",     "constants/", ".data/",
                                             "extra/", ".py",       "data.pkl",   "constants.pkl",
                                             "pkl",    "byteorder", "model.json", "version"};
+
+std::string in_lower_case(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
 
 std::string root_of(const ZipArchive& archive) {
   if (archive.entries().empty()) return {};
@@ -40,7 +46,7 @@ class ArchiveChecker {
     check_versions();
     check_byte_order();
     for (const ZipEntry& entry : archive_.entries()) check_code(entry);  // first: it says why a pickle is unusual
-    check_classes();
+    check_program();
     for (const ZipEntry& entry : archive_.entries()) check_entry(entry);
     TorchScriptArchive result{root_of(archive_), std::move(extra_files_), 0};
     for (const auto& storages : {data_, constants_}) {
@@ -129,15 +135,14 @@ class ArchiveChecker {
   void check_code(const ZipEntry& entry) {
     const std::string_view name = short_name(entry);
     if (!name.starts_with("code/") || !name.ends_with(".py")) return;
-    const std::string code = read(entry);
-    check_torchscript_code(code, archive_.title(), entry.name);
     std::string module(name.substr(5, name.size() - 8));
     std::ranges::replace(module, '/', '.');
-    classes_.add(module, code);
+    program_.add(module, ScriptCode(read(entry), archive_.title(), entry.name));
   }
 
-  void check_classes() const {
-    const TorchScriptClasses::Extent extent = classes_.measure();
+  void check_program() const {
+    program_.check();
+    const ScriptProgram::Extent extent = program_.measure();
     if (extent.depth > kMostClassDepth) {
       fail_record(archive_.title(), prefix_ + "code/",
                   formatted("its classes and methods need each other in chains of {}, more than {}", extent.depth,
@@ -171,8 +176,7 @@ class ArchiveChecker {
     const Pickle pickle(bytes, archive_.title(), entry.name);
     if (!bytes.starts_with("\x80\x02")) fail(entry, "is no pickle of protocol 2");  // LibTorch takes no other
     if (pickle.size_bytes() != bytes.size()) fail(entry, "has bytes after its end");
-    TorchScriptRecords records;
-    records.has_class = [&](std::string_view module, std::string_view name) { return has_class(module, name); };
+    TorchScriptRecords records{{}, program_};
     if (!folder.empty()) {
       records.storage_size = [&](const std::string& key) -> const std::uint64_t* {
         const ZipEntry* storage = find(folder + key);
@@ -183,22 +187,11 @@ class ArchiveChecker {
     return pickle.root().kind;
   }
 
-  // Of __torch__.a.b the code is code/__torch__/a/b.py.
-  bool has_class(std::string_view module, std::string_view name) {
-    std::string path = "code/" + std::string(module) + ".py";
-    std::replace(path.begin() + 5, path.end() - 3, '.', '/');
-    const auto [known, is_new] = code_.emplace(path, std::string());
-    const ZipEntry* entry = find(path);
-    if (is_new && entry != nullptr) known->second = read(*entry);
-    return defines_class(known->second, name);
-  }
-
   const ZipArchive& archive_;
   const std::uint32_t thread_count_;
   const std::string prefix_;
   std::map<std::string, std::uint64_t> data_, constants_;  // storages by their keys
-  std::map<std::string, std::string> code_;
-  TorchScriptClasses classes_;
+  ScriptProgram program_;
   std::vector<std::string> extra_files_;
 };
 

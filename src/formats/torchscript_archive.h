@@ -1,7 +1,7 @@
 // What must hold of a TorchScript file before LibTorch's own loader sees it: that one believes sizes, recurses as deep as
 // the file says and, fed with damaged files, ends the process. Here every record's checksum is compared, every pickle is read
 // as plain values with only those types and functions a module needs, every tensor lies within its storage, and code is
-// nested no deeper than LibTorch's parser can take.
+// what torch.jit.save prints, with nothing in it that LibTorch would run while it loads it.
 // Source: torch/csrc/jit/serialization/{import,unpickler}.cpp, caffe2/serialize/{inline_container.cc,versions.h}, 2.13
 #pragma once
 

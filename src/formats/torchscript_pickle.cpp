@@ -3,7 +3,6 @@
 #include "base/format.h"
 #include "formats/archive_error.h"
 #include "formats/pickle_fields.h"
-#include "formats/torchscript_code.h"
 #include "formats/torchscript_globals.h"
 
 namespace mnq {
@@ -58,7 +57,8 @@ class PickleChecker {
                     "give the float module, before PyTorch quantized it");
     }
     if (!is_torchscript_class(global)) refuse(formatted("names {}, which no module needs", name));
-    if (!records_.has_class(global.module, global.text)) {
+    const ScriptProgram::Definition* known = records_.program.find(formatted("{}.{}", global.module, global.text));
+    if (known == nullptr || !known->is_class()) {
       pickle_.fail(formatted("names {}, but the file's code has no such class", name));
     }
   }
@@ -126,7 +126,7 @@ class PickleChecker {
     if (!type.starts_with(kind == PickleKind::kList ? "List[" : "Dict[")) {
       pickle_.fail(formatted("gives a {} the type {}", kind == PickleKind::kList ? "list" : "dict", shown(type)));
     }
-    if (code_depth(type) > kMostCodeDepth) pickle_.fail("has a type that is nested too deep");
+    ScriptCode::type(std::string(type), title_, record_);
   }
 
   // (storage, offset, size, stride, requires_grad, hooks[, metadata])

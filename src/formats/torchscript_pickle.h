@@ -5,6 +5,7 @@
 #include <map>
 
 #include "formats/pickle.h"
+#include "formats/torchscript_program.h"
 
 namespace mnq {
 
@@ -12,7 +13,7 @@ namespace mnq {
 struct TorchScriptRecords {
   std::function<const std::uint64_t*(const std::string& key)> storage_size;  ///< null where there is no such record;
                                                                              ///< empty: storages are not loaded
-  std::function<bool(std::string_view module, std::string_view name)> has_class;
+  const ScriptProgram& program;
 };
 
 /// Errors: kFormat; kUnsupported. Adds each storage's key and size to the map.

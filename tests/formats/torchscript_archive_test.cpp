@@ -5,8 +5,7 @@
 
 #include <random>
 
-#include "formats/torchscript_classes.h"
-#include "formats/torchscript_code.h"
+#include "formats/torchscript_program.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
 #include "zip_bytes.h"
@@ -119,14 +118,14 @@ std::string class_chain(int length) {
   for (int i = 0; i < length; ++i) {
     code += "class A" + std::to_string(i) + "(Module):\n  a : __torch__.A" + std::to_string(i + 1) + "\n";
   }
-  return code;
+  return code + "class A" + std::to_string(length) + "(Module):\n  x : int\n";
 }
 
 // Each method calls the next one.
 std::string method_chain(int length) {
   std::string code = "class Chain(Module):\n";
   for (int i = 0; i < length; ++i) {
-    code += "  def m" + std::to_string(i) + "(self):\n    (self).m" + std::to_string(i + 1) + "()\n";
+    code += "  def m" + std::to_string(i) + "(self) -> int:\n    return (self).m" + std::to_string(i + 1) + "()\n";
   }
   return code;
 }
@@ -155,13 +154,12 @@ std::vector<Case> cases() {
       {"BigEndian", with_record("byteorder", "big"), "byteorder: is 'big'", kUnsupported},
       {"CodeIsNoUtf8", with_record(code, sound_code + "\xff"), "code/__torch__.py: is no UTF-8"},
       {"CodeWithZero", with_record(code, sound_code + bytes("\0")), "code/__torch__.py: holds a zero"},
-      {"CodeTooDeep", with_record(code, sound_code + std::string(401, '(')), "code/__torch__.py: its code is nested"},
+      {"CodeIsNotPrinted", with_record(code, sound_code + "x = 1\n"), "code/__torch__.py: line "},
+      {"NameDefinedNowhere", with_text(code, "training : bool", "a : __torch__.Bet"), "names __torch__.Bet, which"},
       {"CodeInUpperCase", with_record("code/__torch__/evil.PY", "class E(Module):\n"), "has .py in upper case"},
       {"CodeFolderInUpperCase", with_record("CODE/__torch__/evil.py", ""), "has code/ in upper case"},
       {"PickleInUpperCase", with_record("traced_inputs.PKL", ""), "has pkl in upper case"},
       {"VersionInUpperCase", with_record(".data/Version", "3\n"), "has version in upper case"},
-      {"DeepBehindAComment", with_record(code, sound_code + "# '''\n" + std::string(401, '(') + "\n# '''\n"),
-       "code/__torch__.py: its code is nested"},
       {"MethodChain", with_record(code, method_chain(501) + sound_code), "code/: its classes and methods need"},
       {"ClassChain", with_record(code, class_chain(501) + sound_code),
        "code/: its classes and methods need each other"},
@@ -250,39 +248,21 @@ TEST(DamagedTorchScript, ChangedPicklesNeverDoHarm) {
   }
 }
 
-TEST(CodeDepth, CountsWhatTheParserRecursesInto) {
-  EXPECT_EQ(code_depth("a"), 1);
-  EXPECT_EQ(code_depth("(a)"), 3);  // the bracket may be a call: f()()() nests without one in another
-  EXPECT_EQ(code_depth("a + b + c"), 3);
-  EXPECT_EQ(code_depth("f(a + b, c + d)"), 4);  // a comma ends a row of operators
-  EXPECT_EQ(code_depth("a\n  b\n    c\n  d"), 3);
-  EXPECT_EQ(code_depth("'((((' + \"[[\\\"[\""), 2);
-  EXPECT_EQ(code_depth("a # ((("), 1);
-  EXPECT_EQ(code_depth("a # '''\n(("), 5);
-  EXPECT_EQ(code_depth("a # type: ((("), 7);  // which is code
-  EXPECT_GT(code_depth("x" + std::string(1000, '(')), 1000);
-  std::string elifs = "if a:\n  b\n";
-  for (int i = 0; i < 500; ++i) elifs += "elif a:\n  b\n";
-  EXPECT_GT(code_depth(elifs), 500);
-  std::string nots;
-  for (int i = 0; i < 500; ++i) nots += "not ";
-  EXPECT_GT(code_depth(nots + "a"), 500);
+ScriptProgram::Extent extent_of(const std::string& code) {
+  ScriptProgram program;
+  program.add("__torch__", ScriptCode(code, "file", "code/__torch__.py"));
+  return program.measure();
 }
 
 TEST(ClassDepth, IsThatOfTheLongestChain) {
-  const auto depth = [](const std::string& code) {
-    TorchScriptClasses classes;
-    classes.add("__torch__", code);
-    return classes.measure().depth;
-  };
+  const auto depth = [](const std::string& code) { return extent_of(code).depth; };
   EXPECT_EQ(depth(""), 0u);
-  EXPECT_EQ(depth("class A(Module):\n  def f(s: __torch__.A): pass\n"), 1u);  // a class in itself is no chain
-  EXPECT_EQ(depth(class_chain(5)), 5u);
-  EXPECT_EQ(depth("def f():\n  __torch__ . # here\n  g()\ndef g():\n  a\n"), 2u);
-  EXPECT_EQ(depth("class E(Enum):\n  RED = 1\ndef g():\n  __torch__.E.RED\n"), 2u);
+  EXPECT_EQ(depth("class A(Module):\n  def f(s: __torch__.A) -> int:\n    return 1\n"), 1u);  // in itself: no chain
+  EXPECT_EQ(depth(class_chain(5)), 6u);
+  EXPECT_EQ(depth("def f() -> int:\n  return __torch__.g()\ndef g() -> int:\n  return 1\n"), 2u);
+  EXPECT_EQ(depth("class E(Enum):\n  RED = 1\ndef g() -> int:\n  return (__torch__.E.RED).value\n"), 2u);
   EXPECT_EQ(depth(method_chain(5)), 5u);
-  EXPECT_EQ(depth("class\tA(Module):\n  a : __torch__.B\nclass b(Module):\n  a : int\n"), 2u);  // whatever the case
-  EXPECT_EQ(depth(class_chain(5) + "class A5(Module):\n  a : __torch__.A0\n"), 6u);             // a ring
+  EXPECT_EQ(depth("class A(Module):\n  a : __torch__.B\nclass B(Module):\n  b : __torch__.A\n"), 2u);  // a ring
 }
 
 // Each class holds the next one twice, and mentions it in a method besides.
@@ -291,19 +271,15 @@ std::string doubling_classes(int count) {
   for (int i = count - 1; i >= 0; --i) {
     const std::string next = "__torch__.A" + std::to_string(i + 1);
     code += "class A" + std::to_string(i) + "(Module):\n  a : " + next + "\n  __annotations__[\"0\"] = " + next +
-            "\n  def f(self: __torch__.A" + std::to_string(i) + ", a: " + next + "): pass\n";
+            "\n  def f(self: __torch__.A" + std::to_string(i) + ",\n    a: " + next + ") -> int:\n    return 1\n";
   }
   return code;
 }
 
 TEST(ClassObjects, AreCountedOnceForEachWay) {
-  const auto objects = [](const std::string& code) {
-    TorchScriptClasses classes;
-    classes.add("__torch__", code);
-    return classes.measure().objects;
-  };
+  const auto objects = [](const std::string& code) { return extent_of(code).objects; };
   EXPECT_EQ(objects(""), 0u);
-  EXPECT_EQ(objects("class A(Module):\n  def f(s: __torch__.A): pass\n"), 1u);
+  EXPECT_EQ(objects("class A(Module):\n  def f(s: __torch__.A) -> int:\n    return 1\n"), 1u);
   EXPECT_EQ(objects(doubling_classes(3)), 15u);
   EXPECT_EQ(objects("class B(Module):\n  x : int\nclass A(Module):\n  a : List[Tuple[__torch__.B, __torch__.B]]\n"),
             3u);
