@@ -13,6 +13,7 @@
 #include "base/threads.h"
 #include "formats/archive_error.h"
 #include "formats/zip_directory.h"
+#include "kernels/kernel_table.h"
 
 namespace mnq {
 namespace {
@@ -25,7 +26,7 @@ using TakeBytes = std::function<void(std::span<const std::byte>)>;
 const Bytef* zlib_bytes(std::span<const std::byte> bytes) { return reinterpret_cast<const Bytef*>(bytes.data()); }
 
 std::uint32_t crc_of(std::uint32_t crc, std::span<const std::byte> bytes) {
-  return static_cast<std::uint32_t>(crc32_z(crc, zlib_bytes(bytes), bytes.size()));
+  return kernels::kernel_table().crc32(crc, zlib_bytes(bytes), bytes.size());
 }
 
 // Piece by piece; from memory as it is.
@@ -95,11 +96,6 @@ void for_each_piece(const ZipArchive& archive, const ZipEntry& entry, const Take
   read_pieces(archive.bytes(), entry.data_offset, entry.stored_size, take);
 }
 
-void check_crc(const ZipArchive& archive, const ZipEntry& entry, std::uint32_t crc) {
-  if (crc == entry.crc32) return;
-  fail_record(archive.title(), entry.name, formatted("its checksum is {:08x}, not {:08x}", crc, entry.crc32));
-}
-
 // What one task reads: of a deflated record all, else at most kTaskBytes.
 struct Piece {
   const ZipEntry* entry;
@@ -129,6 +125,11 @@ void read_crc(const ZipArchive& archive, Piece& piece) {
 
 }  // namespace
 
+void check_crc(const std::string& title, const ZipEntry& entry, std::uint32_t crc) {
+  if (crc == entry.crc32 || !entry.has_checksum()) return;
+  fail_record(title, entry.name, formatted("its checksum is {:08x}, not {:08x}", crc, entry.crc32));
+}
+
 ZipArchive::ZipArchive(std::shared_ptr<const ByteSource> bytes)
     : bytes_(std::move(bytes)), title_(title_of(bytes_->path())), entries_(read_zip_directory(*bytes_, title_)) {
   const auto name = [this](std::uint32_t i) -> const std::string& { return entries_[i].name; };
@@ -154,14 +155,14 @@ std::string ZipArchive::read(const ZipEntry& entry, std::uint64_t max_bytes) con
     crc = crc_of(crc, bytes);
     text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   });
-  check_crc(*this, entry, crc);
+  check_crc(title_, entry, crc);
   return text;
 }
 
 void ZipArchive::check(const ZipEntry& entry) const {
   std::uint32_t crc = 0;
   for_each_piece(*this, entry, [&](std::span<const std::byte> bytes) { crc = crc_of(crc, bytes); });
-  check_crc(*this, entry, crc);
+  check_crc(title_, entry, crc);
 }
 
 void check_all_entries(const ZipArchive& archive, std::uint32_t thread_count) {
@@ -176,7 +177,7 @@ void check_all_entries(const ZipArchive& archive, std::uint32_t thread_count) {
     for (++i; i < pieces.size() && pieces[i].entry == &entry; ++i) {
       crc = static_cast<std::uint32_t>(crc32_combine(crc, pieces[i].crc, static_cast<z_off_t>(pieces[i].size)));
     }
-    check_crc(archive, entry, crc);
+    check_crc(archive.title(), entry, crc);
   }
 }
 

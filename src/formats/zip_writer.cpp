@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "kernels/kernel_table.h"
 
 namespace mnq {
 namespace {
@@ -58,8 +59,8 @@ void ZipWriter::write(std::size_t record, std::uint64_t offset, std::span<const 
   if (bytes.empty()) return;
   Record& to = records_[record];
   sink_->write(to.data_offset + offset, bytes);
-  const auto crc = static_cast<std::uint32_t>(
-      crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), static_cast<z_size_t>(bytes.size())));
+  const std::uint32_t crc =
+      kernels::kernel_table().crc32(0, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   const std::lock_guard lock(mutex_);
   to.pieces.push_back({offset, bytes.size(), crc});
 }

@@ -22,7 +22,8 @@ bool always() { return true; }
 bool has_avx2() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   const bool has_f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;  // clang 14 knows no such name
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("pclmul") &&
+         has_f16c;
 }
 
 bool has_avx512() {

@@ -109,6 +109,9 @@ struct KernelTable {
   void (*f32_to_f16)(const float* from, std::size_t count, std::uint16_t* to);
   void (*f32_to_bf16)(const float* from, std::size_t count, std::uint16_t* to);
   void (*f32_to_f64)(const float* from, std::size_t count, double* to);
+
+  /// The checksum of ZIP archives of bytes [count] that follow those of the checksum `crc`; 0 for the first ones.
+  std::uint32_t (*crc32)(std::uint32_t crc, const std::uint8_t* bytes, std::size_t count);
 };
 
 /// The tables this CPU can run, slowest first: generic always, then avx2, then avx512.

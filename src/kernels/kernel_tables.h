@@ -6,9 +6,12 @@
 namespace mnq::kernels {
 
 extern const KernelTable kGenericTable;  // kernels_generic.cpp
+std::uint32_t crc32_generic(std::uint32_t crc, const std::uint8_t* bytes, std::size_t count);
 #if defined(__x86_64__)
-extern const KernelTable kAvx2Table;    // kernels_avx2.cpp: AVX2, FMA, F16C
+extern const KernelTable kAvx2Table;    // kernels_avx2.cpp: AVX2, FMA, F16C, PCLMUL
 extern const KernelTable kAvx512Table;  // kernels_avx512.cpp: besides those AVX-512 F, BW, DQ and VL
+
+std::uint32_t crc32_pclmul(std::uint32_t crc, const std::uint8_t* bytes, std::size_t count);
 
 // What AVX-512 would not do faster: both tables have these.
 namespace avx2 {

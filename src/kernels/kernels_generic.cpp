@@ -204,6 +204,7 @@ constinit const KernelTable kGenericTable{
     .f32_to_f16 = convert<float, std::uint16_t, f16_from_float>,
     .f32_to_bf16 = convert<float, std::uint16_t, bf16_from_float>,
     .f32_to_f64 = convert<float, double, double_from_float>,
+    .crc32 = crc32_generic,
 };
 
 }  // namespace mnq::kernels

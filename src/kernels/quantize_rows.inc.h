@@ -346,6 +346,7 @@ constexpr KernelTable table_of(const char* isa) {
       .f32_to_f16 = avx2::f32_to_f16,
       .f32_to_bf16 = avx2::f32_to_bf16,
       .f32_to_f64 = avx2::f32_to_f64,
+      .crc32 = crc32_pclmul,
   };
 }
 
