@@ -16,13 +16,14 @@ struct DLPackType {
   std::uint8_t code;  // DLDataTypeCode
 };
 constexpr std::array kTypes{
-    DLPackType{DType::kI8, 0},      DLPackType{DType::kI16, 0},     DLPackType{DType::kI32, 0},
-    DLPackType{DType::kI64, 0},     DLPackType{DType::kU8, 1},      DLPackType{DType::kU16, 1},
-    DLPackType{DType::kU32, 1},     DLPackType{DType::kU64, 1},     DLPackType{DType::kF16, 2},
-    DLPackType{DType::kF32, 2},     DLPackType{DType::kF64, 2},     DLPackType{DType::kBF16, 4},
-    DLPackType{DType::kC64, 5},     DLPackType{DType::kBool, 6},    DLPackType{DType::kF8E4M3, 10},
-    DLPackType{DType::kF8E5M2, 12}, DLPackType{DType::kF8E8M0, 14}, DLPackType{DType::kF6E2M3, 15},
-    DLPackType{DType::kF6E3M2, 16}, DLPackType{DType::kF4, 17},
+    DLPackType{DType::kI8, 0},          DLPackType{DType::kI16, 0},     DLPackType{DType::kI32, 0},
+    DLPackType{DType::kI64, 0},         DLPackType{DType::kU8, 1},      DLPackType{DType::kU16, 1},
+    DLPackType{DType::kU32, 1},         DLPackType{DType::kU64, 1},     DLPackType{DType::kF16, 2},
+    DLPackType{DType::kF32, 2},         DLPackType{DType::kF64, 2},     DLPackType{DType::kBF16, 4},
+    DLPackType{DType::kC64, 5},         DLPackType{DType::kBool, 6},    DLPackType{DType::kF8E4M3, 10},
+    DLPackType{DType::kF8E5M2, 12},     DLPackType{DType::kF8E8M0, 14}, DLPackType{DType::kF6E2M3, 15},
+    DLPackType{DType::kF6E3M2, 16},     DLPackType{DType::kF4, 17},     DLPackType{DType::kF8E4M3FNUZ, 11},
+    DLPackType{DType::kF8E5M2FNUZ, 13},
 };
 
 [[noreturn]] void fail_unsupported(const std::string& what, const std::string& suggestion) {

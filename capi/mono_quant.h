@@ -100,7 +100,9 @@ enum {
   MNQ_DTYPE_F8_E8M0 = 17,
   MNQ_DTYPE_F6_E2M3 = 18,
   MNQ_DTYPE_F6_E3M2 = 19,
-  MNQ_DTYPE_F4 = 20
+  MNQ_DTYPE_F4 = 20,
+  MNQ_DTYPE_F8_E4M3FNUZ = 21,
+  MNQ_DTYPE_F8_E5M2FNUZ = 22
 };
 
 /* ---- Handles --------------------------------------------------------------------------------------------------- */

@@ -30,6 +30,8 @@ enum class DType : std::int32_t {
   kF6E2M3 = 18,
   kF6E3M2 = 19,
   kF4 = 20,
+  kF8E4M3FNUZ = 21,
+  kF8E5M2FNUZ = 22,
 };
 
 /// Bits of one element: 4, 6, 8, 16, 32 or 64.

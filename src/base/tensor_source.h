@@ -26,6 +26,8 @@ struct LayerHint {
   std::string reason;             ///< why there is no kind
 };
 
+class PytorchFrame;  // formats/pytorch_frame.h
+
 /// What comes with a checkpoint besides its tensors, for formats that carry it on.
 struct Companion {
   std::string folder;                      ///< of a Hugging Face folder: its path
@@ -35,6 +37,8 @@ struct Companion {
   std::vector<std::string> files;          ///< names of its other small files: tokenizer and the like
   std::string gguf_values;                 ///< of a GGUF file: its key-values as they are stored
   std::uint64_t gguf_value_count = 0;
+  std::shared_ptr<const PytorchFrame> pytorch;  ///< of a PyTorch checkpoint: what stands around its tensors
+  std::vector<std::string> members;             ///< names of what lies there besides dicts of tensors
 };
 
 /// A checkpoint held open. Immutable; every member may be called from several threads.

@@ -31,6 +31,14 @@ std::string shown(std::string_view text) {
   return result;
 }
 
+std::string joined(const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 32;
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < kMost; ++i) text += (i == 0 ? "" : ", ") + shown(names[i]);
+  if (names.size() > kMost) text += formatted(" and {} more", names.size() - kMost);
+  return text;
+}
+
 void fail_record(const std::string& title, std::string_view record, const std::string& what) {
   fail(Status::kFormat, title, record, what, "the file is damaged: fetch or save it again");
 }

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mnq {
 
@@ -16,5 +17,8 @@ namespace mnq {
 
 /// A text out of a file, fit for a message: at most 200 bytes of UTF-8 without control characters.
 std::string shown(std::string_view text);
+
+/// "a, b, c": as many of them as a report can bear, and how many more there are.
+std::string joined(const std::vector<std::string>& names);
 
 }  // namespace mnq

@@ -52,6 +52,8 @@ struct Format {
   bool is_module = false;  ///< written from a module only: see torchscript.h
   bool is_folder = false;  ///< shards, an index and small files: see folder_output.h
 
+  bool carries_members = false;  ///< of a PyTorch checkpoint what is no tensor, too: see Companion
+
   /// Of a folder: what a plan's config.json says. Null: nothing.
   FolderQuantization (*describe)(const Plan& plan, const Companion* companion) = nullptr;
 

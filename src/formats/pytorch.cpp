@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <optional>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -14,14 +15,24 @@
 #include "formats/strided_read.h"
 #include "formats/torchscript_archive.h"
 #include "formats/zip_archive.h"
+#include "formats/zip_records.h"
 
 namespace mnq {
 namespace {
 
 constexpr std::uint64_t kMostPickleBytes = 256u << 20;
 
-// Where a storage's bytes lie in the file.
-using StoragePlaces = std::map<std::string, std::uint64_t>;
+// A storage's bytes, and where they start in the file.
+struct StoragePlace {
+  std::shared_ptr<const ByteSource> bytes;
+  std::uint64_t offset = 0;  // of the storage in those bytes
+  std::uint64_t file_offset = 0;
+};
+using StoragePlaces = std::map<std::string, StoragePlace>;
+
+std::optional<std::string> wanted_key(const std::string& key) {
+  return key.empty() ? std::nullopt : std::optional(key);
+}
 
 void swap_bytes(std::span<std::byte> bytes, std::uint64_t item_bytes) {
   for (std::size_t at = 0; at + item_bytes <= bytes.size(); at += item_bytes) {
@@ -36,19 +47,30 @@ class PytorchSource final : public TensorSource {
                 const StoragePlaces& places, bool is_big_endian, Metadata metadata)
       : format_(format), bytes_(std::move(bytes)), remarks_(std::move(objects.remarks)), is_big_endian_(is_big_endian) {
     metadata_ = std::move(metadata);
+    for (const std::string& key : objects.carried) {
+      const auto found = places.find(key);  // an empty storage may have none
+      const StoragePlace place = found == places.end() ? StoragePlace{bytes_, 0, 0} : found->second;
+      const PytorchStorage& storage = objects.storages.at(key);
+      objects.frame.storages.push_back({place.bytes, place.offset, storage.count * storage.item_bytes});
+    }
+    companion_.members = std::move(objects.members);
+    companion_.pytorch = std::make_shared<const PytorchFrame>(std::move(objects.frame));
     for (PytorchTensor& tensor : objects.tensors) {
       const std::uint64_t item_bytes = dtype_bits(tensor.dtype) / 8;
-      const auto place = places.find(tensor.storage);  // an empty storage may have none
+      const auto found = places.find(tensor.storage);  // an empty storage may have none
+      const StoragePlace place = found == places.end() ? StoragePlace{bytes_, 0, 0} : found->second;
+      const std::uint64_t offset = (tensor.storage_offset + static_cast<std::uint64_t>(tensor.offset)) * item_bytes;
       View view;
-      view.start = place == places.end() ? 0 : place->second;
-      view.start += (tensor.storage_offset + static_cast<std::uint64_t>(tensor.offset)) * item_bytes;
+      view.storage = place.bytes;
+      view.start = place.offset + offset;
+      view.file_offset = place.file_offset + offset;
       view.layout = {tensor.shape, std::move(tensor.strides), item_bytes};
       view.is_contiguous = is_contiguous(view.layout);
       view.info = {std::move(tensor.name), tensor.dtype, tensor.shape, *checked_size_bytes(tensor.dtype, tensor.shape)};
       view.ties = std::move(tensor.ties);
       views_.push_back(std::move(view));
     }
-    std::ranges::stable_sort(views_, {}, &View::start);
+    std::ranges::stable_sort(views_, {}, &View::file_offset);
     for (const View& view : views_) tensors_.push_back(view.info);
   }
 
@@ -56,13 +78,14 @@ class PytorchSource final : public TensorSource {
   std::string path() const override { return bytes_->path(); }
   std::uint64_t size_bytes() const override { return bytes_->size(); }
   std::vector<std::string> remarks() const override { return remarks_; }
+  const Companion* companion() const override { return &companion_; }
   std::vector<std::string> ties(std::size_t tensor) const override { return views_[tensor].ties; }
   bool reads_from(const std::string& path) const override { return bytes_->reads_from(path); }
 
   void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
     const View& view = views_[tensor];
     const std::uint64_t item = view.layout.item_bytes;
-    if (view.is_contiguous && !is_swapped(view)) return bytes_->read(view.start + offset, into);
+    if (view.is_contiguous && !is_swapped(view)) return view.storage->read(view.start + offset, into);
     if (offset % item == 0 && into.size() % item == 0) return read_items(tensor, offset / item, into);
     const std::uint64_t first = offset / item;
     std::vector<std::byte> items((offset + into.size() + item - 1) / item * item - first * item);
@@ -72,14 +95,16 @@ class PytorchSource final : public TensorSource {
 
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override {
     const View& view = views_[tensor];
-    return view.is_contiguous && !is_swapped(view) ? bytes_->view(view.start) : nullptr;
+    return view.is_contiguous && !is_swapped(view) ? view.storage->view(view.start) : nullptr;
   }
 
  private:
   struct View {
     TensorInfo info;
     std::vector<std::string> ties;
-    std::uint64_t start = 0;  // of the first element in the file
+    std::shared_ptr<const ByteSource> storage;
+    std::uint64_t start = 0;  // of the first element in those bytes
+    std::uint64_t file_offset = 0;
     StridedLayout layout;
     bool is_contiguous = true;
   };
@@ -90,10 +115,11 @@ class PytorchSource final : public TensorSource {
     const View& view = views_[tensor];
     const std::uint64_t item = view.layout.item_bytes;
     if (view.is_contiguous) {
-      bytes_->read(view.start + first * item, into);
+      view.storage->read(view.start + first * item, into);
     } else {
-      strips_.read(tensor, view.layout, first, into,
-                   [&](std::uint64_t offset, std::span<std::byte> piece) { bytes_->read(view.start + offset, piece); });
+      strips_.read(tensor, view.layout, first, into, [&](std::uint64_t offset, std::span<std::byte> piece) {
+        view.storage->read(view.start + offset, piece);
+      });
     }
     // A complex number is two numbers.
     if (is_swapped(view)) swap_bytes(into, view.info.dtype == DType::kC64 ? 4 : item);
@@ -103,6 +129,7 @@ class PytorchSource final : public TensorSource {
   std::shared_ptr<const ByteSource> bytes_;
   std::vector<View> views_;
   std::vector<std::string> remarks_;
+  Companion companion_;
   bool is_big_endian_;
   mutable StridedStrips strips_;
 };
@@ -148,18 +175,20 @@ std::string find_root(const ZipArchive& archive) {
   return root;
 }
 
-// Null where there is none. A deflated record could be a thousand times what it takes in the file.
-const ZipEntry* find_stored(const ZipArchive& archive, const std::string& name) {
-  const ZipEntry* entry = archive.find(name);
-  if (entry != nullptr && entry->is_deflated) {
-    refuse_record(archive.title(), name, "is compressed, as torch.save never does",
-                  "save it again in Python: torch.save(torch.load(path), path)");
+// Of a record that is read whole. A deflated one could be a thousand times what it takes in the file; pickles of real
+// checkpoints deflate to a tenth.
+std::string read_whole(const ZipArchive& archive, const ZipEntry& entry) {
+  constexpr std::uint64_t kSmall = 64u << 10, kMostTimes = 32;
+  if (entry.is_deflated && entry.size > kSmall + kMostTimes * entry.stored_size) {
+    refuse_record(archive.title(), entry.name,
+                  formatted("inflates {} bytes to {}, as no checkpoint does", entry.stored_size, entry.size),
+                  "save the model's state dict alone");
   }
-  return entry;
+  return archive.read(entry, kMostPickleBytes);
 }
 
 bool read_byte_order(const ZipArchive& archive, const std::string& root) {
-  const ZipEntry* entry = find_stored(archive, root + "/byteorder");
+  const ZipEntry* entry = archive.find(root + "/byteorder");
   if (entry == nullptr) return false;
   const std::string order = archive.read(*entry, 64);
   if (order != "little" && order != "big") {
@@ -168,11 +197,13 @@ bool read_byte_order(const ZipArchive& archive, const std::string& root) {
   return order == "big";
 }
 
-StoragePlaces find_places(const ZipArchive& archive, const std::string& root, const PytorchObjects& objects) {
+StoragePlaces find_places(const ZipArchive& archive, const std::shared_ptr<const ByteSource>& bytes,
+                          const std::string& root, const PytorchObjects& objects) {
+  const ZipRecords records(bytes, archive.title());
   StoragePlaces places;
   for (const auto& [key, storage] : objects.storages) {
     const std::string name = formatted("{}/data/{}", root, key);
-    const ZipEntry* entry = find_stored(archive, name);
+    const ZipEntry* entry = archive.find(name);
     const std::uint64_t size = storage.count * storage.item_bytes;
     if (entry == nullptr) {
       if (size == 0) continue;
@@ -181,17 +212,25 @@ StoragePlaces find_places(const ZipArchive& archive, const std::string& root, co
     if (entry->size != size) {
       fail_record(archive.title(), name, formatted("has {} bytes, but data.pkl says {}", entry->size, size));
     }
-    places.emplace(key, entry->data_offset);
+    places.emplace(key, StoragePlace{records.open(*entry), 0, entry->data_offset});
   }
   return places;
 }
 
+// The dict that what we wrote ourselves names as the model's; else the one that is asked for.
+std::optional<std::string> read_tensors_key(const ZipArchive& archive, const std::string& root,
+                                            const std::string& wanted) {
+  const ZipEntry* entry = archive.find(root + std::string(kPytorchTensorsKeyRecord));
+  if (!wanted.empty() || entry == nullptr) return wanted_key(wanted);
+  return read_whole(archive, *entry);
+}
+
 Metadata read_metadata(const ZipArchive& archive, const std::string& root) {
   Metadata metadata;
-  const ZipEntry* entry = find_stored(archive, root + std::string(kPytorchMetadataRecord));
+  const ZipEntry* entry = archive.find(root + std::string(kPytorchMetadataRecord));
   if (entry == nullptr) return metadata;
   try {
-    const Json json = parse_json(archive.read(*entry, kMostPickleBytes));
+    const Json json = parse_json(read_whole(archive, *entry));
     for (const auto& [key, value] : json.members()) metadata.emplace(key, value.text());
   } catch (const Error& error) {
     fail_record(archive.title(), entry->name, error.message());
@@ -240,8 +279,9 @@ class PickleRow {
 };
 
 // Behind the pickles: for each key the count of items and the items, little-endian whatever the machine was.
-StoragePlaces find_legacy_places(const ByteSource& bytes, const std::vector<std::string>& keys,
+StoragePlaces find_legacy_places(const std::shared_ptr<const ByteSource>& file, const std::vector<std::string>& keys,
                                  const PytorchObjects& objects, std::uint64_t at) {
+  const ByteSource& bytes = *file;
   const std::string title = title_of(bytes.path());
   StoragePlaces places;
   for (const std::string& key : keys) {
@@ -260,7 +300,7 @@ StoragePlaces find_legacy_places(const ByteSource& bytes, const std::vector<std:
       fail_record(title, record,
                   formatted("needs {} bytes, but {} are left: the file was cut off", size, bytes.size() - at));
     }
-    if (!places.emplace(key, at).second) fail_record(title, record, "is listed twice");
+    if (!places.emplace(key, StoragePlace{file, at, at}).second) fail_record(title, record, "is listed twice");
     at += size;
   }
   for (const auto& [key, storage] : objects.storages) {
@@ -306,11 +346,12 @@ std::unique_ptr<TensorSource> open_pytorch_zip_source(std::shared_ptr<const Byte
   const ZipArchive archive(bytes);
   const std::string root = find_root(archive);
   const std::string record = root + "/data.pkl";
-  const std::string text = archive.read(*find_stored(archive, record), kMostPickleBytes);
+  const std::string text = read_whole(archive, *archive.find(record));
   const Pickle pickle(text, archive.title(), record);
-  PytorchObjects objects = read_pytorch_objects(pickle, archive.title(), record, settings.tensors_key);
-  const StoragePlaces places = find_places(archive, root, objects);
   const bool is_big_endian = read_byte_order(archive, root);
+  PytorchObjects objects = read_pytorch_objects(
+      pickle, archive.title(), record, {read_tensors_key(archive, root, settings.tensors_key), !is_big_endian});
+  const StoragePlaces places = find_places(archive, bytes, root, objects);
   Metadata metadata = read_metadata(archive, root);
   return std::make_unique<PytorchSource>("pytorch", std::move(bytes), std::move(objects), places, is_big_endian,
                                          std::move(metadata));
@@ -335,9 +376,10 @@ std::unique_ptr<TensorSource> open_pytorch_pickle_source(std::shared_ptr<const B
     }
   }
   row.next("its system information");
-  PytorchObjects objects = read_pytorch_objects(row.next(kRowRecord), title, kRowRecord, settings.tensors_key);
+  PytorchObjects objects =
+      read_pytorch_objects(row.next(kRowRecord), title, kRowRecord, {wanted_key(settings.tensors_key), true});
   const std::vector<std::string> keys = read_keys(row.next("its list of storages"));
-  const StoragePlaces places = find_legacy_places(*bytes, keys, objects, row.end());
+  const StoragePlaces places = find_legacy_places(bytes, keys, objects, row.end());
   return std::make_unique<PytorchSource>("pytorch pickle", std::move(bytes), std::move(objects), places, false,
                                          Metadata());
 }

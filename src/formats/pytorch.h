@@ -1,6 +1,7 @@
 // What torch.save writes of a state dict: a source for both forms, the ZIP archive and, older than PyTorch 1.6, the row of
-// pickles; and the sink that makes a ZIP archive which torch.load(weights_only=True) takes. Checksums of tensor data are not
-// compared when it is read, as PyTorch does not: each byte is read once.
+// pickles; and the sink that makes a ZIP archive which torch.load(weights_only=True) takes. Records may be deflated, as programs that
+// zip a file anew leave them. Their checksums are compared as they are read, each byte being read once: where all of a record
+// has been read and it is another, that is an error.
 // Source: torch/serialization.py, 2.13
 #pragma once
 

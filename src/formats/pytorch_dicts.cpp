@@ -17,6 +17,11 @@ bool PytorchDicts::is_dict(PickleIndex index) const {
          pickle_.is_call(value, "collections", "defaultdict");
 }
 
+bool PytorchDicts::is_branch(PickleIndex index) const {
+  const PickleKind kind = pickle_.at(index).kind;
+  return kind == PickleKind::kList || kind == PickleKind::kTuple || is_dict(index);
+}
+
 // Filled like a dict, or OrderedDict([[key, value], ...]), as Python 2 wrote it.
 std::vector<std::pair<PickleIndex, PickleIndex>> PytorchDicts::pairs(const PickleValue& dict) const {
   auto pairs = pickle_.pairs(dict);
@@ -33,7 +38,16 @@ std::vector<std::pair<PickleIndex, PickleIndex>> PytorchDicts::pairs(const Pickl
 const PytorchDicts::Dict& PytorchDicts::dict_at(PickleIndex index) {
   const auto found = dicts_.find(index);
   if (found != dicts_.end()) return found->second;
-  return dicts_.emplace(index, make_dict(pickle_.at(index))).first->second;
+  const PickleValue& value = pickle_.at(index);
+  return dicts_.emplace(index, is_dict(index) ? make_dict(value) : make_elements(value)).first->second;
+}
+
+PytorchDicts::Dict PytorchDicts::make_elements(const PickleValue& list) {
+  Dict elements;
+  for (const PickleIndex item : pickle_.items(list)) {
+    elements.entries.push_back({kept(std::to_string(elements.entries.size())), item});
+  }
+  return elements;
 }
 
 PytorchDicts::Dict PytorchDicts::make_dict(const PickleValue& value) {
@@ -49,17 +63,22 @@ PytorchDicts::Dict PytorchDicts::make_dict(const PickleValue& value) {
     } else if (key.kind == PickleKind::kText && !key.text.empty() && key.text.size() <= kMostNameBytes) {
       place = texts.emplace(key.text, next).first->second;
     } else {
-      dict.nameless.push_back({kept(shown_key(index, 0)), child});
+      dict.nameless.push_back({kept(shown_key(index, 0)), child, index});
       continue;
     }
     if (place < next) {
       dict.entries[place].value = child;
     } else {
-      dict.entries.push_back({key.kind == PickleKind::kText ? key.text : kept(std::to_string(key.integer)), child});
+      const auto text = key.kind == PickleKind::kText ? key.text : kept(std::to_string(key.integer));
+      dict.entries.push_back({text, child, index});
     }
   }
   dict.is_optimizer = texts.contains("param_groups");
   return dict;
+}
+
+std::string PytorchDicts::shown_name(PickleIndex key) const {
+  return pickle_.at(key).kind == PickleKind::kText ? shown(pickle_.at(key).text) : shown_key(key, 0);
 }
 
 std::string PytorchDicts::shown_key(PickleIndex index, int depth) const {
@@ -118,10 +137,11 @@ std::optional<TensorCall> PytorchDicts::tensor_call(PickleIndex index) const {
   return std::nullopt;
 }
 
-// A dict within itself, or too deep, has none.
+// A branch within itself, or too deep, has none. Lists that hold none at all are not looked through: they can be long.
 bool PytorchDicts::has_tensors(PickleIndex index, std::size_t depth) {
   if (tensor_call(index)) return true;
-  if (!is_dict(index) || depth > kMostDictDepth) return false;
+  if (!is_branch(index) || depth > kMostDictDepth) return false;
+  if (!is_dict(index) && !holds_tensors(index)) return false;
   const auto [known, is_new] = has_tensors_.emplace(index, false);
   if (!is_new) return known->second;
   const bool has =
@@ -158,6 +178,15 @@ std::string PytorchDicts::described(PickleIndex index) const {
     default:
       return "a value";
   }
+}
+
+std::string PytorchDicts::kind_of(PickleIndex index) {
+  const PickleValue& value = pickle_.at(index);
+  if (own_contents(index) == kArrays) return "a NumPy array";
+  if (is_optimizer(index)) return "an optimizer's state";
+  const PickleValue* global = value.kind == PickleKind::kCall ? called(value) : &value;
+  const bool is_named = global != nullptr && global->kind == PickleKind::kGlobal;
+  return is_named && !tensor_call(index) && !is_dict(index) ? global_name(*global) : described(index);
 }
 
 std::uint8_t PytorchDicts::own_contents(PickleIndex index) const {

@@ -1,5 +1,5 @@
-// The dicts of what torch.save wrote: their keys as names, and what lies beneath them. Each dict is looked at once, however
-// many others share it.
+// The dicts, lists and tuples of what torch.save wrote: their keys as names, and what lies beneath them. Elements of lists and
+// tuples have their index for a key. Each is looked at once, however many others share it.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,7 @@ inline constexpr std::size_t kMostNameBytes = 16u << 10;  // of a key, and of a 
 struct DictEntry {
   std::string_view key;
   PickleIndex value;
+  PickleIndex key_value = kNoPickleValue;  ///< the key itself; none of elements
 };
 
 /// A function of torch._utils and what it is called with.
@@ -35,18 +36,27 @@ class PytorchDicts {
 
   bool is_dict(PickleIndex index) const;
 
+  /// A dict, a list or a tuple.
+  bool is_branch(PickleIndex index) const;
+
   /// Under text and integers, in the order they came: of a key that is there twice the last value. 1 and '1' are two keys.
-  const std::vector<DictEntry>& entries(PickleIndex dict) { return dict_at(dict).entries; }
+  const std::vector<DictEntry>& entries(PickleIndex branch) { return dict_at(branch).entries; }
 
   /// Under keys that make no name: None, floats, tuples, integers beyond 64 bits, '' and more, shown as Python does.
   const std::vector<DictEntry>& nameless(PickleIndex dict) { return dict_at(dict).nameless; }
 
-  bool is_optimizer(PickleIndex dict) { return dict_at(dict).is_optimizer; }
+  bool is_optimizer(PickleIndex index) { return is_dict(index) && dict_at(index).is_optimizer; }
+
+  /// Keys and values of a dict, as they came.
+  std::vector<std::pair<PickleIndex, PickleIndex>> pairs(const PickleValue& dict) const;
+
+  /// A key as a part of a name.
+  std::string shown_name(PickleIndex key) const;
 
   /// The call that makes a tensor, out of what parameters and subclasses wrap around it.
   std::optional<TensorCall> tensor_call(PickleIndex index) const;
 
-  /// Whether it is a tensor, or a dict with tensors that have names.
+  /// Whether it is a tensor, or a branch with tensors that have names.
   bool has_tensors(PickleIndex index) { return has_tensors(index, 0); }
 
   /// Whether any lie beneath it: in lists, in objects, anywhere.
@@ -59,6 +69,9 @@ class PytorchDicts {
   /// "a list", "an object of module.Class, which was not executed".
   std::string described(PickleIndex index) const;
 
+  /// The same in a word or two: "module.Class", "a NumPy array", "an optimizer's state".
+  std::string kind_of(PickleIndex index);
+
  private:
   static constexpr std::uint8_t kTensors = 1, kArrays = 2;
 
@@ -69,7 +82,7 @@ class PytorchDicts {
 
   const Dict& dict_at(PickleIndex index);
   Dict make_dict(const PickleValue& dict);
-  std::vector<std::pair<PickleIndex, PickleIndex>> pairs(const PickleValue& dict) const;
+  Dict make_elements(const PickleValue& list);
   std::string_view kept(std::string text) { return texts_.emplace_back(std::move(text)); }
   std::string shown_key(PickleIndex index, int depth) const;
   bool has_tensors(PickleIndex index, std::size_t depth);

@@ -4,32 +4,27 @@
 #include <array>
 #include <set>
 #include <tuple>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/format.h"
 #include "formats/archive_error.h"
+#include "formats/pytorch_frame_writer.h"
 
 namespace mnq {
 namespace {
 
-// Keys under which a checkpoint keeps its model, the likeliest first.
-constexpr std::array<std::string_view, 12> kModelKeys{
-    "state_dict", "model_state_dict", "model_state", "model",      "module",         "net",
-    "network",    "weights",          "params",      "params_ema", "ema_state_dict", "ema"};
+// Keys under which a checkpoint keeps its model, the likeliest first. Averages that the loaders of such files ask for before
+// the weights themselves (timm: state_dict_ema, model_ema; Real-ESRGAN: params_ema) come before those here, too.
+constexpr std::array<std::string_view, 14> kModelKeys{
+    "state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state",    "model", "module", "net",
+    "network",        "weights",   "params_ema", "params",           "ema_state_dict", "ema"};
 
-constexpr const char* kSaveStateDict = "save its state dict in Python: torch.save(model.state_dict(), path)";
+constexpr const char* kSaveStateDict = "save its state dict: torch.save(model.state_dict(), path)";
 
 bool is_optimizer_key(std::string_view key) {
   return key.find("optim") != key.npos || key.find("scheduler") != key.npos || key.find("scaler") != key.npos ||
          key == "loops" || key == "callbacks" || key == "lr_schedulers";
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  constexpr std::size_t kMost = 10;
-  std::string text;
-  for (std::size_t i = 0; i < names.size() && i < kMost; ++i) text += (i == 0 ? "" : ", ") + shown(names[i]);
-  if (names.size() > kMost) text += formatted(" and {} more", names.size() - kMost);
-  return text;
 }
 
 std::string dotted(std::string_view prefix, std::string_view key) {
@@ -38,22 +33,37 @@ std::string dotted(std::string_view prefix, std::string_view key) {
 
 class ObjectReader {
  public:
-  ObjectReader(const Pickle& pickle, const std::string& title, const std::string& record)
-      : pickle_(pickle), title_(title), record_(record), dicts_(pickle), tensors_(pickle, title, record) {}
+  ObjectReader(const Pickle& pickle, const std::string& title, const std::string& record, bool carries_storages)
+      : pickle_(pickle),
+        title_(title),
+        record_(record),
+        dicts_(pickle),
+        tensors_(pickle, title, record),
+        frame_(pickle, dicts_, tensors_, carries_storages) {}
 
-  PytorchObjects read(const std::string& wanted_key) {
-    if (!dicts_.is_dict(pickle_.root_index())) refuse_root();
-    const PickleIndex dict = wanted_key.empty() ? find_model() : find_wanted(wanted_key);
+  PytorchObjects read(const std::optional<std::string>& wanted_key) {
+    const PickleIndex root = pickle_.root_index();
+    if (!dicts_.is_branch(root) || (!dicts_.is_dict(root) && !dicts_.has_tensors(root))) refuse_root();
+    wanted_key ? find_wanted(*wanted_key) : find_model();
     note_foreign();
-    add_tensors(dict, "", 0);
+    add_above(0);
     if (result_.tensors.empty()) refuse_empty();
     note_left_out();
     tie();
     result_.storages = tensors_.storages();
+    result_.carried = frame_.storages();
+    result_.frame = frame_.take();
+    result_.frame.tensors_key = path_;
     return std::move(result_);
   }
 
  private:
+  // A branch above the model's, and which of its entries leads there.
+  struct Step {
+    PickleIndex branch;
+    const DictEntry* next;
+  };
+
   [[noreturn]] void refuse(const std::string& what, const std::string& suggestion) const {
     refuse_record(title_, record_, what, suggestion);
   }
@@ -61,50 +71,52 @@ class ObjectReader {
   [[noreturn]] void refuse_root() {
     const PickleIndex root = pickle_.root_index();
     const std::string what = dicts_.described(root);
-    const PickleKind kind = pickle_.root().kind;
     if (dicts_.tensor_call(root)) {
       refuse("is a single tensor, not a dict of tensors", "save a dict: torch.save({'x': x}, path)");
     }
-    if (kind == PickleKind::kCall) refuse(formatted("is {}", what), kSaveStateDict);
+    if (pickle_.root().kind == PickleKind::kCall) refuse(formatted("is {}", what), kSaveStateDict);
     const bool has_tensors = dicts_.holds_tensors(root);
-    refuse(formatted("is {}{}, no dict of tensors", what, has_tensors ? " with tensors in it" : ""),
-           has_tensors ? "save the state dict alone, or give the tensors names: torch.save({'x': x}, path)"
-                       : kSaveStateDict);
+    refuse(formatted("is {}{}, no dict of tensors", what, has_tensors ? " with tensors in it" : ""), kSaveStateDict);
   }
 
-  // The tensors that were passed over say why there are none.
+  // What was passed over says why there are none.
   [[noreturn]] void refuse_empty() const {
-    if (!nameless_.empty()) {
-      refuse(formatted("holds no dict of tensors, but tensors within {}", joined(nameless_)), kSaveStateDict);
+    if (!odd_.empty()) {
+      refuse(formatted("holds no tensor that can be read, but {}", joined(odd_)), "save its tensors dense, as floats");
+    }
+    for (const auto& within : {nameless_, held_}) {
+      if (within.empty()) continue;
+      refuse(formatted("holds no dict of tensors, but tensors within {}", joined(within)), kSaveStateDict);
     }
     if (!arrays_.empty()) {
       refuse(formatted("holds no tensors, but NumPy arrays: {}", joined(arrays_)),
-             "make tensors of them in Python: torch.save({k: torch.from_numpy(v) for k, v in arrays.items()}, path)");
+             "save them as safetensors: safetensors.numpy.save_file(arrays, path)");
     }
     refuse("holds no tensors", "save the state dict of the model: torch.save(model.state_dict(), path)");
   }
 
-  // The dict with the model's tensors. A dict that holds weights itself is one; else the likeliest of those below.
-  PickleIndex find_model() {
-    PickleIndex dict = pickle_.root_index();
+  // A dict that holds weights itself is the model; else the likeliest of those below.
+  void find_model() {
+    model_ = pickle_.root_index();
     for (std::size_t depth = 0; depth < kMostDictDepth; ++depth) {
-      const DictEntry* next = model_below(dict);
+      const DictEntry* next = model_below(model_);
       if (next == nullptr) break;
-      for (const DictEntry& entry : dicts_.entries(dict)) {
-        if (&entry != next) pass_over(dotted(path_, entry.key), entry.value);
-      }
-      path_ = dotted(path_, next->key);
-      dict = next->value;
+      step_to(*next);
     }
-    return dict;
+  }
+
+  void step_to(const DictEntry& next) {
+    steps_.push_back({model_, &next});
+    path_ = dotted(path_, next.key);
+    model_ = next.value;
   }
 
   // Null where the dict is the model itself, or several parts below make it up together. Tensors beside a model's key are
   // part of it only where they may be weights: best_acc1, a step or the state of a random generator are none.
-  const DictEntry* model_below(PickleIndex dict) {
+  const DictEntry* model_below(PickleIndex branch) {
     std::vector<const DictEntry*> below;
     bool has_loose = false;
-    for (const DictEntry& entry : dicts_.entries(dict)) {
+    for (const DictEntry& entry : dicts_.entries(branch)) {
       if (is_optimizer_key(entry.key)) continue;
       if (const auto call = dicts_.tensor_call(entry.value)) {
         if (tensors_.may_be_weight(*call)) return nullptr;
@@ -115,73 +127,147 @@ class ObjectReader {
     }
     for (const std::string_view key : kModelKeys) {
       const auto found = std::ranges::find(below, key, &DictEntry::key);
-      if (found != below.end()) return *found;
+      if (found != below.end() && dicts_.is_dict((*found)->value)) return *found;
     }
-    return below.size() == 1 && !has_loose ? below.front() : nullptr;
+    const bool is_alone = below.size() == 1 && !has_loose && dicts_.is_dict(below.front()->value);
+    return is_alone ? below.front() : nullptr;
   }
 
+  // A list is a part of one, never the whole: its elements are layers, and their names start with the list's.
   bool is_model(PickleIndex value) {
-    return dicts_.is_dict(value) && !dicts_.is_optimizer(value) && dicts_.has_tensors(value);
+    if (!dicts_.is_dict(value)) return has_matrices(value, 0) && !dicts_.tensor_call(value);
+    return dicts_.has_tensors(value) && !dicts_.is_optimizer(value);
   }
 
-  // What lies beside the model's dict.
-  void pass_over(std::string name, PickleIndex value) {
-    const bool is_dict = dicts_.is_dict(value) && dicts_.has_tensors(value);
-    has_choice_ = has_choice_ || is_dict;
-    if (dicts_.holds_tensors(value)) {
-      beside_.push_back(std::move(name));
-    } else if (dicts_.holds_arrays(value)) {
-      arrays_.push_back(std::move(name));
-    }
-  }
-
-  PickleIndex find_wanted(const std::string& wanted) {
-    PickleIndex index = pickle_.root_index();
+  void find_wanted(const std::string& wanted) {
+    model_ = pickle_.root_index();
     std::string_view rest = wanted;
     while (!rest.empty()) {
       const DictEntry* found = nullptr;
-      for (const DictEntry& entry : dicts_.entries(index)) {  // a key may hold dots itself
+      for (const DictEntry& entry : dicts_.entries(model_)) {  // a key may hold dots itself
         const bool fits = rest == entry.key || (rest.starts_with(entry.key) && rest.substr(entry.key.size())[0] == '.');
         if (fits && (found == nullptr || entry.key.size() > found->key.size())) found = &entry;
       }
-      if (found == nullptr || !dicts_.has_tensors(found->value)) fail_wanted(wanted, index);
-      index = found->value;
+      const bool is_there = found != nullptr && dicts_.is_branch(found->value) && dicts_.has_tensors(found->value);
+      if (!is_there) fail_wanted(wanted, model_);
       rest.remove_prefix(std::min(rest.size(), found->key.size() + 1));
+      step_to(*found);
     }
-    if (!dicts_.is_dict(index)) fail_wanted(wanted, pickle_.root_index());
-    return index;
   }
 
-  [[noreturn]] void fail_wanted(const std::string& wanted, PickleIndex dict) {
+  [[noreturn]] void fail_wanted(const std::string& wanted, PickleIndex branch) {
     std::vector<std::string> keys;
-    for (const DictEntry& entry : dicts_.entries(dict)) {
-      if (dicts_.is_dict(entry.value) && dicts_.has_tensors(entry.value)) keys.emplace_back(entry.key);
+    for (const DictEntry& entry : dicts_.entries(branch)) {
+      if (dicts_.is_branch(entry.value) && dicts_.has_tensors(entry.value)) keys.emplace_back(entry.key);
     }
     throw Error(Status::kNotFound, formatted("{}: there are no tensors under {}", title_, shown(wanted)),
                 keys.empty() ? "leave tensors_key unset" : "keys with tensors are: " + joined(keys), wanted);
   }
 
-  // Tensors of dicts below have dotted names.
-  void add_tensors(PickleIndex dict, const std::string& prefix, std::size_t depth) {
+  // The branches on the way to the model, and what lies beside it.
+  void add_above(std::size_t level, const std::string& path = "") {
+    if (level == steps_.size()) return add_tensors(model_, "", 0);
+    const Step& step = steps_[level];
+    frame_.open(step.branch);
+    for (const DictEntry& entry : dicts_.entries(step.branch)) {
+      const std::string name = dotted(path, entry.key);
+      if (&entry != step.next) {
+        add_beside(entry, name);
+      } else {
+        frame_.key(entry);
+        add_above(level + 1, name);
+      }
+    }
+    for (const DictEntry& entry : dicts_.nameless(step.branch)) {
+      keep_or_leave(entry, dotted(path, formatted("the key {}", entry.key)));
+    }
+    frame_.close(step.branch);
+  }
+
+  // Another model is not this one's member: whoever wants it chooses it.
+  void add_beside(const DictEntry& entry, const std::string& name) {
+    const bool is_choice = dicts_.is_branch(entry.value) && dicts_.has_tensors(entry.value);
+    if (is_choice && (is_of_optimizer(entry) || has_matrices(entry.value, 0))) {
+      has_choice_ = true;
+      beside_.push_back(name);
+      frame_.skip(entry);
+    } else {
+      keep_or_leave(entry, name);
+    }
+  }
+
+  // Schedulers, scalers and callbacks are of a run as well, but small.
+  bool is_of_optimizer(const DictEntry& entry) {
+    return entry.key.find("optim") != entry.key.npos || dicts_.is_optimizer(entry.value);
+  }
+
+  bool has_matrices(PickleIndex index, std::size_t depth) {
+    if (const auto call = dicts_.tensor_call(index)) return tensors_.may_be_matrix(*call);
+    if (!dicts_.is_branch(index) || depth > kMostDictDepth || !dicts_.has_tensors(index)) return false;
+    if (const auto known = has_matrices_.find(index); known != has_matrices_.end()) return known->second;
+    has_matrices_[index] = false;
+    return has_matrices_[index] = std::ranges::any_of(
+               dicts_.entries(index), [&](const DictEntry& entry) { return has_matrices(entry.value, depth + 1); });
+  }
+
+  // Tensors of what lies below have dotted names.
+  void add_tensors(PickleIndex branch, const std::string& prefix, std::size_t depth) {
     if (depth > kMostDictDepth) {
       refuse(formatted("has dicts more than {} deep", kMostDictDepth), "save the state dict alone");
     }
-    for (const DictEntry& entry : dicts_.entries(dict)) {
-      std::string name = name_of(prefix, entry.key);
-      const bool is_dict = dicts_.is_dict(entry.value) && dicts_.has_tensors(entry.value);
+    frame_.open(branch);
+    for (const DictEntry& entry : dicts_.entries(branch)) {
+      const std::string name = name_of(prefix, entry.key);
       if (const auto call = dicts_.tensor_call(entry.value)) {
-        add_tensor(tensors_.read(std::move(name), *call));
-      } else if (is_dict && (is_optimizer_key(entry.key) || dicts_.is_optimizer(entry.value))) {
+        add_tensor(entry, name, *call);
+      } else if (!dicts_.is_branch(entry.value) || !dicts_.has_tensors(entry.value)) {
+        keep_or_leave(entry, name);
+      } else if (is_optimizer_key(entry.key) && !is_of_optimizer(entry) && !has_matrices(entry.value, 0)) {
+        keep_or_leave(entry, name);
+      } else if (is_optimizer_key(entry.key) || dicts_.is_optimizer(entry.value)) {
         result_.remarks.push_back(formatted("left out the tensors under {}: an optimizer's", shown(name)));
-      } else if (is_dict) {
-        add_tensors(entry.value, name + ".", depth + 1);
+        frame_.skip(entry);
       } else {
-        leave_out(std::move(name), entry.value);
+        frame_.key(entry);
+        add_tensors(entry.value, name + ".", depth + 1);
       }
     }
-    for (const DictEntry& entry : dicts_.nameless(dict)) {
+    for (const DictEntry& entry : dicts_.nameless(branch)) {
       charge(prefix.size());
-      if (dicts_.holds_tensors(entry.value)) nameless_.push_back(formatted("{}the key {}", prefix, entry.key));
+      keep_or_leave(entry, formatted("{}the key {}", prefix, entry.key));
+    }
+    frame_.close(branch, &prefix);
+  }
+
+  void add_tensor(const DictEntry& entry, const std::string& name, const TensorCall& call) {
+    PytorchTensor tensor = tensors_.read(name, call);
+    if (!tensor.oddity.empty()) {
+      odd_.push_back(formatted("{}, which {}", name, tensor.oddity));
+      return keep_or_leave(entry, name, formatted("{}, a tensor that {}", name, tensor.oddity));
+    }
+    charge(tensor.storage.size(), tensor.shape.size());
+    frame_.gap(entry, name);
+    result_.tensors.push_back(std::move(tensor));
+  }
+
+  // What can be kept in a frame is a member, shown as it is or as said.
+  void keep_or_leave(const DictEntry& entry, const std::string& name, const std::string& said = "") {
+    if (frame_.keep(entry, name)) {
+      result_.members.push_back(shown(said.empty() ? name : said));
+      if (dicts_.holds_tensors(entry.value)) held_.push_back(name);
+      return;
+    }
+    frame_.skip(entry);
+    if (!said.empty()) {
+      others_.push_back(said);
+    } else if (dicts_.holds_tensors(entry.value)) {
+      nameless_.push_back(formatted("{} ({})", name, dicts_.described(entry.value)));
+    } else if (dicts_.holds_arrays(entry.value)) {
+      arrays_.push_back(name);
+    } else {
+      const bool is_optimizers = is_optimizer_key(entry.key) && dicts_.is_branch(entry.value);
+      others_.push_back(
+          formatted("{} ({})", name, is_optimizers ? "an optimizer's state" : dicts_.kind_of(entry.value)));
     }
   }
 
@@ -204,19 +290,6 @@ class ObjectReader {
     }
   }
 
-  void add_tensor(PytorchTensor tensor) {
-    charge(tensor.storage.size(), tensor.shape.size());
-    result_.tensors.push_back(std::move(tensor));
-  }
-
-  void leave_out(std::string name, PickleIndex value) {
-    if (dicts_.holds_tensors(value)) {
-      nameless_.push_back(formatted("{} ({})", name, dicts_.described(value)));
-    } else {
-      (dicts_.holds_arrays(value) ? arrays_ : others_).push_back(std::move(name));
-    }
-  }
-
   void note_left_out() {
     auto& remarks = result_.remarks;
     if (!path_.empty()) {
@@ -231,7 +304,8 @@ class ObjectReader {
     if (!arrays_.empty()) {
       remarks.push_back(formatted("left out NumPy arrays, which are no tensors: {}", joined(arrays_)));
     }
-    if (!others_.empty()) remarks.push_back(formatted("left out what are no tensors: {}", joined(others_)));
+    others_.insert(others_.end(), frame_.left_out().begin(), frame_.left_out().end());
+    if (!others_.empty()) remarks.push_back(formatted("left out: {}", joined(others_)));
   }
 
   // Classes and functions that are none of those that make tensors.
@@ -253,9 +327,9 @@ class ObjectReader {
   }
 
   static bool is_harmless(std::string_view name) {
-    constexpr std::array<std::string_view, 15> kNames{"long",  "OrderedDict", "defaultdict", "Counter", "dict",
-                                                      "list",  "set",         "frozenset",   "tuple",   "int",
-                                                      "float", "str",         "bool",        "complex", "bytes"};
+    constexpr std::array<std::string_view, 16> kNames{"long", "OrderedDict", "defaultdict", "Counter",  "dict",  "list",
+                                                      "set",  "frozenset",   "tuple",       "int",      "float", "str",
+                                                      "bool", "complex",     "bytes",       "bytearray"};
     return std::ranges::find(kNames, name) != kNames.end();
   }
 
@@ -292,19 +366,24 @@ class ObjectReader {
   const std::string& record_;
   PytorchDicts dicts_;
   PytorchTensors tensors_;
+  PytorchFrameWriter frame_;
   PytorchObjects result_;
-  std::string path_;                 // of the model's dict
-  std::vector<std::string> beside_;  // it: what holds tensors and was not taken
-  bool has_choice_ = false;          // whether any of that is a dict
-  std::vector<std::string> nameless_, arrays_, others_;
+  PickleIndex model_ = kNoPickleValue;
+  std::vector<Step> steps_;                                    // from the root to it
+  std::string path_;                                           // of its keys
+  std::vector<std::string> beside_;                            // what holds tensors and was not taken
+  bool has_choice_ = false;                                    // whether any of that could be
+  std::vector<std::string> odd_, nameless_, arrays_, others_;  // left out
+  std::vector<std::string> held_;                              // members with tensors in them
+  std::unordered_map<PickleIndex, bool> has_matrices_;
   std::uint64_t held_bytes_ = 0;
 };
 
 }  // namespace
 
 PytorchObjects read_pytorch_objects(const Pickle& pickle, const std::string& title, const std::string& record,
-                                    const std::string& wanted_key) {
-  return ObjectReader(pickle, title, record).read(wanted_key);
+                                    const PytorchRequest& request) {
+  return ObjectReader(pickle, title, record, request.carries_storages).read(request.wanted_key);
 }
 
 }  // namespace mnq

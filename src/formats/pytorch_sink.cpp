@@ -1,11 +1,14 @@
-// The ZIP form of a state dict: one record for the pickle, one for each tensor.
-#include <bit>
+// The ZIP form of a state dict: one record for the pickle, one for each tensor and each storage that is carried on.
+#include <algorithm>
 #include <map>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "formats/pickle_writer.h"
 #include "formats/pytorch.h"
+#include "formats/pytorch_frame.h"
 #include "formats/pytorch_records.h"
 #include "formats/torch_dtypes.h"
 #include "formats/zip_writer.h"
@@ -21,69 +24,117 @@ const TorchDType& torch_dtype(const TensorInfo& info) {
               "write it as safetensors", info.name);
 }
 
-// Pickle, protocol 2.
-class StateDictPickle {
- public:
-  StateDictPickle() { out_ = "\x80\x02}("; }
+// A dict and nothing else.
+PytorchFrame plain_frame() {
+  PytorchFrame frame;
+  frame.pickle = std::string(PickleWriter::kStart) + "}(";
+  frame.gaps.push_back({frame.pickle.size(), 0, PytorchFrame::GapKind::kRest, ""});
+  frame.pickle += 'u';
+  return frame;
+}
 
-  void add(std::string_view name, const TensorInfo& info, std::size_t storage) {
-    const TorchDType& dtype = torch_dtype(info);
-    const bool is_untyped = !dtype.is_python;
-    text(name);
-    global("torch._utils", is_untyped ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2");
-    out_ += "((";
-    text("storage");
-    is_untyped ? global("torch.storage", "UntypedStorage") : global("torch", dtype.storage);
-    text(std::to_string(storage));
-    text("cpu");
-    integer(is_untyped ? info.size_bytes : element_count(info.shape));
-    out_ += "tQ";
-    integer(0);
-    integers(info.shape);
-    integers(strides(info.shape));
-    out_ += '\x89';
-    global("collections", "OrderedDict");
-    out_ += ")R";
-    if (is_untyped) global("torch", dtype.name);
-    out_ += "tR";
+// The pickle of a frame with tensors in its gaps.
+class FilledFrame {
+ public:
+  explicit FilledFrame(const PytorchFrame& frame) : frame_(frame), rest_(frame.gaps.size()) {
+    for (std::size_t i = 0; i < frame.gaps.size(); ++i) {
+      const bool is_rest = frame.gaps[i].kind == PytorchFrame::GapKind::kRest;
+      (is_rest ? rests_ : places_).emplace(frame.gaps[i].name, i);
+    }
   }
 
-  std::string finish() { return out_ + "u."; }
+  // info must outlive it. storage: its index among those that are written. Errors: kUnsupported.
+  void add(std::string_view name, const TensorInfo& info, std::size_t storage) {
+    const Filling filling{&info, storage, &torch_dtype(info)};
+    if (const auto place = places_.find(name); place != places_.end()) {
+      fillings_.emplace(place->first, filling);
+    } else {
+      rest_[rest_for(name)].emplace_back(name, filling);
+    }
+  }
+
+  std::string finish() {
+    std::uint64_t at = 0;
+    for (std::size_t i = 0; i < frame_.gaps.size(); ++i) {
+      const PytorchFrame::Gap& gap = frame_.gaps[i];
+      bytes_.append(frame_.pickle, at, gap.at - at);
+      at = gap.at + gap.key_bytes;
+      if (gap.kind == PytorchFrame::GapKind::kRest) {
+        for (const auto& [name, filling] : rest_[i]) {
+          out_.text(name.substr(gap.name.size()));
+          write(filling);
+        }
+      } else if (const auto found = fillings_.find(gap.name); found != fillings_.end()) {
+        bytes_.append(frame_.pickle, gap.at, gap.key_bytes);
+        write(found->second);
+      } else if (gap.kind == PytorchFrame::GapKind::kElement) {
+        out_.opcode('N');
+      }
+    }
+    bytes_.append(frame_.pickle, at);
+    return std::move(bytes_.append(PickleWriter::kEnd));
+  }
 
  private:
+  struct Filling {
+    const TensorInfo* info;
+    std::size_t storage;
+    const TorchDType* dtype;
+  };
+
+  // The dict that is nearest to it.
+  std::size_t rest_for(std::string_view name) const {
+    std::string_view prefix = name;
+    do {
+      const std::size_t dot = prefix.empty() ? prefix.npos : prefix.substr(0, prefix.size() - 1).rfind('.');
+      prefix = prefix.substr(0, dot == prefix.npos ? 0 : dot + 1);
+      if (const auto found = rests_.find(prefix); found != rests_.end()) return found->second;
+    } while (!prefix.empty());
+    throw Error(Status::kUnsupported,
+                formatted("tensor {}: the checkpoint is a list of tensors, which has no room for another", name),
+                "write it as safetensors", std::string(name));
+  }
+
   static Shape strides(const Shape& shape) {
     Shape strides(shape.size(), 1);
     for (std::size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * std::max<std::int64_t>(shape[i], 1);
     return strides;
   }
 
-  template <class Number>
-  void number(char opcode, Number value) {
-    out_ += opcode;
-    out_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
-
-  void text(std::string_view text) {
-    number('X', static_cast<std::uint32_t>(text.size()));
-    out_ += text;
-  }
-
-  void global(std::string_view module, std::string_view name) { out_ += formatted("c{}\n{}\n", module, name); }
-
-  void integer(std::uint64_t value) {
-    if (value < 256) return number('K', static_cast<std::uint8_t>(value));
-    if (value <= 0x7fffffff) return number('J', static_cast<std::uint32_t>(value));
-    out_ += "\x8a\x08";
-    out_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
-
   void integers(const Shape& values) {
-    out_ += '(';
-    for (const std::int64_t value : values) integer(static_cast<std::uint64_t>(value));
-    out_ += 't';
+    out_.opcode('(');
+    for (const std::int64_t value : values) out_.integer(value);
+    out_.opcode('t');
   }
 
-  std::string out_;
+  void write(const Filling& filling) {
+    const TensorInfo& info = *filling.info;
+    const TorchDType& dtype = *filling.dtype;
+    const bool is_untyped = !dtype.is_python;
+    out_.global("torch._utils", is_untyped ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2");
+    out_.opcodes("((");
+    out_.text("storage");
+    is_untyped ? out_.global("torch.storage", "UntypedStorage") : out_.global("torch", dtype.storage);
+    out_.text(std::to_string(filling.storage));
+    out_.text("cpu");
+    out_.integer(static_cast<std::int64_t>(is_untyped ? info.size_bytes : element_count(info.shape)));
+    out_.opcodes("tQ");
+    out_.integer(0);
+    integers(info.shape);
+    integers(strides(info.shape));
+    out_.boolean(false);
+    out_.global("collections", "OrderedDict");
+    out_.opcodes(")R");
+    if (is_untyped) out_.global("torch", dtype.name);
+    out_.opcodes("tR");
+  }
+
+  const PytorchFrame& frame_;
+  std::unordered_map<std::string_view, std::size_t> places_, rests_;  // gaps by their names
+  std::unordered_map<std::string_view, Filling> fillings_;
+  std::vector<std::vector<std::pair<std::string, Filling>>> rest_;  // of each gap
+  std::string bytes_;
+  PickleWriter out_{bytes_};
 };
 
 std::string metadata_json(const Metadata& metadata) {
@@ -97,26 +148,31 @@ class PytorchSink final : public TensorSink {
   PytorchSink(const SinkRequest& request, const OpenByteSink& open) {
     std::map<std::string_view, std::size_t> index;
     for (std::size_t i = 0; i < request.tensors.size(); ++i) index.emplace(request.tensors[i].name, i);
-    StateDictPickle pickle;
-    for (std::size_t i = 0; i < request.tensors.size(); ++i) pickle.add(request.tensors[i].name, request.tensors[i], i);
+    const auto carried = request.companion == nullptr ? nullptr : request.companion->pytorch;
+    const PytorchFrame plain = plain_frame();
+    const PytorchFrame& frame = carried == nullptr ? plain : *carried;
+    FilledFrame filled(frame);
+    for (std::size_t i = 0; i < request.tensors.size(); ++i) filled.add(request.tensors[i].name, request.tensors[i], i);
     for (const auto& [name, target] : tied_names(request.metadata, request.tensors)) {
-      pickle.add(name, request.tensors[index.at(target)], index.at(target));
+      filled.add(name, request.tensors[index.at(target)], index.at(target));
     }
-    const std::string bytes = pickle.finish();
-    const std::string version = "3\n", order = "little";
-    const std::string root(kRoot);
-    const std::size_t pickle_record = zip_.add(root + "/data.pkl", bytes.size());
-    const std::size_t order_record = zip_.add(root + "/byteorder", order.size());
+    add_text("/data.pkl", filled.finish());
+    add_text("/byteorder", "little");
     for (std::size_t i = 0; i < request.tensors.size(); ++i) {
-      records_.push_back(zip_.add(formatted("{}/data/{}", root, i), request.tensors[i].size_bytes));
+      records_.push_back(zip_.add(formatted("{}/data/{}", kRoot, i), request.tensors[i].size_bytes));
+    }
+    for (std::size_t i = 0; i < frame.storages.size(); ++i) {
+      carried_.push_back(
+          zip_.add(formatted("{}/data/{}", kRoot, PytorchFrame::carried_key(i)), frame.storages[i].size));
     }
     metadata_size_ = metadata_json(request.metadata).size();
-    metadata_record_ = zip_.add(root + std::string(kPytorchMetadataRecord), metadata_size_);
-    const std::size_t version_record = zip_.add(root + "/version", version.size());
+    metadata_record_ = zip_.add(std::string(kRoot) + std::string(kPytorchMetadataRecord), metadata_size_);
+    if (carried != nullptr) add_text(kPytorchTensorsKeyRecord, frame.tensors_key);
+    add_text("/version", "3\n");
     zip_.open(open);
-    zip_.write(pickle_record, bytes);
-    zip_.write(order_record, order);
-    zip_.write(version_record, version);
+    for (const auto& [record, text] : texts_) zip_.write(record, text);
+    for (std::size_t i = 0; i < carried_.size(); ++i) copy(frame.storages[i], carried_[i]);
+    texts_.clear();
   }
 
   void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) override {
@@ -132,8 +188,24 @@ class PytorchSink final : public TensorSink {
   }
 
  private:
+  void add_text(std::string_view name, std::string text) {
+    const std::size_t record = zip_.add(std::string(kRoot) + std::string(name), text.size());
+    texts_.emplace_back(record, std::move(text));
+  }
+
+  void copy(const PytorchFrame::Storage& storage, std::size_t record) {
+    constexpr std::uint64_t kPieceBytes = 1u << 20;
+    std::vector<std::byte> piece;
+    for (std::uint64_t done = 0; done < storage.size; done += piece.size()) {
+      piece.resize(std::min(kPieceBytes, storage.size - done));
+      storage.bytes->read(storage.offset + done, piece);
+      zip_.write(record, done, piece);
+    }
+  }
+
   ZipWriter zip_;
-  std::vector<std::size_t> records_;
+  std::vector<std::pair<std::size_t, std::string>> texts_;  // of small records
+  std::vector<std::size_t> records_, carried_;
   std::size_t metadata_record_ = 0;
   std::uint64_t metadata_size_ = 0;
 };

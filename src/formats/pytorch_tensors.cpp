@@ -5,7 +5,6 @@
 #include "base/format.h"
 #include "formats/archive_error.h"
 #include "formats/pickle_fields.h"
-#include "formats/torch_dtypes.h"
 
 namespace mnq {
 namespace {
@@ -14,10 +13,9 @@ constexpr std::size_t kMostAxes = 64;  // PyTorch's own limit
 constexpr std::size_t kNone = 99;      // of a form that has no such argument
 
 struct Flag {
-  std::string_view key, view, remedy;
+  std::string_view key, view;
 };
-constexpr Flag kFlags[] = {{"conj", "a conjugate view", "save it resolved: tensor.resolve_conj()"},
-                           {"neg", "a negative view", "save it resolved: tensor.resolve_neg()"}};
+constexpr Flag kFlags[] = {{"conj", "a conjugate view"}, {"neg", "a negative view"}};
 
 // ('module', class, file, source), as the old form names the classes of modules.
 bool is_class(const Pickle& pickle, const PickleValue& id) {
@@ -60,10 +58,18 @@ const PickleValue& PytorchTensors::said_dtype(const TensorCall& call, const Form
   return pickle_.at(pickle_.items(pickle_.at(persistent.function))[1]);
 }
 
-std::optional<DType> PytorchTensors::dtype_of(const TensorCall& call, const Form& form) const {
+const TorchDType* PytorchTensors::row_of(const TensorCall& call, const Form& form) const {
   const PickleValue& said = said_dtype(call, form);
-  const TorchDType* row = form.dtype != kNone ? find_torch_dtype(said) : find_torch_storage_type(said);
+  return form.dtype != kNone ? find_torch_dtype(said) : find_torch_storage_type(said);
+}
+
+std::optional<DType> PytorchTensors::dtype_of(const TensorCall& call, const Form& form) const {
+  const TorchDType* row = row_of(call, form);
   return row == nullptr ? std::nullopt : row->dtype;
+}
+
+std::size_t PytorchTensors::axis_count(const TensorCall& call) const {
+  return pickle_.items(pickle_.at(sizes_of(call.arguments[2]))).size();
 }
 
 bool PytorchTensors::may_be_weight(const TensorCall& call) const {
@@ -72,51 +78,74 @@ bool PytorchTensors::may_be_weight(const TensorCall& call) const {
   if (pickle_.at(call.arguments[0]).kind != PickleKind::kPersistent) return true;
   const auto dtype = dtype_of(call, *form);
   const auto sizes = pickle_.items(pickle_.at(sizes_of(call.arguments[2])));
+  if (dtype && (*dtype == DType::kI8 || *dtype == DType::kU8 || *dtype == DType::kI32)) return sizes.size() > 1;
   return dtype && is_weight_dtype(*dtype) &&
          std::ranges::any_of(sizes, [&](PickleIndex size) { return pickle_.at(size).integer > 1; });
 }
 
-PytorchTensor PytorchTensors::read(std::string name, const TensorCall& call) const {
+bool PytorchTensors::may_be_matrix(const TensorCall& call) const {
   const Form* form = form_of(call);
-  if (form == nullptr) {
-    refuse(formatted("tensor {} is made by torch._utils.{}, and is no plain dense tensor", shown(name),
-                     shown(call.function)),
-           "save it as a dense float tensor");
-  }
-  const auto arguments = call.arguments;
-  if (arguments.size() < form->least_arguments || pickle_.at(arguments[0]).kind != PickleKind::kPersistent ||
-      is_class(pickle_, pickle_.at(pickle_.at(arguments[0]).function))) {
-    pickle_.fail(formatted("has a tensor {} without a sound storage", shown(name)));
-  }
-  const auto dtype = dtype_of(call, *form);
-  if (!dtype) {
-    refuse(formatted("tensor {} has the dtype of {}, which is not known here", shown(name),
-                     global_name(said_dtype(call, *form))),
-           "convert it to another dtype first");
-  }
-  check_flags(name, call, *form);
-  const auto id = pickle_.items(pickle_.at(pickle_.at(arguments[0]).function));
-  PytorchTensor tensor;
-  tensor.dtype = *dtype;
-  tensor.storage = std::string(pickle_text(pickle_, id[2], "a storage's name"));
-  tensor.offset = pickle_integer(pickle_, arguments[1], "a tensor's offset");
-  tensor.shape = read_sizes(name, arguments[2], "a tensor's size");
-  tensor.strides = read_sizes(name, arguments[3], "a tensor's stride");
-  tensor.name = std::move(name);
-  check_extent(tensor, id);
-  return tensor;
+  const bool has_axes = form != nullptr && call.arguments.size() >= form->least_arguments;
+  return may_be_weight(call) && (!has_axes || axis_count(call) > 1);
 }
 
-// What torch.load gives to _set_tensor_metadata.
-void PytorchTensors::check_flags(const std::string& name, const TensorCall& call, const Form& form) const {
-  if (call.arguments.size() <= form.flags) return;
-  for (const auto& [key, value] : pickle_.pairs(pickle_.at(call.arguments[form.flags]))) {
+// Where its sizes are no numbers, that is found when it is read.
+bool PytorchTensors::is_small_part(const TensorCall& call) const {
+  constexpr std::uint64_t kSmall = 64u << 10, kMostTimes = 4;
+  const Form* form = form_of(call);
+  if (form == nullptr || call.arguments.size() < form->least_arguments) return false;
+  const PickleValue& persistent = pickle_.at(call.arguments[0]);
+  if (persistent.kind != PickleKind::kPersistent || is_class(pickle_, pickle_.at(persistent.function))) return false;
+  const auto id = pickle_.items(pickle_.at(persistent.function));
+  const auto found = storages_.find(std::string(pickle_.at(id[2]).text));
+  if (found == storages_.end()) return false;
+  std::uint64_t bytes = 1;
+  for (const PickleIndex size : pickle_.items(pickle_.at(sizes_of(call.arguments[2])))) {
+    const auto count = static_cast<std::uint64_t>(std::max<std::int64_t>(pickle_.at(size).integer, 0));
+    if (__builtin_mul_overflow(bytes, count, &bytes)) return false;
+  }
+  const std::uint64_t storage_bytes = found->second.count * found->second.item_bytes;
+  return storage_bytes > kSmall && storage_bytes / kMostTimes > bytes;
+}
+
+// Empty where it is a tensor as others.
+std::string PytorchTensors::oddity_of(const TensorCall& call, const Form* form) const {
+  if (form == nullptr) return formatted("is made by torch._utils.{}", shown(call.function));
+  if (!dtype_of(call, *form)) {
+    const TorchDType* row = row_of(call, *form);
+    return formatted("is of {}",
+                     row != nullptr ? formatted("torch.{}", row->name) : global_name(said_dtype(call, *form)));
+  }
+  if (axis_count(call) > kMostAxes) return formatted("has {} axes", axis_count(call));
+  if (call.arguments.size() <= form->flags) return {};
+  for (const auto& [key, value] : pickle_.pairs(pickle_.at(call.arguments[form->flags]))) {
     const auto* flag = std::ranges::find(kFlags, pickle_.at(key).text, &Flag::key);
     const bool is_unset = pickle_.at(value).kind == PickleKind::kBool && pickle_.at(value).integer == 0;
-    if (flag == std::end(kFlags) || is_unset) continue;
-    refuse(formatted("tensor {} is {}: its storage holds other values", shown(name), flag->view),
-           std::string(flag->remedy));
+    if (flag != std::end(kFlags) && !is_unset) return formatted("is {}", flag->view);
   }
+  return {};
+}
+
+PytorchTensor PytorchTensors::read(std::string name, const TensorCall& call) const {
+  const Form* form = form_of(call);
+  const auto arguments = call.arguments;
+  const bool is_cut = form != nullptr && arguments.size() < form->least_arguments;
+  if (is_cut || (form != nullptr && (pickle_.at(arguments[0]).kind != PickleKind::kPersistent ||
+                                     is_class(pickle_, pickle_.at(pickle_.at(arguments[0]).function))))) {
+    pickle_.fail(formatted("has a tensor {} without a sound storage", shown(name)));
+  }
+  PytorchTensor tensor;
+  tensor.name = std::move(name);
+  tensor.oddity = oddity_of(call, form);
+  if (!tensor.oddity.empty()) return tensor;
+  const auto id = pickle_.items(pickle_.at(pickle_.at(arguments[0]).function));
+  tensor.dtype = *dtype_of(call, *form);
+  tensor.storage = std::string(pickle_text(pickle_, id[2], "a storage's name"));
+  tensor.offset = pickle_integer(pickle_, arguments[1], "a tensor's offset");
+  tensor.shape = pickle_integers(pickle_, sizes_of(arguments[2]), "a tensor's size");
+  tensor.strides = pickle_integers(pickle_, sizes_of(arguments[3]), "a tensor's stride");
+  check_extent(tensor, id);
+  return tensor;
 }
 
 // torch.Size((2, 3)) or the tuple itself.
@@ -125,17 +154,6 @@ PickleIndex PytorchTensors::sizes_of(PickleIndex index) const {
   if (!pickle_.is_call(value, "torch", "Size")) return index;
   const auto arguments = pickle_.items(pickle_.at(value.arguments));
   return arguments.empty() ? index : arguments[0];
-}
-
-std::vector<std::int64_t> PytorchTensors::read_sizes(const std::string& name, PickleIndex index,
-                                                     const char* what) const {
-  const PickleIndex sizes = sizes_of(index);
-  const std::size_t count = pickle_.items(pickle_.at(sizes)).size();
-  if (count > kMostAxes) {
-    refuse(formatted("tensor {} has {} axes; PyTorch has at most {}", shown(name), count, kMostAxes),
-           "save it again by torch.save");
-  }
-  return pickle_integers(pickle_, sizes, what);
 }
 
 void PytorchTensors::check_extent(PytorchTensor& tensor, std::span<const PickleIndex> id) const {
@@ -161,8 +179,8 @@ void PytorchTensors::check_extent(PytorchTensor& tensor, std::span<const PickleI
   }
   constexpr std::uint64_t kMostRepeated = 64u << 20;
   if (*size_bytes > std::max(kMostRepeated, count * item_bytes)) {
-    refuse(formatted("tensor {} repeats {} elements over {} bytes", shown(tensor.name), count, *size_bytes),
-           "save it without the repetition: tensor.clone()");
+    tensor.oddity = formatted("repeats {} elements over {} bytes", count, *size_bytes);
+    return;
   }
   tensor.storage_offset = first;
   tensor.end = *end;

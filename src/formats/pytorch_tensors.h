@@ -7,6 +7,7 @@
 
 #include "base/tensor.h"
 #include "formats/pytorch_dicts.h"
+#include "formats/torch_dtypes.h"
 
 namespace mnq {
 
@@ -21,6 +22,7 @@ struct PytorchTensor {
   std::int64_t end = 0;               ///< one past the last one
   std::string storage;                ///< key
   std::uint64_t storage_offset = 0;   ///< elements before the storage's view: the old form only
+  std::string oddity;  ///< "is of torch.complex128": why it is none of ours; then nothing but the name is set
 };
 
 /// A storage as its persistent id describes it.
@@ -36,12 +38,18 @@ class PytorchTensors {
 
   const std::map<std::string, PytorchStorage>& storages() const { return storages_; }
 
-  /// Errors: kFormat naming the tensor (inconsistent sizes, beyond its storage); kUnsupported naming it (sparse and
-  /// quantized tensors, conjugate and negative views, dtypes that are not known, more than 64 axes).
+  /// Sparse and quantized tensors, conjugate and negative views, dtypes that no other format has and more are odd.
+  /// Errors: kFormat naming the tensor (inconsistent sizes, beyond its storage).
   PytorchTensor read(std::string name, const TensorCall& call) const;
 
-  /// Whether it may be a layer's weight: floats, and more than one of them. What read would refuse may be one.
+  /// Whether its storage has much that it does not show: elements of other tensors.
+  bool is_small_part(const TensorCall& call) const;
+
+  /// Whether it may be a layer's weight: floats, and more than one of them, or a matrix of codes. What is odd may be one.
   bool may_be_weight(const TensorCall& call) const;
+
+  /// The same with more than one axis.
+  bool may_be_matrix(const TensorCall& call) const;
 
  private:
   struct Form;
@@ -49,10 +57,11 @@ class PytorchTensors {
   [[noreturn]] void refuse(const std::string& what, const std::string& suggestion) const;
   static const Form* form_of(const TensorCall& call);
   const PickleValue& said_dtype(const TensorCall& call, const Form& form) const;
+  const TorchDType* row_of(const TensorCall& call, const Form& form) const;
   std::optional<DType> dtype_of(const TensorCall& call, const Form& form) const;
   PickleIndex sizes_of(PickleIndex index) const;
-  std::vector<std::int64_t> read_sizes(const std::string& name, PickleIndex index, const char* what) const;
-  void check_flags(const std::string& name, const TensorCall& call, const Form& form) const;
+  std::string oddity_of(const TensorCall& call, const Form* form) const;
+  std::size_t axis_count(const TensorCall& call) const;
   void check_extent(PytorchTensor& tensor, std::span<const PickleIndex> id) const;
   void read_storage(const PickleValue& persistent);
 

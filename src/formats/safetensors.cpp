@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "formats/archive_error.h"
 #include "formats/read_text.h"
 #include "formats/safetensors_header.h"
 
@@ -21,6 +22,7 @@ class SafetensorsSource final : public TensorSource {
   SafetensorsSource(std::shared_ptr<const ByteSource> bytes, SafetensorsHeader header, std::uint64_t data_start)
       : bytes_(std::move(bytes)) {
     metadata_ = std::move(header.metadata);
+    unknown_fields_ = joined({header.unknown_fields.begin(), header.unknown_fields.end()});
     tensors_.reserve(header.tensors.size());
     starts_.reserve(header.tensors.size());
     for (HeaderTensor& tensor : header.tensors) {
@@ -32,6 +34,10 @@ class SafetensorsSource final : public TensorSource {
   std::string_view format() const override { return "safetensors"; }
   std::string path() const override { return bytes_->path(); }
   std::uint64_t size_bytes() const override { return bytes_->size(); }
+  std::vector<std::string> remarks() const override {
+    if (unknown_fields_.empty()) return {};
+    return {formatted("left out fields of tensors that safetensors has not: {}", unknown_fields_)};
+  }
   void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
     bytes_->read(starts_[tensor] + offset, into);
   }
@@ -41,6 +47,7 @@ class SafetensorsSource final : public TensorSource {
  private:
   std::shared_ptr<const ByteSource> bytes_;
   std::vector<std::uint64_t> starts_;
+  std::string unknown_fields_;
 };
 
 class SafetensorsSink final : public TensorSink {

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/json.h"
+#include "formats/archive_error.h"
 
 namespace mnq {
 namespace {
@@ -32,6 +33,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   SafetensorsHeader take() { return std::move(header_); }
 
   bool start_object(std::size_t) override {
+    if (is_unknown()) return enter_unknown();
     if (place_ == Place::kStart) return go(Place::kTop);
     if (place_ == Place::kTopValue) {
       if (name_ == "__metadata__") return go(Place::kMetadata);
@@ -44,12 +46,14 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool end_object() override {
+    if (place_ == Place::kUnknown) return leave_unknown();
     if (place_ == Place::kTensor) finish_tensor();
     if (place_ == Place::kTop) return go(Place::kEnd);
     return go(Place::kTop);
   }
 
   bool key(std::string& text) override {
+    if (place_ == Place::kUnknown) return true;
     if (place_ == Place::kTop) {
       name_ = text;
       if (name_.empty()) fail(title_, "the header has a tensor without a name");
@@ -61,14 +65,18 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       if (header_.metadata.contains(field_)) fail(title_, formatted("__metadata__ has the key {} twice", field_));
       return go(Place::kMetadataValue);
     }
-    bool* seen = field_ == "dtype" ? &has_dtype_ : field_ == "shape" ? &has_shape_ : &has_offsets_;
-    if (field_ != "dtype" && field_ != "shape" && field_ != "data_offsets") fail_field("is unknown");
+    bool* seen = field_ == "dtype"          ? &has_dtype_
+                 : field_ == "shape"        ? &has_shape_
+                 : field_ == "data_offsets" ? &has_offsets_
+                                            : nullptr;
+    if (seen == nullptr) return go_to_unknown();
     if (*seen) fail_field("is there twice");
     *seen = true;
     return go(Place::kTensorValue);
   }
 
   bool string(std::string& text) override {
+    if (is_unknown()) return skip_unknown();
     if (place_ == Place::kMetadataValue) {
       header_.metadata.emplace(field_, text);
       return go(Place::kMetadata);
@@ -81,17 +89,20 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool start_array(std::size_t) override {
+    if (is_unknown()) return enter_unknown();
     if (place_ != Place::kTensorValue || field_ == "dtype") reject("a list");
     offset_count_ = 0;
     return go(Place::kArray);
   }
 
   bool end_array() override {
+    if (place_ == Place::kUnknown) return leave_unknown();
     if (field_ == "data_offsets" && offset_count_ != 2) fail_field("must hold two numbers");
     return go(Place::kTensor);
   }
 
   bool number_unsigned(number_unsigned_t value) override {
+    if (is_unknown()) return skip_unknown();
     if (place_ != Place::kArray) reject("a number");
     if (field_ == "shape") {
       if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) fail_field("is too large");
@@ -103,10 +114,15 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool number_integer(number_integer_t) override { reject("a negative number"); }
-  bool number_float(number_float_t, const std::string&) override { reject("a number that is no whole 64-bit one"); }
-  bool null() override { reject("null"); }
-  bool boolean(bool) override { reject("a boolean"); }
+  bool number_integer(number_integer_t) override { return skip_or_reject("a negative number"); }
+  bool number_float(number_float_t, const std::string&) override {
+    return skip_or_reject("a number that is no whole 64-bit one");
+  }
+  bool null() override {
+    if (place_ == Place::kTopValue && name_ == "__metadata__") return go(Place::kTop);
+    return skip_or_reject("null");
+  }
+  bool boolean(bool) override { return skip_or_reject("a boolean"); }
   bool binary(nlohmann::json::binary_t&) override { reject("binary data"); }
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) override {
@@ -114,11 +130,45 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
  private:
-  enum class Place { kStart, kTop, kTopValue, kMetadata, kMetadataValue, kTensor, kTensorValue, kArray, kEnd };
+  enum class Place {
+    kStart,
+    kTop,
+    kTopValue,
+    kMetadata,
+    kMetadataValue,
+    kTensor,
+    kTensorValue,
+    kArray,
+    kUnknown,
+    kEnd
+  };
 
   bool go(Place place) {
     place_ = place;
     return true;
+  }
+
+  // The value of a field that is not known: the parser goes through it, the reader waits for its end.
+  bool go_to_unknown() {
+    constexpr std::size_t kMostNamed = 16;
+    if (header_.unknown_fields.size() < kMostNamed) header_.unknown_fields.insert(shown(field_));
+    unknown_depth_ = 0;
+    return go(Place::kUnknown);
+  }
+  bool is_unknown() const { return place_ == Place::kUnknown; }
+  bool skip_unknown() { return go(unknown_depth_ == 0 ? Place::kTensor : Place::kUnknown); }
+  bool enter_unknown() {
+    constexpr int kMostDepth = 125;  // with the two objects around it what the format's own loader takes
+    if (++unknown_depth_ > kMostDepth) fail_field("is nested too deep");
+    return true;
+  }
+  bool leave_unknown() {
+    --unknown_depth_;
+    return skip_unknown();
+  }
+  bool skip_or_reject(const char* what) {
+    if (is_unknown()) return skip_unknown();
+    reject(what);
   }
 
   [[noreturn]] void fail_field(const std::string& what) {
@@ -167,6 +217,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   HeaderTensor tensor_;
   std::uint64_t end_ = 0;
   int offset_count_ = 0;
+  int unknown_depth_ = 0;
   bool has_dtype_ = false;
   bool has_shape_ = false;
   bool has_offsets_ = false;

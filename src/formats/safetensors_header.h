@@ -1,7 +1,9 @@
 // The JSON header of safetensors: parsed as it streams by, so that a header of 100 MB costs little more than the list
-// it describes, and checked to the letter.
+// it describes, and checked as the format's own loader does: it reads over fields that it does not know, and takes a
+// __metadata__ of null for none. Names that are there twice are refused here.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +22,7 @@ struct HeaderTensor {
 struct SafetensorsHeader {
   std::vector<HeaderTensor> tensors;  ///< by their place in the data
   Metadata metadata;
+  std::set<std::string> unknown_fields;  ///< of tensors, besides dtype, shape and data_offsets: some of them
 };
 
 /// title: the file, for messages; data_bytes: what follows the header. Errors: kFormat naming the tensor and the field.

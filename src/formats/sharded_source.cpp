@@ -66,18 +66,23 @@ std::string merge_ours(const std::vector<std::string>& texts) {
   return Json{{"version", std::move(version)}, {"tensors", std::move(tensors)}}.dump();
 }
 
-// Of any other key the first one.
-Metadata merge_metadata(const std::vector<std::unique_ptr<TensorSource>>& shards) {
+// Of any other key the first one; where shards say different things, that is said.
+Metadata merge_metadata(const std::vector<std::unique_ptr<TensorSource>>& shards, std::vector<std::string>& remarks) {
   Metadata merged;
   std::vector<std::string> ours;
+  std::set<std::string> differing;
   for (const auto& shard : shards) {
     for (const auto& [key, value] : shard->metadata()) {
       if (key == kMetadataKey) {
         ours.push_back(value);
-      } else {
-        merged.emplace(key, value);
+      } else if (merged.emplace(key, value).first->second != value) {
+        differing.insert(shown(key));
       }
     }
+  }
+  if (!differing.empty()) {
+    remarks.push_back(formatted("metadata that differs from shard to shard is the first one's: {}",
+                                joined({differing.begin(), differing.end()})));
   }
   if (!ours.empty()) merged.emplace(kMetadataKey, merge_ours(ours));
   return merged;
@@ -111,7 +116,8 @@ class ShardedSource final : public TensorSource {
                                                : formatted("{}: {}", file_name_of(shard.path()), remark));
       }
     }
-    metadata_ = merge_metadata(shards_);
+    metadata_ = merge_metadata(shards_, remarks_);
+    adopt_members();
   }
 
   std::string_view format() const override { return format_; }
@@ -148,6 +154,20 @@ class ShardedSource final : public TensorSource {
     std::size_t shard;
     std::size_t index;
   };
+
+  // Of one shard its frame, too; of several no file can have them all.
+  void adopt_members() {
+    for (const auto& shard : shards_) {
+      const Companion* of_shard = shard->companion();
+      if (of_shard == nullptr) continue;
+      if (!companion_) companion_.emplace();
+      for (const std::string& member : of_shard->members) {
+        companion_->members.push_back(shards_.size() == 1 ? member
+                                                          : formatted("{} of {}", member, file_name_of(shard->path())));
+      }
+      if (shards_.size() == 1) companion_->pytorch = of_shard->pytorch;
+    }
+  }
 
   std::string_view format_;
   std::string path_;

@@ -25,8 +25,19 @@ constexpr TorchDType kTorchDTypes[] = {
     {DType::kF8E4M3, 1, "float8_e4m3fn", "Float8_e4m3fnStorage", false},
     {DType::kF8E5M2, 1, "float8_e5m2", "Float8_e5m2Storage", false},
     {DType::kF8E8M0, 1, "float8_e8m0fnu", "", false},
-    {std::nullopt, 1, "float8_e4m3fnuz", "Float8_e4m3fnuzStorage", false},
-    {std::nullopt, 1, "float8_e5m2fnuz", "Float8_e5m2fnuzStorage", false},
+    {DType::kF8E4M3FNUZ, 1, "float8_e4m3fnuz", "Float8_e4m3fnuzStorage", false},
+    {DType::kF8E5M2FNUZ, 1, "float8_e5m2fnuz", "Float8_e5m2fnuzStorage", false},
+    {std::nullopt, 1, "float4_e2m1fn_x2", "", false},
+    {std::nullopt, 1, "bits8", "", false},
+    {std::nullopt, 2, "bits16", "", false},
+    {std::nullopt, 1, "bits1x8", "", false},
+    {std::nullopt, 1, "bits2x4", "", false},
+    {std::nullopt, 1, "bits4x2", "", false},
+    {std::nullopt, 1, "qint8", "QInt8Storage", true},
+    {std::nullopt, 1, "quint8", "QUInt8Storage", true},
+    {std::nullopt, 4, "qint32", "QInt32Storage", true},
+    {std::nullopt, 1, "quint4x2", "QUInt4x2Storage", true},
+    {std::nullopt, 1, "quint2x4", "QUInt2x4Storage", true},
 };
 
 template <class Key>

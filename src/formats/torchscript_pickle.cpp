@@ -50,7 +50,8 @@ class PickleChecker {
 
   void check_global(const PickleValue& global) const {
     const std::string name = formatted("{}.{}", shown(global.module), shown(global.text));
-    if (find_torch_storage_type(global) != nullptr || find_torch_function(global) != nullptr) return;
+    const TorchDType* type = find_torch_storage_type(global);
+    if ((type != nullptr && !type->is_quantized()) || find_torch_function(global) != nullptr) return;
     const bool is_quantized = global.text == "_rebuild_qtensor" || global.text.starts_with("Q");
     if (global.module.starts_with("__torch__.torch.classes") || (global.module.starts_with("torch") && is_quantized)) {
       refuse_record(title_, record_, formatted("names {}: quantized by PyTorch already, or holds a custom class", name),

@@ -22,10 +22,14 @@ struct Output {
   OpenSink open;
   FitWeight fit = nullptr;               ///< of the format; null: it holds everything
   std::shared_ptr<FolderOutput> folder;  ///< in place of open
+  bool carries_members = false;          ///< of the format: see Format
 };
 
 /// Of the format that the settings name; null where they name none: in memory everything fits.
 FitWeight planned_fit(const Config& config);
+
+/// Whether that format carries on what lies besides the tensors; true where none is named.
+bool planned_to_carry(const Config& config);
 
 /// A file or folder: its name is checked now, it is opened when the job asks. Errors: as output_format, then as OutputFile.
 Output file_output(const TensorSource& source, const std::string& path, const Config& config,

@@ -41,6 +41,11 @@ FitWeight planned_fit(const Config& config) {
   return format == nullptr ? nullptr : format->fit;
 }
 
+bool planned_to_carry(const Config& config) {
+  const Format* format = find_named_format(config.find("format").value);
+  return format == nullptr || format->carries_members;
+}
+
 Output file_output(const TensorSource& source, const std::string& path, const Config& config,
                    const RunControl& control) {
   const Format& format = output_format(path, config.find("format").value, source);
@@ -55,7 +60,7 @@ Output file_output(const TensorSource& source, const std::string& path, const Co
             if (!format.is_module) return format.open_sink({tensors, metadata, source.companion()}, open);
             return open_module_sink(*as_module_source(source), tensors, write_torchscript(open, is_cancelled));
           },
-          format.fit, nullptr};
+          format.fit, nullptr, format.carries_members};
 }
 
 Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSource>& model) {
@@ -87,7 +92,7 @@ Output bytes_output(const TensorSource& source, const Config& config, const RunC
             const auto is_cancelled = [&control] { return control.is_cancelled(); };
             return open_module_sink(*module, tensors, write_torchscript(string_bytes(bytes), is_cancelled));
           },
-          format.fit, nullptr};
+          format.fit, nullptr, format.carries_members};
 }
 
 }  // namespace mnq

@@ -67,6 +67,7 @@ Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, 
   const JobSettings job = resolve_job(config);
   Outcome outcome = write_output({source, plan, job, control, output, nullptr});
   Report report = make_plan_report(kind, plan, source, output.path, job.threads);
+  if (!output.carries_members) warn_of_members(report, source);
   fill_accuracy(report, outcome.accuracies, plan);
   for (std::string& note : outcome.notes) report.add_warning(std::move(note));
   warn_of_idle_keys(report, kind, config);
@@ -106,6 +107,7 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
       continue;
     }
     Report report = make_plan_report("quantize", plan, source, output.path, job.threads);
+    if (!output.carries_members) warn_of_members(report, source);
     fill_accuracy(report, outcome.accuracies, plan);
     for (std::string& note : outcome.notes) report.add_warning(std::move(note));
     for (std::string& warning : warnings) report.add_warning(std::move(warning));
@@ -124,6 +126,7 @@ Report plan_quantize(const TensorSource& source, const Config& config) {
   const Plan plan = make_plan(require_logical_tensors(source), source, config, planned_fit(config));
   Report report = make_plan_report("quantize", plan, source, "", job.threads);
   report.json()["dry_run"] = true;
+  if (!planned_to_carry(config)) warn_of_members(report, source);
   warn_of_extremes(report, plan);
   report.finish(0);
   return report;

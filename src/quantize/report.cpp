@@ -4,6 +4,7 @@
 
 #include "base/format.h"
 #include "base/version.h"
+#include "formats/archive_error.h"
 #include "quantize/job_parts.h"
 
 namespace mnq {
@@ -21,6 +22,10 @@ void set_spec(Json& object, const QuantizedSpec& spec) {
   object["symmetric"] = spec.symmetric;
   if (spec.granularity == Granularity::kGroup) object["group_size"] = spec.group_size;
   object["channel_axis"] = spec.channel_axis;
+}
+
+std::string members_of(const TensorSource& source) {
+  return source.companion() == nullptr ? std::string() : joined(source.companion()->members);
 }
 
 }  // namespace
@@ -132,6 +137,12 @@ Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSou
   return report;
 }
 
+void warn_of_members(Report& report, const TensorSource& source) {
+  if (const std::string members = members_of(source); !members.empty()) {
+    report.add_warning(formatted("left out what only a .pt can hold: {}", members));
+  }
+}
+
 std::string describe_source(const TensorSource& source) {
   Json json;
   json["format"] = source.format();
@@ -146,6 +157,9 @@ std::string describe_source(const TensorSource& source) {
     if (key != kMetadataKey) json["metadata"].add(key, value);
   }
   json["remarks"] = source.remarks();
+  if (const std::string members = members_of(source); !members.empty()) {
+    json["remarks"].push_back(formatted("beside the tensors, and kept in a .pt only: {}", members));
+  }
   json["tensors"] = Json::array();
   for (const TensorInfo& info : source.tensors()) {
     json["tensors"].push_back({{"name", info.name},

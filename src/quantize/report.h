@@ -59,6 +59,9 @@ class Report {
 Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSource& input, const std::string& output,
                         std::uint32_t threads);
 
+/// Where an output cannot have what lies beside the tensors.
+void warn_of_members(Report& report, const TensorSource& source);
+
 /// What mnq_model_describe gives.
 std::string describe_source(const TensorSource& source);
 

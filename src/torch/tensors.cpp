@@ -8,7 +8,7 @@
 namespace mnq::libtorch {
 namespace {
 
-constexpr std::array<std::pair<DType, at::ScalarType>, 17> kTypes{{
+constexpr std::array<std::pair<DType, at::ScalarType>, 19> kTypes{{
     {DType::kBool, at::kBool},
     {DType::kU8, at::kByte},
     {DType::kI8, at::kChar},
@@ -26,6 +26,8 @@ constexpr std::array<std::pair<DType, at::ScalarType>, 17> kTypes{{
     {DType::kF8E4M3, at::ScalarType::Float8_e4m3fn},
     {DType::kF8E5M2, at::ScalarType::Float8_e5m2},
     {DType::kF8E8M0, at::ScalarType::Float8_e8m0fnu},
+    {DType::kF8E4M3FNUZ, at::ScalarType::Float8_e4m3fnuz},
+    {DType::kF8E5M2FNUZ, at::ScalarType::Float8_e5m2fnuz},
 }};
 
 }  // namespace

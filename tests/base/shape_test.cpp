@@ -73,10 +73,11 @@ struct Row {
   std::size_t bits;
 };
 constexpr Row kDTypes[] = {
-    {1, "BOOL", 8},     {2, "U8", 8},       {3, "I8", 8},       {4, "U16", 16},     {5, "I16", 16},
-    {6, "U32", 32},     {7, "I32", 32},     {8, "U64", 64},     {9, "I64", 64},     {10, "F16", 16},
-    {11, "BF16", 16},   {12, "F32", 32},    {13, "F64", 64},    {14, "C64", 64},    {15, "F8_E4M3", 8},
-    {16, "F8_E5M2", 8}, {17, "F8_E8M0", 8}, {18, "F6_E2M3", 6}, {19, "F6_E3M2", 6}, {20, "F4", 4},
+    {1, "BOOL", 8},         {2, "U8", 8},           {3, "I8", 8},       {4, "U16", 16},     {5, "I16", 16},
+    {6, "U32", 32},         {7, "I32", 32},         {8, "U64", 64},     {9, "I64", 64},     {10, "F16", 16},
+    {11, "BF16", 16},       {12, "F32", 32},        {13, "F64", 64},    {14, "C64", 64},    {15, "F8_E4M3", 8},
+    {16, "F8_E5M2", 8},     {17, "F8_E8M0", 8},     {18, "F6_E2M3", 6}, {19, "F6_E3M2", 6}, {20, "F4", 4},
+    {21, "F8_E4M3FNUZ", 8}, {22, "F8_E5M2FNUZ", 8},
 };
 
 TEST(DTypes, NumbersNamesAndBits) {
@@ -91,7 +92,7 @@ TEST(DTypes, NumbersNamesAndBits) {
 }
 
 TEST(DTypes, WhatIsNone) {
-  for (const std::int32_t number : {0, -1, 21, INT32_MAX, INT32_MIN}) EXPECT_FALSE(find_dtype(number)) << number;
+  for (const std::int32_t number : {0, -1, 23, INT32_MAX, INT32_MIN}) EXPECT_FALSE(find_dtype(number)) << number;
   for (const std::string_view name : {"", "f32", "F32 ", "FLOAT"}) EXPECT_FALSE(find_dtype(name)) << name;
 }
 

@@ -211,7 +211,7 @@ TEST(ToDLPack, ComesBackTheSameWithoutACopy) {
 TEST(ToDLPack, EveryDtypeComesBackAsItself) {
   const Shape shape{4};  // whole bytes for 4 and 6 bits too
   const std::vector<std::byte> zeros(64);
-  for (mnq_dtype dtype = MNQ_DTYPE_BOOL; dtype <= MNQ_DTYPE_F4; ++dtype) {
+  for (mnq_dtype dtype = MNQ_DTYPE_BOOL; dtype <= MNQ_DTYPE_F8_E5M2FNUZ; ++dtype) {
     mnq_tensor* tensor = nullptr;
     for (std::size_t size = 1; size <= zeros.size() && tensor == nullptr; ++size) {
       mnq_tensor_create(dtype, shape.data(), 1, zeros.data(), size, &tensor, nullptr);

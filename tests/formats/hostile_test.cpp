@@ -147,25 +147,59 @@ TEST(PytorchTensors, SayWhichDictTheyAreFrom) {
   EXPECT_EQ(remarks("good_nested.pt"),
             "the tensors are those under model; left out: optimizer (tensors_key chooses another)\n");
   EXPECT_EQ(remarks("good_scalar_beside.pt"),
-            "the tensors are those under state_dict; left out: best_acc1, optimizer_states\n");
+            "the tensors are those under state_dict; left out: optimizer_states (tensors_key chooses another)\n");
   EXPECT_EQ(remarks("good_ema_beside.pt"),
-            "the tensors are those under model; left out: model_ema, step (tensors_key chooses another)\n");
-  EXPECT_EQ(remarks("good_random_state_beside.pt"), "the tensors are those under model; left out: rng_state\n");
+            "the tensors are those under model_ema; left out: model (tensors_key chooses another)\n");
+  EXPECT_EQ(remarks("good_random_state_beside.pt"), "the tensors are those under model\n");
   EXPECT_EQ(remarks("good_odd_keys.pt"),
             "left out objects of numpy._core.multiarray._reconstruct, numpy.ndarray: nothing of them was executed\n"
-            "left out tensors that have no name, within: extra (a list), the key ('a', 1), the key None, the key '', "
-            "the key an integer beyond 64 bits\n"
-            "left out NumPy arrays, which are no tensors: array\n"
-            "left out what are no tensors: lr\n");
-  EXPECT_EQ(remarks("good_old_module_beside.pt"),
-            "left out objects of torch.nn.modules.linear.Linear: nothing of them was executed\n"
-            "the tensors are those under state_dict; left out: model\n");
+            "left out NumPy arrays, which are no tensors: array\n");
+  EXPECT_EQ(
+      remarks("good_old_module_beside.pt"),
+      "left out objects of torch.nn.modules.linear.Linear: nothing of them was executed\n"
+      "the tensors are those under state_dict\n"
+      "left out tensors that have no name, within: model (an object of torch.nn.modules.linear.Linear, which was not "
+      "executed)\n");
   const std::string foreign = remarks("good_foreign_beside.pt");
   EXPECT_NE(foreign.find("left out objects of os.system: nothing of them was executed"), std::string::npos) << foreign;
   const Error error = error_of([] { open_source(data_file("good_nested.pt"), {"models"}); });
   EXPECT_EQ(error.status(), Status::kNotFound);
   EXPECT_NE(error.suggestion().find("optimizer, model"), std::string::npos) << error.suggestion();
   EXPECT_EQ(error_of([] { open_source(data_file("good.gguf"), {"models"}); }).status(), Status::kConfig);
+}
+
+// What a reader of PyTorch reads, whoever zipped it; what it does not notice is noticed here.
+TEST(PytorchRecords, AreCheckedWhereTheyHaveChecksums) {
+  EXPECT_EQ(read_values<float>(*open_source(data_file("good_compressed.pt")), "w"), std::vector<float>(600));
+  EXPECT_EQ(read_values<float>(*open_source(data_file("good_compressed_pickle.pt")), "w"), std::vector<float>(600));
+  const std::string good = read_bytes(data_file("good.pt"));
+  const float one = 1, two = 2;
+  const std::string place(reinterpret_cast<const char*>(&one), sizeof one);
+  std::string damaged = good;
+  std::memcpy(damaged.data() + good.find(place + std::string(reinterpret_cast<const char*>(&two), 4)), &two,
+              sizeof two);
+  const auto source = open_memory(std::as_bytes(std::span(damaged)));
+  const Error error = error_of([&] { read_values<float>(*source, "w"); });
+  EXPECT_EQ(error.status(), Status::kFormat);
+  EXPECT_NE(error.message().find("record archive/data/0: its checksum is"), std::string::npos) << error.message();
+  for (const auto& [signature, offset] : {std::pair("PK\x03\x04", 14), std::pair("PK\x01\x02", 16)}) {
+    for (std::size_t at = damaged.find(signature); at != damaged.npos; at = damaged.find(signature, at + 1)) {
+      std::memset(damaged.data() + at + offset, 0, 4);
+    }
+  }
+  const auto unchecked = open_memory(std::as_bytes(std::span(damaged)));
+  EXPECT_EQ(read_values<float>(*unchecked, "w"), (std::vector<float>{2, 2, 3, 4, 5, 6}));
+}
+
+TEST(PytorchLists, HaveTheirIndexForAKey) {
+  const std::vector<float> six{1, 2, 3, 4, 5, 6};
+  EXPECT_EQ(read_values<float>(*open_source(data_file("good_tuple.pt")), "w"), six);
+  EXPECT_EQ(read_values<float>(*open_source(data_file("good_tuple.pt"), {"1"}), "w"), six);
+  EXPECT_EQ(open_source(data_file("good_tuple.pt"))->remarks(),
+            (std::vector<std::string>{"the tensors are those under 1"}));
+  EXPECT_EQ(error_of([] { open_source(data_file("good_tuple.pt"), {"0"}); }).status(), Status::kNotFound);
+  EXPECT_EQ(read_values<float>(*open_source(data_file("good_list.pt")), "0"), six);
+  EXPECT_EQ(read_values<float>(*open_source(data_file("good_list_in_a_dict.pt")), "layers.1"), six);
 }
 
 // A tensor beside a model is a part of it where it may be a weight.

@@ -1,5 +1,9 @@
 """monoquant's files in transformers with compressed-tensors, gguf, torch.load and safetensors; real checkpoints in."""
 
+import argparse
+import collections
+import datetime
+import fractions
 import io
 import json
 import logging
@@ -8,6 +12,7 @@ import sys
 import tempfile
 import unittest
 import warnings
+import zipfile
 from pathlib import Path
 
 import gguf
@@ -282,7 +287,8 @@ class Pytorch(Test):
             monoquant("convert", file, "-o", self.folder / "out.pt", "-q", "--force")
             found = load_file(self.folder / "out.safetensors")
             self.assertEqual(len(found), count, name)
-            self.check_same(found, torch.load(self.folder / "out.pt", weights_only=True))
+            kept = torch.load(self.folder / "out.pt", weights_only=True)
+            self.check_same(found, kept[key] if key else kept)
             expected = self.tensors(file, key)
             if expected is not None:
                 self.check_same(expected, found)
@@ -320,7 +326,9 @@ class Pytorch(Test):
                 torch.save({"model": state, "steps": [torch.ones(3)]}, self.folder / "in.pt", pickle_protocol=protocol,
                            _use_new_zipfile_serialization=not legacy)
                 monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q", "--force")
-                self.check_same(state, torch.load(self.folder / "out.pt", weights_only=True))
+                found = torch.load(self.folder / "out.pt", weights_only=True)
+                self.check_same(state, found["model"])
+                self.assertTrue(torch.equal(found["steps"][0], torch.ones(3)))
 
     def test_any_order_of_axes(self):
         """Through blocks, pieces of rows and whole tensors: more than a strip of the reader, and less."""
@@ -332,21 +340,188 @@ class Pytorch(Test):
             monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q", "--force", "--set", f"threads={threads}")
             self.check_same(state, torch.load(self.folder / "out.pt", weights_only=True))
 
-    def test_views_that_hold_other_values(self):
+    def test_tensors_of_other_kinds(self):
+        """A .pt keeps them as they are; other formats say that they have not."""
         complex_tensor = torch.randn(4, 4, dtype=torch.complex64)
-        for view, word in ((complex_tensor.conj(), "conj"), (complex_tensor.conj().imag, "neg")):
+        odd = {"conj": complex_tensor.conj(), "neg": complex_tensor.conj().imag, "c128": torch.randn(3, dtype=torch.complex128),
+               "c32": torch.ones(3, dtype=torch.complex32), "sparse": torch.eye(5).to_sparse(), "csr": torch.eye(5).to_sparse_csr(),
+               "q": torch.quantize_per_tensor(torch.randn(4, 4), 0.1, 3, torch.quint8), "bits": torch.zeros(4, dtype=torch.uint8).view(torch.bits8),
+               "q_rows": torch.quantize_per_channel(torch.randn(4, 4), torch.rand(4), torch.zeros(4, dtype=torch.int64), 0, torch.qint8),
+               "many": torch.zeros(1).expand(5000, 5000)}
+        for name, tensor in odd.items():
             for legacy in (False, True):
-                torch.save({"w": torch.ones(4, 4), "c": view}, self.folder / "in.pt", _use_new_zipfile_serialization=not legacy)
-                with self.assertRaises(subprocess.CalledProcessError) as failed:
-                    monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q")
-                self.assertIn(f"resolve_{word}()", failed.exception.stderr)
+                if legacy and name in ("c32", "bits"):
+                    continue
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    torch.save({"w": torch.ones(4, 4), "c": {"x": tensor}}, self.folder / "in.pt", _use_new_zipfile_serialization=not legacy)
+                monoquant("quantize", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q", "--force", "--set", "accuracy_warning=ignore")
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    found = torch.load(self.folder / "out.pt", weights_only=True)["c"]["x"]
+                self.assertEqual((found.dtype, found.shape, found.layout, found.is_conj()), (tensor.dtype, tensor.shape, tensor.layout, tensor.is_conj()))
+                if name == "bits":
+                    self.assertEqual(bytes(found.view(torch.uint8)), bytes(4))
+                elif name == "c32":
+                    self.assertTrue(torch.equal(torch.view_as_real(found), torch.view_as_real(tensor)))
+                elif "q" in name:
+                    self.assertTrue(torch.equal(found.int_repr(), tensor.int_repr()) and torch.equal(found.dequantize(), tensor.dequantize()))
+                else:
+                    self.assertTrue(torch.equal(found.to_dense(), tensor.to_dense()), name)
+                report = json.loads(monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.safetensors", "--force", "--json"))
+                self.assertIn("c.x", str(report["warnings"]))
+                self.assertEqual(list(load_file(self.folder / "out.safetensors")), ["w"])
 
     def test_tensors_beside_the_model(self):
         """As PyTorch's own ImageNet example saves them."""
         model = torch.nn.Linear(8, 4)
         torch.save({"epoch": 3, "state_dict": model.state_dict(), "best_acc1": torch.tensor(71.2)}, self.folder / "in.pt")
         monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q")
-        self.check_same(model.state_dict(), torch.load(self.folder / "out.pt", weights_only=True))
+        found = torch.load(self.folder / "out.pt", weights_only=True)
+        self.assertEqual(list(found), ["epoch", "state_dict", "best_acc1"])
+        self.assertEqual((found["epoch"], found["best_acc1"]), (3, torch.tensor(71.2)))
+        self.check_same(model.state_dict(), found["state_dict"])
+        self.assertEqual(found["state_dict"]._metadata, model.state_dict()._metadata)
+        torch.nn.Linear(8, 4).load_state_dict(found["state_dict"])
+
+    PLAIN = {"dims": {"n_mels": 80, "sizes": (1, 2, ()), "flag": True, "none": None}, "text": "grüße", "pi": 3.14159, "big": 2**70, "low": -2**40,
+             "bytes": b"\x00\xff", "complex": 1 + 2j, "set": {1, 2}, 7: "seven", None: "no name", (1, "a"): [[], {}], "": "empty", 2.5: -1,
+             "dtype": torch.bfloat16, "size": torch.Size([2, 3]), "device": torch.device("cpu"), "count": collections.Counter("aab"),
+             "ordered": collections.OrderedDict(b=1, a=2), "numbers": list(range(300))}
+
+    def test_members_that_are_no_tensors(self):
+        shared = ["one"]
+        plain = self.PLAIN | {"twice": [shared, shared]}
+        cyclic = {"name": "cycle"}
+        cyclic["self"] = cyclic
+        for legacy in (False, True):
+            for protocol in (2, 3, 4, 5):
+                weights = collections.OrderedDict({"a.weight": torch.randn(64, 64), "a.bias": torch.randn(64)})
+                torch.save({"before": 1, "model_state_dict": weights, **plain, "cyclic": cyclic, "rng": torch.get_rng_state()}, self.folder / "in.pt",
+                           pickle_protocol=protocol, _use_new_zipfile_serialization=not legacy)
+                for verb in ("convert", "quantize", "dequantize"):
+                    source = self.folder / ("quantize.pt" if verb == "dequantize" else "in.pt")
+                    report = json.loads(monoquant(verb, source, "-o", self.folder / f"{verb}.pt", "--force", "--json", *(
+                        [] if verb != "quantize" else ["--set", "accuracy_warning=ignore"])))
+                    self.assertNotIn("dims", str(report["warnings"]))
+                    found = torch.load(self.folder / f"{verb}.pt", weights_only=True)
+                    self.assertEqual({k: found[k] for k in plain}, plain)
+                    self.assertEqual({type(found[k]) for k in plain}, {type(v) for v in plain.values()})
+                    self.assertIs(found["twice"][0], found["twice"][1])
+                    self.assertEqual(list(found)[:2], ["before", "model_state_dict"])
+                    self.assertTrue(torch.equal(found["rng"], torch.get_rng_state()))
+                    self.assertIsInstance(found["model_state_dict"], collections.OrderedDict)
+                    if verb == "quantize":
+                        self.assertEqual(set(found["model_state_dict"]), {"a.weight", "a.weight_scale", "a.bias"})
+                    else:
+                        self.assertEqual(list(found["model_state_dict"]), ["a.weight", "a.bias"])
+                for suffix in ("safetensors", "gguf"):
+                    report = json.loads(monoquant("convert", self.folder / "in.pt", "-o", self.folder / f"out.{suffix}", "--force", "--json"))
+                    for name in ("dims", "before", "text", "the key None", "rng"):
+                        self.assertIn(name, str(report["warnings"]))
+
+    def test_members_that_are_not_plain(self):
+        """Left out, and named; what is plain beside them stays, and so do places in lists."""
+        class Names:
+            pass
+        model = torch.nn.Linear(40, 40)
+        adam = torch.optim.Adam(model.parameters())
+        model(torch.ones(40)).sum().backward()
+        adam.step()
+        odd = {"args": argparse.Namespace(lr=1), "when": datetime.datetime(2020, 1, 1), "path": Path("/x"), "array": numpy.ones(3), "number": numpy.float64(2),
+               "kind": torch.nn.ReLU, "module": torch.nn.ReLU(), "third": fractions.Fraction(1, 3), "tree": collections.defaultdict(list, a=[1])}
+        torch.save({"state_dict": model.state_dict(), "optimizer_states": [adam.state_dict()], "hyper": odd | {"lr": 0.1}, "mixed": [1, odd["args"], 2],
+                    "epoch": 3}, self.folder / "in.pt")
+        for verb in ("convert", "quantize"):
+            report = json.loads(monoquant(verb, self.folder / "in.pt", "-o", self.folder / "out.pt", "--force", "--json"))
+            said = str(report["warnings"])
+            for name in ("optimizer_states", "hyper.args (argparse.Namespace)", "hyper.when (datetime.datetime)", "hyper.path", "hyper.array (a NumPy array)",
+                         "hyper.number", "hyper.kind (torch.nn.modules.activation.ReLU)", "hyper.module", "hyper.third (fractions.Fraction)", "hyper.tree (the default", "mixed.1 (argparse.Namespace)"):
+                self.assertIn(name, said)
+            found = torch.load(self.folder / "out.pt", weights_only=True)
+            self.assertEqual({k: v for k, v in found.items() if k != "state_dict"},
+                             {"hyper": {"lr": 0.1, "tree": {"a": [1]}}, "mixed": [1, None, 2], "epoch": 3})
+        self.assertLess((self.folder / "out.pt").stat().st_size, 6000)
+
+    def test_lists_and_tuples(self):
+        x, y = torch.randn(64, 64), torch.randn(64, 64)
+        roots = {"list": [{"layers": 2}, {"l.weight": x}], "tuple": ({"l.weight": x}, {"state": {}, "param_groups": []}, {"size": 64}),
+                 "within": {"layers": [{"weight": x}, ({"weight": y}, "kept")], "head.weight": x[:8].clone(), "plain": [x + 1, y + 1]}}
+        for name, root in roots.items():
+            torch.save(root, self.folder / "in.pt")
+            monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q", "--force")
+            found = torch.load(self.folder / "out.pt", weights_only=True)
+            monoquant("quantize", self.folder / "in.pt", "-o", self.folder / "q.pt", "-q", "--force", "--bits", "4", "--set", "accuracy_warning=ignore")
+            monoquant("dequantize", self.folder / "q.pt", "-o", self.folder / "back.pt", "-q", "--force")
+            back = torch.load(self.folder / "back.pt", weights_only=True)
+            monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.safetensors", "-q", "--force")
+            flat = load_file(self.folder / "out.safetensors")
+            if name == "list":
+                self.assertEqual(found[0], {"layers": 2})
+                self.assertTrue(torch.equal(found[1]["l.weight"], x))
+                self.assertEqual((back[0], back[1]["l.weight"].shape), ({"layers": 2}, x.shape))
+                monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q", "--force", "--tensors-key", "1")
+            elif name == "tuple":
+                self.assertIsInstance(found, tuple)
+                self.assertEqual(found[1:], (None, {"size": 64}))
+                self.assertTrue(torch.equal(flat["l.weight"], x))
+                monoquant("convert", self.folder / "in.pt", "-o", self.folder / "out.pt", "-q", "--force", "--tensors-key", "0")
+            else:
+                self.assertEqual(set(flat), {"layers.0.weight", "layers.1.0.weight", "head.weight", "plain.0", "plain.1"})
+                for one in (found, back):
+                    self.assertEqual(one["layers"][1][1], "kept")
+                    self.assertEqual(one["layers"][1][0]["weight"].shape, y.shape)
+                self.assertTrue(torch.equal(found["layers"][1][0]["weight"], y) and torch.equal(found["plain"][1], y + 1))
+
+    def test_averages_come_first_where_their_loaders_take_them(self):
+        for plain, average in (("params", "params_ema"), ("state_dict", "state_dict_ema"), ("model", "model_ema")):
+            for keys in ((plain, average), (average, plain)):
+                torch.save({key: {"conv.weight": torch.full((32, 16, 3, 3), float(key == average))} for key in keys}, self.folder / "in.pth")
+                report = json.loads(monoquant("convert", self.folder / "in.pth", "-o", self.folder / "out.safetensors", "--force", "--json"))
+                self.assertEqual(load_file(self.folder / "out.safetensors")["conv.weight"].min(), 1)
+                self.assertIn(f"those under {average}; left out: {plain}", str(report["warnings"]))
+
+    def test_archives_zipped_anew(self):
+        state = {"a.weight": torch.randn(600, 4000), "b.weight": torch.randn(4000, 300).t(), "c": torch.arange(9)}
+        torch.save(state, self.folder / "in.pt")
+        def zipped(name, method, root, comment=b"", folders=False, stream=False):
+            out = io.BytesIO()
+            out.seekable = lambda: not stream
+            if stream:
+                out.tell = lambda: (_ for _ in ()).throw(OSError())
+            with zipfile.ZipFile(self.folder / "in.pt") as old, zipfile.ZipFile(out, "w", method) as new:
+                new.comment = comment
+                if folders:
+                    new.writestr(f"{root}/", b"")
+                    new.writestr(f"{root}/data/", b"")
+                for info in old.infolist():
+                    new.writestr(root + info.filename[info.filename.index("/"):], old.read(info))
+            (self.folder / name).write_bytes(out.getvalue())
+        zipped("deflated.pt", zipfile.ZIP_DEFLATED, "other name")
+        zipped("folders.pt", zipfile.ZIP_DEFLATED, "x", b"a comment", folders=True)
+        zipped("stream.pt", zipfile.ZIP_DEFLATED, "x", stream=True)
+        zipped("stored.pt", zipfile.ZIP_STORED, "x")
+        torch.serialization.set_crc32_options(False)
+        torch.save(state, self.folder / "unchecked.pt")
+        torch.serialization.set_crc32_options(True)
+        for name in ("deflated.pt", "folders.pt", "stream.pt", "stored.pt", "unchecked.pt"):
+            self.check_same(state, torch.load(self.folder / name, weights_only=True))
+            for threads in (1, 2):
+                monoquant("convert", self.folder / name, "-o", self.folder / "out.safetensors", "-q", "--force", "--set", f"threads={threads}")
+                self.check_same(state, load_file(self.folder / "out.safetensors"))
+
+    def test_damage_is_an_error(self):
+        torch.save({"a.weight": torch.randn(600, 400), "b.weight": torch.randn(400, 300).t()}, self.folder / "in.pt")
+        sound = (self.folder / "in.pt").read_bytes()
+        for place, record in ((300_000, "in/data/0"), (1_300_000, "in/data/1")):
+            damaged = bytearray(sound)
+            damaged[place] ^= 1
+            (self.folder / "damaged.pt").write_bytes(damaged)
+            for out in ("out.pt", "out.safetensors", "out.gguf"):
+                with self.assertRaises(subprocess.CalledProcessError) as failed:
+                    monoquant("quantize", self.folder / "damaged.pt", "-o", self.folder / out)
+                self.assertIn(f"record {record}: its checksum", failed.exception.stderr)
+                self.assertFalse((self.folder / out).exists())
 
     def test_whole_modules(self):
         model = torch.nn.Linear(8, 4)
@@ -359,7 +534,9 @@ class Pytorch(Test):
             torch.save({"state_dict": model.state_dict(), "model": model}, self.folder / "in.pt",
                        _use_new_zipfile_serialization=not legacy)
             monoquant("convert", self.folder / "in.pt", "-o", self.folder / "both.pt", "-q", "--force")
-            self.check_same(model.state_dict(), torch.load(self.folder / "both.pt", weights_only=True))
+            found = torch.load(self.folder / "both.pt", weights_only=True)
+            self.assertEqual(list(found), ["state_dict"])
+            self.check_same(model.state_dict(), found["state_dict"])
 
     def test_ties(self):
         linear = torch.nn.Linear(32, 40)

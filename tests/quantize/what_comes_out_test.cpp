@@ -1,0 +1,72 @@
+// What comes out of a job is what went in: dtypes of every kind, metadata, and what lies beside a checkpoint's tensors.
+#include <gtest/gtest.h>
+
+#include "quantize/job_fixture.h"
+#include "support/safetensors_bytes.h"
+#include "support/temp_folder.h"
+
+namespace mnq::test {
+namespace {
+
+Report convert_to(const TensorSource& source, const std::string& path) {
+  RunControl control;
+  const Config config(nullptr, nullptr);
+  return convert(source, config, control, file_output(source, path, config, control));
+}
+
+std::string data_of(const TensorSource& source, std::size_t tensor) {
+  std::string data(source.tensors()[tensor].size_bytes, '\0');
+  source.read(tensor, 0, std::as_writable_bytes(std::span(data)));
+  return data;
+}
+
+TEST(WhatComesOut, EveryDtypeOfSafetensorsByteForByte) {
+  struct Row {
+    const char* dtype;
+    std::size_t bits;
+  };
+  constexpr Row kRows[] = {{"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},
+                           {"I8", 8},      {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},
+                           {"F8_E8M0", 8}, {"I16", 16},    {"U16", 16},    {"F16", 16},        {"BF16", 16},
+                           {"I32", 32},    {"U32", 32},    {"F32", 32},    {"C64", 64},        {"F64", 64},
+                           {"I64", 64},    {"U64", 64}};
+  for (const auto& [dtype, bits] : kRows) {
+    const TempFolder folder;
+    std::string data(bits, '\0');  // of 8 elements
+    for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i % 2);
+    write_bytes(folder.path("in.safetensors"), SafetensorsBytes().add_bytes("a", dtype, "[8]", data).bytes());
+    convert_to(*open_source(folder.path("in.safetensors")), folder.path("out.safetensors"));
+    const auto copy = open_source(folder.path("out.safetensors"));
+    EXPECT_EQ(dtype_name(copy->tensors()[0].dtype), dtype);
+    EXPECT_EQ(data_of(*copy, 0), data) << dtype;
+  }
+}
+
+TEST(WhatComesOut, MetadataOfShardsOrThatItDiffered) {
+  const TempFolder folder;
+  const auto shard = [&](const std::string& name, const std::string& metadata, const std::string& tensor) {
+    const std::string header =
+        R"({"__metadata__":)" + metadata + R"(,")" + tensor + R"(":{"dtype":"I8","shape":[1],"data_offsets":[0,1]}})";
+    const std::uint64_t length = header.size();
+    std::string bytes(sizeof length, '\0');
+    std::memcpy(bytes.data(), &length, sizeof length);
+    write_bytes(folder.path(name), bytes + header + "x");
+  };
+  shard("model-00001-of-00002.safetensors", R"({"title":"one","same":"s"})", "a");
+  shard("model-00002-of-00002.safetensors", R"({"title":"two","same":"s","author":"z"})", "b");
+  write_bytes(folder.path("model.safetensors.index.json"),
+              R"({"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}})");
+  const auto source = open_source(folder.path("model.safetensors.index.json"));
+  const Report report = convert_to(*source, folder.path("out.safetensors"));
+  const Metadata metadata = open_source(folder.path("out.safetensors"))->metadata();
+  EXPECT_EQ(metadata.at("title"), "one");
+  EXPECT_EQ(metadata.at("same"), "s");
+  EXPECT_EQ(metadata.at("author"), "z");
+  ASSERT_EQ(report.warnings().size(), 1u);
+  EXPECT_NE(report.warnings()[0].find("differs"), std::string::npos);
+  EXPECT_NE(report.warnings()[0].find("title"), std::string::npos);
+  EXPECT_EQ(report.warnings()[0].find("same"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace mnq::test
