@@ -40,8 +40,9 @@ class MemoryBytes final : public ByteSource {
 
 class FileByteSink final : public ByteSink {
  public:
-  FileByteSink(const std::string& path, bool overwrite, std::uint64_t size, std::function<bool()> is_cancelled)
-      : file_(path, overwrite, size), is_cancelled_(std::move(is_cancelled)) {}
+  FileByteSink(const std::string& path, bool overwrite, std::uint64_t size, std::function<bool()> is_cancelled,
+               Claim claim)
+      : file_(path, overwrite, size, claim), is_cancelled_(std::move(is_cancelled)) {}
   void write(std::uint64_t offset, std::span<const std::byte> bytes) override { file_.write_at(offset, bytes); }
   void commit() override { file_.commit(is_cancelled_); }
 
@@ -72,9 +73,10 @@ std::shared_ptr<const ByteSource> memory_bytes(std::span<const std::byte> bytes)
   return std::make_shared<MemoryBytes>(bytes);
 }
 
-OpenByteSink file_bytes(const std::string& path, bool overwrite, std::function<bool()> is_cancelled) {
-  return [path, overwrite, is_cancelled = std::move(is_cancelled)](std::uint64_t size) -> std::unique_ptr<ByteSink> {
-    return std::make_unique<FileByteSink>(path, overwrite, size, is_cancelled);
+OpenByteSink file_bytes(const std::string& path, bool overwrite, std::function<bool()> is_cancelled, Claim claim) {
+  return [path, overwrite, is_cancelled = std::move(is_cancelled),
+          claim](std::uint64_t size) -> std::unique_ptr<ByteSink> {
+    return std::make_unique<FileByteSink>(path, overwrite, size, is_cancelled, claim);
   };
 }
 

@@ -8,6 +8,8 @@
 #include <span>
 #include <string>
 
+#include "base/file.h"
+
 namespace mnq {
 
 /// Bytes that can be read by position: a file, or the caller's memory.
@@ -38,8 +40,9 @@ std::shared_ptr<const ByteSource> open_bytes(const std::string& path);
 /// The caller's memory, which must outlive the source and all that is made from it.
 std::shared_ptr<const ByteSource> memory_bytes(std::span<const std::byte> bytes);
 
-/// Where a sink puts its bytes. is_cancelled is asked while a file is synced.
-OpenByteSink file_bytes(const std::string& path, bool overwrite, std::function<bool()> is_cancelled);
+/// Where a sink puts its bytes, as OutputFile. is_cancelled is asked while a file is synced.
+OpenByteSink file_bytes(const std::string& path, bool overwrite, std::function<bool()> is_cancelled,
+                        Claim claim = Claim::kNeeded);
 OpenByteSink string_bytes(std::string& out);
 
 }  // namespace mnq

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,9 +11,11 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -33,6 +36,8 @@ std::string suggestion_for(int error_number) {
     case EPERM:
     case EROFS:
       return "check the permissions of the file and its folder";
+    case EFBIG:
+      return "allow larger files (ulimit -f unlimited), or write to another disk";
     case ENOSPC:
     case EDQUOT:
       return "free some space, or write to another disk";
@@ -55,11 +60,64 @@ std::string real_path_of(const std::string& path) {
   return real == nullptr ? std::string() : real.get();
 }
 
+// Access lists: with one, what looks like the group's permissions is the most that anyone on the list has.
+bool take_access_list(int fd, const std::string& path) {
+  constexpr const char* kName = "system.posix_acl_access";
+  std::array<char, 4096> list{};
+  const ssize_t size = ::getxattr(path.c_str(), kName, list.data(), list.size());
+  if (size < 0) return errno == ENODATA || errno == EOPNOTSUPP;
+  return ::fsetxattr(fd, kName, list.data(), static_cast<std::size_t>(size), 0) == 0;
+}
+
 bool is_below(const std::string& path, const std::string& folder) {
   return folder == "/" || (path.starts_with(folder) && path.substr(folder.size()).starts_with('/'));
 }
 
+// Writing beyond RLIMIT_FSIZE is an error, and not the end of the process, while this lives: SIGXFSZ, which the system sends to
+// the thread that writes, is held back there and taken. What the host does with signals stays as it is.
+class FileSizeSignalBlocked {
+ public:
+  FileSizeSignalBlocked() noexcept {
+    ::sigemptyset(&signal_);
+    ::sigaddset(&signal_, SIGXFSZ);
+    ::pthread_sigmask(SIG_BLOCK, &signal_, &before_);
+    sigset_t pending;
+    ::sigpending(&pending);
+    was_pending_ = ::sigismember(&pending, SIGXFSZ) == 1;
+  }
+  ~FileSizeSignalBlocked() {
+    const timespec at_once{};
+    while (!was_pending_ && ::sigtimedwait(&signal_, nullptr, &at_once) < 0 && errno == EINTR) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  FileSizeSignalBlocked(const FileSizeSignalBlocked&) = delete;
+  FileSizeSignalBlocked& operator=(const FileSizeSignalBlocked&) = delete;
+
+ private:
+  sigset_t signal_, before_;
+  bool was_pending_ = false;
+};
+
 }  // namespace
+
+bool take_permissions(int fd, const std::string& path, const struct stat& old) {
+  struct stat made {};
+  if (::fstat(fd, &made) != 0) return false;
+  const bool is_other = made.st_uid != old.st_uid || made.st_gid != old.st_gid;
+  const bool keeps_group = made.st_gid == old.st_gid || ::fchown(fd, static_cast<uid_t>(-1), old.st_gid) == 0;
+  const bool keeps_list = take_access_list(fd, path);
+  const mode_t kept = S_ISDIR(old.st_mode) ? 07777u : 0777u;
+  const mode_t mode = old.st_mode & kept & (keeps_group && keeps_list ? ~0u : ~0070u);
+  if (::fchmod(fd, mode) != 0 && (::fstat(fd, &made) != 0 || (made.st_mode & kept) != mode)) return false;
+  if (is_other) std::ignore = ::fchown(fd, old.st_uid, static_cast<gid_t>(-1));
+  return true;
+}
+
+bool lacks_links(int error_number) {
+  return error_number == EPERM || error_number == EOPNOTSUPP || error_number == ENOSYS || error_number == EMLINK ||
+         error_number == EXDEV;
+}
 
 std::string resolve_links(const std::string& path) {
   std::string resolved = path;
@@ -152,47 +210,35 @@ void InputFile::read_at(std::uint64_t offset, std::span<std::byte> into) const {
   }
 }
 
-OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t size_bytes)
+OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t size_bytes, Claim claim)
     : target_(resolve_links(path)), overwrite_(overwrite), end_(size_bytes) {
-  struct stat status {};
-  if (::stat(target_.c_str(), &status) == 0) {
-    if (!S_ISREG(status.st_mode)) fail("is not a regular file and cannot be replaced", EEXIST);
-    if (!overwrite) fail("is there already", EEXIST);
-  } else if (errno != ENOENT) {
-    fail("cannot be created", errno);
-  }
-  static std::atomic<unsigned> counter{0};
-  for (int attempt = 0; attempt < 100 && fd_.get() < 0; ++attempt) {
-    // As text: path::replace_filename of GCC 12 does not survive running out of memory.
-    const std::string target = target_.string();
-    const std::string name = target_.filename().string();
-    temporary_ = target.substr(0, target.size() - name.size()) +
-                 formatted(".{}.{}-{}.tmp", name.substr(0, 200), ::getpid(), counter++);
-    fd_ = FileDescriptor(::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (fd_.get() < 0 && errno != EEXIST) break;
-  }
-  if (fd_.get() < 0) {
-    const int error_number = errno;
-    temporary_.clear();
-    fail("cannot be created", error_number);
-  }
-  // EOPNOTSUPP and the like only mean that this file system cannot reserve.
-  if (size_bytes > 0 && ::fallocate(fd_.get(), 0, 0, static_cast<off_t>(size_bytes)) != 0 &&
-      (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
-    const int error_number = errno;
-    ::unlink(temporary_.c_str());
-    fail(formatted("cannot be written: it needs {}", size_text(size_bytes)).c_str(), error_number);
-  }
+  struct stat old {};
+  const bool is_there = ::stat(target_.c_str(), &old) == 0;
+  if (!is_there && errno != ENOENT) fail("cannot be created", errno);
+  if (is_there && !S_ISREG(old.st_mode)) fail("is not a regular file and cannot be replaced", EEXIST);
+  if (is_there && !overwrite) fail("is there already", EEXIST);
+  temporary_ = Temporary(target_, kMakesFile, is_there ? 0600 : 0666);
+  if (!temporary_.is_open()) fail("cannot be created", errno);
+  if (claim == Claim::kNeeded) temporary_.require_alone();
+  if (is_there && !take_permissions(temporary_.fd(), target_, old)) fail("its permissions cannot be kept", errno);
+  if (size_bytes > 0) reserve(size_bytes);
 }
 
-OutputFile::~OutputFile() {
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+// EOPNOTSUPP and the like only mean that this file system cannot reserve.
+void OutputFile::reserve(std::uint64_t size) {
+  const FileSizeSignalBlocked blocked;
+  if (::fallocate(temporary_.fd(), 0, 0, static_cast<off_t>(size)) == 0) return;
+  const int error_number = errno;
+  if (error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG) {
+    fail(formatted("cannot be written: it needs {}", size_text(size)).c_str(), error_number);
+  }
 }
 
 void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  const FileSizeSignalBlocked blocked;
   const std::uint64_t size = bytes.size();
   while (!bytes.empty()) {
-    const ssize_t count = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t count = ::pwrite(temporary_.fd(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) fail("cannot be written", count == 0 ? ENOSPC : errno);
     bytes = bytes.subspan(static_cast<std::size_t>(count));
@@ -208,35 +254,51 @@ void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
 void OutputFile::start_writing(std::uint64_t size) {
   constexpr std::uint64_t kEvery = 8u << 20;
   const std::uint64_t before = written_.fetch_add(size, std::memory_order_relaxed);
-  if (before / kEvery != (before + size) / kEvery) ::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
+  if (before / kEvery != (before + size) / kEvery) ::sync_file_range(temporary_.fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 void OutputFile::throw_cancelled() { throw Error(Status::kCancelled, "cancelled while the output was being synced"); }
 
 // What a file system does not support here, the fsync of publish() does all the same, only without a pause for cancel.
 void OutputFile::sync_range(std::uint64_t offset) {
-  ::sync_file_range(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(kSyncBytes),
+  ::sync_file_range(temporary_.fd(), static_cast<off_t>(offset), static_cast<off_t>(kSyncBytes),
                     SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
 }
 
 void OutputFile::publish() {
   // First, since it needs memory: after the rename nothing may fail.
-  const std::string folder = folder_of(target_.string());
-  if (::fsync(fd_.get()) != 0) fail("cannot be synced", errno);
-  if (overwrite_) {
-    if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be put in place", errno);
-  } else if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_NOREPLACE) != 0) {
-    // File systems without RENAME_NOREPLACE: link() refuses an existing name too.
-    if (errno != EINVAL && errno != ENOSYS) fail("cannot be put in place", errno);
-    if (::link(temporary_.c_str(), target_.c_str()) != 0) fail("cannot be put in place", errno);
-    ::unlink(temporary_.c_str());
+  const std::string folder = folder_of(target_);
+  if (::fsync(temporary_.fd()) != 0) fail("cannot be synced", errno);
+  if (!overwrite_) {
+    publish_new();
+  } else if (::rename(temporary_.path().c_str(), target_.c_str()) != 0) {
+    fail("cannot be put in place", errno);
   }
-  temporary_.clear();
+  temporary_.release();
   sync_folder(folder);
 }
 
+// Never over another file: not every file system can rename so, and not every one of those has hard links. What is left is to
+// take the name with an empty file.
+void OutputFile::publish_new() {
+  const char *from = temporary_.path().c_str(), *to = target_.c_str();
+  if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return;
+  if (errno != EINVAL && errno != ENOSYS) fail("cannot be put in place", errno);
+  if (::link(from, to) == 0) {
+    ::unlink(from);
+    return;
+  }
+  if (!lacks_links(errno)) fail("cannot be put in place", errno);
+  const FileDescriptor taken(::open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (taken.get() < 0) fail("cannot be put in place", errno);
+  if (::rename(from, to) == 0) return;
+  const int error_number = errno;
+  ::unlink(to);
+  fail("cannot be put in place", error_number);
+}
+
 void OutputFile::fail(const char* what, int error_number) const {
-  const std::string path = target_.string();
+  const std::string& path = target_;
   if (error_number == EEXIST) {
     throw Error(Status::kIo, formatted("{}: {}", path, what[0] == 'c' ? "appeared meanwhile" : what),
                 "choose another name, or allow it to be replaced (overwrite=true)", path);

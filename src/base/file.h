@@ -3,33 +3,30 @@
 // does not count as ours in the process's memory.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 
+#include "base/file_descriptor.h"
+#include "base/temporary.h"
+
 namespace mnq {
-
-/// A descriptor that closes itself.
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
-  ~FileDescriptor();
-  FileDescriptor(FileDescriptor&& other) noexcept;
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 /// The file a path names in the end, there or not, so that writing it leaves symbolic links in place. Of a circle of links one
 /// is returned: the system refuses it.
 std::string resolve_links(const std::string& path);
+
+/// Whether link() failed since the file system has no hard links, or not of such a file.
+bool lacks_links(int error_number);
+
+/// Gives an open file or folder the owner, group and permissions of the one at `path`, which it is to replace. Where the group
+/// or the access list cannot be kept, the group gets nothing. False where it fails; errno says why.
+bool take_permissions(int fd, const std::string& path, const struct stat& old);
 
 /// Where a file or folder lies: to know it again under any name, later and from any working folder.
 class FilePlace {
@@ -82,15 +79,18 @@ class InputFile {
   mutable std::atomic<std::uint64_t> ahead_{0};  // up to where the system was asked to read
 };
 
+/// Whether a run has to claim its output: not what lies in a folder that it has claimed.
+enum class Claim { kNeeded, kHeld };
+
 /// A file that appears whole or not at all: a temporary name in the target's folder, then fsync and rename. A target
-/// that is a symbolic link stays one; the file it names is made or replaced.
+/// that is a symbolic link stays one; the file it names is made or replaced. What replaces a file has that one's permissions,
+/// from the start.
 class OutputFile {
  public:
   /// overwrite: whether an existing file may be replaced. The size is reserved at once, so that a full disk is known
   /// before the work and not after; 0 where it is not known yet. Errors: kIo (exists, no such folder, permissions, full
-  /// disk).
-  OutputFile(const std::string& path, bool overwrite, std::uint64_t size_bytes);
-  ~OutputFile();
+  /// disk); kState where another run is at work on it.
+  OutputFile(const std::string& path, bool overwrite, std::uint64_t size_bytes, Claim claim = Claim::kNeeded);
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
@@ -113,15 +113,16 @@ class OutputFile {
   static constexpr std::uint64_t kSyncBytes = 8u << 20;  // 8 MiB: a slow disk takes below 0.2 s for it
 
   [[noreturn]] static void throw_cancelled();
+  void reserve(std::uint64_t size);
   void start_writing(std::uint64_t size);
   void sync_range(std::uint64_t offset);
   void publish();
+  void publish_new();
   [[noreturn]] void fail(const char* what, int error_number) const;
 
-  std::filesystem::path target_;
-  std::filesystem::path temporary_;
-  FileDescriptor fd_;
+  std::string target_;
   bool overwrite_;
+  Temporary temporary_;
   std::atomic<std::uint64_t> end_;         // of what is reserved or written
   std::atomic<std::uint64_t> written_{0};  // bytes
 };

@@ -33,19 +33,6 @@ FolderEntry describe_entry(int folder, const char* name) {
   return entry;
 }
 
-bool remove_entry(int folder, const char* name) noexcept {
-  if (::unlinkat(folder, name, 0) == 0 || errno == ENOENT) return true;
-  if (errno != EISDIR && errno != EPERM) return false;
-  {
-    FolderReader reader(folder, name);
-    if (!reader.is_open()) return false;
-    while (const char* inner = reader.next()) {
-      if (!remove_entry(reader.fd(), inner)) return false;
-    }
-  }
-  return ::unlinkat(folder, name, AT_REMOVEDIR) == 0;
-}
-
 }  // namespace
 
 std::string join_path(const std::string& folder, const std::string& name) {
@@ -108,7 +95,20 @@ std::vector<FolderEntry> list_folder(const std::string& path) {
   return entries;
 }
 
-bool remove_tree(const std::string& path) noexcept { return remove_entry(AT_FDCWD, path.c_str()); }
+bool remove_tree_at(int folder, const char* name) noexcept {
+  if (::unlinkat(folder, name, 0) == 0 || errno == ENOENT) return true;
+  if (errno != EISDIR && errno != EPERM) return false;
+  {
+    FolderReader reader(folder, name);
+    if (!reader.is_open()) return false;
+    while (const char* inner = reader.next()) {
+      if (!remove_tree_at(reader.fd(), inner)) return false;
+    }
+  }
+  return ::unlinkat(folder, name, AT_REMOVEDIR) == 0;
+}
+
+bool remove_tree(const std::string& path) noexcept { return remove_tree_at(AT_FDCWD, path.c_str()); }
 
 void sync_folder(const std::string& path) noexcept {
   const FileDescriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

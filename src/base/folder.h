@@ -56,6 +56,7 @@ std::vector<FolderEntry> list_folder(const std::string& path);
 
 /// Removes a file, a link or a folder with all that is in it. False where something stays: errno says why.
 bool remove_tree(const std::string& path) noexcept;
+bool remove_tree_at(int folder, const char* name) noexcept;
 
 /// Makes what was created, renamed or removed in a folder outlast a power cut; where that cannot be, it does nothing.
 void sync_folder(const std::string& path) noexcept;

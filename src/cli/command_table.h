@@ -24,13 +24,19 @@ inline void add_job_flags(Flags& flags, Options& options) {
   flags.any_setting(kRunning);
 }
 
+// Where nothing but the report is written.
+inline void add_report_flags(Flags& flags, Options& options) {
+  flags.setting_flag("-f,--force", "overwrite", "true", kOutput, "replace a report that is there already");
+  add_job_flags(flags, options);
+}
+
 inline void add_input_flags(Flags& flags) {
   flags.setting("--tensors-key", "tensors_key", "KEY", kWhat, "of a PyTorch checkpoint: the dict with the tensors");
 }
 
 // What every command that writes weights has.
 inline void add_output_flags(Flags& flags, Options& options) {
-  flags.setting_flag("-f,--force", "overwrite", "true", kOutput, "replace an output that is there already");
+  flags.setting_flag("-f,--force", "overwrite", "true", kOutput, "replace an output or a report that is there already");
   flags.setting("--format", "format", "NAME", kOutput, "what to write, where the name of OUT does not tell");
   flags.setting("--max-shard-size", "max_shard_size", "SIZE", kOutput, "of a folder's files: 2GiB; else 5GiB");
   flags.setting("--shard", "shard", "I/N", kOutput, "make the I-th of N parts of a folder only; see merge");
@@ -81,14 +87,14 @@ inline void add_compare_flags(Flags& flags, Options& options) {
   flags.argument("A", options.input, "the reference, float or quantized");
   flags.argument("B", options.other, "the checkpoint to compare with it");
   add_input_flags(flags);
-  add_job_flags(flags, options);
+  add_report_flags(flags, options);
 }
 
 inline void add_validate_flags(Flags& flags, Options& options) {
   flags.argument("FILE", options.input, "the checkpoint to check, float or quantized");
   flags.text("-a,--against", options.other, "ORIGINAL", kWhat, "also check names, shapes and dtypes");
   add_input_flags(flags);
-  add_job_flags(flags, options);
+  add_report_flags(flags, options);
 }
 
 inline void add_json_flag(Flags& flags, Options& options) {

@@ -24,11 +24,19 @@ Job::Job(const Options& options) : options_(options) {
   for (const Setting& setting : options.settings) apply(run(), setting);
 }
 
+bool Job::may_replace() const {
+  const Config none = make<Config>(mnq_config_create, static_cast<const char*>(nullptr));
+  mnq_buffer* value = nullptr;
+  call(mnq_config_resolve, none.get(), run(), static_cast<const char*>(nullptr), "overwrite", &value,
+       static_cast<const char**>(nullptr));
+  return text_of(Buffer(value)) == "true";
+}
+
 void Job::start(const std::string& verb, const std::string& output) {
   interrupt_ = std::make_unique<CancelOnSignal>(run());
   if (!options_.report.empty()) {
-    report_file_ = std::make_unique<ReportFile>(options_.report,
-                                                std::vector{options_.input, options_.other, options_.config, output});
+    const JobFiles files{{options_.input, options_.other, options_.config}, output};
+    report_file_ = std::make_unique<ReportFile>(options_.report, files, may_replace());
   }
   progress_ = std::make_unique<Progress>(verb, !options_.quiet);
   call(mnq_run_set_progress, run(), update_progress, static_cast<void*>(progress_.get()));

@@ -29,6 +29,8 @@ class Job {
   void finish(const Report& report, const std::function<std::string(const Json&, const Screen&)>& text);
 
  private:
+  bool may_replace() const;  // --force, or what it stands for
+
   const Options& options_;
   Run run_ = make<Run>(mnq_run_create);
   std::unique_ptr<ReportFile> report_file_;

@@ -97,7 +97,7 @@ void prepare_standard_streams() {
     // Read-only: writing to a stdout that was closed stays an error.
     if (::fcntl(descriptor, F_GETFD) < 0) ::open("/dev/null", O_RDONLY);
   }
-  std::signal(SIGPIPE, SIG_IGN);
+  for (const int each : {SIGPIPE, SIGXFSZ}) std::signal(each, SIG_IGN);  // the writes fail, and say it
 }
 
 }  // namespace cli

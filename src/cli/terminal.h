@@ -32,8 +32,8 @@ void write_stdout(std::string_view text);
 /// Writes what can be written: there is nowhere to complain.
 void write_stderr(std::string_view text);
 
-/// Makes descriptors 0 to 2 exist, so that no file that is opened later takes their place, and a broken pipe an error
-/// instead of a death.
+/// Makes descriptors 0 to 2 exist, so that no file that is opened later takes their place, and a broken pipe or a file
+/// beyond the limit an error instead of a death.
 void prepare_standard_streams();
 
 }  // namespace cli

@@ -3,10 +3,18 @@
 
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
+#include <cctype>
+#include <csignal>
 #include <cstring>
+#include <thread>
+#include <vector>
 
 #include "support/error_of.h"
 #include "support/temp_folder.h"
@@ -184,6 +192,186 @@ TEST(Output, NothingToWrite) {
   write_output(folder.path("out"), "");
   EXPECT_EQ(folder.names(), Names{"out"});
   EXPECT_EQ(read_bytes(folder.path("out")), "");
+}
+
+mode_t mode_of(const std::string& path) {
+  struct stat status {};
+  EXPECT_EQ(::stat(path.c_str(), &status), 0) << path;
+  return status.st_mode & 0777;
+}
+
+class Umask {
+ public:
+  explicit Umask(mode_t mask) : before_(::umask(mask)) {}
+  ~Umask() { ::umask(before_); }
+
+ private:
+  mode_t before_;
+};
+
+TEST(OutputPermissions, AreThoseOfTheFileThatIsReplaced) {
+  const TempFolder folder;
+  const Umask umask(022);
+  for (const mode_t mode : {0600u, 0640u, 0666u, 0400u, 0755u}) {
+    write_bytes(folder.path("out"), "old");
+    ::chmod(folder.path("out").c_str(), mode);
+    {
+      OutputFile file(folder.path("out"), true, 3);
+      for (const auto& name : folder.names()) EXPECT_EQ(mode_of(folder.path(name)), mode) << name;
+      file.write_at(0, bytes_of("new"));
+      file.commit(never);
+    }
+    EXPECT_EQ(mode_of(folder.path("out")), mode);
+    EXPECT_EQ(read_bytes(folder.path("out")), "new");
+    std::filesystem::remove(folder.path("out"));
+  }
+}
+
+TEST(OutputPermissions, FollowTheUmaskWhereNothingIsReplaced) {
+  const TempFolder folder;
+  const Umask umask(027);
+  write_output(folder.path("out"), "new");
+  EXPECT_EQ(mode_of(folder.path("out")), 0640u);
+}
+
+// A process that begins to write a file and is killed before that is there.
+void leave_temporary(const std::string& path) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    OutputFile file(path, true, 3);
+    ::kill(::getpid(), SIGKILL);
+  }
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+}
+
+TEST(OutputTemporaries, OfDeadRunsAreRemovedByTheNext) {
+  const TempFolder folder;
+  for (const std::string& name : {std::string("out"), std::string(255, 'n')}) {
+    leave_temporary(folder.path(name));
+    EXPECT_EQ(folder.names().size(), 1u);
+    write_output(folder.path(name), "new");
+    EXPECT_EQ(folder.names(), Names{name});
+    std::filesystem::remove(folder.path(name));
+  }
+}
+
+TEST(OutputTemporaries, OfOtherOutputsAndOtherProgramsStay) {
+  const TempFolder folder;
+  leave_temporary(folder.path("out.more"));
+  const std::string dead = *folder.names().begin();
+  const Names others{".out.swp", ".out.123-4.tmp", ".out.mnq-file.tmp", ".out.mnq-file.host.12-x.tmp", "notes"};
+  for (const auto& name : others) write_bytes(folder.path(name), "mine");
+  std::filesystem::create_directory(folder.path(".out.mnq-file.host.1-2.tmp"));
+  write_output(folder.path("out"), "new");
+  Names expected = others;
+  expected.insert({dead, "out", ".out.mnq-file.host.1-2.tmp"});
+  EXPECT_EQ(folder.names(), expected);
+}
+
+TEST(OutputTemporaries, OfALiveRunAreAReasonToStop) {
+  const TempFolder folder;
+  const std::string path = folder.path("out");
+  write_bytes(path, "old");
+  OutputFile first(path, true, 3);
+  const Error second = error_of([&] { OutputFile(path, true, 3); });
+  EXPECT_EQ(second.status(), Status::kState);
+  std::array<char, 256> host{};
+  ASSERT_EQ(::gethostname(host.data(), host.size() - 1), 0);
+  for (char* c = host.data(); *c != 0; ++c) *c = std::isalnum(static_cast<unsigned char>(*c)) ? *c : '-';
+  EXPECT_EQ(second.message(), path + ": process " + std::to_string(::getpid()) + " on " +
+                                  std::string(host.data()).substr(0, 60) + " is at work on it");
+  EXPECT_FALSE(second.suggestion().empty());
+  first.write_at(0, bytes_of("new"));
+  first.commit(never);
+  EXPECT_EQ(read_bytes(path), "new");
+  EXPECT_EQ(folder.names(), Names{"out"});
+}
+
+// Of many that start at once one goes on, and its file is whole.
+TEST(OutputTemporaries, OneOfManyGoesOn) {
+  const TempFolder folder;
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> done{0}, waiting{4};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&, i] {
+        for (--waiting; waiting > 0;) std::this_thread::yield();
+        try {
+          OutputFile file(folder.path("out"), true, 4);
+          file.write_at(0, bytes_of(std::string(4, static_cast<char>('a' + i))));
+          file.commit(never);
+          ++done;
+        } catch (const Error& error) {
+          EXPECT_EQ(error.status(), Status::kState) << error.message();
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    EXPECT_GE(done, 1);
+    const std::string made = read_bytes(folder.path("out"));
+    EXPECT_EQ(made, std::string(4, made.at(0)));
+    EXPECT_EQ(folder.names(), Names{"out"});
+  }
+}
+
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+bool is_pending(int signal_number) {
+  sigset_t pending;
+  ::sigpending(&pending);
+  return ::sigismember(&pending, signal_number) == 1;
+}
+
+// The system's answer to that is a signal that ends the process, of whoever the library is part.
+TEST(OutputLimit, IsAnErrorAndNoSignal) {
+  const TempFolder folder;
+  for (const std::uint64_t reserved : {0u, 100'000u}) {
+    const Error error = error_of([&] {
+      const FileSizeLimit limit(4096);
+      OutputFile file(folder.path("out"), false, reserved);
+      file.write_at(0, bytes_of(std::string(100'000, 'x')));
+    });
+    expect_io(error, "File too large");
+    EXPECT_NE(error.suggestion().find("ulimit -f"), std::string::npos) << error.suggestion();
+    EXPECT_EQ(folder.names(), Names{});
+    EXPECT_FALSE(is_pending(SIGXFSZ));
+  }
+  struct sigaction action {};
+  ::sigaction(SIGXFSZ, nullptr, &action);
+  EXPECT_EQ(action.sa_handler, SIG_DFL);
+  sigset_t blocked;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+  EXPECT_EQ(::sigismember(&blocked, SIGXFSZ), 0);
+}
+
+// A signal that the host holds back itself is still there for it.
+TEST(OutputLimit, TakesNoSignalOfTheHost) {
+  const TempFolder folder;
+  sigset_t signal, before;
+  ::sigemptyset(&signal);
+  ::sigaddset(&signal, SIGXFSZ);
+  ::pthread_sigmask(SIG_BLOCK, &signal, &before);
+  ::raise(SIGXFSZ);
+  error_of([&] {
+    const FileSizeLimit limit(4096);
+    OutputFile file(folder.path("out"), false, 0);
+    file.write_at(0, bytes_of(std::string(100'000, 'x')));
+  });
+  EXPECT_TRUE(is_pending(SIGXFSZ));
+  int taken = 0;
+  ::sigwait(&signal, &taken);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 // A disk of one megabyte for the test's time.
