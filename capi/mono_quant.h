@@ -33,7 +33,10 @@
  *             every locale.
  *  Files      An output file appears whole or not at all: it is written under a temporary name in the same folder,
  *             synced and renamed. What is there already is replaced only where the key `overwrite` is true, and never
- *             the input; of a folder its checkpoint is replaced, and what else lies there stays.
+ *             the input; of a folder its checkpoint is replaced, and what else lies there stays. What replaces something
+ *             has its permissions. STATE where another run is at work on the same output: the message says which. What a
+ *             killed run left is removed, or put in place, by the next one with that output. A limit on the size of
+ *             files (RLIMIT_FSIZE) is IO, and no signal.
  *  ABI        soname libmono_quant.so.1. Within major 1 nothing is removed and no number changes; new functions are
  *             added. All functions here are there since 1.0, but for those that say 1.1.
  */
@@ -70,7 +73,7 @@ enum {
   MNQ_E_VALIDATION = 10, /* weights that are not finite; accuracy below what was asked for */
   MNQ_E_CANCELLED = 11,
   MNQ_E_BUFFER_TOO_SMALL = 12,
-  MNQ_E_STATE = 13, /* not now: a call out of order */
+  MNQ_E_STATE = 13, /* not now: a call out of order, or another run is at work there */
   MNQ_E_OUT_OF_MEMORY = 14,
   MNQ_E_TORCH = 15,
   MNQ_E_ABI = 16,

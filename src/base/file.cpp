@@ -278,8 +278,8 @@ void OutputFile::publish() {
   sync_folder(folder);
 }
 
-// Never over another file: not every file system can rename so, and not every one of those has hard links. What is left is to
-// take the name with an empty file.
+// Never over another file: not every file system can rename so, and not every one of those has hard links. What is left there is
+// to look right before. To take the name with an empty file would leave that where the run is killed.
 void OutputFile::publish_new() {
   const char *from = temporary_.path().c_str(), *to = target_.c_str();
   if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return;
@@ -289,12 +289,9 @@ void OutputFile::publish_new() {
     return;
   }
   if (!lacks_links(errno)) fail("cannot be put in place", errno);
-  const FileDescriptor taken(::open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (taken.get() < 0) fail("cannot be put in place", errno);
-  if (::rename(from, to) == 0) return;
-  const int error_number = errno;
-  ::unlink(to);
-  fail("cannot be put in place", error_number);
+  struct stat appeared {};
+  if (::lstat(to, &appeared) == 0) fail("cannot be put in place", EEXIST);
+  if (errno != ENOENT || ::rename(from, to) != 0) fail("cannot be put in place", errno);
 }
 
 void OutputFile::fail(const char* what, int error_number) const {

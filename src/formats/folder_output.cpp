@@ -18,8 +18,8 @@
 #include "base/log.h"
 #include "base/version.h"
 #include "formats/folder_publish.h"
-#include "formats/read_text.h"
 #include "formats/safetensors.h"
+#include "formats/write_files.h"
 
 namespace mnq {
 namespace {
@@ -33,10 +33,6 @@ std::string without_slash(std::string path) {
 
 std::string target_of(const std::string& path) { return without_slash(resolve_links(without_slash(path))); }
 
-std::string shard_name(std::size_t shard, std::size_t count) {
-  return count == 1 ? "model.safetensors" : formatted("model-{:05}-of-{:05}.safetensors", shard + 1, count);
-}
-
 std::string shard_mark(const std::string& hash, std::size_t shard, std::size_t count) {
   return formatted("{}:{}/{}", hash, shard + 1, count);
 }
@@ -46,68 +42,9 @@ std::string shard_mark(const std::string& hash, std::size_t shard, std::size_t c
               "check the folder around it, its permissions and the space on the disk", path);
 }
 
-// Whether it was made; it may be there already.
-bool make_folder(const std::string& path) {
-  if (::mkdir(path.c_str(), 0777) == 0) return true;
-  if (errno != EEXIST || !is_folder(path)) fail_io(path, "cannot be created", errno);
-  return false;
-}
-
-void write_text(const std::string& path, const std::string& text, bool overwrite) {
-  const auto sink = file_bytes(path, overwrite, [] { return false; })(text.size());
-  sink->write(0, std::as_bytes(std::span(text)));
-  sink->commit();
-}
-
-void copy_file(const std::string& from, const std::string& to, const IsCancelled& is_cancelled) {
-  constexpr std::uint64_t kPiece = 1u << 20;
-  const auto bytes = open_bytes(from);
-  const auto sink = file_bytes(to, true, is_cancelled)(bytes->size());
-  std::vector<std::byte> piece(std::min(bytes->size(), kPiece));
-  for (std::uint64_t offset = 0; offset < bytes->size(); offset += kPiece) {
-    if (is_cancelled()) throw Error(Status::kCancelled, formatted("cancelled while {} was copied", from));
-    const auto part = std::span(piece).first(std::min(kPiece, bytes->size() - offset));
-    bytes->read(offset, part);
-    sink->write(offset, part);
-  }
-  sink->commit();
-}
-
-// What the job file says.
-struct JobFile {
-  std::string hash;
-  std::size_t shard_count = 0;
-  std::uint32_t part_count = 0;  // of the run that wrote it
-  std::string config;
-};
-
-std::string job_text(const JobFile& job) {
-  return Json{{"version", 1},
-              {"hash", job.hash},
-              {"shards", job.shard_count},
-              {"parts", job.part_count},
-              {"config", job.config}}
-             .dump() +
-         "\n";
-}
-
-JobFile read_job(const std::string& work) {
-  try {
-    const auto bytes = open_bytes(join_path(work, kFolderJobFile));
-    const Json json = parse_json(read_text(*bytes, 0, bytes->size()));
-    return {json["hash"].text(), json["shards"].get<std::size_t>(), json["parts"].get<std::uint32_t>(),
-            json["config"].text()};
-  } catch (const Error& error) {
-    throw Error(Status::kState,
-                formatted("{}: is there, but is no folder that a job was making: {}", work, error.message()),
-                "remove it, or choose another output", work);
-  }
-}
-
-// Nothing but a job file on its way: another part has made the folder just now.
-bool is_just_made(const std::string& work) {
-  return std::ranges::all_of(
-      list_folder(work), [](const FolderEntry& entry) { return entry.name.find(kFolderJobFile) != entry.name.npos; });
+void make_folder(const std::string& path) {
+  if (::mkdir(path.c_str(), 0777) != 0 && (errno != EEXIST || !is_folder(path)))
+    fail_io(path, "cannot be created", errno);
 }
 
 // Whole, and made by this job.
@@ -135,19 +72,6 @@ std::string index_json(const std::string& work, std::size_t shard_count) {
   return Json{{"metadata", Json{{"total_size", total}}}, {"weight_map", std::move(map)}}.dump_lines() + "\n";
 }
 
-// What runs that were killed had not finished.
-void remove_leftovers(int parent, const char* name) noexcept {
-  FolderReader folder(parent, name);
-  while (const char* inner = folder.next()) {
-    const std::string_view text = inner;
-    if (text.starts_with('.') && text.ends_with(".tmp")) {
-      ::unlinkat(folder.fd(), inner, 0);
-    } else if (kind_of(folder.fd(), inner) == EntryKind::kFolder) {
-      remove_leftovers(folder.fd(), inner);
-    }
-  }
-}
-
 void require_name(const std::string& path) {
   const std::string name = file_name_of(path);
   if (!name.empty() && name != "." && name != "..") return;
@@ -170,7 +94,6 @@ void require_renamable(const std::string& path) {
 }
 
 void require_free(const std::string& path, bool overwrite) {
-  require_name(path);
   if (!path_exists(path)) return;
   require_renamable(path);
   if (!overwrite && !list_folder(path).empty()) {
@@ -180,7 +103,7 @@ void require_free(const std::string& path, bool overwrite) {
 }
 
 // What makes the shards that are missing.
-std::string advice_for_missing(const JobFile& job, const std::vector<std::size_t>& missing) {
+std::string advice_for_missing(const FolderJobFile& job, const std::vector<std::size_t>& missing) {
   if (job.part_count == 0) return "go on with the job (resume=true), which then makes the folder";
   std::set<std::size_t> parts;
   for (const std::size_t shard : missing) parts.insert(shard % job.part_count + 1);
@@ -189,7 +112,7 @@ std::string advice_for_missing(const JobFile& job, const std::vector<std::size_t
   return "make first what is missing of the parts: " + names;
 }
 
-void require_shards(const std::string& work, const JobFile& job, const IsCancelled& is_cancelled) {
+void require_shards(const std::string& work, const FolderJobFile& job, const IsCancelled& is_cancelled) {
   std::vector<std::size_t> missing;
   for (std::size_t i = 0; i < job.shard_count; ++i) {
     if (!path_exists(join_path(work, shard_name(i, job.shard_count)))) missing.push_back(i);
@@ -211,23 +134,26 @@ void require_shards(const std::string& work, const JobFile& job, const IsCancell
 
 // Checks the shards and writes what comes with them.
 void complete(const std::string& work, const IsCancelled& is_cancelled) {
-  const JobFile job = read_job(work);
+  FolderJobFile job = read_folder_job(work);
   require_shards(work, job, is_cancelled);
   if (job.shard_count > 1) {
-    write_text(join_path(work, "model.safetensors.index.json"), index_json(work, job.shard_count), true);
+    write_text(join_path(work, "model.safetensors.index.json"), index_json(work, job.shard_count));
   }
-  if (!job.config.empty()) write_text(join_path(work, "config.json"), job.config, true);
-  remove_leftovers(AT_FDCWD, work.c_str());
+  if (!job.config.empty()) write_text(join_path(work, "config.json"), job.config);
+  remove_dead_temporaries(AT_FDCWD, work.c_str());
+  job.state = FolderState::kWhole;
+  write_folder_job(work, job);
 }
 
-// Returns what is to be said of it.
-std::string put_in_place(const std::string& work, const std::string& target, bool overwrite) {
-  const std::string job_file = join_path(target, kFolderJobFile);
-  const std::string left = publish_folder(work, target, overwrite);
-  ::unlink(job_file.c_str());  // not before: where publishing fails, it can be tried again
-  if (left.empty()) return "";
-  return formatted("{} holds what could not be moved out of the folder that was replaced: see to it, and remove it",
-                   left);
+void log_note(const std::string& note) {
+  if (!note.empty()) log_message(LogLevel::kWarning, note);
+}
+
+Temporary claim_folder(const std::string& path, std::string_view role) {
+  Temporary claim(path, role, 0600);
+  if (!claim.is_open()) fail_io(path, "cannot be created", errno);
+  claim.require_alone();
+  return claim;
 }
 
 }  // namespace
@@ -242,37 +168,53 @@ FolderOutput::FolderOutput(const std::string& path, const Format& format, const 
       companion_(companion),
       settings_(settings),
       is_cancelled_(std::move(is_cancelled)) {
+  require_name(path_);
+  claim_ = claim_folder(
+      path_, settings.part_count > 0 ? makes_part(settings.part, settings.part_count) : std::string(kMakesFolder));
+  log_note(finish_publishing(work_, path_));
   require_free(path_, settings.overwrite);
 }
 
 FolderOutput::~FolderOutput() {
-  if (is_ours_ && !is_whole_ && !is_kept()) remove_tree(work_);
+  if (is_ours_ && !is_whole_ && !is_kept()) remove_work();
+}
+
+// It loses its name first: of what is half removed nothing is taken for a folder in the making.
+bool FolderOutput::remove_work() const noexcept {
+  return ::rename(work_.c_str(), claim_.folder().c_str()) == 0 && remove_tree(claim_.folder());
 }
 
 // Nothing is removed but what a job was making.
 void FolderOutput::clear_work() {
   if (!is_ours_) {
     if (!path_exists(work_) || is_kept()) return;
+    if (is_folder(work_) && list_folder(work_).empty()) return;  // make_work takes its place
     if (!settings_.overwrite) {
-      throw Error(Status::kState, formatted("{}: is there: a job has not ended, or is under way", work_),
+      throw Error(Status::kState, formatted("{}: is there: a job has not ended", work_),
                   "go on with it (resume=true), or start over (overwrite=true)", work_);
     }
-    read_job(work_);
+    read_folder_job(work_);
   }
-  if (!remove_tree(work_)) fail_io(work_, "cannot be removed", errno);
+  if (!remove_work()) fail_io(work_, "cannot be removed", errno);
   is_ours_ = false;
 }
 
+// Under another name until its job file is in it. Owner-only where it is to replace a folder, whose permissions it gets at the
+// end.
 void FolderOutput::make_work() {
-  const std::string job_file = join_path(work_, kFolderJobFile);
-  is_ours_ = make_folder(work_);
-  if (path_exists(job_file)) return;
-  if (!is_ours_ && !is_just_made(work_)) read_job(work_);  // says that it is not ours
+  if (path_exists(join_path(work_, kFolderJobFile))) return;
+  const std::string& folder = claim_.folder();
+  if (::mkdir(folder.c_str(), path_exists(path_) ? 0700 : 0777) != 0) fail_io(work_, "cannot be created", errno);
   try {
-    write_text(job_file, job_text({hash_, job_.shard_count, settings_.part_count, job_.config}), false);
-  } catch (const Error&) {
-    if (!is_kept() || !path_exists(job_file)) throw;  // another part was first
+    const auto files = companion_ == nullptr ? std::vector<std::string>() : companion_->files;
+    write_folder_job(folder, {hash_, job_.shard_count, settings_.part_count, job_.config, files});
+    is_ours_ = ::rename(folder.c_str(), work_.c_str()) == 0;
+    if (!is_ours_ && errno != ENOTEMPTY && errno != EEXIST) fail_io(work_, "cannot be created", errno);
+  } catch (...) {
+    remove_tree(folder);
+    throw;
   }
+  if (!is_ours_) remove_tree(folder);  // another part was first, or it is not ours
 }
 
 void FolderOutput::start(const FolderJob& job) {
@@ -283,7 +225,7 @@ void FolderOutput::start(const FolderJob& job) {
   hash_ = hash.text();
   clear_work();
   make_work();
-  if (read_job(work_).hash != hash_) {
+  if (read_folder_job(work_).hash != hash_) {
     throw Error(Status::kState, formatted("{}: is of another job: of other settings, another input or version", work_),
                 "give the same input and settings as before, or remove it", work_);
   }
@@ -309,7 +251,7 @@ std::pair<std::string, std::string> FolderOutput::mark(std::size_t shard) const 
 std::unique_ptr<TensorSink> FolderOutput::open_shard(std::size_t shard, const std::vector<TensorInfo>& tensors,
                                                      Metadata metadata) {
   const std::string path = join_path(work_, shard_name(shard, job_.shard_count));
-  return format_.open_sink({tensors, metadata, companion_}, file_bytes(path, true, is_cancelled_));
+  return format_.open_sink({tensors, metadata, companion_}, file_bytes(path, true, is_cancelled_, Claim::kHeld));
 }
 
 void FolderOutput::copy_companion_files() const {
@@ -327,19 +269,21 @@ std::string FolderOutput::finish() {
   if (settings_.part_count > 0) return "";
   complete(work_, is_cancelled_);
   is_whole_ = true;
-  return put_in_place(work_, path_, settings_.overwrite);
+  return publish_folder(work_, path_, settings_.overwrite);
 }
 
 void merge_folder(const std::string& path, bool overwrite, const std::function<bool()>& is_cancelled) {
   const std::string target = target_of(path), work = work_folder(path);
+  require_name(target);
+  const Temporary claim = claim_folder(target, kMakesFolder);
+  log_note(finish_publishing(work, target));
   if (!is_folder(work)) {
     throw Error(Status::kNotFound, formatted("{}: is not there: no part of {} was made", work, target),
                 "make the parts first: quantize IN -o OUT --shard 1/2, and so on", work);
   }
   require_free(target, overwrite);
   complete(work, is_cancelled);
-  const std::string note = put_in_place(work, target, overwrite);
-  if (!note.empty()) log_message(LogLevel::kWarning, note);
+  log_note(publish_folder(work, target, overwrite));
 }
 
 }  // namespace mnq

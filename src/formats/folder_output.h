@@ -1,6 +1,7 @@
 // A folder as output: shards, their index, config.json and what else of the source goes with it. All is made in PATH.partial,
 // where finished shards stay when a run ends early and may be resumed; the folder gets its name once it is whole. A PATH that
-// is a symbolic link stays one: the folder it names is made or replaced.
+// is a symbolic link stays one: the folder it names is made or replaced. PATH.partial is never there without its job file: it
+// gets its name with it, and loses it before it is removed. A run claims PATH with a temporary beside it.
 #pragma once
 
 #include <functional>
@@ -8,15 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "base/temporary.h"
+#include "formats/folder_job.h"
 #include "formats/format_table.h"
 
 namespace mnq {
 
 /// The key of the metadata of a folder's shards that says which job made them.
 inline constexpr std::string_view kFolderJobKey = "mono_quant_job";
-
-/// The file by which a folder in the making is known.
-inline constexpr const char* kFolderJobFile = ".mono_quant_job.json";
 
 /// Where the folder PATH is made.
 std::string work_folder(const std::string& path);
@@ -37,8 +37,8 @@ struct FolderJob {
 
 class FolderOutput {
  public:
-  /// Errors: kIo where PATH is there already and may not be replaced, or is no folder that can be renamed; kInvalidArg where it
-  /// ends in . or ..
+  /// Ends what a killed run began to publish. Errors: kIo where PATH is there already and may not be replaced, or is no folder
+  /// that can be renamed; kInvalidArg where it ends in . or ..; kState where another run is at work on it.
   FolderOutput(const std::string& path, const Format& format, const Companion* companion,
                const FolderSettings& settings, std::function<bool()> is_cancelled);
 
@@ -76,6 +76,7 @@ class FolderOutput {
  private:
   void clear_work();
   void make_work();
+  bool remove_work() const noexcept;
   void copy_companion_files() const;
 
   std::string path_;
@@ -86,13 +87,14 @@ class FolderOutput {
   std::function<bool()> is_cancelled_;
   FolderJob job_;
   std::string hash_;
+  Temporary claim_;
   bool is_ours_ = false;   // made by this run
   bool is_whole_ = false;  // all is made: PATH.partial is not ours to remove any more, and may be what was replaced
 };
 
 /// Makes PATH of PATH.partial, whose shards are all there: checks them, writes the index and config.json, and gives the
 /// folder its name. What it replaces: see publish_folder; what is left of that is logged. Errors: kNotFound where there is none;
-/// kState naming the shard that is missing; kFormat for one that is damaged or of another job; kIo; kCancelled.
+/// kState naming the shard that is missing, or who is at work on it; kFormat for one that is damaged or of another job; kIo; kCancelled.
 void merge_folder(
     const std::string& path, bool overwrite, const std::function<bool()>& is_cancelled = [] { return false; });
 

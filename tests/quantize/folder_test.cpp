@@ -2,10 +2,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 
 #include "quantize/job_fixture.h"
@@ -14,9 +16,16 @@
 
 namespace {
 bool cannot_exchange = false;  // as on NFS
-}
+bool cannot_link = false;      // as on FAT
+}  // namespace
 
 // In place of the C library's.
+extern "C" int linkat(int from, const char* old_name, int to, const char* new_name, int flags) noexcept {
+  if (!cannot_link) return static_cast<int>(::syscall(SYS_linkat, from, old_name, to, new_name, flags));
+  errno = EPERM;
+  return -1;
+}
+
 extern "C" int renameat2(int from, const char* old_name, int to, const char* new_name, unsigned flags) noexcept {
   if (!cannot_exchange) return static_cast<int>(::syscall(SYS_renameat2, from, old_name, to, new_name, flags));
   errno = EINVAL;
@@ -487,6 +496,119 @@ TEST(FolderReplaced, ALinkStaysOne) {
   EXPECT_EQ(read_bytes(folder.path("real/notes.txt")), "mine");
   EXPECT_EQ(open_source(folder.path("real"))->format(), "compressed-tensors");
   EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out", "real"}));
+}
+
+mode_t mode_of(const std::string& path) {
+  struct stat status {};
+  EXPECT_EQ(::stat(path.c_str(), &status), 0) << path;
+  return status.st_mode & 07777;
+}
+
+TEST(FolderReplaced, KeepsItsPermissions) {
+  for (const bool exchanges : {true, false}) {
+    const TempFolder folder;
+    write_model(folder, "in");
+    fs::create_directories(folder.path("out/private"));
+    write_bytes(folder.path("out/model.safetensors"), "old weights");
+    write_bytes(folder.path("out/tokenizer.json"), "old");
+    write_bytes(folder.path("out/private/key"), "mine");
+    ::chmod(folder.path("out/model.safetensors").c_str(), 0600);
+    ::chmod(folder.path("out/tokenizer.json").c_str(), 0604);
+    ::chmod(folder.path("out/private/key").c_str(), 0400);
+    ::chmod(folder.path("out/private").c_str(), 0750);
+    ::chmod(folder.path("out").c_str(), 02711);
+    cannot_exchange = !exchanges;
+    RunControl control;
+    control.set_progress([&](std::uint64_t, std::uint64_t) {
+      EXPECT_EQ(mode_of(folder.path("out.partial")) & 0777, 0700u) << "anyone may read what is to be private";
+      return true;
+    });
+    quantize_to(folder.path("in"), folder.path("out"), R"("overwrite": true)", &control);
+    cannot_exchange = false;
+    EXPECT_EQ(mode_of(folder.path("out")), 02711u);
+    EXPECT_EQ(mode_of(folder.path("out/private")), 0750u);
+    EXPECT_EQ(mode_of(folder.path("out/private/key")), 0400u);
+    EXPECT_EQ(mode_of(folder.path("out/tokenizer.json")), 0604u);
+    EXPECT_EQ(mode_of(folder.path("out/model-00001-of-00003.safetensors")), 0600u) << "weights as private as the old";
+  }
+}
+
+TEST(FolderReplaced, WithoutHardLinks) {
+  for (const bool exchanges : {true, false}) {
+    const TempFolder folder;
+    write_model(folder, "in");
+    fs::create_directories(folder.path("out/sub/deep"));
+    write_bytes(folder.path("out/sub/deep/notes.txt"), "mine");
+    write_bytes(folder.path("out/sub/more.txt"), "old");
+    fs::create_symlink("nowhere", folder.path("out/link"));
+    fs::last_write_time(folder.path("out/sub/deep/notes.txt"), fs::file_time_type() + std::chrono::hours(1));
+    cannot_link = true;
+    cannot_exchange = !exchanges;
+    quantize_to(folder.path("in"), folder.path("out"), R"("overwrite": true)");
+    cannot_link = cannot_exchange = false;
+    EXPECT_EQ(read_bytes(folder.path("out/sub/deep/notes.txt")), "mine");
+    EXPECT_EQ(fs::last_write_time(folder.path("out/sub/deep/notes.txt")), fs::file_time_type() + std::chrono::hours(1));
+    EXPECT_EQ(read_bytes(folder.path("out/sub/more.txt")), "more");
+    EXPECT_EQ(fs::read_symlink(folder.path("out/link")), "nowhere");
+    EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out"}));
+  }
+}
+
+// A run that was killed with `out` still the old folder had the user's files linked. They change, one goes, one comes.
+TEST(FolderReplaced, KeepsTheLastStateOfWhatIsTheUsers) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  fs::create_directory(folder.path("out"));
+  write_bytes(folder.path("out/model.safetensors"), "old weights");
+  quantize_to(folder.path("in"), folder.path("out"), R"("overwrite": true, "shard": "1/1")");
+  write_bytes(folder.path("out.partial/notes.txt"), "as it was then");
+  write_bytes(folder.path("out/notes.txt"), "as it is now");
+  write_bytes(folder.path("out/more.txt"), "came later");
+  quantize_to(folder.path("in"), folder.path("out"), R"("overwrite": true, "resume": true)");
+  EXPECT_EQ(read_bytes(folder.path("out/notes.txt")), "as it is now");
+  EXPECT_EQ(read_bytes(folder.path("out/more.txt")), "came later");
+  EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out"}));
+}
+
+TEST(FolderJob, TakesThePlaceOfAnEmptyFolder) {
+  for (const char* more : {"", R"("overwrite": true)", R"("resume": true)"}) {
+    const TempFolder folder;
+    write_model(folder, "in");
+    fs::create_directory(folder.path("out.partial"));
+    quantize_to(folder.path("in"), folder.path("out"), more);
+    EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out"})) << more;
+  }
+}
+
+// Whole jobs disturb each other and every part; parts only themselves.
+TEST(FolderJob, IsOneRunsAtATime) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  const auto during = [&](const std::string& first, const std::string& second) {
+    fs::remove_all(folder.path("out.partial"));
+    RunControl control;
+    bool is_refused = false, is_tried = false;
+    control.set_progress([&](std::uint64_t, std::uint64_t) {
+      if (std::exchange(is_tried, true)) return true;
+      try {
+        quantize_to(folder.path("in"), folder.path("out"), second);
+      } catch (const Error& error) {
+        is_refused = error.status() == Status::kState &&
+                     error.message().find("process " + std::to_string(::getpid()) + " on ") != std::string::npos;
+      }
+      return true;
+    });
+    quantize_to(folder.path("in"), folder.path("out"), first, &control);
+    EXPECT_TRUE(is_tried);
+    return is_refused;
+  };
+  EXPECT_TRUE(during(R"("overwrite": true)", R"("overwrite": true)"));
+  EXPECT_TRUE(during(R"("overwrite": true)", R"("overwrite": true, "shard": "1/2")"));
+  EXPECT_TRUE(during(R"("overwrite": true, "shard": "1/2")", R"("overwrite": true, "resume": true)"));
+  EXPECT_TRUE(during(R"("overwrite": true, "shard": "1/3")", R"("overwrite": true, "shard": "1/3")"));
+  EXPECT_FALSE(during(R"("overwrite": true, "shard": "2/3")", R"("overwrite": true, "shard": "3/3")"));
+  quantize_to(folder.path("in"), folder.path("out"), R"("overwrite": true, "resume": true)");
+  EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out"}));
 }
 
 TEST(FolderReplaced, HasAName) {

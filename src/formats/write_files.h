@@ -1,0 +1,15 @@
+// Files of a folder in the making, which its run has claimed: each whole or not there, in the place of what was there.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace mnq {
+
+/// Errors: kIo.
+void write_text(const std::string& path, const std::string& text);
+
+/// Errors: kNotFound, kIo; kCancelled.
+void copy_file(const std::string& from, const std::string& to, const std::function<bool()>& is_cancelled);
+
+}  // namespace mnq
