@@ -73,7 +73,8 @@ TEST(Threads, OneFileIsMadeOnce) {
     statuses[static_cast<std::size_t>(thread)] = error_of([&] { model.save(folder.path("out.safetensors")); }).code();
   });
   EXPECT_EQ(std::ranges::count(statuses, MNQ_OK), 1);
-  EXPECT_EQ(std::ranges::count(statuses, MNQ_E_IO), kThreads - 1);
+  // Another one is at work on it, or has made it.
+  EXPECT_EQ(std::ranges::count(statuses, MNQ_E_STATE) + std::ranges::count(statuses, MNQ_E_IO), kThreads - 1);
   EXPECT_EQ(folder.names(), std::set<std::string>{"out.safetensors"});
 }
 
