@@ -24,14 +24,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define CALLS(X)                                                                                                      \
-  X(open)                                                                                                             \
-  X(read)                                                                                                             \
-  X(pread)                                                                                                            \
-  X(write) X(pwrite) X(fsync) X(sync_file_range) X(fallocate) X(ftruncate) X(rename) X(renameat) X(renameat2) X(link) \
-      X(linkat) X(symlink) X(unlink) X(unlinkat) X(mkdir) X(close) X(stat) X(lstat) X(fstat) X(fstatat) X(readdir)    \
-          X(fdopendir) X(realpath) X(readlink) X(fadvise) X(flock) X(chmod) X(fchmod) X(chown) X(fchown) X(utimensat) \
-              X(getxattr) X(fsetxattr) X(pthread_create) X(changing)
+/* clang-format off */
+#define CALLS(X)                                                                                                 \
+  X(open) X(read) X(pread) X(write) X(pwrite) X(fsync) X(sync_file_range) X(fallocate) X(ftruncate) X(rename)     \
+  X(renameat) X(renameat2) X(link) X(linkat) X(symlink) X(unlink) X(unlinkat) X(mkdir) X(close) X(stat) X(lstat)  \
+  X(fstat) X(fstatat) X(readdir) X(fdopendir) X(realpath) X(readlink) X(fadvise) X(flock) X(chmod) X(fchmod)      \
+  X(chown) X(fchown) X(utimensat) X(getxattr) X(fsetxattr) X(pthread_create) X(changing)
+/* clang-format on */
 #define ENUM(name) k_##name,
 #define NAME(name) #name,
 enum call { CALLS(ENUM) k_count };
