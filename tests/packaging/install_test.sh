@@ -45,7 +45,19 @@ cat >"$work/consumer/CMakeLists.txt" <<'END'
 cmake_minimum_required(VERSION 3.16)
 project(consumer CXX)
 set(CMAKE_CXX_STANDARD 20)
-find_package(mono_quant 1.0 REQUIRED)
+set(PACKAGE_VERSION mine)
+set(PACKAGE_VERSION_COMPATIBLE mine)
+set(PACKAGE_PREFIX_DIR mine)
+find_package(mono_quant 1.0 REQUIRED COMPONENTS core)
+foreach(name PACKAGE_VERSION PACKAGE_VERSION_COMPATIBLE PACKAGE_PREFIX_DIR)
+  if(NOT ${name} STREQUAL mine)
+    message(FATAL_ERROR "find_package(mono_quant) changed ${name} to '${${name}}'")
+  endif()
+endforeach()
+find_package(mono_quant QUIET COMPONENTS core nonsense)
+if(mono_quant_FOUND)
+  message(FATAL_ERROR "find_package(mono_quant) found a component that is none")
+endif()
 add_executable(consumer main.cpp)
 target_link_libraries(consumer PRIVATE mono_quant::mono_quant)
 END
@@ -61,3 +73,15 @@ cmake -G Ninja -S "$work/consumer" -B "$work/consumer/build" -DCMAKE_PREFIX_PATH
   -DCMAKE_CXX_FLAGS="${sanitize[*]}" >/dev/null
 cmake --build "$work/consumer/build" >/dev/null
 "$work/consumer/build/consumer" "$model"
+
+# The same program where the project is a part of another: no LibTorch, no command line, the headers under their own folder.
+mkdir "$work/parent"
+sed "s|^find_package(mono_quant 1.0.*|add_subdirectory($source mono_quant)|; /^set(PACKAGE/d; /^foreach/,/^endforeach/d; \
+  /^find_package(mono_quant QUIET/,/^endif/d" "$work/consumer/CMakeLists.txt" >"$work/parent/CMakeLists.txt"
+cp "$work/consumer/main.cpp" "$work/parent/"
+cmake -G Ninja -S "$work/parent" -B "$work/parent/build" >/dev/null
+grep -q '^MONO_QUANT_TORCH:BOOL=OFF' "$work/parent/build/CMakeCache.txt"
+grep -q '^MONO_QUANT_CLI:BOOL=OFF' "$work/parent/build/CMakeCache.txt"
+ninja -C "$work/parent/build" -n consumer >/dev/null
+echo '#include <mono_quant/mono_quant.hpp>' | c++ -std=c++20 -fsyntax-only -x c++ - -I"$work/parent/build/mono_quant/include"
+test -f "$prefix/share/doc/mono_quant/report.md"
