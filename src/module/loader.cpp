@@ -2,7 +2,10 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <limits.h>
+#include <link.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -30,17 +33,30 @@ constexpr const char* kFileName = "libmono_quant_torch.so";
               file);
 }
 
-// The folder of the library that this code is in.
+// The working folder when this library was loaded: a host may load it by a relative path and go elsewhere before it asks
+// for a module. Filled as the library is loaded, without memory of its own; empty where it cannot be had.
+struct WorkingFolder {
+  WorkingFolder() {
+    if (::getcwd(path, sizeof path) == nullptr) path[0] = '\0';
+  }
+  char path[PATH_MAX];
+};
+const WorkingFolder folder_at_load;
+
+// The folder of the library that this code is in, absolute.
 std::string own_folder() {
   Dl_info info{};
   if (::dladdr(reinterpret_cast<const void*>(&own_folder), &info) == 0 || info.dli_fname == nullptr) return "";
   const std::string file = info.dli_fname;
   const std::size_t slash = file.rfind('/');
-  return slash == std::string::npos ? "" : file.substr(0, slash + 1);
+  if (slash == std::string::npos) return "";
+  const std::string folder = file.substr(0, slash + 1);
+  return folder.starts_with('/') ? folder : formatted("{}/{}", folder_at_load.path, folder);
 }
 
+// Not for a program that runs with more rights than who started it: it would run a library of their choice.
 std::string backend_file() {
-  const char* named = std::getenv("MONO_QUANT_TORCH");
+  const char* named = ::secure_getenv("MONO_QUANT_TORCH");
   if (named == nullptr || *named == '\0') return own_folder() + kFileName;
   struct stat status {};
   const bool is_folder = ::stat(named, &status) == 0 && S_ISDIR(status.st_mode);
@@ -103,11 +119,42 @@ const IntegerKernels& integer_kernels() {
   return kernels;
 }
 
+// The file of a library that is in the process already, by the start of its name; empty where none is.
+std::string loaded_library(std::string_view name) {
+  struct Search {
+    std::string_view name;
+    std::string file;
+  } search{name, {}};
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* user) {
+        auto& wanted = *static_cast<Search*>(user);
+        const std::string_view file = info->dlpi_name;
+        if (!file.substr(file.rfind('/') + 1).starts_with(wanted.name)) return 0;
+        wanted.file = file;
+        return 1;
+      },
+      &search);
+  return search.file;
+}
+
+// The loader takes a LibTorch that the process has, whatever its version, and then misses symbols in it.
+[[noreturn]] void fail_loading(const std::string& file, const std::string& libtorch_before) {
+  const std::string words = loader_error(file);
+  if (libtorch_before.empty()) fail(file, words);
+  throw Error(
+      Status::kUnsupported, formatted("TorchScript modules need {}: {}", file, words),
+      formatted("this process has another LibTorch already, {}: there can be one only. Have LibTorch 2.13 loaded "
+                "in its place, or open modules in a process of their own",
+                libtorch_before),
+      libtorch_before);
+}
+
 const Backend& load_backend() {
   const std::string file = backend_file();
   require_whole(file);
+  const std::string libtorch = loaded_library("libtorch_cpu.so");
   void* library = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (library == nullptr) fail(file, loader_error(file));
+  if (library == nullptr) fail_loading(file, libtorch);
   const char* version = find_symbol<const char*()>(library, file, kBackendVersionSymbol)();
   if (std::strcmp(version, kVersion) != 0) {
     fail(file, formatted("it is version {}, and this library is {}", version, kVersion));

@@ -12,8 +12,8 @@
 
 typedef const mnq_api* (*get_api_fn)(uint32_t version);
 
-static const mnq_api* load_api(void) {
-  void* const library = dlopen(MNQ_LIBRARY_FILE, RTLD_NOW | RTLD_LOCAL);
+static const mnq_api* load_api(const char* file) {
+  void* const library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
   void* symbol;
   get_api_fn get_api;
   if (library == NULL) {
@@ -90,15 +90,50 @@ static const char* cut_backend(void) {
   return path;
 }
 
+/* A host that names the library by a path from its own folder, and goes elsewhere before it opens a module. */
+static const mnq_api* load_from_its_folder(void) {
+  char path[] = MNQ_LIBRARY_FILE;
+  char* const slash = strrchr(path, '/');
+  char relative[4096] = "./";
+  const mnq_api* api;
+  *slash = '\0';
+  strcat(relative, slash + 1);
+  if (chdir(path) != 0) exit(1);
+  api = load_api(relative);
+  if (chdir("/") != 0) exit(1);
+  return api;
+}
+
+/* A host whose LibTorch is another one. The message says which file is in the way. */
+static void test_with_other_libtorch(const mnq_api* api, const char* path) {
+  mnq_error* error = NULL;
+  mnq_model* model = NULL;
+  CHECK(dlopen(MNQ_OTHER_LIBTORCH, RTLD_NOW | RTLD_GLOBAL) != NULL);
+  CHECK(api->model_open(path, &model, &error) == MNQ_E_UNSUPPORTED);
+  CHECK(strstr(api->error_message(error), "undefined symbol") != NULL);
+  CHECK(strstr(api->error_suggestion(error), "another LibTorch") != NULL);
+  CHECK(strcmp(api->error_subject(error), MNQ_OTHER_LIBTORCH) == 0);
+  if (failure_count != 0) fprintf(stderr, "%s\n%s\n", api->error_message(error), api->error_suggestion(error));
+  api->error_free(error);
+}
+
 int main(int argc, char** argv) {
   const mnq_api* api;
   const char* backend;
   const char* cut = NULL;
   if (argc != 4) return 1;
+  if (strcmp(argv[2], "relative") == 0) {
+    test_with_backend(load_from_its_folder(), argv[1]);
+    return exit_code();
+  }
+  if (strcmp(argv[2], "other_libtorch") == 0) {
+    test_with_other_libtorch(load_api(MNQ_LIBRARY_FILE), argv[1]);
+    return exit_code();
+  }
   if (strcmp(argv[2], "short") == 0) cut = cut_backend();
   backend = cut != NULL ? cut : argv[2];
   if (strcmp(backend, "own") != 0) setenv("MONO_QUANT_TORCH", backend, 1);
-  api = load_api();
+  api = load_api(MNQ_LIBRARY_FILE);
   if (strcmp(argv[2], "own") == 0) {
     test_with_backend(api, argv[1]);
   } else {
