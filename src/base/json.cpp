@@ -11,8 +11,6 @@
 namespace mnq {
 namespace {
 
-constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
-
 void write_escaped(std::string& text, char character) {
   constexpr std::string_view kEscaped = "\"\\\b\f\n\r\t", kLetters = "\"\\bfnrt";
   const std::size_t found = kEscaped.find(character);
@@ -27,17 +25,7 @@ void write_escaped(std::string& text, char character) {
 
 void write_text(std::string& text, std::string_view value) {
   text += '"';
-  while (!value.empty()) {
-    const Character character = first_character(value);
-    if (!character.is_valid) {
-      text += kReplacement;
-    } else if (character.length == 1) {
-      write_escaped(text, value.front());
-    } else {
-      text += value.substr(0, character.length);
-    }
-    value.remove_prefix(character.length);
-  }
+  for (const char character : valid_utf8(value)) write_escaped(text, character);
   text += '"';
 }
 

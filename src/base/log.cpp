@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+#include "base/utf8.h"
+
 namespace mnq {
 namespace {
 
@@ -27,7 +29,7 @@ void log_message(LogLevel level, const std::string& message) {
   }
   if (callback == nullptr) return;
   try {
-    callback(user, static_cast<int>(level), message.c_str());
+    callback(user, static_cast<int>(level), valid_utf8(message).c_str());
   } catch (...) {  // a C++ host's: what it failed to write must not fail the job
   }
 }

@@ -31,4 +31,14 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+std::string valid_utf8(std::string_view text) {
+  std::string valid;
+  while (!text.empty()) {
+    const Character character = first_character(text);
+    valid += character.is_valid ? text.substr(0, character.length) : std::string_view("\xef\xbf\xbd");
+    text.remove_prefix(character.length);
+  }
+  return valid;
+}
+
 }  // namespace mnq

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace mnq {
@@ -17,5 +18,8 @@ struct Character {
 Character first_character(std::string_view text);
 
 bool is_utf8(std::string_view text);
+
+/// The text with U+FFFD for each byte that is not valid, as JSON has it: for texts that hold a path or the bytes of a file.
+std::string valid_utf8(std::string_view text);
 
 }  // namespace mnq

@@ -27,7 +27,7 @@ std::string view(const Json& report, const Screen& screen, const Options& option
   const Json& model = report["model"];
   return layer_table(pairs_to_show(report["layers"], options.verbose), screen, {}) +
          untouched_table(report["layers"], screen, "not compared", options.verbose) +
-         warnings_text(report["warnings"], screen, options.verbose) + "\n" +
+         notices_text(report, screen, options.verbose) + "\n" +
          facts_text({{"compared", counted(number_in(model, "tensors_compared"), "tensor")},
                      {"the same", counted(count_same(report["layers"]), "tensor")},
                      {"size", size_fact(model, screen)},

@@ -13,7 +13,7 @@ std::string view(const Json& report, const Screen& screen, const Options& option
   const double dequantized = number_in(model, "layers_dequantized");
   return layer_table(report["layers"], screen, {}) +
          untouched_table(report["layers"], screen, "copied as they are", options.verbose) +
-         warnings_text(report["warnings"], screen, options.verbose) + "\n" +
+         notices_text(report, screen, options.verbose) + "\n" +
          facts_text({{"dequantized", dequantized > 0 ? counted(dequantized, "layer") : ""},
                      {"size", size_fact(model, screen)},
                      {"SQNR", accuracy_fact(model)},

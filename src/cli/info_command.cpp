@@ -115,7 +115,7 @@ std::string view(const Json& model, const Screen& screen) {
                      {"quantized", counts_fact(model["quantized"], "scheme")},
                      {"metadata", metadata_fact(model["metadata"], screen)}},
                     screen) +
-         warnings_text(model["remarks"], screen, true) + (table.empty() ? "" : "\n" + table);
+         notices_text(model, screen, true) + (table.empty() ? "" : "\n" + table);
 }
 
 }  // namespace

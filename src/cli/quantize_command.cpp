@@ -73,7 +73,7 @@ std::string view(const Json& report, const Screen& screen, const AccuracyLimits&
   const Json& model = report["model"];
   return layer_table(report["layers"], screen, limits) +
          untouched_table(report["layers"], screen, "copied as they are", options.verbose) +
-         warnings_text(report["warnings"], screen, options.verbose) + "\n" +
+         notices_text(report, screen, options.verbose) + "\n" +
          facts_text({{"quantized", schemes_fact(report["layers"])},
                      {"size", size_fact(model, screen)},
                      {"SQNR", accuracy_fact(model)},

@@ -82,6 +82,21 @@ std::size_t count_schemes(const Json& layers) {
   return schemes.size();
 }
 
+std::string notices_of_kind(const Json& texts, const std::string& word, Style style, const Screen& screen,
+                            bool verbose) {
+  constexpr std::size_t kMost = 5;
+  const std::size_t shown = verbose || texts.size() <= kMost + 1 ? texts.size() : kMost;
+  std::string text;
+  for (std::size_t i = 0; i < shown; ++i) {
+    text += "  " + paint(screen, style, word + ":") + " " + printable(texts[i].get<std::string>()) + "\n";
+  }
+  if (shown < texts.size()) {
+    text += formatted("  and {} (--verbose lists them)\n",
+                      counted(static_cast<double>(texts.size() - shown), ("more " + word).c_str()));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string layer_table(const Json& layers, const Screen& screen, const AccuracyLimits& limits) {
@@ -144,18 +159,12 @@ std::string effort_fact(const Json& report) {
                    counted(number_in(report, "threads"), "thread"), text_in(report, "isa"));
 }
 
-std::string warnings_text(const Json& warnings, const Screen& screen, bool verbose) {
-  constexpr std::size_t kMostWarnings = 5;
-  const std::size_t shown = verbose || warnings.size() <= kMostWarnings + 1 ? warnings.size() : kMostWarnings;
-  std::string text = warnings.empty() ? "" : "\n";
-  for (std::size_t i = 0; i < shown; ++i) {
-    text += "  " + paint(screen, Style::kWarning, "warning:") + " " + printable(warnings[i].get<std::string>()) + "\n";
-  }
-  if (shown < warnings.size()) {
-    text += formatted("  and {} (--verbose lists them)\n",
-                      counted(static_cast<double>(warnings.size() - shown), "more warning"));
-  }
-  return text;
+std::string notices_text(const Json& report, const Screen& screen, bool verbose) {
+  const Json none = Json::array();
+  const std::string text =
+      notices_of_kind(report.value("warnings", none), "warning", Style::kWarning, screen, verbose) +
+      notices_of_kind(report.value("remarks", none), "note", Style::kDim, screen, verbose);
+  return text.empty() ? "" : "\n" + text;
 }
 
 }  // namespace cli

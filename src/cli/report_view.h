@@ -34,7 +34,7 @@ std::string accuracy_fact(const Json& model);
 /// "120 ms, 2 threads, avx2"
 std::string effort_fact(const Json& report);
 
-/// The warnings; the first few unless verbose.
-std::string warnings_text(const Json& warnings, const Screen& screen, bool verbose);
+/// The warnings and then the remarks of a report or a description; the first few of each unless verbose.
+std::string notices_text(const Json& report, const Screen& screen, bool verbose);
 
 }  // namespace cli

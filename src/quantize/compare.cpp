@@ -111,6 +111,14 @@ class Comparison {
   std::vector<Block> blocks_;
 };
 
+// Whether the pair counts for the model's accuracy: weights that were quantized, cast or changed. What was copied would only
+// make the number look better, and the report of the job that made the file leaves it out as well.
+bool is_changed(const Pair& pair) {
+  if (!pair.is_weight) return false;
+  return pair.a->spec.has_value() || pair.b->spec.has_value() || pair.a->dtype != pair.b->dtype ||
+         pair.accuracy.error > 0;
+}
+
 // What became of a pair, into its object of the report. True where it was compared.
 bool describe_pair(Json& layer, const Pair& pair) {
   if (pair.bad_element) {
@@ -166,7 +174,7 @@ Report compare(const TensorSource& reference, const TensorSource& other, const C
     if (!reason.empty()) layer["reason"] = reason;
     const bool done = reason.empty() && describe_pair(layer, pair);
     ++(done ? compared : skipped);
-    if (done && pair.is_weight) model.add({pair.accuracy.signal, pair.accuracy.error, pair.accuracy.max_error});
+    if (done && is_changed(pair)) model.add({pair.accuracy.signal, pair.accuracy.error, pair.accuracy.max_error});
     all_exact = all_exact && done && !pair.differs;
   }
   for (const LogicalTensor& tensor : tensors_b) {

@@ -1,4 +1,5 @@
 // The jobs that write: a plan, its output, its report.
+#include <cmath>
 #include <set>
 
 #include "base/format.h"
@@ -17,7 +18,8 @@ std::string accuracy_warning(const PlannedTensor& tensor, const Accuracy& accura
   const double sqnr_db = accuracy.sqnr_db();
   const bool critical = sqnr_db < job.sqnr_critical_db;
   if (!(sqnr_db < job.sqnr_warning_db)) return "";
-  return formatted("{}: {:.1f} dB is below {} dB{}", tensor.layer.name.name, sqnr_db,
+  // Rounded down, so that what is below 20 never reads as 20.
+  return formatted("{}: {:.2f} dB is below {} dB{}", tensor.layer.name.name, std::floor(sqnr_db * 100) / 100,
                    critical ? job.sqnr_critical_db : job.sqnr_warning_db, critical ? ": critical" : "");
 }
 
@@ -31,7 +33,7 @@ void warn_of_extremes(Report& report, const Plan& plan) {
   if (changed == 0)
     report.add_warning(already > 0 ? "no layer was quantized: the input is quantized already"
                                    : "no layer was quantized");
-  if (changed == layers && layers > 1) report.add_warning("every layer was quantized, the first and the last included");
+  if (changed == layers && layers > 1) report.add_remark("every layer was quantized, the first and the last included");
 }
 
 void fill_accuracy(Report& report, const std::vector<Accuracy>& accuracies, const Plan& plan) {
@@ -52,13 +54,16 @@ void log_warnings(const Report& report) {
   for (const std::string& warning : report.warnings()) log_message(LogLevel::kWarning, warning);
 }
 
-// Settings of how weights are quantized, in a job that does not choose that.
-void warn_of_idle_keys(Report& report, const char* kind, const Config& config) {
+// Settings of how weights are quantized, in a job that does not choose that. A run that quantized has had a use for them.
+void warn_of_idle_keys(Report& report, const RunControl& control, const Config& config) {
+  if (control.has_quantized()) return;
   for (const ConfigKey& key : all_config_keys()) {
     if (!key.is_of_quantizing || config.find(key.name).source == ValueSource::kDefault) continue;
-    report.add_warning(formatted("{} has no meaning for {}: quantize follows it", key.name, kind));
+    report.add_warning(formatted("{} has no effect here: only quantizing follows it", key.name));
   }
-  if (!config.layer_globs().empty()) report.add_warning(formatted("settings for layers have no meaning for {}", kind));
+  if (!config.layer_globs().empty()) {
+    report.add_warning("settings for layers have no effect here: only quantizing follows them");
+  }
 }
 
 Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, const Config& config,
@@ -69,8 +74,8 @@ Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, 
   Report report = make_plan_report(kind, plan, source, output.path, job.threads);
   if (!output.carries_members) warn_of_members(report, source);
   fill_accuracy(report, outcome.accuracies, plan);
-  for (std::string& note : outcome.notes) report.add_warning(std::move(note));
-  warn_of_idle_keys(report, kind, config);
+  for (const std::string& note : outcome.notes) report.add_warning(note);
+  warn_of_idle_keys(report, control, config);
   report.finish(stopwatch.seconds());
   log_warnings(report);
   return report;
@@ -81,6 +86,7 @@ Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, 
 Report quantize(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);
+  control.set_has_quantized();
   std::set<std::string> not_finite;
   for (;;) {
     const Plan plan = make_plan(require_logical_tensors(source), source, config, output.fit, not_finite);
@@ -109,8 +115,8 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
     Report report = make_plan_report("quantize", plan, source, output.path, job.threads);
     if (!output.carries_members) warn_of_members(report, source);
     fill_accuracy(report, outcome.accuracies, plan);
-    for (std::string& note : outcome.notes) report.add_warning(std::move(note));
-    for (std::string& warning : warnings) report.add_warning(std::move(warning));
+    for (const std::string& note : outcome.notes) report.add_warning(note);
+    for (const std::string& warning : warnings) report.add_warning(warning);
     for (const std::string& name : not_finite) {
       report.add_warning(formatted("{}: kept as it was, it has values that are not finite", name));
     }

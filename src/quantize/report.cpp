@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/format.h"
+#include "base/utf8.h"
 #include "base/version.h"
 #include "formats/archive_error.h"
 #include "quantize/job_parts.h"
@@ -51,6 +52,7 @@ Report::Report(std::string_view kind, const TensorSource* input, const std::stri
   json_["model"] = Json::object();
   json_["layers"] = Json::array();
   json_["warnings"] = Json::array();
+  json_["remarks"] = Json::array();
 }
 
 Json& Report::add_layer(const Layer& layer, const LogicalTensor& tensor, std::string_view action) {
@@ -71,14 +73,17 @@ Json& Report::add_layer(const Layer& layer, const LogicalTensor& tensor, std::st
   return json_["layers"].push_back(std::move(object));
 }
 
-void Report::add_warning(std::string text) {
-  json_["warnings"].push_back(text);
-  warnings_.push_back(std::move(text));
+void Report::add_warning(std::string_view text) {
+  warnings_.push_back(valid_utf8(text));
+  json_["warnings"].push_back(warnings_.back());
 }
+
+void Report::add_remark(std::string_view text) { json_["remarks"].push_back(text); }
 
 void Report::add_problem(const Problem& problem) {
   json_["problems"].push_back({{"tensor", text_or_null(problem.tensor)}, {"problem", problem.text}});
-  problems_.push_back(problem.tensor.empty() ? problem.text : formatted("{}: {}", problem.tensor, problem.text));
+  problems_.push_back(
+      valid_utf8(problem.tensor.empty() ? problem.text : formatted("{}: {}", problem.tensor, problem.text)));
 }
 
 void Report::set_accuracy(Json& object, const Accuracy& accuracy) {

@@ -36,7 +36,10 @@ class Report {
   /// Adds an object to "layers"; what does not apply is null.
   Json& add_layer(const Layer& layer, const LogicalTensor& tensor, std::string_view action);
 
-  void add_warning(std::string text);
+  void add_warning(std::string_view text);
+
+  /// Adds to "remarks": what is worth knowing and needs nothing to be done.
+  void add_remark(std::string_view text);
 
   /// Writes "sqnr_db", "exact" and "max_error" into an object.
   static void set_accuracy(Json& object, const Accuracy& accuracy);

@@ -23,6 +23,10 @@ class RunControl {
     if (is_cancelled()) throw Error(Status::kCancelled, "cancelled: nothing was written");
   }
 
+  /// Whether a job that this run served chose how weights are quantized: then its settings of that have had their use.
+  bool has_quantized() const noexcept { return has_quantized_; }
+  void set_has_quantized() noexcept { has_quantized_ = true; }
+
   void report(std::uint64_t done, std::uint64_t total) {
     if (progress_ && !progress_(before_ + done, total_ == 0 ? total : total_)) cancel();
   }
@@ -46,6 +50,7 @@ class RunControl {
   static_assert(std::atomic<bool>::is_always_lock_free, "cancel() is called from signal handlers");
   std::atomic<bool> cancelled_{false};
   Progress progress_;
+  bool has_quantized_ = false;
   std::uint64_t before_ = 0;
   std::uint64_t total_ = 0;  // 0: what is reported is all
 };

@@ -154,6 +154,22 @@ TEST(Cancel, KeepsTheFileThatWasThere) {
   EXPECT_EQ(folder.names(), std::set<std::string>{"a.safetensors"});
 }
 
+// A run that quantizes and then saves what it made has had a use for all its keys.
+TEST(Run, KeysOfAnEarlierJobAreNotWarnedOf) {
+  const TempFolder folder;
+  std::vector<std::string> messages;
+  mono_quant::set_log_callback([&](mnq_log_level, std::string_view message) { messages.emplace_back(message); });
+  const Model model = one_weight({1, 2}, {127, 1});
+  mono_quant::Run fresh, used;
+  fresh.set("bits", "8");
+  used.set("bits", "8");
+  model.save(folder.path("a.safetensors"), &fresh);
+  ASSERT_EQ(messages, std::vector<std::string>{"bits has no effect here: only quantizing follows it"});
+  mono_quant::quantize(model, {}, &used).model.save(folder.path("b.safetensors"), &used);
+  mono_quant::set_log_callback(nullptr);
+  EXPECT_EQ(messages.size(), 1u) << messages.back();
+}
+
 TEST(Run, ItsSettingsWinOverTheConfig) {
   Config config(R"({"bits": 8})");
   mono_quant::Run run;

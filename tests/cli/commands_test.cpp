@@ -95,7 +95,8 @@ TEST_F(Commands, TheDictIsChosenOnTheSideThatHasSeveral) {
 TEST_F(Commands, ConvertSaysWhichSettingsItHasNoUseFor) {
   const nlohmann::json report =
       run_json({"convert", "model.safetensors", "-o", "out.safetensors", "--set", "bits=4", "--json"});
-  EXPECT_TRUE(contains(report["warnings"].dump(), "bits has no meaning for convert")) << report["warnings"];
+  EXPECT_TRUE(contains(report["warnings"].dump(), "bits has no effect here: only quantizing follows it"))
+      << report["warnings"];
   EXPECT_EQ(report["layers"][0]["reason"], "not quantized");
   EXPECT_EQ(run_json({"convert", "model.safetensors", "-o", "b.safetensors", "-j", "1", "--json"})["warnings"].size(),
             0u);

@@ -120,6 +120,24 @@ std::vector<float> coarse_values() {
   return values;
 }
 
+TEST_F(RunTest, AJobWithoutTroubleHasNoWarnings) {
+  const auto model = model_of({{"a.weight", tensor_of(DType::kF32, {1, 2}, std::vector<float>{127, 1})},
+                               {"b.weight", tensor_of(DType::kF32, {1, 2}, std::vector<float>{127, 1})}});
+  const Result result = quantize_in_memory(*model, "{}");
+  EXPECT_TRUE(result.report["warnings"].empty()) << result.report["warnings"];
+  ASSERT_EQ(result.report["remarks"].size(), 1u) << result.report["remarks"];
+  EXPECT_EQ(result.report["remarks"][0], "every layer was quantized, the first and the last included");
+}
+
+// 1, 0.5 in 8 bits: 0.5 is 63.5 steps and becomes 64, half a step of 1/127 off: signal 1.25, error (0.5 / 127)^2 = 1.55e-5,
+// 49.0678 dB. Neither threshold may read as if it had been reached.
+TEST_F(RunTest, WhatIsJustBelowTheThresholdDoesNotReadAsIfItWereNot) {
+  const auto model = one_weight({1, 2}, {1, 0.5f});
+  const Result result = quantize_in_memory(*model, R"({"sqnr_warning_db": 49.07})");
+  ASSERT_EQ(result.report["warnings"].size(), 1u) << result.report["warnings"];
+  EXPECT_EQ(result.report["warnings"][0], "fc: 49.06 dB is below 49.07 dB");
+}
+
 TEST_F(RunTest, AccuracyBelowTheThresholdIsWarnedOf) {
   const auto model = one_weight({1, 1024}, coarse_values());
   const std::string settings = R"("bits": 4, "group_size": 0)";
