@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/float_environment.h"
 #include "mono_quant.h"
 
 namespace mnq::capi {
@@ -14,10 +15,11 @@ namespace mnq::capi {
 /// its own that was made before.
 mnq_status report_exception(mnq_error** error) noexcept;
 
-/// Runs work(); what it throws becomes the status.
+/// Runs work(), whatever floating point environment the host has; what it throws becomes the status.
 template <class Work>
 mnq_status guarded(mnq_error** error, Work&& work) noexcept {
   if (error != nullptr) *error = nullptr;
+  const DefaultFloatEnvironment environment;
   try {
     work();
     return MNQ_OK;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/float_environment.h"
 #include "base/threads.h"
 
 namespace mnq {
@@ -53,10 +54,12 @@ void BlockLoop::for_each(std::span<const Block> blocks, const Stage& work, const
                            return item;
                          }) & tbb::make_filter<Item, Item>(tbb::filter_mode::parallel, [&](Item item) {
                            control_.throw_if_cancelled();
+                           const DefaultFloatEnvironment environment;  // of a thread that TBB may have had before
                            item.scratch->bad_element.reset();
                            work(*item.block, *item.scratch);
                            return item;
                          }) & tbb::make_filter<Item, void>(tbb::filter_mode::serial_in_order, [&](Item item) {
+                           const DefaultFloatEnvironment environment;
                            finish(*item.block, *item.scratch);
                            done_bytes_.fetch_add(item.block->source_bytes, std::memory_order_relaxed);
                            free.push(item.scratch);

@@ -1,6 +1,7 @@
 // The kernels on raw buffers, with numbers worked out by hand. Longer rows and the instruction sets: tests/kernels.
 #include <gtest/gtest.h>
 
+#include <cfenv>
 #include <cmath>
 #include <limits>
 
@@ -169,6 +170,23 @@ TEST(Kernels, Sqnr) {
   EXPECT_EQ(sqnr_of({}, {}), INFINITY);
   EXPECT_EQ(error_of([&] { sqnr_of(reference, {1, NAN}); }).code(), MNQ_E_VALIDATION);
   EXPECT_EQ(error_of([&] { sqnr_of({NAN, 1}, other); }).code(), MNQ_E_VALIDATION);
+}
+
+// What a host has set for its own arithmetic is not seen in codes, on no thread, and is there again afterwards.
+TEST(FloatEnvironment, OfTheHostChangesNoCodes) {
+  const Model model = one_weight({64, 4096}, normal_values(64 * 4096, 5));
+  const Model expected = mono_quant::quantize(model).model;
+  std::fenv_t before;
+  std::fegetenv(&before);
+  std::fesetround(FE_UPWARD);
+  mono_quant::Run run;
+  run.set("threads", "2");
+  const Model made = mono_quant::quantize(model, {}, &run).model;
+  const int rounding = std::fegetround();
+  std::fesetenv(&before);
+  EXPECT_EQ(rounding, FE_UPWARD);
+  EXPECT_EQ(values_of<std::int8_t>(made, "fc.weight"), values_of<std::int8_t>(expected, "fc.weight"));
+  EXPECT_EQ(values_of<float>(made, "fc.weight_scale"), values_of<float>(expected, "fc.weight_scale"));
 }
 
 }  // namespace
