@@ -34,7 +34,7 @@ mnq_status mnq_config_resolve(const mnq_config* config, const mnq_run* run, cons
   return guarded(error, [&] {
     clear(require(value, "value"));
     const LayerName name = layer_name_from(text_or_empty(layer));
-    FoundValue found = resolve_value(settings_of(require(config, "config"), run), name, require(key, "key"));
+    FoundValue found = resolve_value(settings_of(config, run), name, require(key, "key"));
     *value = new_buffer(std::move(found.value));
     if (source != nullptr) *source = value_source_text(found.source).data();
   });

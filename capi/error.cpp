@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "base/utf8.h"
 #include "guard.h"
 #include "handles.h"
 
@@ -15,7 +16,8 @@ mnq_error* const out_of_memory =
 
 mnq_status give_error(mnq_error** error, Status status, const std::string& message, const std::string& suggestion,
                       const std::string& subject) {
-  if (error != nullptr) *error = new mnq_error{status, message, suggestion, subject};
+  if (error != nullptr)
+    *error = new mnq_error{status, valid_utf8(message), valid_utf8(suggestion), valid_utf8(subject)};
   return static_cast<mnq_status>(status);
 }
 

@@ -101,11 +101,13 @@ Json build_info() {
   for (const Format& format : all_formats()) {
     json["formats"].push_back({{"name", format.name},
                                {"extensions", split_list(format.extensions)},
-                               {"reads", format.open_source != nullptr},
+                               {"reads", format.open_source != nullptr || format.is_folder},
                                {"writes", format.open_sink != nullptr || format.is_module}});
   }
   json["schemes"] = Json::array();
-  for (const Scheme* scheme : all_schemes()) json["schemes"].push_back(scheme->name);
+  for (const Scheme* scheme : all_schemes()) {
+    if (scheme->may_be_chosen) json["schemes"].push_back(scheme->name);
+  }
   return json;
 }
 

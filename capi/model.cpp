@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "base/format.h"
+#include "base/text.h"
 #include "formats/format_table.h"
 #include "formats/memory.h"
 #include "guard.h"
@@ -25,6 +26,13 @@ Tensor load_tensor(const TensorSource& source, std::size_t index) {
   source.read(index, 0, {bytes.get(), info.size_bytes});
   tensor.data = bytes;
   return tensor;
+}
+
+std::string suggest_tensor(const TensorSource& source, std::string_view name) {
+  std::vector<std::string> names;
+  for (const TensorInfo& info : source.tensors()) names.push_back(info.name);
+  const std::string nearest = nearest_name(name, names);
+  return nearest.empty() ? "list the names of its tensors" : formatted("did you mean '{}'?", nearest);
 }
 
 }  // namespace
@@ -117,7 +125,7 @@ mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_te
     const std::size_t index = source.find(name);
     if (index == TensorSource::kNone) {
       throw Error(Status::kNotFound, formatted("{}: there is no tensor {}", source.title(), name),
-                  "mnq_model_tensor_name lists them", name);
+                  suggest_tensor(source, name), name);
     }
     *out = new mnq_tensor{load_tensor(source, index)};
   });

@@ -29,8 +29,11 @@
  *             mnq_run_cancel is the exception: any thread, any time, and from a signal handler. Functions without a handle
  *             may be called from any thread. Do not fork() while a job runs.
  *  Models     are immutable. Quantize, dequantize and clone give new ones. The input is never changed.
- *  Text       is UTF-8 and NUL-terminated; paths too. Numbers are read and written, and patterns matched, the same in
- *             every locale.
+ *  Text       is UTF-8 and NUL-terminated, what goes in and what comes out. A path may be any bytes that the file system
+ *             takes; in messages and reports U+FFFD stands for those that are no UTF-8. Numbers are read and written, and
+ *             patterns matched, the same in every locale.
+ *  Numbers    are computed with IEEE 754's default rounding and underflow, whatever the calling thread has set for
+ *             itself; that is there again when a call returns. The same input gives the same bits everywhere.
  *  Files      An output file appears whole or not at all: it is written under a temporary name in the same folder,
  *             synced and renamed. What is there already is replaced only where the key `overwrite` is true, and never
  *             the input; of a folder its checkpoint is replaced, and what else lies there stays. What replaces something
@@ -125,7 +128,7 @@ typedef struct mnq_api mnq_api;       /* every function below, as a table */
 
 #define MNQ_ABI_VERSION_MAJOR 1
 #define MNQ_ABI_VERSION_MINOR 1
-#define MNQ_ABI_VERSION (((uint32_t)MNQ_ABI_VERSION_MAJOR << 16) | (uint32_t)MNQ_ABI_VERSION_MINOR)
+#define MNQ_ABI_VERSION (MNQ_ABI_VERSION_MAJOR * 65536U + MNQ_ABI_VERSION_MINOR) /* in #if, too */
 
 /* The ABI version of the library that is loaded: major << 16 | minor. */
 MNQ_API uint32_t mnq_abi_version(void);
@@ -201,13 +204,14 @@ MNQ_API mnq_status mnq_config_set_for_layers(mnq_config* config, const char* glo
                                              mnq_error** error);
 
 /* The value that holds for a key, as text, and who set it: "default", "config", "config layers", "call" or "call
- * layers" (a static string; source may be NULL). run may be NULL; layer may be NULL: for no layer in particular. Keys
+ * layers" (a static string; source may be NULL). config and run may be NULL; so may layer: for no layer in particular. Keys
  * that follow from others (bits from dtype, symmetric from the scheme) come back resolved. CONFIG for an impossible
  * combination. */
 MNQ_API mnq_status mnq_config_resolve(const mnq_config* config, const mnq_run* run, const char* layer, const char* key,
                                       mnq_buffer** value, const char** source, mnq_error** error);
 
-/* Every key as a JSON list of objects: "key", "type", "default", "per_layer", "help". */
+/* Every key as a JSON list of objects: "key", "type", "default", "per_layer", "help"; "choices" where only these values
+ * (of a list: items) will do; "minimum" and "maximum" of numbers. */
 MNQ_API mnq_status mnq_config_list_keys(mnq_buffer** out, mnq_error** error);
 
 /* What was set, as JSON that mnq_config_create reads back. */
@@ -220,7 +224,8 @@ MNQ_API void mnq_config_free(mnq_config* config);
 /* ---- Runs ------------------------------------------------------------------------------------------------------ *
  *
  * What belongs to one job: its settings, its progress, its cancel. Wherever a call takes a run it may be NULL. A run
- * can serve several jobs one after the other; once cancelled it stays cancelled.
+ * can serve several jobs one after the other; once cancelled it stays cancelled. Keys that a job has no use for are warned of,
+ * unless the run also served a job that had.
  */
 
 /* Bytes of input done and in all. Called on the thread that made the call, about ten times a second and at the end.
@@ -326,7 +331,7 @@ MNQ_API const char* mnq_model_tensor_name(const mnq_model* model, size_t index);
 MNQ_API mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_tensor** out, mnq_error** error);
 
 /* What is in it, as a JSON object: "format", "path", "size_bytes", "parameters", "metadata", "tensors" and, for a
- * quantized one, "quantized": see src/quantize/README.md for the fields. */
+ * quantized one, "quantized". report.md among the installed documents lists the fields. */
 MNQ_API mnq_status mnq_model_describe(const mnq_model* model, mnq_buffer** out, mnq_error** error);
 
 /* The layers whose weights can be quantized, in the order of the model, whatever the config; where config or run is
@@ -340,7 +345,7 @@ MNQ_API size_t mnq_layers_count(const mnq_layers* layers); /* 0 for NULL */
 MNQ_API const char* mnq_layers_name(const mnq_layers* layers, size_t index);   /* "encoder.0.query", dotted */
 MNQ_API const char* mnq_layers_tensor(const mnq_layers* layers, size_t index); /* "encoder.0.query.weight" */
 MNQ_API const char* mnq_layers_kind(const mnq_layers* layers,
-                                    size_t index); /* "Linear", "Conv2d"...; "" for no layer */
+                                    size_t index); /* "Linear", "Conv2d"...; "" for no layer (a report has NULL) */
 MNQ_API const char* mnq_layers_action(const mnq_layers* layers, size_t index); /* "quantize", "cast" or "copy" */
 MNQ_API const char* mnq_layers_scheme(const mnq_layers* layers,
                                       size_t index); /* "int8 per channel"...; "" where copied */
@@ -421,7 +426,8 @@ MNQ_API mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* o
 
 /* ---- Quantize and dequantize ----------------------------------------------------------------------------------- *
  *
- * config and run may be NULL in all of them, and report where it is not the only output. VALIDATION for a weight that is
+ * config and run may be NULL in all of them, and report may be where there is another output (a model or a file): it is
+ * then not made. VALIDATION for a weight that is
  * not finite (unless nonfinite=copy) and where accuracy_warning=error and a layer falls below its threshold; the error
  * names the tensor and the position.
  */
@@ -478,7 +484,10 @@ MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path
 
 /* ---- Reports --------------------------------------------------------------------------------------------------- */
 
-/* The whole report as JSON; src/quantize/README.md documents its fields ("schema_version"). Borrowed; "" for NULL. */
+/* The whole report as JSON; borrowed; "" for NULL. Among its fields: "kind", "input", "output", "model" (an object of
+ * numbers: see below), "layers" (a list: "name", "tensor", "kind", "action", "scheme", "reason", "bytes_before",
+ * "bytes_after", "sqnr_db"...), "warnings" (what may be wrong) and "remarks" (what is worth knowing). report.md among the
+ * installed documents lists them all. */
 MNQ_API const char* mnq_report_json(const mnq_report* report);
 
 /* One number of the whole model: "sqnr_db", "max_error", "bytes_before", "bytes_after", "compression_ratio", "seconds",

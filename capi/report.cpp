@@ -20,7 +20,7 @@ double number_in(const Json& object, const char* name) {
   const bool is_output_exact = object.contains("output_exact") && object["output_exact"] == true;
   if (std::string_view(name) == "output_sqnr_db" && is_output_exact) return INFINITY;
   throw Error(Status::kNotFound, formatted("the report has no number '{}' here", name),
-              "src/quantize/README.md lists the fields", name);
+              "the report as JSON has the names of all fields", name);
 }
 
 const Json* layer_at(const mnq_report* report, size_t index) {

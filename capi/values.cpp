@@ -30,8 +30,8 @@ const ModuleValue& require_value(const mnq_values* values, size_t index) {
 }
 
 [[noreturn]] void fail_kind(const ModuleValue& value, const char* wanted) {
-  throw Error(Status::kDType, formatted("the value '{}' is no {}", value.name, wanted),
-              "mnq_values_kind says what it is", value.name);
+  throw Error(Status::kDType, formatted("the value '{}' is no {}", value.name, wanted), "ask for its kind first",
+              value.name);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "base/format.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -15,6 +16,23 @@ std::optional<Number> parse_whole(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
   return value;
+}
+
+// Insertions, deletions and substitutions, without regard to case.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substituted = diagonal + (lower(a[i - 1]) == lower(b[j - 1]) ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row[b.size()];
 }
 
 }  // namespace
@@ -37,6 +55,25 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
     return static_cast<std::uint64_t>(*number * unit.bytes);
   }
   return std::nullopt;
+}
+
+std::string nearest_name(std::string_view name, const std::vector<std::string>& names) {
+  constexpr std::size_t kShortestPart = 3, kLongest = 256;
+  if (name.empty() || name.size() > kLongest) return "";
+  const std::string* nearest = nullptr;
+  // Two letters, more in long names, never all of them.
+  std::size_t least = std::min(std::max<std::size_t>(2, name.size() / 3), name.size() - 1) + 1;
+  for (const std::string& candidate : names) {
+    const std::size_t longer = std::max(candidate.size(), name.size());
+    const std::size_t difference = longer - std::min(candidate.size(), name.size());
+    const bool is_part = name.size() >= kShortestPart && candidate.find(name) != std::string::npos;
+    if (!is_part && difference >= least) continue;
+    const std::size_t distance = is_part ? std::min<std::size_t>(1, difference) : edit_distance(name, candidate);
+    if (distance >= least) continue;
+    least = distance;
+    nearest = &candidate;
+  }
+  return nearest == nullptr ? "" : *nearest;
 }
 
 std::string size_text(std::uint64_t bytes) {

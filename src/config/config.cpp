@@ -228,8 +228,9 @@ JobSettings resolve_job(const Config& config) {
   job.sqnr_warning_db = number_of(config, "sqnr_warning_db");
   job.sqnr_critical_db = number_of(config, "sqnr_critical_db");
   const FoundValue threads = config.find("threads");
-  job.threads = usable_thread_count(threads.value == "auto" ? default_thread_count()
-                                                            : static_cast<std::uint32_t>(*parse_int(threads.value)));
+  job.threads = usable_thread_count(threads.value == "auto" || threads.value == "0"
+                                        ? default_thread_count()
+                                        : static_cast<std::uint32_t>(*parse_int(threads.value)));
   job.memory_budget = *parse_size(config.find("memory_budget").value);
   job.overwrite = config.flag("overwrite");
   job.max_shard_size = *parse_size(config.find("max_shard_size").value);

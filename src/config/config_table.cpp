@@ -29,10 +29,11 @@ constexpr std::array kKeys{
     ConfigKey{"channel_axis", KeyType::kInteger, "auto", true, "", -16, 15,
               "the axis of the output channels; negative counts from the end; where unset it follows the layer's kind",
               true},
-    ConfigKey{"layer_types", KeyType::kList, "auto", false, "", 0, 0,
-              "quantize only layers of these kinds: Linear, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, "
-              "ConvTranspose3d, Embedding, LSTM, GRU, RNN, LSTMCell, GRUCell, RNNCell",
-              true},
+    ConfigKey{
+        "layer_types", KeyType::kList, "auto", false,
+        "Linear,Conv1d,Conv2d,Conv3d,ConvTranspose1d,ConvTranspose2d,ConvTranspose3d,Embedding,LSTM,GRU,RNN,LSTMCell,"
+        "GRUCell,RNNCell",
+        0, 0, "quantize only layers of these kinds", true},
     ConfigKey{"only", KeyType::kList, "auto", false, "", 0, 0,
               "quantize only layers whose name, or whose tensor's name, matches one of these patterns", true},
     ConfigKey{
@@ -49,8 +50,8 @@ constexpr std::array kKeys{
               "accuracy below which a layer is warned of", true},
     ConfigKey{"sqnr_critical_db", KeyType::kNumber, "10", false, "", -1000, 1000,
               "accuracy below which the warning is critical", true},
-    ConfigKey{"threads", KeyType::kInteger, "auto", false, "", 1, 1024,
-              "threads that work, at most one for each CPU; where unset that many"},
+    ConfigKey{"threads", KeyType::kInteger, "auto", false, "", 0, 1024,
+              "threads that work, at most one for each CPU; where unset, or 0, that many"},
     ConfigKey{"memory_budget", KeyType::kSize, "256MiB", false, "", 16 * kMebi, 1e18,
               "memory for the weights that are being worked on; the model's list of tensors and one tensor's scales "
               "come on top"},
@@ -73,31 +74,16 @@ constexpr std::array kKeys{
     ConfigKey{"overwrite", KeyType::kBool, "false", false, "", 0, 0, "replace an output file that is there already"},
 };
 
-// Edit distance, for "did you mean".
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row[b.size()];
-}
-
-// How far a name is from a key: a part of it is as near as can be.
-std::size_t distance_to(const ConfigKey& key, std::string_view name) {
-  const bool is_part = !name.empty() && key.name.find(name) != std::string_view::npos;
-  return is_part ? 0 : distance(name, key.name);
-}
-
 [[noreturn]] void fail_value(const ConfigKey& key, std::string_view value, const std::string& expected) {
+  const std::string nearest = nearest_name(value, split_list(key.choices));
   throw Error(Status::kConfig, formatted("{}: '{}' is not {}", key.name, value, expected),
-              formatted("{}: {}", key.name, key.help), std::string(key.name));
+              nearest.empty() ? formatted("{}: {}", key.name, key.help) : formatted("did you mean '{}'?", nearest),
+              std::string(key.name));
+}
+
+void check_choice(const ConfigKey& key, std::string_view value) {
+  const auto choices = split_list(key.choices);
+  if (std::ranges::find(choices, value) == choices.end()) fail_value(key, value, formatted("one of {}", key.choices));
 }
 
 void check_range(const ConfigKey& key, std::string_view value, double number) {
@@ -113,23 +99,21 @@ std::span<const ConfigKey> all_config_keys() { return kKeys; }
 const ConfigKey& find_config_key(std::string_view name) {
   const auto found = std::ranges::find(kKeys, name, &ConfigKey::name);
   if (found != kKeys.end()) return *found;
-  const auto nearest =
-      std::ranges::min_element(kKeys, {}, [&](const ConfigKey& key) { return distance_to(key, name); });
+  std::vector<std::string> names;
+  for (const ConfigKey& key : kKeys) names.emplace_back(key.name);
+  const std::string nearest = nearest_name(name, names);
   throw Error(Status::kConfig, formatted("'{}' is not a configuration key", name),
-              formatted("did you mean '{}'?", nearest->name), std::string(name));
+              nearest.empty() ? "the list of keys says which there are" : formatted("did you mean '{}'?", nearest),
+              std::string(name));
 }
 
 std::string normalize_value(const ConfigKey& key, std::string_view text) {
   const std::string_view value = trimmed(text);
   if (value == "auto") return std::string(value);  // unset: the default holds
   switch (key.type) {
-    case KeyType::kChoice: {
-      const auto choices = split_list(key.choices);
-      if (std::ranges::find(choices, value) == choices.end()) {
-        fail_value(key, value, formatted("one of {}", key.choices));
-      }
+    case KeyType::kChoice:
+      check_choice(key, value);
       break;
-    }
     case KeyType::kBool:
       if (value != "true" && value != "false") fail_value(key, value, "true or false");
       break;
@@ -152,6 +136,9 @@ std::string normalize_value(const ConfigKey& key, std::string_view text) {
       break;
     }
     case KeyType::kList:
+      if (key.choices.empty()) break;
+      for (const std::string& item : split_list(value)) check_choice(key, item);
+      break;
     case KeyType::kText:
       break;
   }

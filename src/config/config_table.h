@@ -16,7 +16,7 @@ struct ConfigKey {
   KeyType type = KeyType::kChoice;
   std::string_view default_value;  ///< "auto": follows from other keys or from the model
   bool per_layer = false;          ///< may be set for some layers
-  std::string_view choices;        ///< kChoice: comma-separated
+  std::string_view choices;        ///< kChoice, and of kList the items where not any will do: comma-separated
   double minimum = 0;              ///< kInteger, kNumber, kSize: the range
   double maximum = 0;
   std::string_view help;

@@ -1,19 +1,31 @@
 // Settings as keys and values, and as JSON.
+#include <cmath>
+
 #include "base/error.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "config/config.h"
 #include "config/config_table.h"
 
 namespace mnq {
 namespace {
 
+// 4.0 is 4: many languages have one kind of number.
+std::string number_text(const Json& value) {
+  constexpr double kExact = 9007199254740992;  // 2^53
+  const double number = value.get<double>();
+  const bool is_whole = number == std::floor(number) && std::abs(number) <= kExact;
+  return value.is_integer() || !is_whole ? value.dump() : std::to_string(static_cast<std::int64_t>(number));
+}
+
 // true -> "true", 4 -> "4", ["a", "b"] -> "a,b", null -> "auto"
 std::string value_text(const std::string& key, const Json& value) {
   if (value.is_string()) return value.text();
   if (value.is_null()) return "auto";
-  if (value.is_boolean() || value.is_number()) return value.dump();
+  if (value.is_boolean()) return value.dump();
+  if (value.is_number()) return number_text(value);
   if (value.is_array()) {
     std::string text;
     for (const Json& item : value) {
@@ -47,14 +59,22 @@ void parse_for_layers(Settings& settings, const Json& list) {
   }
 }
 
+void require_utf8(std::string_view what, std::string_view text) {
+  if (is_utf8(text)) return;
+  throw Error(Status::kConfig, formatted("{} '{}' is no UTF-8", what, valid_utf8(text)), "encode the text as UTF-8");
+}
+
 }  // namespace
 
 void set_value(Settings& settings, std::string_view key, std::string_view value) {
+  require_utf8("the key", key);
+  require_utf8("the value", value);
   const ConfigKey& row = find_config_key(key);
   settings.all.insert_or_assign(std::string(row.name), normalize_value(row, value));
 }
 
 void set_value_for_layers(Settings& settings, std::string_view glob, std::string_view key, std::string_view value) {
+  for (const std::string_view text : {glob, key, value}) require_utf8("a setting for layers", text);
   const ConfigKey& row = find_config_key(key);
   if (!row.per_layer) {
     throw Error(Status::kConfig, formatted("{}: cannot be set for some layers only", row.name),
@@ -100,7 +120,11 @@ std::string config_keys_json() {
   Json keys = Json::array();
   for (const ConfigKey& key : all_config_keys()) {
     Json row{{"key", key.name}, {"type", key_type_name(key.type)}, {"default", key.default_value}};
-    if (key.type == KeyType::kChoice) row["choices"] = split_list(key.choices);
+    if (!key.choices.empty()) row["choices"] = split_list(key.choices);
+    if (key.minimum < key.maximum) {
+      row["minimum"] = key.minimum;
+      row["maximum"] = key.maximum;
+    }
     row["per_layer"] = key.per_layer;
     row["help"] = key.help;
     keys.push_back(std::move(row));

@@ -38,15 +38,7 @@ struct Selection {
 };
 
 Selection read_selection(const Config& config) {
-  Selection selection{config.list("only"), config.list("skip"), config.list("layer_types")};
-  for (const std::string& type : selection.layer_types) {
-    if (find_layer_kind(type) != nullptr) continue;
-    std::string known;
-    for (const LayerKind& kind : all_layer_kinds()) known += (known.empty() ? "" : ", ") + std::string(kind.name);
-    throw Error(Status::kConfig, formatted("layer_types: '{}' is no kind of layer", type), "the kinds are " + known,
-                "layer_types");
-  }
-  return selection;
+  return {config.list("only"), config.list("skip"), config.list("layer_types")};
 }
 
 Choice choose_by_selection(const Selection& selection, const Layer& layer) {

@@ -5,6 +5,11 @@
 
 #include "mono_quant.h"
 
+/* As programs ask that are to be compiled with several versions. */
+#if MNQ_ABI_VERSION < 65537 || MNQ_ABI_VERSION != ((MNQ_ABI_VERSION_MAJOR << 16) | MNQ_ABI_VERSION_MINOR)
+#error "MNQ_ABI_VERSION is no number of the preprocessor"
+#endif
+
 static int failures = 0;
 
 static void expect(long actual, long expected, const char* what) {

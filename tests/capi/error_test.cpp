@@ -47,6 +47,35 @@ TEST(Errors, OfAFileThatIsCutOff) {
   EXPECT_FALSE(error.subject().empty());
 }
 
+// Languages whose texts are UTF-8 throw on anything else; the file is found all the same.
+TEST(Errors, OfAPathThatIsNoUtf8AreUtf8) {
+  const TempFolder folder;
+  const std::string path = folder.path("caf\xe9.safetensors"), shown = folder.path("caf\xef\xbf\xbd.safetensors");
+  const Error error = error_of([&] { Model::open(path); });
+  EXPECT_EQ(error.subject(), shown);
+  EXPECT_NE(std::string(error.what()).find(shown), std::string::npos) << error.what();
+  one_weight({1, 2}, {1, 2}).save(path);
+  EXPECT_EQ(Model::open(path).tensor_names().size(), 1u);
+}
+
+TEST(Errors, OfSettingsThatAreNoUtf8) {
+  Config config;
+  for (const auto& [key, value] : {std::pair{"bits\xff", "8"}, {"only", "fc\xe9*"}}) {
+    const Error error = error_of([&] { config.set(key, value); });
+    EXPECT_EQ(error.code(), MNQ_E_CONFIG) << key;
+    EXPECT_NE(std::string(error.what()).find("no UTF-8"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(error_of([&] { config.set_for_layers("a\xe9", "bits", "8"); }).code(), MNQ_E_CONFIG);
+}
+
+TEST(Errors, OfAMisspelledTensorNameTheNearest) {
+  const Model model = one_weight({1, 2}, {1, 2}, "fc1.weight");
+  expect_error(error_of([&] { model.tensor("fc1.weigth"); }),
+               {MNQ_E_NOT_FOUND, "no tensor fc1.weigth", "did you mean 'fc1.weight'?", "fc1.weigth"});
+  expect_error(error_of([&] { model.tensor("bert.embeddings"); }),
+               {MNQ_E_NOT_FOUND, "no tensor", "list the names", "bert.embeddings"});
+}
+
 TEST(Errors, OfAFolderThatIsNotThere) {
   const TempFolder folder;
   const std::string path = folder.path("none/out.safetensors");

@@ -49,8 +49,9 @@ constexpr BadValue kBadValues[] = {
     {"sqnr_warning_db", "nan", "between -1000 and 1000"},
     {"sqnr_warning_db", "inf", "between -1000 and 1000"},
     {"sqnr_critical_db", "1001", "between -1000 and 1000"},
-    {"threads", "0", "between 1 and 1024"},
-    {"threads", "1025", "between 1 and 1024"},
+    {"threads", "-1", "between 0 and 1024"},
+    {"layer_types", "Linear,Lienar", "one of Linear,Conv1d"},
+    {"threads", "1025", "between 0 and 1024"},
     {"memory_budget", "1MiB", "between"},
     {"memory_budget", "1gb", "a size such as"},
     {"memory_budget", "-1", "a size such as"},
@@ -71,11 +72,36 @@ TEST(Values, WhatAKeyCannotHave) {
   }
 }
 
-// Only lists and texts take anything.
+struct Misspelled {
+  const char* key;
+  const char* value;
+  const char* suggestion;
+};
+
+TEST(Values, WhatWasMeantIsNamedWhereItIsNear) {
+  constexpr Misspelled kMisspelled[] = {{"dtype", "int8", "did you mean 'qint8'?"},
+                                        {"layer_types", "lienar", "did you mean 'Linear'?"},
+                                        {"bit", "8", "did you mean 'bits'?"},
+                                        {"groupsize", "8", "did you mean 'group_size'?"},
+                                        {"scheme", "8", "the list of keys says which there are"},
+                                        {"//", "8", "the list of keys says which there are"}};
+  for (const Misspelled& item : kMisspelled) {
+    Settings settings;
+    EXPECT_EQ(error_of([&] { set_value(settings, item.key, item.value); }).suggestion(), item.suggestion) << item.key;
+  }
+}
+
+TEST(Values, JsonNumbersThatAreWholeMayHaveAPoint) {
+  EXPECT_EQ(parse_settings(R"({"bits": 4.0})").all.at("bits"), "4");
+  EXPECT_EQ(error_of([] { parse_settings(R"({"bits": 4.5})"); }).status(), Status::kConfig);
+}
+
+// Only texts, and lists without a choice, take anything.
 TEST(Values, EveryOtherKeyRefusesSomething) {
   for (const ConfigKey& key : all_config_keys()) {
     const bool is_refused = std::ranges::any_of(kBadValues, [&](const BadValue& bad) { return bad.key == key.name; });
-    EXPECT_EQ(is_refused, key.type != KeyType::kList && key.type != KeyType::kText) << key.name;
+    const bool takes_anything = key.type == KeyType::kText || (key.type == KeyType::kList && key.choices.empty());
+    EXPECT_EQ(is_refused, !takes_anything) << key.name;
   }
 }
 
