@@ -41,7 +41,7 @@ TEST_F(ExitCode, ConfigurationIsTwo) {
       {"quantize", "model.safetensors", "--bits", "4", "--dtype", "quint8"},
       {"quantize", "model.safetensors", "--set", "bitz=4"},
       {"quantize", "model.safetensors", "--layer", "fc", "bitz=4"},
-      {"quantize", "model.safetensors", "--threads", "0"},
+      {"quantize", "model.safetensors", "--threads", "many"},
       {"quantize", "model.safetensors", "--config", "broken.json"},
       {"quantize", "model.safetensors", "--config", "unknown.json"},
   };
