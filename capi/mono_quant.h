@@ -295,10 +295,12 @@ MNQ_API void mnq_tensor_free(mnq_tensor* tensor);
  * for a known format that is not read; FORMAT for anything else. */
 MNQ_API mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error);
 
-/* Opens a checkpoint, a folder of one, or a TorchScript module. Nothing that a file holds is ever executed. Of a checkpoint
- * the header is read and checked; the tensors are read when
- * they are asked for, so the file must stay, and stay as it is, until the model is freed. A module is checked as a whole
- * and loaded; that needs libmono_quant_torch and LibTorch: UNSUPPORTED, with what to install, where they are missing. */
+/* Opens a checkpoint, a folder of one, or a TorchScript module. Nothing that a file holds is ever executed. The header
+ * is read and checked, of a module its objects and its code, too; the tensors are read when they are asked for, so the
+ * file must stay, and stay as it is, until the model is freed. LibTorch is loaded, and gets a module's file, when the
+ * module is first run or made into another module (mnq_model_forward, mnq_quantize, mnq_model_save as a module,
+ * mnq_model_validate): UNSUPPORTED, with what to install, where libmono_quant_torch or LibTorch is missing. Layers,
+ * tensors and outputs of other formats need neither. */
 MNQ_API mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error);
 
 /* The same with settings; run may be NULL. Keys that apply: tensors_key. Since 1.1. */
@@ -476,7 +478,7 @@ MNQ_API mnq_status mnq_compare(const mnq_model* reference, const mnq_model* othe
 
 /* Checks a file: finite values, scales that are there, finite and positive, shapes that fit; where original_path is not
  * NULL also that every tensor of the original is there in its shape and none besides; a module is also saved and loaded
- * again (mnq_model_validate runs it, too). What it finds is in the report
+ * again where LibTorch is there (mnq_model_validate runs it, too). What it finds is in the report
  * ("valid", "problems"), not in the status; the status says whether the files could be opened. tensors_key is for
  * whichever of the two has dicts to choose from. */
 MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_run* run, mnq_report** report,

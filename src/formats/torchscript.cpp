@@ -6,20 +6,14 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/threads.h"
 #include "base/utf8.h"
 #include "formats/collected_tensors.h"
-#include "formats/torchscript_archive.h"
-#include "formats/zip_archive.h"
-#include "module/loader.h"
 #include "plan/logical_tensors.h"
 #include "schemes/scheme.h"
 
 namespace mnq {
 namespace {
 
-// A module holds what the schemes pack into words of 32 bits as bytes, two codes each: TorchScript shifts bytes faster.
-// Here it is words again, as in every other format.
 bool is_words_as_bytes(const TensorInfo& info) {
   return info.dtype == DType::kU8 && info.shape.size() == 2 && info.shape[1] % 4 == 0;
 }
@@ -29,16 +23,18 @@ void pack_into_words(TensorInfo& info) {
   info.shape.back() /= 4;
 }
 
-class TorchscriptSource final : public ModuleSource {
+class LoadedSource final : public ModuleSource {
  public:
-  TorchscriptSource(std::shared_ptr<const Module> module, std::shared_ptr<const ByteSource> bytes)
-      : module_(std::move(module)), bytes_(std::move(bytes)) {
+  LoadedSource(std::shared_ptr<const Module> module, std::shared_ptr<const ByteSource> bytes,
+               std::vector<std::string> remarks)
+      : module_(std::move(module)), bytes_(std::move(bytes)), remarks_(std::move(remarks)) {
     for (const auto& [name, text] : module_->extra_files()) {
       if (is_utf8(text)) metadata_.emplace(name, text);
     }
     for (const ModuleTensor& tensor : module_->tensors()) tensors_.push_back(tensor.info);
-    restore_words();
+    restore_words(tensors_, metadata_);
     for (const TensorInfo& info : tensors_) tensor_bytes_ += info.size_bytes;
+    remarks_.insert(remarks_.begin(), module_->remarks().begin(), module_->remarks().end());
   }
 
   std::string_view format() const override { return "torchscript"; }
@@ -50,26 +46,15 @@ class TorchscriptSource final : public ModuleSource {
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override { return module_->tensors()[tensor].data; }
   const LayerHint* hint(std::size_t tensor) const override { return &module_->tensors()[tensor].hint; }
   std::vector<std::string> ties(std::size_t tensor) const override { return module_->tensors()[tensor].ties; }
-  std::vector<std::string> remarks() const override { return module_->remarks(); }
+  std::vector<std::string> remarks() const override { return remarks_; }
   bool reads_from(const std::string& path) const override { return bytes_ != nullptr && bytes_->reads_from(path); }
   const std::shared_ptr<const Module>& module() const override { return module_; }
+  const ModuleSource& loaded() const override { return *this; }
 
  private:
-  void restore_words() {
-    if (!metadata_.contains(std::string(kMetadataKey))) return;
-    constexpr std::string_view kShape = "_shape";
-    for (const TensorInfo& shape : std::vector<TensorInfo>(tensors_)) {
-      if (!shape.name.ends_with(kShape)) continue;
-      const std::string base = shape.name.substr(0, shape.name.size() - kShape.size());
-      for (const char* suffix : {"_packed", "_zero_point"}) {
-        const std::size_t index = find(base + suffix);
-        if (index != kNone && is_words_as_bytes(tensors_[index])) pack_into_words(tensors_[index]);
-      }
-    }
-  }
-
   std::shared_ptr<const Module> module_;
   std::shared_ptr<const ByteSource> bytes_;  // null for a module made in memory
+  std::vector<std::string> remarks_;
   std::uint64_t tensor_bytes_ = 0;
 };
 
@@ -141,15 +126,25 @@ class ModuleSink final : public TensorSink {
 
 }  // namespace
 
-std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings&) {
-  const ZipArchive archive(bytes);
-  const TorchScriptArchive checked = check_torchscript(archive, default_thread_count());
-  std::shared_ptr<const Module> module = require_backend().load(bytes, checked.extra_files);
-  return std::make_unique<TorchscriptSource>(std::move(module), std::move(bytes));
+void restore_words(std::vector<TensorInfo>& tensors, const Metadata& metadata) {
+  if (!metadata.contains(std::string(kMetadataKey))) return;
+  constexpr std::string_view kShape = "_shape";
+  std::map<std::string, std::size_t> by_name;
+  for (std::size_t i = 0; i < tensors.size(); ++i) by_name.emplace(tensors[i].name, i);
+  for (const auto& [name, index] : by_name) {
+    if (!name.ends_with(kShape)) continue;
+    const std::string base = name.substr(0, name.size() - kShape.size());
+    for (const char* suffix : {"_packed", "_zero_point"}) {
+      const auto part = by_name.find(base + suffix);
+      if (part != by_name.end() && is_words_as_bytes(tensors[part->second])) pack_into_words(tensors[part->second]);
+    }
+  }
 }
 
-std::shared_ptr<const TensorSource> make_module_source(std::shared_ptr<const Module> module) {
-  return std::make_shared<TorchscriptSource>(std::move(module), nullptr);
+std::shared_ptr<const ModuleSource> make_module_source(std::shared_ptr<const Module> module,
+                                                       std::shared_ptr<const ByteSource> bytes,
+                                                       std::vector<std::string> remarks) {
+  return std::make_shared<LoadedSource>(std::move(module), std::move(bytes), std::move(remarks));
 }
 
 const ModuleSource* as_module_source(const TensorSource& source) { return dynamic_cast<const ModuleSource*>(&source); }

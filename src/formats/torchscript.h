@@ -1,5 +1,6 @@
-// TorchScript archives: a source of the tensors of a module, and the sink that makes the module anew with what became of
-// them. LibTorch does it, behind module/backend.h, and sees an archive only after it was checked here.
+// TorchScript archives: a source of the tensors of a module, and the sink that makes the module anew with what became
+// of them. A file is read here, its layers included: LibTorch, behind module/backend.h, sees it only when the module
+// runs or becomes another one, and only after it was checked as a whole.
 #pragma once
 
 #include "base/byte_stream.h"
@@ -13,14 +14,26 @@ namespace mnq {
 class ModuleSource : public TensorSource {
  public:
   virtual const std::shared_ptr<const Module>& module() const = 0;
+
+  /// The same as LibTorch has it, loaded when it is first asked for: what goes by the graphs of the code asks this one.
+  /// Where it sees other layers, it remarks on them. Errors: kUnsupported where LibTorch is missing; kFormat, kTorch
+  /// for what it refuses.
+  virtual const ModuleSource& loaded() const = 0;
 };
 
-/// Errors: kFormat, naming the record at fault; kUnsupported where LibTorch is missing, or for what cannot be had.
+/// Errors: kFormat, naming the record at fault; kUnsupported for what cannot be had. Checksums of tensors are compared
+/// before the first of them is read.
 std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes,
                                                       const OpenSettings& settings);
 
-/// A module in memory. Errors: as open_torchscript_source, for its quantized weights.
-std::shared_ptr<const TensorSource> make_module_source(std::shared_ptr<const Module> module);
+/// A module that is loaded: one in memory, or that of a file, with the file's bytes and what else is to be said of it.
+std::shared_ptr<const ModuleSource> make_module_source(std::shared_ptr<const Module> module,
+                                                       std::shared_ptr<const ByteSource> bytes = nullptr,
+                                                       std::vector<std::string> remarks = {});
+
+/// A module holds what the schemes pack into words of 32 bits as bytes, two codes each: TorchScript shifts bytes
+/// faster. Here it is words again, as in every other format.
+void restore_words(std::vector<TensorInfo>& tensors, const Metadata& metadata);
 
 /// The module behind a source; null where it is no module.
 const ModuleSource* as_module_source(const TensorSource& source);
@@ -28,8 +41,8 @@ const ModuleSource* as_module_source(const TensorSource& source);
 /// What becomes of a changed module: it is given away at commit.
 using TakeModule = std::function<void(std::shared_ptr<const Module>)>;
 
-/// Takes the tensors of a job over this module and makes the module that has them. It keeps a copy of those only that
-/// the job changes.
+/// Takes the tensors of a job over this loaded module and makes the module that has them. It keeps a copy of those only
+/// that the job changes.
 std::unique_ptr<TensorSink> open_module_sink(const ModuleSource& source, const std::vector<TensorInfo>& tensors,
                                              const TakeModule& take);
 

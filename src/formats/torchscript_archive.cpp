@@ -37,21 +37,20 @@ std::string root_of(const ZipArchive& archive) {
 
 class ArchiveChecker {
  public:
-  ArchiveChecker(const ZipArchive& archive, std::uint32_t thread_count)
-      : archive_(archive), thread_count_(thread_count), prefix_(root_of(archive) + "/") {}
+  explicit ArchiveChecker(const ZipArchive& archive) : archive_(archive), prefix_(root_of(archive) + "/") {}
 
   TorchScriptArchive check() {
     check_names();
-    check_all_entries(archive_, thread_count_);
     check_versions();
     check_byte_order();
     for (const ZipEntry& entry : archive_.entries()) check_code(entry);  // first: it says why a pickle is unusual
     check_program();
     for (const ZipEntry& entry : archive_.entries()) check_entry(entry);
-    TorchScriptArchive result{root_of(archive_), std::move(extra_files_), 0};
+    TorchScriptArchive result{root_of(archive_), std::move(extra_files_), 0, {}};
     for (const auto& storages : {data_, constants_}) {
       for (const auto& [key, size] : storages) result.tensor_bytes += size;
     }
+    result.program = std::move(program_);
     return result;
   }
 
@@ -188,7 +187,6 @@ class ArchiveChecker {
   }
 
   const ZipArchive& archive_;
-  const std::uint32_t thread_count_;
   const std::string prefix_;
   std::map<std::string, std::uint64_t> data_, constants_;  // storages by their keys
   ScriptProgram program_;
@@ -204,8 +202,6 @@ bool is_torchscript(const ZipArchive& archive) {
                              [&](const ZipEntry& entry) { return entry.name.starts_with(prefix + "code/"); });
 }
 
-TorchScriptArchive check_torchscript(const ZipArchive& archive, std::uint32_t thread_count) {
-  return ArchiveChecker(archive, thread_count).check();
-}
+TorchScriptArchive check_torchscript(const ZipArchive& archive) { return ArchiveChecker(archive).check(); }
 
 }  // namespace mnq

@@ -179,6 +179,15 @@ const Backend& require_backend() {
   return backend;
 }
 
+bool has_backend() {
+  try {
+    require_backend();
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 std::string loaded_libtorch_version() {
   const Backend* backend = loaded.load(std::memory_order_acquire);
   return backend == nullptr ? "" : backend->libtorch_version();

@@ -23,15 +23,24 @@ struct Output {
   FitWeight fit = nullptr;               ///< of the format; null: it holds everything
   std::shared_ptr<FolderOutput> folder;  ///< in place of open
   bool carries_members = false;          ///< of the format: see Format
+  bool is_module = false;                ///< it is made of the module that the source is
 };
 
-/// Of the format that the settings name; null where they name none: in memory everything fits.
-FitWeight planned_fit(const Config& config);
+/// Of the format that the settings name. Where they name none, everything fits, and a module becomes a module.
+struct OutputForm {
+  FitWeight fit = nullptr;
+  bool is_module = false;
+};
+OutputForm output_form(const Config& config);
 
 /// Whether that format carries on what lies besides the tensors; true where none is named.
 bool planned_to_carry(const Config& config);
 
-/// A file or folder: its name is checked now, it is opened when the job asks. Errors: as output_format, then as OutputFile.
+/// What a plan goes by: where a module becomes a module, LibTorch's reading of it, else the source itself.
+const TensorSource& planned_source(const TensorSource& source, bool makes_module);
+
+/// A file or folder: its name is checked now, it is opened when the job asks. Errors: as output_format, then as
+/// OutputFile.
 Output file_output(const TensorSource& source, const std::string& path, const Config& config,
                    const RunControl& control);
 
@@ -49,7 +58,8 @@ Report plan_quantize(const TensorSource& source, const Config& config);
 
 Report dequantize(const TensorSource& source, const Config& config, RunControl& control, const Output& output);
 
-/// Copies what the output's format can hold as it is; the rest is quantized anew or becomes floats, and the report says so.
+/// Copies what the output's format can hold as it is; the rest is quantized anew or becomes floats, and the report says
+/// so.
 Report convert(const TensorSource& source, const Config& config, RunControl& control, const Output& output);
 
 /// The accuracy of each tensor of `other` against that of the same name in `reference`.

@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "formats/torchscript.h"
 #include "kernels/kernel_table.h"
+#include "module/loader.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
 
@@ -218,20 +219,25 @@ Report validate_model(const TensorSource& source, const TensorSource* original, 
                       const Config& config, RunControl& control) {
   const Stopwatch stopwatch;
   if (inputs == nullptr && as_module_source(source) == nullptr) return validate(source, original, config, control);
-  const Module& module = require_module(source);
   Report report = validate(source, original, config, control);
-  std::string bytes;
-  std::shared_ptr<const TensorSource> loaded;
-  attempt(report, "it cannot be saved and loaded again", [&] {
-    const auto is_cancelled = [&control] { return control.is_cancelled(); };
-    write_torchscript(string_bytes(bytes), is_cancelled)(as_module_source(source)->module());
-    loaded = open_torchscript_source(memory_bytes(std::as_bytes(std::span(bytes))), {});
-  });
   bool ran = false;
+  std::string bytes;
+  std::shared_ptr<const TensorSource> saved;
+  if (inputs == nullptr && !has_backend()) {
+    report.add_warning("whether it can be loaded, saved and loaded again is not known: LibTorch is not there");
+  } else {
+    attempt(report, "it cannot be loaded, saved and loaded again", [&] {
+      const auto is_cancelled = [&control] { return control.is_cancelled(); };
+      write_torchscript(string_bytes(bytes), is_cancelled)(as_module_source(source)->module());
+      saved = open_torchscript_source(memory_bytes(std::as_bytes(std::span(bytes))), {});
+      as_module_source(*saved)->loaded();
+    });
+  }
   if (inputs != nullptr) {
+    const Module& module = require_module(source);
     Trial trial(report, *inputs, config);
     ran = trial.run(module);
-    if (ran && loaded != nullptr) trial.compare_with_saved(module, require_module(*loaded));
+    if (ran && saved != nullptr) trial.compare_with_saved(module, require_module(*saved));
     if (ran && original != nullptr) trial.compare_with_original(*original);
   }
   report.json()["model"]["ran"] = ran;

@@ -35,10 +35,15 @@ void require_no_folder_settings(const Config& config, const std::string& path) {
 
 }  // namespace
 
-FitWeight planned_fit(const Config& config) {
-  const std::string wanted = config.find("format").value;
-  const Format* format = find_named_format(wanted);
-  return format == nullptr ? nullptr : format->fit;
+OutputForm output_form(const Config& config) {
+  const Format* format = find_named_format(config.find("format").value);
+  if (format == nullptr) return {nullptr, true};
+  return {format->fit, format->is_module};
+}
+
+const TensorSource& planned_source(const TensorSource& source, bool makes_module) {
+  const ModuleSource* module = makes_module ? as_module_source(source) : nullptr;
+  return module == nullptr ? source : module->loaded();
 }
 
 bool planned_to_carry(const Config& config) {
@@ -58,9 +63,12 @@ Output file_output(const TensorSource& source, const std::string& path, const Co
             const auto is_cancelled = [&control] { return control.is_cancelled(); };
             const OpenByteSink open = file_bytes(path, overwrite, is_cancelled);
             if (!format.is_module) return format.open_sink({tensors, metadata, source.companion()}, open);
-            return open_module_sink(*as_module_source(source), tensors, write_torchscript(open, is_cancelled));
+            return open_module_sink(as_module_source(source)->loaded(), tensors, write_torchscript(open, is_cancelled));
           },
-          format.fit, nullptr, format.carries_members};
+          format.fit,
+          nullptr,
+          format.carries_members,
+          format.is_module};
 }
 
 Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSource>& model) {
@@ -68,11 +76,14 @@ Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSou
           [&](const std::vector<TensorInfo>& tensors, const Metadata&) -> std::unique_ptr<TensorSink> {
             const ModuleSource* module = as_module_source(source);
             if (module == nullptr) return open_memory_sink(tensors, model);
-            return open_module_sink(*module, tensors, [&model](std::shared_ptr<const Module> changed) {
+            return open_module_sink(module->loaded(), tensors, [&model](std::shared_ptr<const Module> changed) {
               model = make_module_source(std::move(changed));
             });
           },
-          nullptr, nullptr};
+          nullptr,
+          nullptr,
+          false,
+          as_module_source(source) != nullptr};
 }
 
 Output bytes_output(const TensorSource& source, const Config& config, const RunControl& control, std::string& bytes) {
@@ -90,9 +101,12 @@ Output bytes_output(const TensorSource& source, const Config& config, const RunC
               return format.open_sink({tensors, metadata, source.companion()}, string_bytes(bytes));
             }
             const auto is_cancelled = [&control] { return control.is_cancelled(); };
-            return open_module_sink(*module, tensors, write_torchscript(string_bytes(bytes), is_cancelled));
+            return open_module_sink(module->loaded(), tensors, write_torchscript(string_bytes(bytes), is_cancelled));
           },
-          format.fit, nullptr, format.carries_members};
+          format.fit,
+          nullptr,
+          format.carries_members,
+          format.is_module};
 }
 
 }  // namespace mnq

@@ -83,8 +83,9 @@ Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, 
 
 }  // namespace
 
-Report quantize(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
+Report quantize(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
   const Stopwatch stopwatch;
+  const TensorSource& source = planned_source(given, output.is_module);
   const JobSettings job = resolve_job(config);
   control.set_has_quantized();
   std::set<std::string> not_finite;
@@ -127,9 +128,11 @@ Report quantize(const TensorSource& source, const Config& config, RunControl& co
   }
 }
 
-Report plan_quantize(const TensorSource& source, const Config& config) {
+Report plan_quantize(const TensorSource& given, const Config& config) {
   const JobSettings job = resolve_job(config);
-  const Plan plan = make_plan(require_logical_tensors(source), source, config, planned_fit(config));
+  const OutputForm output = output_form(config);
+  const TensorSource& source = planned_source(given, output.is_module);
+  const Plan plan = make_plan(require_logical_tensors(source), source, config, output.fit);
   Report report = make_plan_report("quantize", plan, source, "", job.threads);
   report.json()["dry_run"] = true;
   if (!planned_to_carry(config)) warn_of_members(report, source);
@@ -138,12 +141,14 @@ Report plan_quantize(const TensorSource& source, const Config& config) {
   return report;
 }
 
-Report dequantize(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
+Report dequantize(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
+  const TensorSource& source = planned_source(given, output.is_module);
   const Plan plan = make_dequantize_plan(require_logical_tensors(source), source);
   return run_plan("dequantize", source, plan, config, control, output);
 }
 
-Report convert(const TensorSource& source, const Config& config, RunControl& control, const Output& output) {
+Report convert(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
+  const TensorSource& source = planned_source(given, output.is_module);
   const Plan plan = make_convert_plan(require_logical_tensors(source), source, config, output.fit);
   return run_plan("convert", source, plan, config, control, output);
 }

@@ -1,7 +1,9 @@
 #include "torch/method_writes.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <string_view>
 
 namespace mnq::libtorch {
 namespace {
@@ -22,9 +24,17 @@ bool holds_containers(const Value& value) {
                              [](const c10::TypePtr& type) { return !type->containedTypes().empty(); });
 }
 
+// Whether it is a list of tensors in new memory: those of chunk and split are views.
+bool makes_new_list(const Value& list) {
+  constexpr std::array<std::string_view, 3> kOperators{"aten::unsafe_chunk", "aten::unsafe_split",
+                                                       "aten::unsafe_split_with_sizes"};
+  return std::ranges::find(kOperators, list.node()->kind().toQualString()) != kOperators.end();
+}
+
 // What an output is a view of, or the same as. Empty: nothing, its memory is new. Null: what cannot be told.
 std::optional<const Value*> source_of(const Value& value) {
   const Node& node = *value.node();
+  if (node.kind() == c10::prim::ListUnpack && makes_new_list(*node.input())) return std::nullopt;
   const auto* schema = node.kind().is_aten() ? node.maybeSchema() : nullptr;
   if (schema == nullptr || !is_tensor(value) || value.offset() >= schema->returns().size()) return nullptr;
   const auto* alias = schema->returns()[value.offset()].alias_info();

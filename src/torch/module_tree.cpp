@@ -2,8 +2,7 @@
 
 #include <unordered_set>
 
-#include "base/error.h"
-#include "base/format.h"
+#include "module/listing.h"
 
 namespace mnq::libtorch {
 namespace {
@@ -33,9 +32,7 @@ class Walk {
 
  private:
   void count_place() {
-    if (++place_count_ <= kMostPlaces) return;
-    throw Error(Status::kUnsupported, formatted("its modules and tensors hang at more than {} places", kMostPlaces),
-                "save the module without submodules that are shared many times over");
+    if (++place_count_ > kMostPlaces) fail_too_many_places();
   }
 
   void add_tensor(const at::Tensor& tensor, Place place) {
@@ -111,18 +108,6 @@ ModuleTree walk_module(const ObjectPtr& root) {
   ModuleTree tree;
   Walk(tree).visit(root, "");
   return tree;
-}
-
-std::string plain_type_name(const c10::ClassType& type) {
-  std::string name = type.name()->qualifiedName();
-  constexpr std::string_view kRoot = "__torch__.";
-  constexpr std::string_view kMangle = "___torch_mangle_";
-  if (name.starts_with(kRoot)) name.erase(0, kRoot.size());
-  for (std::size_t at = name.find(kMangle); at != std::string::npos; at = name.find(kMangle, at)) {
-    const std::size_t dot = name.find('.', at);
-    name.erase(at, dot == std::string::npos ? dot : dot - at + 1);
-  }
-  return name;
 }
 
 bool is_module_object(const c10::IValue& value) { return value.isObject() && value.toObjectRef().type()->is_module(); }

@@ -42,14 +42,8 @@ struct ModuleTree {
   std::vector<Container> containers;  ///< all others
 };
 
-/// Modules may hang at several places; those in them then have more places than the file has bytes.
-inline constexpr std::size_t kMostPlaces = 1'000'000;
-
 /// Errors: kUnsupported for more places.
 ModuleTree walk_module(const ObjectPtr& root);
-
-/// "__torch__.torch.nn.modules.linear.___torch_mangle_3.Linear" -> "torch.nn.modules.linear.Linear"
-std::string plain_type_name(const c10::ClassType& type);
 
 /// Whether the value is a module object.
 bool is_module_object(const c10::IValue& value);

@@ -3,16 +3,13 @@
 #include <algorithm>
 
 #include "base/format.h"
+#include "module/listing.h"
 #include "torch/errors.h"
 #include "torch/tensors.h"
 #include "torch/values.h"
 
 namespace mnq::libtorch {
 namespace {
-
-// Views may repeat a few bytes as often as they like: beyond this, and as much as the storages have, they are not laid
-// out in memory.
-constexpr std::size_t kMaxExpandedBytes = 64u << 20;
 
 std::size_t storage_bytes(const ModuleTree& tree) {
   std::unordered_map<const c10::StorageImpl*, std::size_t> storages;
@@ -24,11 +21,8 @@ std::size_t storage_bytes(const ModuleTree& tree) {
   return size;
 }
 
-// "encoder.query" for encoder.query.weight; a weight of several in one module goes by its own name.
 std::string layer_name(const Place& place, const ModuleTree& tree) {
-  const std::string& object = tree.names.at(place.object);
-  const bool is_single = place.attribute == "weight" || place.attribute.starts_with("weight_packed");
-  return is_single && !object.empty() ? object : place.name;
+  return layer_of_weight(tree.names.at(place.object), place.attribute, place.name);
 }
 
 // What a call has left in the attributes of one copy, for another copy of the same module.
@@ -82,17 +76,16 @@ std::shared_ptr<const mnq::Module> TorchModule::fresh() const {
 }
 
 void TorchModule::list_tensors() {
-  std::size_t room = kMaxExpandedBytes + storage_bytes(tree_);
+  std::size_t room = kMostExpandedBytes + storage_bytes(tree_);
   const auto add = [&](const std::string& name, const at::Tensor& tensor, LayerHint hint,
                        std::vector<std::string> ties) {
     if (!is_plain(tensor)) {
-      remarks_.push_back(formatted("{}: kept as it is, it is no dense tensor of a dtype that is known here", name));
+      remarks_.push_back(not_dense_remark(name));
       return;
     }
     if (!tensor.is_contiguous()) {
       if (tensor.nbytes() > room) {
-        remarks_.push_back(formatted("{}: kept as it is, it shows {} bytes as {}, and others do so, too", name,
-                                     tensor.storage().nbytes(), tensor.nbytes()));
+        remarks_.push_back(expanded_remark(name, tensor.storage().nbytes(), tensor.nbytes()));
         return;
       }
       room -= tensor.nbytes();
@@ -115,7 +108,6 @@ void TorchModule::list_tensors() {
   remark_containers();
 }
 
-// A tuple, a list or an object of a script class is copied as it is, and its tensors are no layers' weights.
 void TorchModule::remark_containers() {
   for (const Container& container : tree_.containers) {
     for (std::size_t i = 0; i < tree_.tensors.size(); ++i) {
@@ -123,8 +115,7 @@ void TorchModule::remark_containers() {
       const bool holds = std::ranges::any_of(
           container.tensors, [&](const at::Tensor& held) { return is_same_tensor(held, weight.tensor); });
       if (!holds || uses_.uses[i].kind.empty()) continue;
-      remarks_.push_back(
-          formatted("{}: {} holds it, too, and keeps it as it is", weight.places[0].name, container.place.name));
+      remarks_.push_back(container_remark(weight.places[0].name, container.place.name));
     }
   }
 }

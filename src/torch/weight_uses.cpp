@@ -1,14 +1,12 @@
 #include "torch/weight_uses.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <set>
 #include <unordered_set>
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/glob.h"
 #include "torch/inlined_size.h"
 #include "torch/method_writes.h"
 
@@ -19,99 +17,20 @@ using jit::Node;
 using jit::Use;
 using jit::Value;
 
-// Of layers with one weight, and of what weight_norm, spectral_norm and pruning leave of it.
-constexpr std::string_view kOneWeight = "weight weight_v weight_orig";
-constexpr std::string_view kLayerWeights = "weight_?h_l? weight_?h_l?? weight_?h_l*_reverse weight_hr_l*";
-constexpr std::string_view kCellWeights = "weight_ih weight_hh";
-constexpr std::string_view kAttentionWeights = "in_proj_weight q_proj_weight k_proj_weight v_proj_weight";
-
-struct TypeKind {
-  std::string_view type;  // as plain_type_name gives it
-  std::string_view kind;
-  std::int64_t channel_axis;
-  std::string_view weights = kOneWeight;  // globs of the attributes that are
-};
-constexpr std::array kTypeKinds{
-    TypeKind{"torch.nn.modules.linear.Linear", "Linear", 0},
-    TypeKind{"torch.nn.modules.linear.NonDynamicallyQuantizableLinear", "Linear", 0},
-    TypeKind{"torch.nn.modules.activation.MultiheadAttention", "Linear", 0, kAttentionWeights},
-    TypeKind{"torch.nn.modules.conv.Conv1d", "Conv1d", 0},
-    TypeKind{"torch.nn.modules.conv.Conv2d", "Conv2d", 0},
-    TypeKind{"torch.nn.modules.conv.Conv3d", "Conv3d", 0},
-    TypeKind{"torch.nn.modules.conv.ConvTranspose1d", "ConvTranspose1d", 1},
-    TypeKind{"torch.nn.modules.conv.ConvTranspose2d", "ConvTranspose2d", 1},
-    TypeKind{"torch.nn.modules.conv.ConvTranspose3d", "ConvTranspose3d", 1},
-    TypeKind{"torch.nn.modules.sparse.Embedding", "Embedding", 0},
-    TypeKind{"torch.nn.modules.rnn.LSTM", "LSTM", 0, kLayerWeights},
-    TypeKind{"torch.nn.modules.rnn.GRU", "GRU", 0, kLayerWeights},
-    TypeKind{"torch.nn.modules.rnn.RNN", "RNN", 0, kLayerWeights},
-    TypeKind{"torch.nn.modules.rnn.LSTMCell", "LSTMCell", 0, kCellWeights},
-    TypeKind{"torch.nn.modules.rnn.GRUCell", "GRUCell", 0, kCellWeights},
-    TypeKind{"torch.nn.modules.rnn.RNNCell", "RNNCell", 0, kCellWeights},
-};
-
-// Codes of 4 bits have a name of their own.
-bool is_weight_of(const TypeKind& row, std::string_view attribute) {
-  constexpr std::string_view kPacked = "_packed";
-  if (attribute.ends_with(kPacked)) attribute.remove_suffix(kPacked.size());
-  for (std::string_view globs = row.weights; !globs.empty();) {
-    const std::size_t end = std::min(globs.find(' '), globs.size());
-    if (matches_glob(globs.substr(0, end), attribute)) return true;
-    globs.remove_prefix(std::min(end + 1, globs.size()));
-  }
-  return false;
-}
-
-// An operator that takes a weight. axis: of the output channels; -1 for one that follows from the operands.
-struct OperatorKind {
-  std::string_view name;
-  std::size_t operand;
-  std::string_view kind;
-  std::int64_t channel_axis;
-};
-constexpr std::array kOperatorKinds{
-    OperatorKind{"aten::linear", 1, "Linear", 0},
-    OperatorKind{"aten::conv1d", 1, "Conv1d", 0},
-    OperatorKind{"aten::conv2d", 1, "Conv2d", 0},
-    OperatorKind{"aten::conv3d", 1, "Conv3d", 0},
-    OperatorKind{"aten::conv_transpose1d", 1, "ConvTranspose1d", 1},
-    OperatorKind{"aten::conv_transpose2d", 1, "ConvTranspose2d", 1},
-    OperatorKind{"aten::conv_transpose3d", 1, "ConvTranspose3d", 1},
-    OperatorKind{"aten::embedding", 0, "Embedding", 0},
-    OperatorKind{"aten::addmm", 2, "Linear", 1},
-    OperatorKind{"aten::addmm", 1, "Linear", 0},
-    OperatorKind{"aten::matmul", 1, "Linear", 1},
-    OperatorKind{"aten::matmul", 0, "Linear", 0},
-    OperatorKind{"aten::mm", 1, "Linear", 1},
-    OperatorKind{"aten::mm", 0, "Linear", 0},
-    OperatorKind{"aten::_native_multi_head_attention", 5, "Linear", 0},
-    OperatorKind{"aten::_native_multi_head_attention", 7, "Linear", 0},
-    OperatorKind{"aten::_transformer_encoder_layer_fwd", 3, "Linear", 0},
-    OperatorKind{"aten::_transformer_encoder_layer_fwd", 5, "Linear", 0},
-    OperatorKind{"aten::_transformer_encoder_layer_fwd", 14, "Linear", 0},
-    OperatorKind{"aten::_transformer_encoder_layer_fwd", 16, "Linear", 0},
-    OperatorKind{"aten::lstm_cell", 2, "LSTMCell", 0},
-    OperatorKind{"aten::lstm_cell", 3, "LSTMCell", 0},
-    OperatorKind{"aten::gru_cell", 2, "GRUCell", 0},
-    OperatorKind{"aten::gru_cell", 3, "GRUCell", 0},
-    OperatorKind{"aten::rnn_tanh_cell", 2, "RNNCell", 0},
-    OperatorKind{"aten::rnn_tanh_cell", 3, "RNNCell", 0},
-    OperatorKind{"aten::rnn_relu_cell", 2, "RNNCell", 0},
-    OperatorKind{"aten::rnn_relu_cell", 3, "RNNCell", 0},
-};
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kListOperators{{
-    {"aten::lstm", "LSTM"},
-    {"aten::gru", "GRU"},
-    {"aten::rnn_tanh", "RNN"},
-    {"aten::rnn_relu", "RNN"},
-}};
-// The same values in the same order of axes.
-constexpr std::array<std::string_view, 8> kSameValues{
-    "aten::to",    "aten::type_as", "aten::contiguous",     "aten::detach",
-    "aten::alias", "aten::clone",   "prim::unchecked_cast", "prim::unchecked_unwrap_optional",
-};
-
 std::string_view name_of(const Node& node) { return node.kind().toQualString(); }
+
+// A constant list of integers, or one that is made of constants; else empty.
+std::vector<std::int64_t> constant_integers(const Value& value) {
+  if (const auto list = jit::toIValue(&value); list && list->isIntList()) return list->toIntVector();
+  std::vector<std::int64_t> integers;
+  if (value.node()->kind() != c10::prim::ListConstruct) return integers;
+  for (const Value* element : value.node()->inputs()) {
+    const auto integer = jit::toIValue(element);
+    if (!integer || !integer->isInt()) return {};
+    integers.push_back(integer->toInt());
+  }
+  return integers;
+}
 
 // Whether the node swaps the two axes of a matrix.
 bool swaps_axes(const Node& node) {
@@ -123,18 +42,15 @@ bool swaps_axes(const Node& node) {
     return ((a->toInt() % 2) + 2) % 2 != ((b->toInt() % 2) + 2) % 2;
   }
   if (name == "aten::permute") {
-    const auto order = jit::toIValue(node.input(1));
-    return order && order->isIntList() && order->toIntVector() == std::vector<std::int64_t>{1, 0};
+    return constant_integers(*node.input(1)) == std::vector<std::int64_t>{1, 0};
   }
   return false;
 }
 
-// _convolution carries the transposed flag where conv2d has it in its name.
-WeightUse convolution_use(const Node& node, std::size_t rank) {
-  const auto transposed = jit::toIValue(node.input(6));
-  const std::string_view base = transposed && transposed->isBool() && transposed->toBool() ? "ConvTranspose" : "Conv";
-  if (rank < 3 || rank > 5 || !transposed) return {"", 0, "used by a convolution of unknown kind"};
-  return {formatted("{}{}d", base, rank - 2), base == "Conv" ? 0 : 1, ""};
+// None where it is no constant.
+std::optional<bool> constant_flag(const Value& value) {
+  const auto constant = jit::toIValue(&value);
+  return constant && constant->isBool() ? std::optional(constant->toBool()) : std::nullopt;
 }
 
 // A value that is the weight under another name; transposed: two axes were swapped on the way.
@@ -163,7 +79,7 @@ class UseFinder {
   UseFinder(const Value* value, std::size_t rank) : rank_(rank) { add({value, false}); }
 
   WeightUse run() {
-    WeightUse result{"", 0, "no layer uses it"};
+    WeightUse result{"", 0, std::string(kUnusedWeight)};
     for (std::size_t i = 0; i < work_.size(); ++i) {
       const Alias alias = work_[i];
       for (const Use& use : alias.value->uses()) {
@@ -188,32 +104,25 @@ class UseFinder {
     const auto blocks = passed_on(use);
     for (const Value* value : blocks) add({value, transposed});
     const bool swaps = rank_ == 2 && use.offset == 0 && swaps_axes(node);
-    const bool is_same = use.offset == 0 && std::ranges::find(kSameValues, name) != kSameValues.end();
+    const bool is_same = use.offset == 0 && keeps_values(name);
     if (swaps || is_same) add({node.output(), transposed != swaps});
     if (swaps || is_same || !blocks.empty()) return std::nullopt;
     if (name == "prim::ListConstruct") {
-      if (const auto kind = list_kind(*node.output())) return WeightUse{*kind, 0, ""};
+      const std::string_view kind = list_kind(*node.output());
+      if (!kind.empty()) return WeightUse{std::string(kind), 0, ""};
     }
-    if (name == "aten::_convolution" && use.offset == 1) return convolution_use(node, rank_);
-    return operator_use(name, use.offset, transposed);
+    if (name == "aten::_convolution" && use.offset == 1) {
+      return use_by_convolution(constant_flag(*node.input(6)), rank_);
+    }
+    return use_by_operator(name, use.offset, rank_, transposed);
   }
 
-  static std::optional<std::string> list_kind(const Value& list) {
+  static std::string_view list_kind(const Value& list) {
     for (const Use& use : list.uses()) {
-      for (const auto& [list_operator, kind] : kListOperators) {
-        if (name_of(*use.user) == list_operator) return std::string(kind);
-      }
+      const std::string_view kind = kind_by_list(name_of(*use.user));
+      if (!kind.empty()) return kind;
     }
-    return std::nullopt;
-  }
-
-  WeightUse operator_use(std::string_view name, std::size_t operand, bool transposed) const {
-    for (const OperatorKind& row : kOperatorKinds) {
-      if (row.name != name || row.operand != operand) continue;
-      if (row.kind == "Linear" && rank_ != 2) break;
-      return {std::string(row.kind), transposed ? 1 - row.channel_axis : row.channel_axis, ""};
-    }
-    return {"", 0, formatted("used by {}", name)};
+    return {};
   }
 
   std::size_t rank_;
@@ -223,10 +132,7 @@ class UseFinder {
 
 WeightUse follow(const Value* value, std::size_t rank) { return UseFinder(value, rank).run(); }
 
-// What stores a weight's codes beside them. Errors of LibTorch, were they taken: attributes, constants and methods of a
-// type share their names.
-constexpr std::array<std::string_view, 4> kPartSuffixes{"_scale", "_zero_point", "_packed", "_shape"};
-
+// Errors of LibTorch, were they taken: attributes, constants and methods of a type share their names.
 std::string taken_name(const TreeTensor& tensor) {
   for (const Place& place : tensor.places) {
     const auto type = place.object->type();
@@ -245,7 +151,7 @@ class Search {
     for (std::size_t i = 0; i < tree.tensors.size(); ++i) {
       for (const Place& place : tree.tensors[i].places) index_[{place.object, place.attribute}] = i;
     }
-    result.uses.resize(tree.tensors.size(), {"", 0, "no layer uses it"});
+    result.uses.resize(tree.tensors.size(), {"", 0, std::string(kUnusedWeight)});
   }
 
   void run() {
@@ -376,11 +282,11 @@ class Search {
   void exclude(const TreeTensor& tensor, WeightUse& use) const {
     if (tensor.tensor.has_storage()) {
       const auto written = written_by_.find(tensor.tensor.storage().unsafeGetStorageImpl());
-      if (written != written_by_.end()) use = {"", 0, formatted("the code writes to it ({})", written->second)};
+      if (written != written_by_.end()) use = {"", 0, written_reason(written->second)};
     }
     if (use.kind.empty() || !tensor.tensor.is_floating_point()) return;
     if (const std::string taken = taken_name(tensor); !taken.empty()) {
-      use = {"", 0, formatted("its module has something else called {}", taken)};
+      use = {"", 0, taken_name_reason(taken)};
     }
   }
 
@@ -409,18 +315,17 @@ class Search {
 
   void note_use(std::size_t tensor, const Value* value) {
     const auto rank = static_cast<std::size_t>(tree_.tensors[tensor].tensor.dim());
-    merge(result_.uses[tensor], follow(value, rank));
+    merge_use(result_.uses[tensor], follow(value, rank));
   }
 
   void note_list_use(c10::ivalue::Object& object, const TensorList& list, const Value* value) {
     for (const Use& use : value->uses()) {
-      for (const auto& [list_operator, kind] : kListOperators) {
-        if (name_of(*use.user) != list_operator) continue;
-        for (const std::string& member : list.members) {
-          const auto found = index_.find({&object, member});
-          if (found == index_.end() || tree_.tensors[found->second].tensor.dim() != 2) continue;
-          merge(result_.uses[found->second], {std::string(kind), 0, ""});
-        }
+      const std::string_view kind = kind_by_list(name_of(*use.user));
+      if (kind.empty()) continue;
+      for (const std::string& member : list.members) {
+        const auto found = index_.find({&object, member});
+        if (found == index_.end() || tree_.tensors[found->second].tensor.dim() != 2) continue;
+        merge_use(result_.uses[found->second], {std::string(kind), 0, ""});
       }
     }
   }
@@ -434,15 +339,9 @@ class Search {
     for (const ConstantWeight& known : result_.constants) {
       if (is_same_tensor(known.tensor, tensor)) return;
     }
-    use.reason = formatted("a constant of {}, used as the weight of {}: the module was frozen; quantize it before",
-                           method, use.kind);
+    use.reason = frozen_reason(method, use.kind);
     use.kind.clear();
     result_.constants.push_back({formatted("constants.{}", result_.constants.size()), tensor, std::move(use)});
-  }
-
-  static void merge(WeightUse& into, WeightUse use) {
-    if (use.kind.empty() && (!into.kind.empty() || use.reason == "no layer uses it")) return;
-    if (into.kind.empty() || use.kind == "Embedding") into = std::move(use);
   }
 
   // Whether a module is in training mode: norms then write to their averages.
@@ -459,12 +358,9 @@ class Search {
     for (std::size_t i = 0; i < tree_.tensors.size(); ++i) {
       WeightUse of_type;
       for (const Place& place : tree_.tensors[i].places) {
-        const std::string type = plain_type_name(*place.object->type());
-        const auto found = std::ranges::find(kTypeKinds, type, &TypeKind::type);
-        if (found == kTypeKinds.end() || tree_.tensors[i].tensor.dim() < 2 || !is_weight_of(*found, place.attribute)) {
-          continue;
-        }
-        merge(of_type, {std::string(found->kind), found->channel_axis, ""});
+        const auto use = use_by_type(place.object->type()->name()->qualifiedName(), place.attribute,
+                                     static_cast<std::size_t>(tree_.tensors[i].tensor.dim()));
+        if (use) merge_use(of_type, *use);
       }
       const bool is_embedding = result_.uses[i].kind == "Embedding";
       if (!of_type.kind.empty() && !is_embedding) result_.uses[i] = std::move(of_type);

@@ -6,16 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "module/weight_kinds.h"
 #include "torch/module_tree.h"
 
 namespace mnq::libtorch {
-
-/// What one tensor is used for.
-struct WeightUse {
-  std::string kind;  ///< "Linear"...; empty: no weight that can be quantized
-  std::int64_t channel_axis = 0;
-  std::string reason;  ///< why there is no kind
-};
 
 /// A constant of frozen code that is used as a weight.
 struct ConstantWeight {

@@ -7,8 +7,6 @@
 
 #include "base/error.h"
 #include "formats/format_table.h"
-#include "formats/torchscript_archive.h"
-#include "formats/zip_archive.h"
 #include "plan/logical_tensors.h"
 
 namespace mnq {
@@ -24,23 +22,12 @@ void read_everything(const TensorSource& source) {
   require_logical_tensors(source);
 }
 
-// A module is checked as it would be before LibTorch sees it.
-void open_everything(std::span<const std::byte> bytes) {
-  const auto source = memory_bytes(bytes);
-  const bool is_zip = bytes.size() > 2 && bytes[0] == std::byte{'P'} && bytes[1] == std::byte{'K'};
-  if (is_zip && is_torchscript(ZipArchive(source))) {
-    check_torchscript(ZipArchive(source), 1);
-  } else {
-    read_everything(*open_memory(bytes));
-  }
-}
-
 }  // namespace
 }  // namespace mnq
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
-    mnq::open_everything(std::as_bytes(std::span(data, size)));
+    mnq::read_everything(*mnq::open_memory(std::as_bytes(std::span(data, size))));
   } catch (const mnq::Error& error) {
     if (error.status() == mnq::Status::kInternal) std::abort();
   }

@@ -1,4 +1,4 @@
-/* A host that loads the library by itself, out of the sight of all others, and opens a module: with the backend, and
+/* A host that loads the library by itself, out of the sight of all others, and opens and runs a module: with the backend, and
  * without one that can be had. Arguments: the module, which backend ("own", "short", or a path for MONO_QUANT_TORCH), and
  * words of the error. */
 #include <dlfcn.h>
@@ -25,6 +25,42 @@ static const mnq_api* load_api(const char* file) {
   return get_api(MNQ_ABI_VERSION);
 }
 
+/* Whether LibTorch is in this process. */
+static int has_libtorch(void) {
+  char line[4096];
+  int found = 0;
+  FILE* maps = fopen("/proc/self/maps", "r");
+  if (maps == NULL) exit(1);
+  while (fgets(line, sizeof line, maps) != NULL) found = found || strstr(line, "libtorch_cpu") != NULL;
+  fclose(maps);
+  return found;
+}
+
+/* What is read of a module, and written of its weights, needs none. */
+static void test_reading(const mnq_api* api, const mnq_model* model) {
+  mnq_layers* layers = NULL;
+  mnq_tensor* weight = NULL;
+  mnq_run* run = NULL;
+  mnq_buffer* bytes = NULL;
+  mnq_report* report = NULL;
+  CHECK(api->model_list_layers(model, NULL, NULL, &layers, NULL) == MNQ_OK);
+  CHECK(api->layers_count(layers) == 2);
+  CHECK(strcmp(api->layers_kind(layers, 0), "Linear") == 0);
+  CHECK(api->model_get_tensor(model, "weight", &weight, NULL) == MNQ_OK);
+  CHECK(api->tensor_rank(weight) == 2 && api->tensor_shape(weight)[1] == 40);
+  CHECK(api->run_create(&run, NULL) == MNQ_OK);
+  CHECK(api->run_set(run, "format", "safetensors", NULL) == MNQ_OK);
+  CHECK(api->model_save_memory(model, run, &bytes, NULL) == MNQ_OK);
+  CHECK(bytes != NULL);
+  CHECK(api->compare(model, model, NULL, &report, NULL) == MNQ_OK);
+  CHECK(!has_libtorch());
+  api->report_free(report);
+  api->buffer_free(bytes);
+  api->run_free(run);
+  api->tensor_free(weight);
+  api->layers_free(layers);
+}
+
 static void test_with_backend(const mnq_api* api, const char* path) {
   mnq_error* error = NULL;
   mnq_model *model = NULL, *quantized = NULL;
@@ -34,6 +70,7 @@ static void test_with_backend(const mnq_api* api, const char* path) {
   const int64_t shape[2] = {1, 40};
   CHECK(api->model_open(path, &model, &error) == MNQ_OK);
   if (model == NULL) fprintf(stderr, "%s\n", api->error_message(error));
+  test_reading(api, model);
   CHECK(api->quantize(model, NULL, NULL, &quantized, NULL, &error) == MNQ_OK);
   CHECK(api->tensor_create(MNQ_DTYPE_F32, shape, 2, ones, sizeof ones, &input, &error) == MNQ_OK);
   CHECK(api->values_create(&inputs, &error) == MNQ_OK);
@@ -43,6 +80,7 @@ static void test_with_backend(const mnq_api* api, const char* path) {
   CHECK(api->values_get_tensor(outputs, 0, &output, &error) == MNQ_OK);
   CHECK(api->tensor_rank(output) == 2 && api->tensor_shape(output)[1] == 6);
   CHECK(error == NULL);
+  CHECK(has_libtorch());
   api->tensor_free(output);
   api->tensor_free(input);
   api->values_free(outputs);
@@ -57,12 +95,23 @@ static void test_with_backend(const mnq_api* api, const char* path) {
 
 static void test_without_backend(const mnq_api* api, const char* path, const char* words) {
   mnq_error* error = NULL;
-  mnq_model* model = NULL;
+  mnq_model *model = NULL, *quantized = NULL;
+  mnq_values* outputs = NULL;
+  mnq_report* report = NULL;
   const char* file;
   int i;
+  CHECK(api->model_open(path, &model, &error) == MNQ_OK);
+  test_reading(api, model);
+  CHECK(api->model_validate(model, model, NULL, NULL, &report, NULL) == MNQ_OK);
+  CHECK(api->report_problem_count(report) == 0 && api->report_warning_count(report) == 1);
+  api->report_free(report);
   for (i = 0; i < 2; ++i) {
-    CHECK(api->model_open(path, &model, &error) == MNQ_E_UNSUPPORTED);
-    CHECK(model == NULL);
+    if (i == 0) {
+      CHECK(api->model_forward(model, NULL, NULL, NULL, &outputs, &error) == MNQ_E_UNSUPPORTED);
+    } else {
+      CHECK(api->quantize(model, NULL, NULL, &quantized, NULL, &error) == MNQ_E_UNSUPPORTED);
+    }
+    CHECK(outputs == NULL && quantized == NULL);
     CHECK(strstr(api->error_message(error), words) != NULL);
     CHECK(strstr(api->error_suggestion(error), "LibTorch 2.13") != NULL);
     CHECK(strstr(api->error_suggestion(error), "LD_LIBRARY_PATH") != NULL);
@@ -71,6 +120,7 @@ static void test_without_backend(const mnq_api* api, const char* path, const cha
     if (failure_count != 0) fprintf(stderr, "%s\n", api->error_message(error));
     api->error_free(error);
   }
+  api->model_free(model);
 }
 
 /* The first half of the backend, in a file of its own: what an installation leaves that ran out of space. */

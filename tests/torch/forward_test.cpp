@@ -258,7 +258,7 @@ TEST(Forward, ErrorsSayWhatToDo) {
 #if defined(__SANITIZE_ADDRESS__)
     const __lsan::ScopedDisabler leaks_of_libtorch;  // which keeps what it compiled of code that has an error
 #endif
-    return error_of([] { open_module("foreign_operator"); });
+    return error_of([] { mono_quant::quantize(open_module("foreign_operator"), Config()); });
   }();
   EXPECT_EQ(operation.code(), MNQ_E_UNSUPPORTED);
   EXPECT_NE(std::string(operation.what()).find("torchvision::nms"), std::string::npos) << operation.what();

@@ -1,5 +1,6 @@
 """silero-vad and BERT (all-MiniLM-L6-v2), quantized by the command line and run by PyTorch."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -29,17 +30,35 @@ def quantized(file, *settings):
     return torch.jit.load(out), out.stat().st_size
 
 
+class ReadingsAgree(unittest.TestCase):
+    """What is read of a file without LibTorch, and LibTorch's reading: a plan for a module goes by the latter."""
+
+    def assert_agree(self, file):
+        plans = []
+        for target in ("safetensors", "torchscript"):
+            command = [MONOQUANT, "quantize", file, "--dry-run", "--json", "--set", f"format={target}"]
+            plans.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+        fields = ("tensor", "name", "kind", "channel_axis", "action", "reason", "shape")
+        ours, theirs = ([[layer.get(field) for field in fields] for layer in plan["layers"]] for plan in plans)
+        self.assertGreater(len(ours), 20)
+        self.assertEqual(ours, theirs)
+        self.assertFalse([warning for warning in plans[1]["warnings"] if "LibTorch's reading" in warning])
+
+
 def sqnr(reference, outputs):
     return (10 * torch.log10((reference.double() ** 2).sum() / ((reference - outputs).double() ** 2).sum())).item()
 
 
-class Silero(unittest.TestCase):
+class Silero(ReadingsAgree):
     def probabilities(self, module, rate):
         torch.manual_seed(3)
         sound = torch.randn(20, 1, rate // 16000 * 256 + 256) * torch.linspace(0, 0.3, 20).reshape(-1, 1, 1)
         module.reset_states()
         with torch.no_grad():
             return torch.cat([module(piece, rate) for piece in sound])
+
+    def test_layers(self):
+        self.assert_agree(SILERO)
 
     def test_int8(self):
         original = torch.jit.load(SILERO)
@@ -102,7 +121,7 @@ class Bert(nn.Module):
         return x
 
 
-class MiniLM(unittest.TestCase):
+class MiniLM(ReadingsAgree):
     def test_traced_and_scripted(self):
         tokens = AutoTokenizer.from_pretrained(MINILM)(
             ["A man is playing a guitar.", "The weather is lovely today.", "He drove to the stadium.", "Quantize the weights, nothing else."], padding=True, return_tensors="pt")
@@ -123,6 +142,7 @@ class MiniLM(unittest.TestCase):
         for name, module in modules.items():
             file = Path(FOLDER.name) / f"{name}.pt"
             module.save(file)
+            self.assert_agree(file)
             self.assertGreater(sqnr(wanted, sentences(torch.jit.load(file))), 90)
             weights = 22_500_000 * 4
             for settings, least, largest in ([], 0.998, 0.27 * weights), (["bits=4", "layer_types=Linear", "group_size=32"], 0.91, None):
