@@ -24,6 +24,8 @@ struct QuantizedSpec {
   std::int32_t activation_bits = 0;  ///< 8: meant to be run with activations quantized for each row as the model runs
   bool is_ggml = false;  ///< from ggml's blocks: scales may be 0 or negative, and the weight's dtype is a guess
   bool is_rounded_as_ggml = false;  ///< to be quantized by the rules of ggml's reference; is not stored
+  std::int64_t stacked_axes = 0;    ///< leading axes, at most channel_axis, behind each index of which is a matrix with
+                                    ///< channels of its own: 1 for the weights of all experts in one tensor
 
   bool operator==(const QuantizedSpec&) const = default;
 };

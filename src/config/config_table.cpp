@@ -32,7 +32,7 @@ constexpr std::array kKeys{
     ConfigKey{
         "layer_types", KeyType::kList, "auto", false,
         "Linear,Conv1d,Conv2d,Conv3d,ConvTranspose1d,ConvTranspose2d,ConvTranspose3d,Embedding,LSTM,GRU,RNN,LSTMCell,"
-        "GRUCell,RNNCell",
+        "GRUCell,RNNCell,Conv1D,Experts",
         0, 0, "quantize only layers of these kinds", true},
     ConfigKey{"only", KeyType::kList, "auto", false, "", 0, 0,
               "quantize only layers whose name, or whose tensor's name, matches one of these patterns", true},

@@ -95,7 +95,9 @@ Layers sort_layers(const Plan& plan, const Companion* companion) {
           {weights_json(spec), is_packed_layout(spec, is_plain), spec.activation_bits != 0, {layer}, is_expert(layer)});
     } else if (planned.layer.kind != nullptr && planned.layer.kind->name == "Linear") {
       layers.left.push_back(layer);
-      if (is_conv1d(companion, layer)) ++layers.conv1d;
+    } else if (planned.layer.kind != nullptr && planned.layer.kind->name == "Conv1D") {
+      layers.left.push_back(layer);
+      ++layers.conv1d;
     }
   }
   // The largest stands for all Linear layers. It comes last: compressed-tensors warns of names that a group before

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "formats/compressed_tensors.h"
+#include "formats/compressed_tensors_layout.h"
 #include "formats/compressed_tensors_models.h"
 #include "schemes/scheme.h"
 
@@ -22,11 +23,11 @@ bool is_head(const FitRequest& request) {
 // Why the layer stays float; empty where it may be quantized.
 std::string reason_against(const FitRequest& request) {
   const Layer& layer = request.layer;
-  const bool is_linear =
-      layer.kind != nullptr && layer.kind->name == "Linear" && layer.name.tensor.ends_with(".weight");
-  if (!is_linear || request.wanted.shape.size() != 2) return "compressed-tensors holds Linear layers only";
-  if (is_conv1d(request.companion, layer.name.name)) {
-    return "compressed-tensors holds Linear layers only, and in this model it is a Conv1D";
+  const std::string_view kind = layer.kind == nullptr ? "" : layer.kind->name;
+  if (kind == "Conv1D") return "compressed-tensors holds Linear layers only, and in this model it is a Conv1D";
+  if (kind == "Experts") return "compressed-tensors holds Linear layers only, and this is all experts in one tensor";
+  if (kind != "Linear" || !layer.name.tensor.ends_with(".weight") || request.wanted.shape.size() != 2) {
+    return "compressed-tensors holds Linear layers only";
   }
   if (layer.is_router) return "compressed-tensors holds Linear layers only, and the router of experts is none";
   if (is_head(request) && !request.is_selected && !request.is_stored) {
@@ -89,6 +90,10 @@ void fit_activations(const FitRequest& request, QuantizedSpec& spec, std::string
   }
 }
 
+// What its readers look for beside a weight, whatever its scheme.
+constexpr std::array kSuffixes{compressed_tensors::kPackedSuffix, compressed_tensors::kScaleSuffix,
+                               compressed_tensors::kZeroPointSuffix, compressed_tensors::kShapeSuffix};
+
 }  // namespace
 
 Fit fit_compressed_tensors(const FitRequest& request) {
@@ -97,11 +102,11 @@ Fit fit_compressed_tensors(const FitRequest& request) {
   if (std::string reason = reason_against(request); !reason.empty()) return {std::nullopt, std::move(reason)};
   std::string reason = fit_scales(request, spec);
   spec.is_rounded_as_ggml = false;
-  if (request.is_stored && reason.empty()) return {spec, ""};
+  if (request.is_stored && reason.empty()) return {spec, "", kSuffixes};
   spec.is_ggml = false;
   spec.scale_dtype = spec.weight_dtype == DType::kF64 ? DType::kF32 : spec.weight_dtype;
   fit_activations(request, spec, reason);
-  return {spec, reason};
+  return {spec, reason, kSuffixes};
 }
 
 }  // namespace mnq

@@ -38,10 +38,6 @@ constexpr std::array kHeads{
     Head{"MTModel", "lm_head"},
 };
 
-constexpr auto kConv1dModels =
-    std::to_array<std::string_view>({"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp_decoder"});
-constexpr auto kConv1dLayers = std::to_array<std::string_view>({"c_attn", "q_attn", "c_proj", "c_fc"});
-
 // Their _init_weights has module.weight of a Linear. Loaded and run: t5, falcon, mamba, mamba2, wav2vec2, siglip, dinov2,
 // resnet, modernbert; the others have the same lines.
 constexpr auto kPlainModels = std::to_array<std::string_view>({"bit",
@@ -144,11 +140,6 @@ std::vector<std::string> output_heads(const Companion* companion) {
 bool is_module(std::string_view name, std::string_view module) {
   if (!name.ends_with(module)) return false;
   return name.size() == module.size() || name[name.size() - module.size() - 1] == '.';
-}
-
-bool is_conv1d(const Companion* companion, std::string_view layer) {
-  const std::string_view last = layer.substr(layer.rfind('.') + 1);
-  return std::ranges::find(kConv1dLayers, last) != kConv1dLayers.end() && has_type(companion, kConv1dModels);
 }
 
 bool needs_plain_weights(const Companion* companion) { return has_type(companion, kPlainModels); }

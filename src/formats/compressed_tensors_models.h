@@ -17,9 +17,6 @@ std::vector<std::string> output_heads(const Companion* companion);
 /// Whether the name is the module's, alone or behind a prefix: "language_model.lm_head" for "lm_head".
 bool is_module(std::string_view name, std::string_view module);
 
-/// Whether the layer is transformers' Conv1D, a Linear with its weight turned around, which is no nn.Linear.
-bool is_conv1d(const Companion* companion, std::string_view layer);
-
 /// Whether the model reads X.weight of its Linear layers while it is built: then none of them can be packed.
 bool needs_plain_weights(const Companion* companion);
 

@@ -108,10 +108,11 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kListOper
     {"aten::rnn_tanh", "RNN"},
     {"aten::rnn_relu", "RNN"},
 }};
-// The same values in the same order of axes.
-constexpr std::array<std::string_view, 8> kSameValues{
-    "aten::to",    "aten::type_as", "aten::contiguous",     "aten::detach",
-    "aten::alias", "aten::clone",   "prim::unchecked_cast", "prim::unchecked_unwrap_optional",
+// The same values in the same order of axes; of weight_norm, with another length.
+constexpr std::array<std::string_view, 9> kSameValues{
+    "aten::to",           "aten::type_as", "aten::contiguous",     "aten::detach",
+    "aten::alias",        "aten::clone",   "prim::unchecked_cast", "prim::unchecked_unwrap_optional",
+    "aten::_weight_norm",
 };
 
 }  // namespace

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "config/config.h"
 #include "plan/layer_kinds.h"
@@ -19,8 +21,9 @@ struct FitRequest {
 };
 
 struct Fit {
-  std::optional<QuantizedSpec> spec;  ///< as it is stored there; empty: only as floats
-  std::string reason;                 ///< where that is not what was wanted
+  std::optional<QuantizedSpec> spec;                ///< as it is stored there; empty: only as floats
+  std::string reason;                               ///< where that is not what was wanted
+  std::span<const std::string_view> suffixes = {};  ///< of what its readers look for beside the weight, stored or not
 };
 
 /// Errors: kConfig for settings that the format cannot follow.

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
+#include <set>
 
 namespace mnq {
 namespace {
@@ -25,9 +27,29 @@ constexpr std::array kKinds{
     LayerKind{"ConvTranspose1d", 3, 1},
     LayerKind{"ConvTranspose2d", 4, 1},
     LayerKind{"ConvTranspose3d", 5, 1},
+    LayerKind{"Conv1D", 2, 1},
+    LayerKind{"Experts", 3, 1, false, false, 1},
 };
 
 using ShapesByName = std::map<std::string_view, const Shape*>;
+
+// All that is known of the model.
+struct Known {
+  ShapesByName shapes;
+  std::set<std::string_view> above_experts;  // modules with the weights of all experts in one tensor, and those above
+  std::vector<std::string> conv1d_roots;     // what the names of its Conv1D layers start with
+  bool turns_experts = false;                // by its type: see kTurnedExperts
+
+  const Shape* find(const std::string& name) const {
+    const auto found = shapes.find(name);
+    return found == shapes.end() ? nullptr : found->second;
+  }
+  bool has(const std::string& name) const { return find(name) != nullptr; }
+  bool has_below(const std::string& start) const {
+    const auto found = shapes.lower_bound(start);
+    return found != shapes.end() && found->first.starts_with(start);
+  }
+};
 
 std::string lower(std::string_view text) {
   std::string result(text);
@@ -83,17 +105,222 @@ bool is_embedding_name(std::string_view module) {
 }
 
 // No embedding has a bias: time_embed.0 of diffusion models is a Linear.
-bool is_embedding(std::string_view module, const ShapesByName& shapes) {
-  return is_embedding_name(module) && !shapes.contains(std::string(module) + ".bias");
+bool is_embedding(std::string_view module, const Known& known) {
+  return is_embedding_name(module) && !known.has(std::string(module) + ".bias");
 }
 
-// What chooses among the experts beside it: "mlp.gate" and "mlp.experts...". Models hold it as a parameter of its own.
-bool is_router_name(std::string_view module, const ShapesByName& shapes) {
-  const DottedName dotted = split_last(module);
-  if (dotted.last != "gate" && dotted.last != "router") return false;
-  const std::string experts = std::string(dotted.parent) + ".experts.";
-  const auto found = shapes.lower_bound(experts);
-  return found != shapes.end() && found->first.starts_with(experts);
+// Of transformers' models that hold all experts in one tensor, those that hold them [experts, in, out]. Shapes know better
+// where they tell. Source: transformers 5.17, models/*/modeling_*.py and conversion_mapping.py
+constexpr auto kTurnedExperts =
+    std::to_array<std::string_view>({"aria", "aria_text", "gpt_oss", "llama4", "llama4_text", "openai_privacy_filter",
+                                     "qwen3_vl_moe", "qwen3_vl_moe_text"});
+
+// What goes into the experts, and what comes out of them.
+struct ExpertPair {
+  std::string_view up;
+  std::string_view down;
+};
+constexpr std::array kExpertPairs{ExpertPair{"gate_up_proj", "down_proj"},
+                                  ExpertPair{"gate_and_up_projs", "down_projs"},
+                                  ExpertPair{"up_proj", "down_proj"},
+                                  ExpertPair{"gate_proj", "down_proj"},
+                                  ExpertPair{"input_linear", "output_linear"},
+                                  ExpertPair{"w1", "w2"},
+                                  ExpertPair{"w3", "w2"},
+                                  ExpertPair{"v1", "w2"},
+                                  ExpertPair{"fc1", "fc2"},
+                                  ExpertPair{"wi", "wo"},
+                                  ExpertPair{"ffn_gate_exps", "ffn_down_exps"},
+                                  ExpertPair{"ffn_up_exps", "ffn_down_exps"}};
+
+bool is_expert_part(std::string_view name) {
+  return std::ranges::any_of(kExpertPairs,
+                             [&](const ExpertPair& pair) { return name == pair.up || name == pair.down; });
+}
+
+// "experts", "moe": what holds them all; those of "experts.3" are modules of their own.
+bool is_below_experts(std::string_view module) {
+  for (; !module.empty(); module = split_last(module).parent) {
+    const std::string_view last = split_last(module).last;
+    if (is_number(last)) return false;
+    if (last == "experts" || last.ends_with("_experts") || last == "moe" || last.ends_with("_moe")) return true;
+  }
+  return false;
+}
+
+// The name of the module or parameter that holds a weight: of "x.experts.w1" and "x.input_linear.weight" itself.
+std::string_view holder_of(std::string_view tensor) {
+  const DottedName dotted = split_last(tensor);
+  return dotted.last == "weight" ? dotted.parent : tensor;
+}
+
+// Whether it is the weights of all experts: [experts, rows, columns], or all their rows one below the other.
+bool holds_experts(const LogicalTensor& tensor) {
+  const std::string_view holder = holder_of(tensor.name);
+  const DottedName dotted = split_last(holder);
+  if (tensor.shape.size() == 2) {
+    constexpr std::array<std::string_view, 4> kRowsOfAll{"w1", "w2", "w3", "v1"};
+    return holder.size() == tensor.name.size() && is_below_experts(dotted.parent) &&
+           std::ranges::find(kRowsOfAll, dotted.last) != kRowsOfAll.end();
+  }
+  if (tensor.shape.size() != 3) return false;
+  constexpr std::array<std::string_view, 2> kAlone{"input_linear", "output_linear"};
+  if (dotted.last.ends_with("_exps") || std::ranges::find(kAlone, dotted.last) != kAlone.end()) return true;
+  if (!is_below_experts(dotted.parent)) return false;
+  constexpr std::array<std::string_view, 4> kOthers{"bias", "scale", "scales", "norm"};
+  return is_expert_part(dotted.last) ||
+         (split_last(dotted.parent).last == "experts" && !has_word(dotted.last, kOthers));
+}
+
+// Another weight of the same experts.
+const Shape* find_part(const Known& known, std::string_view holder, std::string_view tensor, std::string_view part) {
+  const std::string_view parent = split_last(holder).parent;
+  return known.find((parent.empty() ? "" : std::string(parent) + ".") + std::string(part) +
+                    std::string(tensor.substr(holder.size())));
+}
+
+// The axis of the outputs of [experts, a, b]: 1 or 2 where the bias says it, or the weights that go with it; else 0. What
+// goes into the experts is as wide as what comes out of them, and a gate doubles what is between.
+std::int64_t told_axis(const LogicalTensor& tensor, const Known& known) {
+  const std::string_view holder = holder_of(tensor.name);
+  const bool is_module = holder.size() < tensor.name.size();
+  const Shape& shape = tensor.shape;
+  const Shape* bias = known.find(std::string(holder) + (is_module ? ".bias" : "_bias"));
+  if (bias != nullptr && bias->size() == 2 && shape[1] != shape[2]) {
+    if ((*bias)[1] == shape[1]) return 1;
+    if ((*bias)[1] == shape[2]) return 2;
+  }
+  const std::string_view last = split_last(holder).last;
+  for (const ExpertPair& pair : kExpertPairs) {
+    const Shape* up = last == pair.up     ? &shape
+                      : last == pair.down ? find_part(known, holder, tensor.name, pair.up)
+                                          : nullptr;
+    const Shape* down = last == pair.down ? &shape
+                        : last == pair.up ? find_part(known, holder, tensor.name, pair.down)
+                                          : nullptr;
+    if (up == nullptr || down == nullptr || up->size() != 3 || down->size() != 3) continue;
+    const auto fits = [](std::int64_t wide, std::int64_t inner) {
+      return wide == inner || (wide % 2 == 0 && wide / 2 == inner);
+    };
+    const bool in_rows = (*up)[2] == (*down)[1] && fits((*up)[1], (*down)[2]);
+    const bool in_columns = (*up)[1] == (*down)[2] && fits((*up)[2], (*down)[1]);
+    if (in_rows != in_columns) return in_rows ? 1 : 2;
+  }
+  return 0;
+}
+
+std::int64_t expert_axis(const LogicalTensor& tensor, const Known& known) {
+  if (tensor.shape.size() == 2) return 0;
+  const std::int64_t told = told_axis(tensor, known);
+  return told != 0 ? told : known.turns_experts ? 2 : 1;
+}
+
+// Whether experts lie below a module: modules of their own or all in one tensor.
+bool has_experts(const Known& known, std::string_view module) {
+  return known.has_below((module.empty() ? "" : std::string(module) + ".") + "experts.") ||
+         known.above_experts.contains(module);
+}
+
+// What chooses among the experts beside it: "mlp.gate" and "mlp.experts...", "ffn.router.layer", "mlp.gate.wg".
+bool is_router_name(std::string_view module, const Known& known) {
+  const DottedName dotted = split_last(module), above = split_last(dotted.parent);
+  constexpr std::array<std::string_view, 6> kSure{
+      "router", "router_gate", "shared_expert_gate", "shared_experts_gate", "ffn_gate_inp", "ffn_gate_inp_shexp"};
+  constexpr std::array<std::string_view, 4> kBesideExperts{"gate", "wg", "gating", "gate_network"};
+  if (std::ranges::find(kSure, dotted.last) != kSure.end()) return true;
+  if (std::ranges::find(kBesideExperts, dotted.last) != kBesideExperts.end() && has_experts(known, dotted.parent)) {
+    return true;
+  }
+  return (above.last == "router" || above.last == "gate") && has_experts(known, above.parent);
+}
+
+// In a model whose Linear layers are Conv1D: those that are.
+bool is_conv1d_layer(std::string_view module, const Known& known) {
+  constexpr auto kLayers = std::to_array<std::string_view>({"c_attn", "q_attn", "c_proj", "c_fc"});
+  return std::ranges::find(kLayers, split_last(module).last) != kLayers.end() &&
+         std::ranges::any_of(known.conv1d_roots, [&](const std::string& root) { return module.starts_with(root); });
+}
+
+// "transformer.h.3.attn.c_attn.weight" [n, 3n] -> "transformer.h.": as a Linear layer it would be [3n, n].
+std::string conv1d_root(std::string_view tensor, const Shape& shape) {
+  constexpr std::string_view kEnd = ".attn.c_attn.weight";
+  if (!tensor.ends_with(kEnd) || shape.size() != 2 || shape[1] % 3 != 0 || shape[1] / 3 != shape[0]) return "";
+  const DottedName block = split_last(tensor.substr(0, tensor.size() - kEnd.size()));
+  if (!is_number(block.last) || split_last(block.parent).last != "h") return "";
+  return std::string(block.parent) + ".";
+}
+
+bool has_type(const Companion* companion, std::span<const std::string_view> types) {
+  return companion != nullptr && std::ranges::any_of(companion->model_types, [&](const std::string& type) {
+           return std::ranges::find(types, type) != types.end();
+         });
+}
+
+Known know(std::span<const LogicalTensor> tensors, const Companion* companion) {
+  Known known;
+  known.turns_experts = has_type(companion, kTurnedExperts);
+  if (is_conv1d_model(companion)) known.conv1d_roots.emplace_back();
+  const bool is_named = companion != nullptr && !companion->model_types.empty();
+  for (const LogicalTensor& tensor : tensors) {
+    known.shapes.emplace(tensor.name, &tensor.shape);
+    if (holds_experts(tensor)) {
+      const std::string_view module = split_last(holder_of(tensor.name)).parent;
+      known.above_experts.insert({module, split_last(module).parent});
+    }
+    std::string root = is_named ? std::string() : conv1d_root(tensor.name, tensor.shape);
+    if (!root.empty() && (known.conv1d_roots.empty() || known.conv1d_roots.back() != root)) {
+      known.conv1d_roots.push_back(std::move(root));
+    }
+  }
+  return known;
+}
+
+// A tensor of which a module makes its weight anew whenever it runs.
+struct Remade {
+  std::string_view module;         // empty where it has more weights than one
+  const Shape* lengths = nullptr;  // of weight_norm, whose weight is lengths · v / |v|; null: another way
+};
+
+// What weight_norm, spectral_norm and pruning leave of a weight, in both of PyTorch's forms.
+std::optional<Remade> find_remade(std::string_view name, const Known& known) {
+  const DottedName dotted = split_last(name);
+  const std::string prefix(name.substr(0, name.size() - dotted.last.size()));
+  if (dotted.last.ends_with("_v")) {
+    const std::string stem(dotted.last.substr(0, dotted.last.size() - 2));
+    const Shape* lengths = known.find(prefix + stem + "_g");
+    if (lengths != nullptr) return Remade{stem == "weight" ? dotted.parent : "", lengths};
+  }
+  if (dotted.last == "weight_orig" && (known.has(prefix + "weight_u") || known.has(prefix + "weight_mask"))) {
+    return Remade{dotted.parent};
+  }
+  const DottedName weight = split_last(dotted.parent), list = split_last(weight.parent);
+  if (list.last != "parametrizations") return std::nullopt;
+  const std::string_view module = weight.last == "weight" ? list.parent : "";
+  const Shape* lengths = known.find(prefix + "original0");
+  if (dotted.last == "original1" && lengths != nullptr) return Remade{module, lengths};
+  if (dotted.last == "original" && known.has(prefix + "0._u")) return Remade{module};
+  return std::nullopt;
+}
+
+// The axis along which weight_norm takes lengths: a scale for each index of it makes no difference to v / |v|. Empty where
+// these are no lengths of v.
+std::optional<std::int64_t> axis_of_lengths(const Shape& lengths, const Shape& v, std::int64_t otherwise) {
+  if (element_count(lengths) == 1) return otherwise;
+  if (lengths.size() != v.size()) return std::nullopt;
+  std::optional<std::int64_t> axis;
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    if (lengths[i] == 1) continue;
+    if (axis || lengths[i] != v[i]) return std::nullopt;
+    axis = static_cast<std::int64_t>(i);
+  }
+  return axis;
+}
+
+bool are_lengths(std::string_view name, const Known& known) {
+  constexpr std::string_view kOriginal = "original0";
+  if (name.ends_with("_g")) return known.has(std::string(name.substr(0, name.size() - 2)) + "_v");
+  if (!name.ends_with(kOriginal)) return false;
+  return find_remade(std::string(name.substr(0, name.size() - 1)) + "1", known).has_value();
 }
 
 // weight_ih_l0, weight_hh_l1_reverse, weight_hr_l0; weight_ih and weight_hh of cells
@@ -106,15 +333,15 @@ bool is_recurrent_name(std::string_view last) {
 
 // The gates are told by the recurrent weight [gates × hidden, hidden]: four are an LSTM, three a GRU, one a plain RNN.
 // A weight_hr says that the LSTM projects its hidden state, and then hidden is the second size of weight_hr.
-const LayerKind* recurrent_kind(std::string_view name, const ShapesByName& shapes) {
+const LayerKind* recurrent_kind(std::string_view name, const Known& known) {
   const DottedName dotted = split_last(name);
   const std::string suffix(dotted.last.substr(std::string_view("weight_ih").size()));
   const std::string prefix = dotted.parent.empty() ? "" : std::string(dotted.parent) + ".";
-  if (shapes.contains(prefix + "weight_hr" + suffix)) return find_layer_kind("LSTM");
-  const auto recurrent = shapes.find(prefix + "weight_hh" + suffix);
-  if (recurrent == shapes.end() || recurrent->second->size() != 2) return nullptr;
-  const std::int64_t rows = (*recurrent->second)[0];
-  const std::int64_t hidden = (*recurrent->second)[1];
+  if (known.has(prefix + "weight_hr" + suffix)) return find_layer_kind("LSTM");
+  const Shape* recurrent = known.find(prefix + "weight_hh" + suffix);
+  if (recurrent == nullptr || recurrent->size() != 2) return nullptr;
+  const std::int64_t rows = (*recurrent)[0];
+  const std::int64_t hidden = (*recurrent)[1];
   if (hidden == 0 || rows % hidden != 0) return nullptr;
   switch (rows / hidden) {
     case 4:
@@ -133,14 +360,15 @@ std::string reason_against(const LogicalTensor& tensor, std::string_view last) {
   if (!is_weight_dtype(tensor.dtype)) return formatted("{} is no dtype that is quantized", dtype_name(tensor.dtype));
   if (tensor.shape.empty()) return "a single value";
   if (element_count(tensor.shape) == 0) return "empty";
-  if (tensor.shape.size() == 1) return last.ends_with("bias") ? "bias" : "one-dimensional: norm or buffer";
+  if (last.ends_with("_bias") || (tensor.shape.size() == 1 && last == "bias")) return "bias";
+  if (tensor.shape.size() == 1) return "one-dimensional: norm or buffer";
   return "";
 }
 
 bool is_output_head(const Layer& layer) { return split_last(layer.name.name).last == "lm_head"; }
 
 // What a source says that knows its layers.
-Layer find_hinted_layer(const LogicalTensor& tensor) {
+Layer find_hinted_layer(const LogicalTensor& tensor, const Known& known) {
   const LayerHint& hint = *tensor.hint;
   Layer layer;
   layer.name = {tensor.name, tensor.name};
@@ -154,38 +382,70 @@ Layer find_hinted_layer(const LogicalTensor& tensor) {
   layer.name.name = hint.layer;
   layer.channel_axis = hint.channel_axis;
   layer.is_sensitive = layer.kind->is_sensitive || is_output_head(layer);
+  layer.is_router = is_router_name(layer.name.name, known);
   layer.is_on_request = layer.kind->is_recurrent;
   return layer;
 }
 
-Layer find_layer(const LogicalTensor& tensor, const ShapesByName& shapes) {
-  if (tensor.hint) return find_hinted_layer(tensor);
+// Sets the kind and its axes; or the reason why there is none.
+void find_kind(Layer& layer, const LogicalTensor& tensor, const Known& known, const std::optional<Remade>& remade) {
+  const DottedName dotted = split_last(tensor.name);
+  const std::size_t rank = tensor.shape.size();
+  const auto take = [&](std::string_view kind) { layer.kind = find_layer_kind(kind); };
+  const auto take_rank = [&] {
+    layer.kind = kind_for_rank(rank);
+    if (layer.kind == nullptr) layer.reason = formatted("no layer has a weight of {} dimensions", rank);
+  };
+  if (are_lengths(tensor.name, known)) {
+    layer.reason = "the lengths of weight_norm";
+  } else if (is_recurrent_name(dotted.last)) {
+    layer.kind = recurrent_kind(tensor.name, known);
+    if (layer.kind == nullptr)
+      layer.reason = "named as a recurrent weight, but its sizes are those of no LSTM, GRU or RNN";
+  } else if (holds_experts(tensor)) {
+    take("Experts");
+  } else if (remade) {
+    take_rank();
+  } else if (dotted.last != "weight" && !dotted.last.ends_with("_weight")) {
+    layer.reason = "not named as a layer's weight";
+  } else if (is_norm_name(dotted.parent)) {
+    layer.reason = "norm";
+  } else if (rank == 2 && is_embedding(dotted.parent, known)) {
+    take("Embedding");
+  } else if (rank == 2 && is_conv1d_layer(dotted.parent, known)) {
+    take("Conv1D");
+  } else {
+    take_rank();
+  }
+  if (layer.kind == nullptr) return;
+  layer.channel_axis = layer.kind->channel_axis;
+  layer.stacked_axes = layer.kind->rank == rank ? layer.kind->stacked_axes : 0;
+  if (layer.kind->stacked_axes > 0) layer.channel_axis = expert_axis(tensor, known);
+  if (!remade || remade->lengths == nullptr) return;
+  const auto axis = axis_of_lengths(*remade->lengths, tensor.shape, layer.channel_axis);
+  if (axis) {
+    layer.channel_axis = *axis;
+  } else {
+    layer.kind = nullptr;
+    layer.reason = "named as a weight of weight_norm, but the lengths beside it do not fit it";
+  }
+}
+
+Layer find_layer(const LogicalTensor& tensor, const Known& known) {
+  if (tensor.hint) return find_hinted_layer(tensor, known);
   const DottedName dotted = split_last(tensor.name);
   Layer layer;
   layer.name = {tensor.name, tensor.name};
   layer.reason = reason_against(tensor, dotted.last);
   if (!layer.reason.empty()) return layer;
-  const bool is_weight = dotted.last == "weight" || dotted.last.ends_with("_weight");
-  if (is_recurrent_name(dotted.last)) {
-    layer.kind = recurrent_kind(tensor.name, shapes);
-    if (layer.kind == nullptr)
-      layer.reason = "named as a recurrent weight, but its sizes are those of no LSTM, GRU or RNN";
-  } else if (!is_weight) {
-    layer.reason = "not named as a layer's weight";
-  } else if (is_norm_name(dotted.parent)) {
-    layer.reason = "norm";
-  } else if (tensor.shape.size() == 2 && is_embedding(dotted.parent, shapes)) {
-    layer.kind = find_layer_kind("Embedding");
-  } else {
-    layer.kind = kind_for_rank(tensor.shape.size());
-    if (layer.kind == nullptr) layer.reason = formatted("no layer has a weight of {} dimensions", tensor.shape.size());
-  }
+  const std::optional<Remade> remade = find_remade(tensor.name, known);
+  find_kind(layer, tensor, known, remade);
   if (layer.kind == nullptr) return layer;
   // "weight" alone belongs to the module; in_proj_weight and weight_ih_l0 are one of several of theirs.
-  if (dotted.last == "weight" && !dotted.parent.empty()) layer.name.name = std::string(dotted.parent);
-  layer.channel_axis = layer.kind->channel_axis;
+  const std::string_view module = remade ? remade->module : dotted.last == "weight" ? dotted.parent : "";
+  if (!module.empty()) layer.name.name = std::string(module);
   layer.is_sensitive = layer.kind->is_sensitive || is_output_head(layer);
-  layer.is_router = is_router_name(layer.name.name, shapes);
+  layer.is_router = is_router_name(layer.name.name, known);
   return layer;
 }
 
@@ -203,16 +463,21 @@ const LayerKind* kind_for_rank(std::size_t rank) {
   return found == kKinds.end() ? nullptr : &*found;
 }
 
-std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors) {
-  ShapesByName shapes;
-  for (const LogicalTensor& tensor : tensors) shapes.emplace(tensor.name, &tensor.shape);
+std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors, const Companion* companion) {
+  const Known known = know(tensors, companion);
   std::vector<Layer> layers;
   layers.reserve(tensors.size());
   for (const LogicalTensor& tensor : tensors) {
-    layers.push_back(find_layer(tensor, shapes));
+    layers.push_back(find_layer(tensor, known));
     layers.back().ties = tensor.ties;
   }
   return layers;
+}
+
+bool is_conv1d_model(const Companion* companion) {
+  constexpr auto kModels =
+      std::to_array<std::string_view>({"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp_decoder"});
+  return has_type(companion, kModels);
 }
 
 }  // namespace mnq

@@ -14,11 +14,12 @@
 namespace mnq {
 
 struct LayerKind {
-  std::string_view name;  ///< PyTorch's: "Linear"
+  std::string_view name;  ///< PyTorch's or transformers': "Linear", "Conv1D"
   std::size_t rank = 2;   ///< of the weight
   std::int64_t channel_axis = 0;
-  bool is_sensitive = false;  ///< schemes below 8 bits leave it as it is unless it is selected
-  bool is_recurrent = false;  ///< in a module it is left as it is unless it is selected
+  bool is_sensitive = false;      ///< schemes below 8 bits leave it as it is unless it is selected
+  bool is_recurrent = false;      ///< in a module it is left as it is unless it is selected
+  std::int64_t stacked_axes = 0;  ///< of a weight of this rank: see QuantizedSpec
 };
 
 std::span<const LayerKind> all_layer_kinds();
@@ -28,7 +29,8 @@ const LayerKind* find_layer_kind(std::string_view name);
 struct Layer {
   LayerName name;                   ///< for a tensor that is no weight, both are the tensor's name
   const LayerKind* kind = nullptr;  ///< null: nothing that can be quantized
-  std::int64_t channel_axis = 0;    ///< of the weight; the kind's, unless the source knows better
+  std::int64_t channel_axis = 0;    ///< of the weight; the kind's, unless the source or the shapes know better
+  std::int64_t stacked_axes = 0;    ///< of the weight
   bool is_sensitive = false;        ///< the kind is, or it is the output head
   bool is_router = false;           ///< it chooses among experts
   bool is_on_request = false;       ///< left as it is unless it is selected
@@ -36,8 +38,11 @@ struct Layer {
   std::vector<std::string> ties;    ///< other names of the same weight
 };
 
-/// One Layer for each tensor. Never fails.
-std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors);
+/// One Layer for each tensor. companion: of the source, null: nothing is known of the model but its tensors. Never fails.
+std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors, const Companion* companion);
+
+/// Whether the config names a model of transformers whose Linear layers are Conv1D, with weights [in, out].
+bool is_conv1d_model(const Companion* companion);
 
 /// The kind of a weight that was asked for by its name, whatever that looks like; null where its rank fits none.
 const LayerKind* kind_for_rank(std::size_t rank);

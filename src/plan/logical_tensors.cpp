@@ -30,6 +30,7 @@ Json entry_json(const QuantizedEntry& entry) {
     }
     json["symmetric"] = spec.symmetric;
     json["channel_axis"] = spec.channel_axis;
+    if (spec.stacked_axes != 0) json["stacked_axes"] = spec.stacked_axes;
     if (spec.granularity == Granularity::kGroup) json["group_size"] = spec.group_size;
     if (spec.activation_bits != 0) json["activation_bits"] = spec.activation_bits;
     if (spec.is_ggml) json["ggml"] = true;
@@ -64,6 +65,12 @@ QuantizedSpec parse_spec(const Json& json) {
   if (spec.channel_axis < 0 || spec.channel_axis >= static_cast<std::int64_t>(spec.shape.size())) {
     throw Error(Status::kFormat, "its channel axis lies outside its shape");
   }
+  if (const Json* stacked = json.find("stacked_axes"); stacked != nullptr) {
+    spec.stacked_axes = stacked->get<std::int64_t>();
+    if (spec.stacked_axes < 0 || spec.stacked_axes > spec.channel_axis) {
+      throw Error(Status::kFormat, "its stacked axes are not before its channel axis");
+    }
+  }
   if (spec.granularity == Granularity::kGroup) {
     spec.group_size = json["group_size"].get<std::uint64_t>();
     if (spec.group_size == 0) throw Error(Status::kFormat, "its group size is 0");
@@ -81,8 +88,8 @@ QuantizedSpec parse_spec(const Json& json) {
   if (spec.granularity == Granularity::kTensor && !scheme->may_be_per_tensor) {
     throw Error(Status::kFormat, formatted("{} has no single scale for a tensor", scheme->name));
   }
-  if (spec.channel_axis != 0 && (spec.granularity == Granularity::kGroup || scheme->pack != nullptr)) {
-    throw Error(Status::kFormat, formatted("{} has its channels on axis 0", scheme_text(spec)));
+  if (spec.channel_axis != spec.stacked_axes && (spec.granularity == Granularity::kGroup || scheme->pack != nullptr)) {
+    throw Error(Status::kFormat, formatted("{} has its channels on axis {}", scheme_text(spec), spec.stacked_axes));
   }
   return spec;
 }

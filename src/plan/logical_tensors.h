@@ -1,6 +1,6 @@
 // Our own metadata: what a quantized checkpoint must say of itself so that it can be read back. One key, "mono_quant",
 // holds JSON: {"version": 1, "tensors": {X: {"scheme", "granularity", "symmetric", "group_size", "channel_axis",
-// "dtype", "shape", "sqnr_db"}}}. With it, stored tensors become logical ones: weights that know their parts.
+// "stacked_axes", "dtype", "shape", "sqnr_db"}}}. With it, stored tensors become logical ones: weights that know their parts.
 #pragma once
 
 #include <optional>

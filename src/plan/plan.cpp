@@ -1,7 +1,7 @@
 #include "plan/plan.h"
 
 #include <algorithm>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -54,6 +54,12 @@ Choice choose_by_selection(const Selection& selection, const Layer& layer) {
   return {true, selected_by == nullptr ? "" : formatted("only={}", *selected_by)};
 }
 
+// Whether the lists are not about this tensor, which is no layer's weight.
+bool leaves_out(const Selection& selection, const LayerName& name) {
+  if (!selection.only.empty()) return find_match(selection.only, name) == nullptr;
+  return !selection.layer_types.empty() || find_match(selection.skip, name) != nullptr;
+}
+
 // Whether this layer, not just all layers, was asked for.
 bool is_selected(const Selection& selection, const Config& config, const Layer& layer) {
   const auto set_for_layer = [&](std::string_view key) {
@@ -65,14 +71,16 @@ bool is_selected(const Selection& selection, const Config& config, const Layer& 
          set_for_layer("dtype") || set_for_layer("bits");
 }
 
-// Groups and packed codes are consecutive elements behind one index of the first axis, whatever the layer's kind.
-bool needs_axis_0(const LayerSettings& settings) {
+// Groups and packed codes are consecutive elements behind one index of the first axis, or of the first of each matrix of a
+// stack, whatever the layer's kind.
+bool needs_first_axis(const LayerSettings& settings) {
   return settings.granularity == Granularity::kGroup || settings.scheme->pack != nullptr;
 }
 
 std::int64_t resolve_axis(const LayerSettings& settings, const Layer& layer, std::size_t rank) {
   const auto count = static_cast<std::int64_t>(rank);
-  const std::int64_t wanted = settings.channel_axis.value_or(needs_axis_0(settings) ? 0 : layer.channel_axis);
+  const std::int64_t wanted =
+      settings.channel_axis.value_or(needs_first_axis(settings) ? layer.stacked_axes : layer.channel_axis);
   const std::int64_t axis = wanted < 0 ? wanted + count : wanted;
   if (axis >= 0 && axis < count) return axis;
   throw Error(Status::kConfig,
@@ -87,6 +95,7 @@ QuantizedSpec make_spec(const LogicalTensor& tensor, const Layer& layer, const L
   spec.symmetric = settings.symmetric;
   spec.group_size = settings.granularity == Granularity::kGroup ? settings.group_size : 0;
   spec.channel_axis = resolve_axis(settings, layer, tensor.shape.size());
+  if (spec.granularity != Granularity::kTensor) spec.stacked_axes = std::min(layer.stacked_axes, spec.channel_axis);
   spec.weight_dtype = tensor.dtype;
   spec.shape = tensor.shape;
   return spec;
@@ -96,6 +105,9 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
                         const LogicalTensor& tensor, const LayerSettings& settings) {
   const Scheme& scheme = *settings.scheme;
   const bool selected = is_selected(selection, config, layer);
+  if (layer.is_router && !names_exactly(selection.only, layer.name)) {
+    return leave("it chooses among experts: a router is left as it is unless only names it in full");
+  }
   if (layer.is_on_request && !selected) {
     return leave(formatted("{} is quantized in a module only where layer_types or only asks for it", layer.kind->name));
   }
@@ -113,17 +125,16 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
     if (tensor.dtype == DType::kF16) return leave("float16 already");
     return {true, ""};
   }
-  const std::int64_t axis = resolve_axis(settings, layer, tensor.shape.size());
-  // weight_norm's lengths: one code each, and a scale that makes up for it, are larger and say less.
-  if (settings.granularity != Granularity::kTensor &&
-      count == static_cast<std::uint64_t>(tensor.shape[static_cast<std::size_t>(axis)])) {
-    return leave("each of its rows is one number");
+  const QuantizedSpec spec = make_spec(tensor, layer, settings);
+  if (needs_first_axis(settings) && spec.channel_axis != spec.stacked_axes) {
+    throw Error(Status::kUnsupported,
+                formatted("layer {}: {} with channels on another axis than {} is not there yet", layer.name.name,
+                          scheme.text, spec.stacked_axes),
+                "use 8 bits per channel for this layer, or skip it", layer.name.name);
   }
-  if (needs_axis_0(settings) && axis != 0) {
-    throw Error(
-        Status::kUnsupported,
-        formatted("layer {}: {} with channels on another axis than 0 is not there yet", layer.name.name, scheme.text),
-        "use 8 bits per channel for this layer, or skip it", layer.name.name);
+  // weight_norm's lengths: one code each, and a scale that makes up for it, are larger and say less.
+  if (spec.granularity != Granularity::kTensor && count == scale_shape(spec).row_count) {
+    return leave("each of its rows is one number");
   }
   return {true, ""};
 }
@@ -169,6 +180,7 @@ void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   planned.reason = formatted("quantized already ({})", scheme_text(*tensor.spec));
   if (fit == nullptr) return;
   Fit found = fit({*tensor.spec, planned.layer, config, true, true, source.companion()});
+  planned.taken_suffixes = found.suffixes;
   if (found.spec == tensor.spec) return;
   planned.reason = std::move(found.reason);
   planned.action = found.spec ? Action::kQuantize : Action::kDequantize;
@@ -187,6 +199,7 @@ Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Te
     Fit found = fit({spec, layer, config, false, is_selected(selection, config, layer), source.companion()});
     if (!found.spec) return leave(std::move(found.reason));
     spec = std::move(*found.spec);
+    planned.taken_suffixes = found.suffixes;
     choice.reason = std::move(found.reason);
   }
   planned.action = settings.scheme->is_cast ? Action::kCast : Action::kQuantize;
@@ -215,7 +228,10 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   Choice choice;
   if (layer.kind == nullptr) {
     choice = leave(layer.reason);
-  } else if (choice = choose_by_selection(selection, layer); choice.quantize) {
+    planned.is_deselected = leaves_out(selection, layer.name);
+  } else if (choice = choose_by_selection(selection, layer); !choice.quantize) {
+    planned.is_deselected = true;
+  } else {
     if (not_finite.contains(tensor.name)) {
       choice = leave("it has values that are not finite (nonfinite=copy)");
     } else {
@@ -254,22 +270,53 @@ void warn_of_idle_activation_bits(Plan& plan, const Config& config) {
   }
 }
 
+// Of two tensors that would have an output of this name, the one that would not if it were left as it is.
+std::string name_clash_hint(const PlannedTensor& a, const PlannedTensor& b, const std::string& name) {
+  for (const PlannedTensor* tensor : {&a, &b}) {
+    if (tensor->action == Action::kQuantize && tensor->layer.name.tensor != name) {
+      return formatted("skip the layer {}, or rename the other tensor", tensor->layer.name.name);
+    }
+  }
+  return formatted("rename the tensor {} of the input", name);
+}
+
 void require_distinct_names(const Plan& plan) {
-  std::unordered_set<std::string_view> names;
+  std::unordered_map<std::string_view, const PlannedTensor*> owners;
+  const auto require_own = [&](const PlannedTensor* owner, const PlannedTensor& tensor, const std::string& name) {
+    if (owner == &tensor) return;
+    throw Error(Status::kFormat, formatted("two tensors of the output would be called {}", name),
+                name_clash_hint(*owner, tensor, name), name);
+  };
   for (const PlannedTensor& tensor : plan.tensors) {
     for (const PlannedOutput& output : tensor.outputs) {
-      if (names.insert(output.info.name).second) continue;
-      throw Error(Status::kFormat, formatted("two tensors of the output would be called {}", output.info.name),
-                  formatted("skip the layer {}, or rename the other tensor", tensor.layer.name.name), output.info.name);
+      const auto [owner, is_new] = owners.emplace(output.info.name, &tensor);
+      if (!is_new) require_own(owner->second, tensor, output.info.name);
+    }
+  }
+  for (const PlannedTensor& tensor : plan.tensors) {
+    for (const std::string_view suffix : tensor.taken_suffixes) {
+      const std::string name = tensor.layer.name.tensor + std::string(suffix);
+      if (const auto owner = owners.find(name); owner != owners.end()) require_own(owner->second, tensor, name);
     }
   }
 }
 
+// Nothing but the tensors says so.
+void remark_on_conv1d(Plan& plan, const Companion* companion) {
+  if (is_conv1d_model(companion)) return;
+  const auto count = std::ranges::count_if(plan.tensors, [](const PlannedTensor& planned) {
+    return planned.layer.kind != nullptr && planned.layer.kind->name == "Conv1D";
+  });
+  if (count == 0) return;
+  plan.warnings.push_back(formatted(
+      "{} layers are taken for the Conv1D of GPT-2, whose weights are [in, out]: by their names and shapes", count));
+}
+
 // One planned copy for each logical tensor.
-Plan start_plan(std::vector<LogicalTensor> logical) {
+Plan start_plan(std::vector<LogicalTensor> logical, const TensorSource& source) {
   Plan plan;
   plan.logical = std::move(logical);
-  std::vector<Layer> layers = find_layers(plan.logical);
+  std::vector<Layer> layers = find_layers(plan.logical, source.companion());
   plan.tensors.resize(plan.logical.size());
   for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
     plan.tensors[i].logical = i;
@@ -286,7 +333,7 @@ void finish_plan(Plan& plan, const TensorSource& source) {
 // A plan for weights that are quantized already; all others are copied.
 template <class Decide>
 Plan plan_quantized(std::vector<LogicalTensor> logical, const TensorSource& source, const Decide& decide) {
-  Plan plan = start_plan(std::move(logical));
+  Plan plan = start_plan(std::move(logical), source);
   for (PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
     if (tensor.spec) {
@@ -326,13 +373,14 @@ std::vector<TensorInfo> PlanSlice::outputs() const {
 
 Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config, FitWeight fit,
                const std::set<std::string>& not_finite) {
-  Plan plan = start_plan(std::move(logical));
+  Plan plan = start_plan(std::move(logical), source);
   const Selection selection = read_selection(config);
   resolve_layer(config, {});  // a combination that cannot be is an error even where no layer would use it
   for (PlannedTensor& planned : plan.tensors) {
     plan_tensor(planned, plan.logical[planned.logical], source, config, selection, fit, not_finite);
     add_outputs(planned, plan.logical[planned.logical], source);
   }
+  remark_on_conv1d(plan, source.companion());
   warn_of_idle_globs(plan, config, selection);
   warn_of_idle_activation_bits(plan, config);
   finish_plan(plan, source);

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/tensor_source.h"
@@ -28,10 +30,12 @@ struct PlannedTensor {
   std::size_t logical = 0;  ///< index into the plan's logical tensors
   Layer layer;
   Action action = Action::kCopy;
-  QuantizedSpec spec;  ///< kQuantize and kCast: what it becomes; kDequantize: what it was
-  std::string reason;  ///< why it is not changed, or not as was asked
+  QuantizedSpec spec;          ///< kQuantize and kCast: what it becomes; kDequantize: what it was
+  std::string reason;          ///< why it is not changed, or not as was asked
+  bool is_deselected = false;  ///< the settings leave it out, by only, skip or layer_types
   bool copies_nonfinite = false;
   std::vector<PlannedOutput> outputs;
+  std::span<const std::string_view> taken_suffixes;  ///< no other output may have its name with one of these
 };
 
 struct Plan {

@@ -1,4 +1,5 @@
 // Compares two checkpoints: the accuracy of each tensor of one against that of the same name in the other.
+#include <algorithm>
 #include <cstring>
 #include <mutex>
 
@@ -18,6 +19,7 @@ struct Pair {
   const LogicalTensor* b = nullptr;
   Layer layer;
   bool is_weight = false;  // as floats; else byte for byte
+  std::int64_t stacked_axes = 0;
   std::once_flag readers_made;
   std::unique_ptr<WeightReader> reader_a;
   std::unique_ptr<WeightReader> reader_b;
@@ -46,7 +48,8 @@ class Comparison {
     if (!pair.is_weight) {
       cut_bytes(blocks_, item, 0, stored_bytes(a_, *pair.a));
     } else {
-      cut_rows(blocks_, item, row_view(pair.a->shape, 0), 8, bits);
+      pair.stacked_axes = std::max(stacked_axes(*pair.a), stacked_axes(*pair.b));
+      cut_to_read(blocks_, item, pair.a->shape, pair.stacked_axes, bits);
     }
     pairs_.push_back(&pair);
   }
@@ -74,7 +77,7 @@ class Comparison {
       pair.reader_b = std::make_unique<WeightReader>(b_, *pair.b);
     });
     const std::uint64_t count = block.row_count * block.column_count;
-    const std::uint64_t row_length = row_view(pair.a->shape, 0).row_length;
+    const std::uint64_t row_length = rows_to_read(pair.a->shape, pair.stacked_axes).row_length;
     const std::uint64_t begin = block.first_row * row_length + block.first_column;
     const float* a = pair.reader_a->read(kernels_, begin, count, scratch.raw, scratch.codes, scratch.weights);
     const float* b = pair.reader_b->read(kernels_, begin, count, scratch.stored, scratch.zero_points, scratch.other);
@@ -144,7 +147,7 @@ Report compare(const TensorSource& reference, const TensorSource& other, const C
   const std::vector<LogicalTensor> tensors_b = require_logical_tensors(other);
   const TensorByName by_name_a = index_by_name(tensors_a);
   const TensorByName by_name_b = index_by_name(tensors_b);
-  const std::vector<Layer> layers = find_layers(tensors_a);
+  const std::vector<Layer> layers = find_layers(tensors_a, reference.companion());
 
   std::vector<Pair> pairs(tensors_a.size());
   Comparison comparison(reference, other);

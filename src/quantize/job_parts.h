@@ -29,6 +29,9 @@ std::uint64_t stored_bits(const TensorSource& source, const LogicalTensor& tenso
 /// Bytes of all parts.
 std::uint64_t stored_bytes(const TensorSource& source, const LogicalTensor& tensor);
 
+/// See QuantizedSpec; 0 for floats.
+inline std::int64_t stacked_axes(const LogicalTensor& tensor) { return tensor.spec ? tensor.spec->stacked_axes : 0; }
+
 std::uint64_t total_source_bytes(const std::vector<Block>& blocks);
 
 /// What the largest block needs at most: its values read, as float32 twice, as codes and as stored, with some scales

@@ -61,7 +61,8 @@ std::vector<Accuracy> PlanRun::accuracies() const {
 bool PlanRun::fits_one_pass(const QuantizedSpec& spec) {
   const RowView rows = row_view(spec.shape, spec.channel_axis);
   if (spec.granularity == Granularity::kGroup) return true;
-  return spec.granularity == Granularity::kChannel && spec.channel_axis == 0 && rows.row_length <= kMaxRowElements;
+  return spec.granularity == Granularity::kChannel && spec.channel_axis == spec.stacked_axes &&
+         rows.row_length <= kMaxRowElements;
 }
 
 void PlanRun::cut_blocks() {

@@ -85,7 +85,9 @@ class PlanRun {
   void write_scales(const Block& block, PartRole role, std::uint64_t group_size, const float* scales);
   const float* read_decoded(const Block& block, Scratch& scratch, std::uint64_t count) const;
   void range_block(const Block& block, Scratch& scratch);
+  void range_columns(const Block& block, Scratch& scratch, const float* weights) const;
   void quantize_with_known_scales(const Block& block, Scratch& scratch);
+  void quantize_columns(const Block& block, Scratch& scratch, const float* weights, std::int8_t* codes) const;
   void write_codes(const Block& block, Scratch& scratch, const std::int8_t* codes);
   void find_bad_element(const Block& block, Scratch& scratch, const float* weights, std::uint64_t count) const;
   void throw_not_finite(const Block& block, std::uint64_t element) const;

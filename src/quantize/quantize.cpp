@@ -1,5 +1,7 @@
 // The jobs that write: a plan, its output, its report.
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "base/format.h"
@@ -23,6 +25,36 @@ std::string accuracy_warning(const PlannedTensor& tensor, const Accuracy& accura
                    critical ? job.sqnr_critical_db : job.sqnr_warning_db, critical ? ": critical" : "");
 }
 
+// What most of the float bytes are that nobody asked to leave out, where they are most of all: the model is hardly smaller
+// then. Empty else.
+std::string floats_text(const Plan& plan) {
+  struct Left {
+    std::uint64_t bytes = 0;
+    std::size_t count = 0;
+    std::string_view first;
+  };
+  std::map<std::string_view, Left> by_reason;
+  std::uint64_t all = 0, left = 0;
+  for (const PlannedTensor& planned : plan.tensors) {
+    const LogicalTensor& tensor = plan.logical[planned.logical];
+    if (planned.action == Action::kCast) return "";
+    if (!is_weight_dtype(tensor.dtype)) continue;
+    const std::uint64_t bytes = checked_size_bytes(tensor.dtype, tensor.shape).value_or(0);
+    all += bytes;
+    if (planned.action != Action::kCopy || tensor.spec || planned.is_deselected) continue;
+    Left& of_reason = by_reason[planned.reason];
+    if (of_reason.count++ == 0) of_reason.first = tensor.name;
+    of_reason.bytes += bytes;
+    left += bytes;
+  }
+  if (left <= all / 2) return "";
+  const auto& [reason, most] =
+      *std::ranges::max_element(by_reason, {}, [](const auto& row) { return row.second.bytes; });
+  return formatted("{:.0f} % of the weights' bytes stayed float: {}{}: {}",
+                   100 * static_cast<double>(left) / static_cast<double>(all), most.first,
+                   most.count == 1 ? "" : formatted(" and {} more", most.count - 1), reason);
+}
+
 void warn_of_extremes(Report& report, const Plan& plan) {
   std::size_t layers = 0, changed = 0, already = 0;
   for (const PlannedTensor& tensor : plan.tensors) {
@@ -30,10 +62,14 @@ void warn_of_extremes(Report& report, const Plan& plan) {
     if (tensor.action != Action::kCopy) ++changed;
     if (plan.logical[tensor.logical].spec) ++already;
   }
-  if (changed == 0)
+  if (changed == 0) {
     report.add_warning(already > 0 ? "no layer was quantized: the input is quantized already"
                                    : "no layer was quantized");
-  if (changed == layers && layers > 1) report.add_remark("every layer was quantized, the first and the last included");
+  } else if (std::string floats = floats_text(plan); !floats.empty()) {
+    report.add_warning(std::move(floats));
+  } else if (changed == layers && layers > 1) {
+    report.add_remark("every layer was quantized, the first and the last included");
+  }
 }
 
 void fill_accuracy(Report& report, const std::vector<Accuracy>& accuracies, const Plan& plan) {

@@ -1,5 +1,6 @@
 // What a PlanRun does to a block that gets quantized.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -42,6 +43,34 @@ ScaleOfRange scale_of(const KernelTable& kernels, const kernels::CodeRule& rule,
 
 Range merge(const Range& a, const Range& b) {
   return {std::min(a.minimum, b.minimum), std::max(a.maximum, b.maximum), std::max(a.max_abs_bits, b.max_abs_bits)};
+}
+
+void widen(Range& range, float weight) {
+  range.minimum = std::min(range.minimum, weight);
+  range.maximum = std::max(range.maximum, weight);
+  range.max_abs_bits = std::max(range.max_abs_bits, std::bit_cast<std::uint32_t>(weight) & 0x7fffffff);
+}
+
+// Whether the channels are the last axis, so that neighbours have other scales, and the block is whole runs of them.
+bool has_channels_last(const QuantizedSpec& spec, const Block& block) {
+  const RowView rows = row_view(spec.shape, spec.channel_axis);
+  return spec.granularity == Granularity::kChannel && rows.row_length == 1 && rows.channel_count > 1 &&
+         block.first_row % rows.channel_count == 0 && block.row_count % rows.channel_count == 0;
+}
+
+// [rows, columns] to [columns, rows], in tiles that stay in cache.
+template <class Value>
+void turn(const Value* from, std::uint64_t row_count, std::uint64_t column_count, Value* to) {
+  constexpr std::uint64_t kTile = 16;
+  for (std::uint64_t row = 0; row < row_count; row += kTile) {
+    const std::uint64_t row_end = std::min(row + kTile, row_count);
+    for (std::uint64_t column = 0; column < column_count; column += kTile) {
+      const std::uint64_t column_end = std::min(column + kTile, column_count);
+      for (std::uint64_t r = row; r < row_end; ++r) {
+        for (std::uint64_t c = column; c < column_end; ++c) to[c * row_count + r] = from[r * column_count + c];
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -158,18 +187,32 @@ void PlanRun::range_block(const Block& block, Scratch& scratch) {
     scratch.ranges.push_back(kernels_.range(weights, count));
     return;
   }
+  if (has_channels_last(planned(block).spec, block)) return range_columns(block, scratch, weights);
   for (std::uint64_t row = 0; row < block.row_count; ++row) {
     scratch.ranges.push_back(kernels_.range(weights + row * block.column_count, block.column_count));
+  }
+}
+
+// A range for each channel of the matrices that the block is of.
+void PlanRun::range_columns(const Block& block, Scratch& scratch, const float* weights) const {
+  const ScaleShape scales = scale_shape(planned(block).spec);
+  const std::uint64_t first = scales.row_of(block.first_row), channels = scales.channel_count;
+  scratch.ranges.assign(scales.row_of(block.first_row + block.row_count - 1) - first + 1, Range{0, 0, 0});
+  for (std::uint64_t row = 0; row < block.row_count; row += channels) {
+    Range* ranges = &scratch.ranges[scales.row_of(block.first_row + row) - first];
+    for (std::uint64_t i = 0; i < channels; ++i) widen(ranges[i], weights[row + i]);
   }
 }
 
 void PlanRun::keep_ranges(const Block& block, Scratch& scratch) {
   if (scratch.bad_element) throw_not_finite(block, *scratch.bad_element);
   ItemState& state = states_[block.item];
-  const std::uint64_t scale_count = scale_shape(planned(block).spec).row_count;
-  if (state.ranges.empty()) state.ranges.resize(scale_count, Range{0, 0, 0});
+  const ScaleShape scales = scale_shape(planned(block).spec);
+  if (state.ranges.empty()) state.ranges.resize(scales.row_count, Range{0, 0, 0});
+  const bool is_by_channel = has_channels_last(planned(block).spec, block);
+  const std::uint64_t first = scales.row_of(block.first_row);
   for (std::uint64_t i = 0; i < scratch.ranges.size(); ++i) {
-    Range& range = state.ranges[(block.first_row + i) % scale_count];
+    Range& range = state.ranges[is_by_channel ? first + i : scales.row_of(block.first_row + i)];
     range = merge(range, scratch.ranges[i]);
   }
 }
@@ -191,18 +234,51 @@ void PlanRun::make_scales(std::size_t item) {
 void PlanRun::quantize_with_known_scales(const Block& block, Scratch& scratch) {
   const QuantizedSpec& spec = planned(block).spec;
   const ItemState& state = states_[block.item];
+  const ScaleShape scales = scale_shape(spec);
   const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
   const std::uint64_t count = block.row_count * block.column_count;
   const float* weights = load(block, scratch, count);
   auto* codes = scratch.codes.get<std::int8_t>(count);
-  scratch.sums.resize(block.row_count);
-  for (std::uint64_t row = 0; row < block.row_count; ++row) {
-    const std::uint64_t scale = (block.first_row + row) % state.scales.size();
-    const std::uint64_t begin = row * block.column_count;
-    kernels_.quantize_run(weights + begin, block.column_count, state.scales[scale], state.zero_points[scale], rule,
-                          codes + begin, &scratch.sums[row]);
+  if (has_channels_last(spec, block)) {
+    quantize_columns(block, scratch, weights, codes);
+    return write_codes(block, scratch, codes);
+  }
+  // One scale for all makes one run of all rows.
+  const std::uint64_t run_rows = spec.granularity == Granularity::kTensor ? block.row_count : 1;
+  const std::uint64_t run_length = run_rows * block.column_count;
+  scratch.sums.resize(block.row_count / run_rows);
+  for (std::uint64_t run = 0; run < scratch.sums.size(); ++run) {
+    const std::uint64_t scale = scales.row_of(block.first_row + run * run_rows);
+    const std::uint64_t begin = run * run_length;
+    kernels_.quantize_run(weights + begin, run_length, state.scales[scale], state.zero_points[scale], rule,
+                          codes + begin, &scratch.sums[run]);
   }
   write_codes(block, scratch, codes);
+}
+
+// Turned around, so that each channel of a matrix is a run.
+void PlanRun::quantize_columns(const Block& block, Scratch& scratch, const float* weights, std::int8_t* codes) const {
+  const QuantizedSpec& spec = planned(block).spec;
+  const ItemState& state = states_[block.item];
+  const ScaleShape scales = scale_shape(spec);
+  const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
+  const std::uint64_t channels = scales.channel_count;
+  auto* turned = scratch.other.get<float>(block.row_count);
+  auto* turned_codes = scratch.stored.get<std::int8_t>(block.row_count);
+  scratch.sums.clear();
+  for (std::uint64_t done = 0; done < block.row_count;) {
+    const std::uint64_t row = block.first_row + done;
+    const std::uint64_t count = std::min(scales.matrix_rows - row % scales.matrix_rows, block.row_count - done);
+    const std::uint64_t length = count / channels, first_scale = scales.row_of(row);
+    turn(weights + done, length, channels, turned);
+    for (std::uint64_t i = 0; i < channels; ++i) {
+      kernels_.quantize_run(turned + i * length, length, state.scales[first_scale + i],
+                            state.zero_points[first_scale + i], rule, turned_codes + i * length,
+                            &scratch.sums.emplace_back());
+    }
+    turn(turned_codes, channels, length, codes + done);
+    done += count;
+  }
 }
 
 void PlanRun::keep_zero_points(const Block& block, Scratch& scratch) {

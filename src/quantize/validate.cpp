@@ -91,7 +91,7 @@ void check_values(Report& report, const TensorSource& source, const std::vector<
   std::vector<Block> blocks;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (!is_weight_dtype(tensors[i].dtype) || element_count(tensors[i].shape) == 0) continue;
-    cut_rows(blocks, i, row_view(tensors[i].shape, 0), 8, stored_bits(source, tensors[i]));
+    cut_to_read(blocks, i, tensors[i].shape, stacked_axes(tensors[i]), stored_bits(source, tensors[i]));
   }
   const kernels::KernelTable& kernels = kernels::kernel_table();
   BlockLoop loop(job.threads, job.memory_budget, token_bytes(blocks), total_source_bytes(blocks), control);
@@ -99,7 +99,8 @@ void check_values(Report& report, const TensorSource& source, const std::vector<
     const LogicalTensor& tensor = tensors[block.item];
     Checked& state = states[block.item];
     std::call_once(state.reader_made, [&] { state.reader = std::make_unique<WeightReader>(source, tensor); });
-    const std::uint64_t begin = block.first_row * row_view(tensor.shape, 0).row_length + block.first_column;
+    const RowView rows = rows_to_read(tensor.shape, stacked_axes(tensor));
+    const std::uint64_t begin = block.first_row * rows.row_length + block.first_column;
     const std::uint64_t count = block.row_count * block.column_count;
     const float* values = state.reader->read(kernels, begin, count, scratch.raw, scratch.codes, scratch.weights);
     if (const auto bad = find_not_finite(kernels, values, count)) scratch.bad_element = begin + *bad;

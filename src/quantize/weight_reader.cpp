@@ -125,6 +125,9 @@ void WeightReader::decode_rows(const kernels::KernelTable& kernels, const std::i
                                std::uint64_t row_count, float* weights) const {
   const QuantizedSpec& spec = *tensor_.spec;
   const std::uint64_t length = rows_.row_length;
+  if (length == 1 && spec.granularity == Granularity::kChannel) {
+    return decode_numbers(codes, first_row, row_count, weights);
+  }
   const bool one_scale_row_each = spec.granularity != Granularity::kTensor && scale_shape_.row_count == rows_.row_count;
   if (!one_scale_row_each || !minima_.empty()) {
     for (std::uint64_t i = 0; i < row_count; ++i) {
@@ -138,11 +141,28 @@ void WeightReader::decode_rows(const kernels::KernelTable& kernels, const std::i
                           zero_points_.empty() ? nullptr : &zero_points_[first_scale], weights);
 }
 
+// Rows of one number each: neighbours have other scales.
+void WeightReader::decode_numbers(const std::int8_t* codes, std::uint64_t first_row, std::uint64_t row_count,
+                                  float* weights) const {
+  const std::uint8_t code_xor = scheme_of(*tensor_.spec).rule.code_xor;
+  const std::uint64_t channels = scale_shape_.channel_count;
+  for (std::uint64_t done = 0; done < row_count;) {
+    const std::uint64_t row = first_row + done, scale = scale_shape_.row_of(row);
+    const std::uint64_t count = std::min(channels - row % channels, row_count - done);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const auto code = static_cast<std::int8_t>(static_cast<std::uint8_t>(codes[done + i]) ^ code_xor);
+      const int zero_point = zero_points_.empty() ? 0 : zero_points_[scale + i];
+      weights[done + i] = static_cast<float>(code - zero_point) * scales_[scale + i];
+    }
+    done += count;
+  }
+}
+
 void WeightReader::decode_piece(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t row,
                                 std::uint64_t column, std::uint64_t count, float* weights) const {
   const QuantizedSpec& spec = *tensor_.spec;
   const bool grouped = spec.granularity == Granularity::kGroup;
-  const std::uint64_t scale_row = grouped ? row : row % scale_shape_.row_count;
+  const std::uint64_t scale_row = scale_shape_.row_of(row);
   for (std::uint64_t done = 0; done < count;) {
     const std::uint64_t at = column + done;
     const std::uint64_t piece = grouped ? std::min(spec.group_size - at % spec.group_size, count - done) : count;

@@ -45,6 +45,7 @@ class WeightReader {
  private:
   void decode_rows(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t first_row,
                    std::uint64_t row_count, float* weights) const;
+  void decode_numbers(const std::int8_t* codes, std::uint64_t first_row, std::uint64_t row_count, float* weights) const;
   void decode_piece(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t row,
                     std::uint64_t column, std::uint64_t count, float* weights) const;
 

@@ -1,5 +1,7 @@
 #include "schemes/byte_codes.h"
 
+#include <algorithm>
+
 namespace mnq {
 
 namespace {
@@ -10,12 +12,13 @@ Shape broadcast_shape(const QuantizedSpec& spec) {
   const auto channel = static_cast<std::size_t>(spec.channel_axis);
   Shape shape(spec.shape.size(), 1);
   shape[channel] = spec.shape[channel];
+  std::copy_n(spec.shape.begin(), spec.stacked_axes, shape.begin());
   return shape;
 }
 
 // Up to 1.1 scales of channels were a column, whatever the weight's axes.
 Shape former_shape(const QuantizedSpec& spec) {
-  return spec.granularity == Granularity::kChannel ? scale_matrix(spec) : Shape();
+  return spec.granularity == Granularity::kChannel && spec.stacked_axes == 0 ? scale_matrix(spec) : Shape();
 }
 
 }  // namespace

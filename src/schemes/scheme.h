@@ -26,10 +26,18 @@ struct StoredPart {
   Shape former_shape = {};  ///< in files of earlier versions, the same values in the same order; empty: as now
 };
 
-/// The matrix of scales: [1, 1] per tensor, [channels, 1] per channel, [rows, groups] per group.
+/// The matrix of scales: [1, 1] per tensor, [channels, 1] per channel, [rows, groups] per group. The channels of a stack
+/// are those of all its matrices.
 struct ScaleShape {
   std::uint64_t row_count = 1;
   std::uint64_t groups = 1;
+  std::uint64_t channel_count = 1;                ///< of one matrix
+  std::uint64_t matrix_rows = ~std::uint64_t{0};  ///< of the weight
+
+  /// Which row of scales a row of the weight has.
+  std::uint64_t row_of(std::uint64_t weight_row) const {
+    return weight_row / matrix_rows * channel_count + weight_row % channel_count;
+  }
 };
 ScaleShape scale_shape(const QuantizedSpec& spec);
 

@@ -28,15 +28,19 @@ const Scheme& scheme_of(const QuantizedSpec& spec) {
 
 ScaleShape scale_shape(const QuantizedSpec& spec) {
   const RowView rows = row_view(spec.shape, spec.channel_axis);
+  std::uint64_t matrices = 1;
   switch (spec.granularity) {
     case Granularity::kTensor:
-      return {1, 1};
+      return {1, 1, 1, rows.row_count};
     case Granularity::kChannel:
-      return {rows.channel_count, 1};
+      for (std::int64_t axis = 0; axis < spec.stacked_axes; ++axis) {
+        matrices *= static_cast<std::uint64_t>(spec.shape[static_cast<std::size_t>(axis)]);
+      }
+      return {matrices * rows.channel_count, 1, rows.channel_count, rows.row_count / matrices};
     case Granularity::kGroup:
       break;
   }
-  return {rows.row_count, ceil_div(rows.row_length, spec.group_size)};
+  return {rows.row_count, ceil_div(rows.row_length, spec.group_size), rows.row_count, rows.row_count};
 }
 
 Shape scale_matrix(const QuantizedSpec& spec) {

@@ -74,6 +74,11 @@ bool scales_output(const WeightChange& change) {
          (spec.weight_dtype == DType::kF32 || spec.weight_dtype == DType::kF64);
 }
 
+// Whether a row of an embedding can be decoded by itself.
+bool decodes_rows(const WeightChange& change) {
+  return change.bits != 8 || change.spec.granularity != Granularity::kChannel || change.spec.channel_axis == 0;
+}
+
 // The place of the codes among the inputs of a call, the function itself counted.
 std::size_t codes_input(StockFunction function) {
   switch (function) {
@@ -199,9 +204,10 @@ class Rewriter {
       arguments.push_back(user.input(2));
       return replace(user, insert_stock_call(graph_, context_.unit, StockFunction::kLinearChannel, arguments));
     }
-    if (name == "aten::embedding" && use.offset == 0)
+    if (name == "aten::embedding" && use.offset == 0 && decodes_rows(change)) {
       return use_embedding(read, edit, use, user.input(1), user.input(2));
-    if (is_plain_embedding_call(user) && use.offset == 2) {
+    }
+    if (is_plain_embedding_call(user) && use.offset == 2 && decodes_rows(change)) {
       return use_embedding(read, edit, use, user.input(1), graph_.insertConstant(-1));
     }
     user.replaceInput(use.offset, whole_weight(read, edit, use));

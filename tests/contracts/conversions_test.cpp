@@ -19,6 +19,10 @@ std::shared_ptr<const TensorSource> float_model() {
       {"layers.1.weight", tensor_of(DType::kF32, {9, 36}, normal_values(9 * 36, 3))},
       {"embed.weight", tensor_of(DType::kF32, {10, 64}, normal_values(640, 4))},
       {"conv.weight", tensor_of(DType::kF32, {6, 4, 3, 3}, normal_values(216, 5))},
+      {"mlp.experts.gate_up_proj", tensor_of(DType::kF32, {2, 12, 64}, normal_values(1536, 6))},
+      {"mlp.experts.down_proj", tensor_of(DType::kF32, {2, 64, 6}, normal_values(768, 7))},
+      {"turned.experts.gate_up_proj", tensor_of(DType::kF32, {2, 64, 32}, normal_values(4096, 8))},
+      {"turned.experts.down_proj", tensor_of(DType::kF32, {2, 16, 64}, normal_values(2048, 9))},
       {"step", tensor_of(DType::kI64, {}, std::vector<std::int64_t>{7})},
   });
 }

@@ -202,6 +202,30 @@ def check_broadcast(stored, restored):
         assert ((codes - zeros) * stored[name + "_scale"] == weights).all(), name
 
 
+def check_experts(folder):
+    """The weights of all experts in one tensor: each has scales of its own, for its outputs."""
+    random = np.random.default_rng(2)
+    weights = {"gate_up_proj": (4, 24, 40), "down_proj": (4, 40, 12)}
+    turned = {name: (shape[0], shape[2], shape[1]) for name, shape in weights.items()}
+    source, output = folder / "experts-in.safetensors", folder / "experts.safetensors"
+    for shapes, axis in ((weights, 1), (turned, 2)):
+        tensors = {f"mlp.experts.{name}": (random.standard_t(5, shape) * 0.05).astype(F32) for name, shape in shapes.items()}
+        for tensor in tensors.values():  # of very different size, as outliers make them
+            tensor *= np.moveaxis(np.logspace(-3, 0, tensor.shape[axis], dtype=F32)[None, :, None], 1, axis)
+        serialize_file({name: {"dtype": "float32", "shape": list(w.shape), "data": w.tobytes()}
+                        for name, w in tensors.items()}, source, {"format": "pt"})
+        for flags, symmetric in ((), True), (("--asymmetric",), False):
+            run("quantize", source, "-o", output, "--quiet", "--force", *flags)
+            run("dequantize", output, "-o", folder / "back.safetensors", "--quiet", "--force")
+            got = read(output)
+            check_broadcast(got, read(folder / "back.safetensors"))
+            for name, w in tensors.items():
+                scales, zeros, codes = (np.moveaxis(part, -1, 3 - axis)
+                                        for part in quantize(np.moveaxis(w, 3 - axis, -1), 8, symmetric))
+                assert got[name + "_scale"].shape == scales.shape and (got[name + "_scale"] == scales).all(), name
+                assert (got[name] == codes).all() and (symmetric or (got[name + "_zero_point"] == zeros).all()), name
+
+
 def check_float16(folder):
     weights = make_weights()
     source, output = folder / "half-in.safetensors", folder / "half.safetensors"
@@ -222,7 +246,8 @@ def main():
                 check_case(folder, dtype, number, checked_case)
                 passed += 1
         check_float16(folder)
-    print(f"{passed + 1} golden cases agree bit for bit")
+        check_experts(folder)
+    print(f"{passed + 2} golden cases agree bit for bit")
 
 
 main()

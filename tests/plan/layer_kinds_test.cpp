@@ -20,10 +20,13 @@ LogicalTensor logical_of(const Named& named) {
   return tensor;
 }
 
-std::vector<Layer> layers_of(const std::vector<Named>& named) {
+std::vector<Layer> layers_of(const std::vector<Named>& named, const char* model_type = nullptr) {
   std::vector<LogicalTensor> tensors;
   for (const Named& each : named) tensors.push_back(logical_of(each));
-  return find_layers(tensors);
+  if (model_type == nullptr) return find_layers(tensors, nullptr);
+  Companion companion;
+  companion.model_types = {model_type};
+  return find_layers(tensors, &companion);
 }
 
 std::string kind_of(const Layer& layer) { return layer.kind == nullptr ? "" : std::string(layer.kind->name); }
@@ -81,6 +84,8 @@ TEST(Kinds, WhatIsNoLayer) {
       {{"fc.bias", {8}}, "bias"},
       {{"lstm.bias_ih_l0", {8}}, "one-dimensional: norm or buffer"},
       {{"attention.in_proj_bias", {8}}, "bias"},
+      {{"mlp.experts.gate_up_proj_bias", {4, 16}}, "bias"},
+      {{"mlp.experts.gate_up_proj_scales", {4, 16, 8}}, "not named as a layer's weight"},
       {{"norm.weight", {8}}, "one-dimensional: norm or buffer"},
       {{"bn1.running_mean", {8}}, "one-dimensional: norm or buffer"},
       {{"bn1.num_batches_tracked", {}, DType::kI64}, "I64 is no dtype that is quantized"},
@@ -164,6 +169,152 @@ TEST(Kinds, Routers) {
   EXPECT_FALSE(is_router("mlp.gate.weight", "other.experts.0.up_proj.weight"));
   EXPECT_FALSE(is_router("mlp.gate_proj.weight", "mlp.experts.0.up_proj.weight"));
   EXPECT_FALSE(is_router("attention.gate.weight", "attention.out.weight"));
+}
+
+TEST(Kinds, RoutersOfEveryName) {
+  const std::vector<std::vector<const char*>> models{
+      {"layers.0.mlp.gate.weight", "layers.0.mlp.experts.gate_up_proj"},
+      {"layers.0.mlp.shared_expert_gate.weight", "layers.0.mlp.experts.gate_up_proj"},
+      {"layers.0.mlp.gate.wg.weight", "layers.0.mlp.experts.gate_up_proj"},
+      {"layers.0.router.proj.weight", "layers.0.experts.gate_up_proj"},
+      {"block_sparse_moe.router.layer.weight", "block_sparse_moe.input_linear.weight"},
+      {"attention.experts.router.layer.weight", "attention.experts.input_linear.weight"},
+      {"block_sparse_moe.gate.weight", "block_sparse_moe.experts.0.w1.weight"},
+      {"ffn.router.layer.weight", "ffn.experts.mlp.w1"},
+      {"mlp.router.classifier.weight", "mlp.experts.expert_0.wi.weight"},
+      {"moe.gate.weight", "moe.up_proj.weight"},
+      {"blk.0.ffn_gate_inp.weight", "blk.0.ffn_gate_exps.weight"},
+      {"feed_forward.router.weight", "feed_forward.shared_expert.up_proj.weight"},
+  };
+  for (const auto& names : models) {
+    const auto layers = layers_of({{names[0], {4, 8}}, {names[1], {4, 16, 8}}});
+    EXPECT_TRUE(layers[0].is_router) << names[0];
+    EXPECT_FALSE(layers[1].is_router) << names[1];
+  }
+}
+
+struct ExpertRow {
+  const char* name;
+  Shape shape;
+  std::int64_t channel_axis;
+  std::int64_t stacked_axes;
+};
+
+void expect_experts(const std::vector<ExpertRow>& rows, const std::vector<Named>& others = {},
+                    const char* model_type = nullptr) {
+  std::vector<Named> named;
+  for (const ExpertRow& row : rows) named.push_back({row.name, row.shape});
+  named.insert(named.end(), others.begin(), others.end());
+  const auto layers = layers_of(named, model_type);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(kind_of(layers[i]), "Experts") << rows[i].name;
+    EXPECT_EQ(layers[i].channel_axis, rows[i].channel_axis) << rows[i].name;
+    EXPECT_EQ(layers[i].stacked_axes, rows[i].stacked_axes) << rows[i].name;
+  }
+}
+
+// [experts, out, in] and [experts, in, out] are told by what fits together.
+TEST(Kinds, ExpertsInOneTensor) {
+  expect_experts({{"mlp.experts.gate_up_proj", {4, 128, 64}, 1, 1}, {"mlp.experts.down_proj", {4, 64, 64}, 1, 1}});
+  expect_experts({{"mlp.experts.gate_up_proj", {4, 64, 128}, 2, 1}, {"mlp.experts.down_proj", {4, 64, 64}, 2, 1}});
+  expect_experts({{"mlp.experts.gate_up_proj", {4, 64, 96}, 2, 1}, {"mlp.experts.down_proj", {4, 48, 64}, 2, 1}});
+  expect_experts({{"experts.fc1.weight", {4, 64, 96}, 2, 1}, {"experts.fc2.weight", {4, 48, 64}, 2, 1}});
+  expect_experts({{"moe.input_linear.weight", {4, 96, 64}, 1, 1}, {"moe.output_linear.weight", {4, 64, 48}, 1, 1}});
+  expect_experts(
+      {{"experts.w1", {4, 96, 64}, 1, 1}, {"experts.w2", {4, 64, 96}, 1, 1}, {"experts.w3", {4, 96, 64}, 1, 1}});
+  expect_experts({{"blk.0.ffn_up_exps.weight", {4, 96, 64}, 1, 1}, {"blk.0.ffn_down_exps.weight", {4, 64, 96}, 1, 1}});
+  expect_experts({{"experts.anything", {4, 96, 64}, 1, 1}});
+}
+
+TEST(Kinds, ExpertsThatTheirBiasTells) {
+  const std::vector<Named> bias{{"experts.gate_up_proj_bias", {4, 96}}};
+  expect_experts({{"experts.gate_up_proj", {4, 64, 96}, 2, 1}}, bias);
+  expect_experts({{"experts.gate_up_proj", {4, 96, 64}, 1, 1}}, bias);
+}
+
+TEST(Kinds, ExpertsThatTheModelTells) {
+  for (const char* type : {"llama4_text", "gpt_oss", "qwen3_vl_moe"}) {
+    expect_experts({{"experts.gate_up_proj", {4, 64, 64}, 2, 1}}, {}, type);
+  }
+  expect_experts({{"experts.gate_up_proj", {4, 64, 64}, 1, 1}}, {}, "qwen3_moe");
+}
+
+// All rows of all experts one below the other.
+TEST(Kinds, ExpertsAsRows) {
+  expect_experts({{"ffn.experts.mlp.w1", {64, 8}, 0, 0}, {"ffn.experts.mlp.v1", {64, 8}, 0, 0}});
+  EXPECT_EQ(kind_of(layers_of({{"moe.w1.weight", {64, 8}}}).front()), "Linear");
+}
+
+TEST(Kinds, OneExpertIsALayerOfItsOwn) {
+  EXPECT_EQ(kind_of(layers_of({{"mlp.experts.0.up_proj.weight", {8, 4}}}).front()), "Linear");
+  EXPECT_EQ(kind_of(layers_of({{"mlp.experts.0.conv.weight", {8, 4, 3}}}).front()), "Conv1d");
+}
+
+TEST(Kinds, Conv1DOfModelsThatHaveIt) {
+  for (const char* type : {"gpt2", "openai-gpt", "imagegpt", "decision_transformer"}) {
+    const auto layers = layers_of({{"h.0.attn.c_attn.weight", {8, 8}}, {"score.weight", {2, 8}}}, type);
+    EXPECT_EQ(kind_of(layers[0]), "Conv1D") << type;
+    EXPECT_EQ(layers[0].channel_axis, 1);
+    EXPECT_EQ(kind_of(layers[1]), "Linear");
+  }
+  EXPECT_EQ(kind_of(layers_of({{"h.0.attn.c_attn.weight", {8, 24}}}, "gpt_bigcode").front()), "Linear");
+}
+
+// Without a config the only shape that a Linear layer of this name cannot have tells.
+TEST(Kinds, Conv1DByItsShape) {
+  const auto layers = layers_of({{"transformer.h.0.attn.c_attn.weight", {8, 24}},
+                                 {"transformer.h.0.mlp.c_fc.weight", {8, 32}},
+                                 {"transformer.h.0.attn.c_proj.weight", {8, 8}},
+                                 {"other.h.0.mlp.c_fc.weight", {32, 8}}});
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(kind_of(layers[i]), "Conv1D") << i;
+  EXPECT_EQ(kind_of(layers[3]), "Linear");
+  for (const Layer& layer : layers_of({{"h.0.attn.c_attn.weight", {24, 8}}, {"h.0.mlp.c_fc.weight", {32, 8}}})) {
+    EXPECT_EQ(kind_of(layer), "Linear");
+  }
+}
+
+struct Remade {
+  const char* weight;
+  const char* partner;
+  Shape shape;
+  Shape of_partner;
+  const char* kind;
+  const char* layer;
+  std::int64_t channel_axis;
+};
+
+// weight_norm and spectral_norm, each in both of its forms.
+TEST(Kinds, WeightsThatAreMadeAnew) {
+  const std::vector<Remade> rows{
+      {"conv.weight_v", "conv.weight_g", {8, 4, 3}, {8, 1, 1}, "Conv1d", "conv", 0},
+      {"conv.weight_v", "conv.weight_g", {8, 4, 3}, {1, 4, 1}, "Conv1d", "conv", 1},
+      {"conv.weight_v", "conv.weight_g", {8, 4, 3}, {}, "Conv1d", "conv", 0},
+      {"fc.weight_v", "fc.weight_g", {8, 4}, {8, 1}, "Linear", "fc", 0},
+      {"c.parametrizations.weight.original1",
+       "c.parametrizations.weight.original0",
+       {8, 4, 3},
+       {8, 1, 1},
+       "Conv1d",
+       "c",
+       0},
+      {"c.parametrizations.weight.original1", "c.parametrizations.weight.original0", {8, 4}, {1, 4}, "Linear", "c", 1},
+      {"conv.weight_orig", "conv.weight_u", {8, 4, 3, 3}, {8}, "Conv2d", "conv", 0},
+      {"fc.weight_orig", "fc.weight_mask", {8, 4}, {8, 4}, "Linear", "fc", 0},
+      {"fc.parametrizations.weight.original", "fc.parametrizations.weight.0._u", {8, 4}, {8}, "Linear", "fc", 0},
+      {"rnn.weight_extra_v", "rnn.weight_extra_g", {8, 4}, {8, 1}, "Linear", "rnn.weight_extra_v", 0},
+  };
+  for (const Remade& row : rows) {
+    const auto layers = layers_of({{row.weight, row.shape}, {row.partner, row.of_partner}});
+    EXPECT_EQ(kind_of(layers[0]), row.kind) << row.weight;
+    EXPECT_EQ(layers[0].name.name, row.layer) << row.weight;
+    EXPECT_EQ(layers[0].channel_axis, row.channel_axis) << row.weight << " " << shape_text(row.of_partner);
+  }
+  const auto lengths = layers_of({{"c.weight_g", {8, 1, 1}}, {"c.weight_v", {8, 4, 3}}});
+  EXPECT_EQ(lengths[0].reason, "the lengths of weight_norm");
+  const auto odd = layers_of({{"c.weight_v", {8, 4, 3}}, {"c.weight_g", {8, 4, 1}}});
+  EXPECT_NE(odd[0].reason.find("do not fit"), std::string::npos);
+  EXPECT_EQ(kind_of(layers_of({{"c.weight_v", {8, 4}}}).front()), "");
+  EXPECT_EQ(kind_of(layers_of({{"c.parametrizations.weight.original", {8, 4}}}).front()), "");
 }
 
 TEST(Kinds, TableIsSound) {

@@ -208,6 +208,15 @@ TEST(Hostile, GroupSizes) {
   }
 }
 
+TEST(ReadBack, StackedAxes) {
+  QuantizedEntry entry = entry_of("qint8", Granularity::kChannel, true, 0, 30);
+  entry.spec.shape = {2, 5, 3};
+  entry.spec.channel_axis = entry.spec.stacked_axes = 1;
+  EXPECT_EQ(require_logical_tensors(source_of(entry))[0].spec->stacked_axes, 1);
+  entry.spec.stacked_axes = 2;
+  EXPECT_EQ(find_logical_tensors(source_of(entry)).problems.size(), 1u);
+}
+
 // What we never write, and the loops could not read: they cut rows on axis 0.
 TEST(Hostile, AxesOfGroups) {
   const std::vector<Listed> tensors{{"w", {4, 6}, DType::kI8}, {"w_scale", {24, 1}, DType::kF32}};

@@ -216,7 +216,67 @@ TEST(Plan, TwoOutputsOfOneName) {
   const Error error = error_of([&] { plan_of(source, R"({"only": ["fc"]})"); });
   EXPECT_EQ(error.status(), Status::kFormat);
   EXPECT_EQ(error.subject(), "fc.weight_scale");
+  EXPECT_EQ(error.suggestion(), "skip the layer fc, or rename the other tensor");
   EXPECT_EQ(error_of([&] { plan_of(source, R"({"skip": ["fc"]})"); }).status(), Status::kOk);
+}
+
+// The layer that is named is the one without which the other keeps its name, whichever comes first.
+TEST(Plan, TheHintForTwoOutputsOfOneNameIsFollowed) {
+  const char* kEvery[] = {R"("dtype": "qint8")", R"("dtype": "quint8")", R"("bits": 4, "min_parameters": 0)"};
+  for (const char* part : {"_scale", "_zero_point", "_packed", "_shape"}) {
+    for (const char* scheme : kEvery) {
+      for (const bool first : {false, true}) {
+        std::vector<Listed> tensors{{"fc.weight", {8, 8}}, {std::string("fc.weight") + part, {8, 8}}};
+        if (first) std::swap(tensors[0], tensors[1]);
+        const ListedSource source(tensors);
+        const std::string settings = std::string("{") + scheme;
+        const Error error = error_of([&] { plan_of(source, settings + "}"); });
+        if (error.status() == Status::kOk) continue;  // a scheme that has no such part
+        EXPECT_EQ(error.suggestion(), "skip the layer fc, or rename the other tensor") << scheme << part << first;
+        EXPECT_EQ(error_of([&] { plan_of(source, settings + R"(, "skip": ["fc"]})"); }).status(), Status::kOk);
+      }
+    }
+  }
+}
+
+TEST(Plan, RoutersStay) {
+  const ListedSource source({{"mlp.gate.weight", {4, 64}}, {"mlp.experts.gate_up_proj", {4, 128, 64}}});
+  for (const char* settings :
+       {"{}", R"({"bits": 4, "min_parameters": 0})", R"({"only": ["mlp*"]})", R"({"bits": 16})"}) {
+    const Plan plan = plan_of(source, settings);
+    EXPECT_EQ(planned(plan, "mlp.gate.weight").action, Action::kCopy) << settings;
+    EXPECT_NE(planned(plan, "mlp.gate.weight").reason.find("router"), std::string::npos);
+    EXPECT_NE(planned(plan, "mlp.experts.gate_up_proj").action, Action::kCopy) << settings;
+  }
+  EXPECT_EQ(planned(plan_of(source, R"({"only": ["mlp.gate"]})"), "mlp.gate.weight").action, Action::kQuantize);
+}
+
+TEST(Plan, ExpertsHaveScalesOfTheirOwn) {
+  const ListedSource source({{"e.experts.gate_up_proj", {4, 128, 64}},
+                             {"e.experts.down_proj", {4, 64, 64}},
+                             {"t.experts.gate_up_proj", {4, 64, 96}},
+                             {"t.experts.down_proj", {4, 48, 64}}});
+  const auto shapes_of = [&](const char* settings) {
+    std::string text;
+    for (const TensorInfo& info : PlanSlice(plan_of(source, settings)).outputs()) {
+      if (info.name.ends_with("_scale")) text += shape_text(info.shape) + " ";
+    }
+    return text;
+  };
+  EXPECT_EQ(shapes_of("{}"), "[4, 128, 1] [4, 64, 1] [4, 1, 96] [4, 1, 64] ");
+  EXPECT_EQ(shapes_of(R"({"channel_axis": 0})"), "[4, 1, 1] [4, 1, 1] [4, 1, 1] [4, 1, 1] ");
+  EXPECT_EQ(shapes_of(R"({"per_channel": false})"), "[1] [1] [1] [1] ");
+  EXPECT_EQ(shapes_of(R"({"bits": 4, "group_size": 32})"), "[512, 2] [256, 2] [256, 3] [192, 2] ");
+  EXPECT_EQ(shapes_of(R"({"layer_types": ["Experts"], "only": ["e.*"]})"), "[4, 128, 1] [4, 64, 1] ");
+  EXPECT_EQ(error_of([&] { plan_of(source, R"({"channel_axis": 2, "bits": 4})"); }).status(), Status::kUnsupported);
+}
+
+TEST(Plan, Conv1DWithoutAConfigIsSaid) {
+  const ListedSource source({{"h.0.attn.c_attn.weight", {64, 192}}, {"h.0.mlp.c_fc.weight", {64, 256}}});
+  const Plan plan = plan_of(source, "{}");
+  EXPECT_EQ(planned(plan, "h.0.attn.c_attn.weight").spec.channel_axis, 1);
+  ASSERT_EQ(plan.warnings.size(), 1u);
+  EXPECT_NE(plan.warnings[0].find("2 layers are taken for the Conv1D of GPT-2"), std::string::npos);
 }
 
 }  // namespace

@@ -104,6 +104,36 @@ TEST_F(CompressedTensors, AHeadBehindAPrefixIsIgnoredUnderEitherName) {
   EXPECT_EQ(texts(stored.config["ignore"]), Names{"cls.predictions.decoder"});
 }
 
+// int8 is packed there, which its own parts do not show.
+TEST_F(CompressedTensors, NamesThatItsReadersLookForAreNobodyElses) {
+  for (const char* part :
+       {"layer.weight_packed", "layer.weight_shape", "layer.weight_scale", "layer.weight_zero_point"}) {
+    for (const char* settings : {R"("bits": 8)", R"("dtype": "quint8")", R"("bits": 4, "min_parameters": 0)"}) {
+      const auto tensors = [&] {
+        return std::vector{weight("layer"), NamedTensor{part, tensor_of(DType::kF32, {64}, normal_values(64, 2))}};
+      };
+      const Error error = error_of([&] { quantize_folder(tensors(), "{}", settings); });
+      EXPECT_EQ(error.status(), Status::kFormat) << part << " " << settings;
+      EXPECT_EQ(error.subject(), part);
+      EXPECT_EQ(error.suggestion(), "skip the layer layer, or rename the other tensor");
+      quantize_folder(tensors(), "{}", std::string(settings) + R"(, "skip": ["layer"])");
+    }
+  }
+}
+
+TEST_F(CompressedTensors, ExpertsInOneTensorStayFloat) {
+  const auto experts = normal_values(4 * 64 * 64, 1);
+  const Made made = quantize_folder({weight("attention.out"),
+                                     weight("mlp.gate", {4, 64}),
+                                     {"mlp.experts.down_proj", tensor_of(DType::kF32, {4, 64, 64}, experts)}},
+                                    "{}");
+  EXPECT_EQ(texts(made.config["ignore"]), Names{"mlp.gate"});
+  for (const Json& layer : made.report["layers"]) {
+    if (layer["kind"] != "Experts") continue;
+    EXPECT_NE(layer["reason"].text().find("all experts in one tensor"), std::string::npos) << layer;
+  }
+}
+
 TEST_F(CompressedTensors, Conv1DStaysFloat) {
   const auto tensors = [] { return std::vector{weight("h.0.attn.c_attn"), weight("h.0.mlp.c_proj")}; };
   const Made made = quantize_folder(tensors(), R"({"model_type": "gpt2"})");

@@ -16,6 +16,11 @@ QuantizedSpec spec_of(const char* scheme, Granularity granularity, bool symmetri
   return {scheme, granularity, symmetric, group_size, channel_axis, DType::kF32, std::move(shape)};
 }
 
+QuantizedSpec stack_of(QuantizedSpec spec) {
+  spec.stacked_axes = 1;
+  return spec;
+}
+
 // "X I8 [4, 6], X_scale F32 [4, 1]"
 std::string parts_text(const QuantizedSpec& spec) {
   std::string text;
@@ -54,6 +59,12 @@ std::vector<Row> rows() {
       {spec_of("quint8", kChannel, false, {4, 6}), "X U8 [4, 6], X_scale F32 [4, 1], X_zero_point U8 [4, 1]"},
       {spec_of("quint8", kChannel, true, {4, 6}), "X U8 [4, 6], X_scale F32 [4, 1], X_zero_point U8 [4, 1]"},
       {spec_of("quint8", kTensor, true, {4, 6}), "X U8 [4, 6], X_scale F32 [1], X_zero_point U8 [1]"},
+      {stack_of(spec_of("qint8", kChannel, true, {4, 6, 3}, 0, 1)), "X I8 [4, 6, 3], X_scale F32 [4, 6, 1]"},
+      {stack_of(spec_of("qint8", kChannel, false, {4, 6, 3}, 0, 2)),
+       "X I8 [4, 6, 3], X_scale F32 [4, 1, 3], X_zero_point I8 [4, 1, 3]"},
+      {stack_of(spec_of("qint8", kGroup, true, {4, 6, 8}, 4, 1)), "X I8 [4, 6, 8], X_scale F32 [24, 2]"},
+      {stack_of(spec_of("qint4", kGroup, true, {4, 6, 16}, 8, 1)),
+       "X_packed I32 [24, 2], X_scale F32 [24, 2], X_shape I64 [3]"},
       {spec_of("qint4", kGroup, true, {4, 256}, 128), "X_packed I32 [4, 32], X_scale F32 [4, 2], X_shape I64 [2]"},
       {spec_of("qint4", kGroup, true, {4, 9}, 8), "X_packed I32 [4, 2], X_scale F32 [4, 2], X_shape I64 [2]"},
       {spec_of("qint4", kChannel, true, {4, 7}), "X_packed I32 [4, 1], X_scale F32 [4, 1], X_shape I64 [2]"},

@@ -267,6 +267,33 @@ class Layers(unittest.TestCase):
         self.assertTrue(torch.equal(artifact["weight_g"], module.state_dict()["weight_g"]))
         self.assertIn("weight_v_packed", artifact)
 
+    def test_weight_norm_in_both_of_its_forms(self):
+        torch.manual_seed(6)
+        x = torch.randn(1, 64, 9)
+        for norm, weight, lengths in (
+                (torch.nn.utils.weight_norm, "weight_v", "weight_g"),
+                (torch.nn.utils.parametrizations.weight_norm, "parametrizations.weight.original1",
+                 "parametrizations.weight.original0")):
+            with torch.no_grad():
+                layer = norm(torch.nn.Conv1d(64, 32, 3))
+                module = torch.jit.trace(layer, x)
+                artifact = torch.jit.load(quantized(saved("norm_" + weight[-1], module), ""))
+                state = artifact.state_dict()
+                self.assertEqual(state[weight].dtype, torch.int8)
+                self.assertEqual(state[weight + "_scale"].shape, (32, 1, 1))
+                self.assertEqual(state[lengths].dtype, torch.float32)
+                self.assertGreater(sqnr([layer(x)], [artifact(x)]), 35)
+
+    def test_an_embedding_with_a_scale_for_each_column(self):
+        torch.manual_seed(7)
+        with torch.no_grad():
+            layer = torch.nn.Embedding(20, 6)
+            artifact = torch.jit.load(quantized(saved("columns", torch.jit.script(layer)), "channel_axis=1"))
+            state = artifact.state_dict()
+            self.assertEqual(state["weight_scale"].shape, (1, 6))
+            ids = torch.tensor([[19, 3], [0, 3]])
+            self.assertTrue(torch.equal(artifact(ids), (state["weight"].float() * state["weight_scale"])[ids]))
+
     def test_what_is_in_the_way_is_said(self):
         file = saved("held", torch.jit.script(Held()))
         layers = layers_of(file)
