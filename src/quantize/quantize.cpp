@@ -108,7 +108,7 @@ Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, 
   const JobSettings job = resolve_job(config);
   Outcome outcome = write_output({source, plan, job, control, output, nullptr});
   Report report = make_plan_report(kind, plan, source, output.path, job.threads);
-  if (!output.carries_members) warn_of_members(report, source);
+  warn_of_members(report, source, output.carries_members);
   fill_accuracy(report, outcome.accuracies, plan);
   for (const std::string& note : outcome.notes) report.add_warning(note);
   warn_of_idle_keys(report, control, config);
@@ -150,7 +150,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
       continue;
     }
     Report report = make_plan_report("quantize", plan, source, output.path, job.threads);
-    if (!output.carries_members) warn_of_members(report, source);
+    warn_of_members(report, source, output.carries_members);
     fill_accuracy(report, outcome.accuracies, plan);
     for (const std::string& note : outcome.notes) report.add_warning(note);
     for (const std::string& warning : warnings) report.add_warning(warning);
@@ -171,7 +171,7 @@ Report plan_quantize(const TensorSource& given, const Config& config) {
   const Plan plan = make_plan(require_logical_tensors(source), source, config, output.fit);
   Report report = make_plan_report("quantize", plan, source, "", job.threads);
   report.json()["dry_run"] = true;
-  if (!planned_to_carry(config)) warn_of_members(report, source);
+  warn_of_members(report, source, planned_to_carry(config));
   warn_of_extremes(report, plan);
   report.finish(0);
   return report;

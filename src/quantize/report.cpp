@@ -142,7 +142,8 @@ Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSou
   return report;
 }
 
-void warn_of_members(Report& report, const TensorSource& source) {
+void warn_of_members(Report& report, const TensorSource& source, bool carries_members) {
+  if (carries_members && source.companion() != nullptr && source.companion()->pytorch != nullptr) return;
   if (const std::string members = members_of(source); !members.empty()) {
     report.add_warning(formatted("left out what only a .pt can hold: {}", members));
   }

@@ -62,8 +62,9 @@ class Report {
 Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSource& input, const std::string& output,
                         std::uint32_t threads);
 
-/// Where an output cannot have what lies beside the tensors.
-void warn_of_members(Report& report, const TensorSource& source);
+/// Names what lies beside the tensors where the output cannot have it, be it that its format does not carry it or that it is
+/// of several shards.
+void warn_of_members(Report& report, const TensorSource& source, bool carries_members);
 
 /// What mnq_model_describe gives.
 std::string describe_source(const TensorSource& source);

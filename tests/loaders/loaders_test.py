@@ -558,7 +558,7 @@ class Pytorch(Test):
     def test_sharded_bin(self):
         folder = self.folder / "model"
         folder.mkdir()
-        torch.save({"a.weight": torch.randn(8, 32)}, folder / "pytorch_model-00001-of-00002.bin")
+        torch.save({"a.weight": torch.randn(8, 32), "epoch": 3}, folder / "pytorch_model-00001-of-00002.bin")
         torch.save({"b.weight": torch.randn(8, 32)}, folder / "pytorch_model-00002-of-00002.bin",
                    _use_new_zipfile_serialization=False)
         (folder / "pytorch_model.bin.index.json").write_text(json.dumps(
@@ -568,6 +568,8 @@ class Pytorch(Test):
         monoquant("quantize", folder, "-o", self.folder / "out", "-q", "--set", "min_parameters=0")
         self.assertEqual(set(load_file(self.folder / "out/model.safetensors")),
                          {f"{layer}.weight_{part}" for layer in "ab" for part in ("packed", "scale", "shape")})
+        report = json.loads(monoquant("convert", folder, "-o", self.folder / "out.pt", "--json"))
+        self.assertIn("epoch of pytorch_model-00001-of-00002.bin", str(report["warnings"]))
 
     def test_nothing_is_executed(self):
         class Hostile:

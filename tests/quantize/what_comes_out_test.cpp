@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "quantize/job_fixture.h"
+#include "support/error_of.h"
 #include "support/safetensors_bytes.h"
 #include "support/temp_folder.h"
 
@@ -66,6 +67,46 @@ TEST(WhatComesOut, MetadataOfShardsOrThatItDiffered) {
   EXPECT_NE(report.warnings()[0].find("differs"), std::string::npos);
   EXPECT_NE(report.warnings()[0].find("title"), std::string::npos);
   EXPECT_EQ(report.warnings()[0].find("same"), std::string::npos);
+}
+
+// A tuple of a number and a dict, made by tests/data/make_malformed.py.
+TEST(WhatComesOut, MembersOfAPtOrTheirNames) {
+  const TempFolder folder;
+  const auto source = open_source(MNQ_TEST_DATA "/malformed/good_tuple.pt");
+  EXPECT_EQ(source->companion()->members, std::vector<std::string>{"0"});
+  const Report kept = convert_to(*source, folder.path("out.pt"));
+  EXPECT_EQ(kept.warnings(), std::vector<std::string>{"the tensors are those under 1"});
+  const auto copy = open_source(folder.path("out.pt"));
+  EXPECT_EQ(copy->companion()->members, std::vector<std::string>{"0"});
+  EXPECT_EQ(copy->remarks(), source->remarks());
+  EXPECT_EQ(read_values<float>(*copy, "w"), (std::vector<float>{1, 2, 3, 4, 5, 6}));
+  const Report named = convert_to(*source, folder.path("out.safetensors"));
+  EXPECT_EQ(named.warnings(),
+            (std::vector<std::string>{"the tensors are those under 1", "left out what only a .pt can hold: 0"}));
+}
+
+// Which dict is the model's stays what was chosen, though others are left out.
+TEST(WhatComesOut, TheDictThatWasChosen) {
+  const TempFolder folder;
+  const auto source = open_source(MNQ_TEST_DATA "/malformed/good_nested.pt", {"optimizer.state"});
+  convert_to(*source, folder.path("out.pt"));
+  const auto copy = open_source(folder.path("out.pt"));
+  ASSERT_EQ(copy->tensors().size(), 1u);
+  EXPECT_EQ(copy->tensors()[0].name, "m");
+  EXPECT_EQ(copy->companion()->members, std::vector<std::string>{"step"});
+}
+
+// What a list has no room for is an error, not a loss.
+TEST(WhatComesOut, ScalesHaveNoPlaceInAListOfTensors) {
+  const TempFolder folder;
+  std::vector<TensorInfo> tensors{{"0", DType::kI8, {2, 3}, 6}, {"0_scale", DType::kF32, {2, 1}, 8}};
+  const auto source = open_source(MNQ_TEST_DATA "/malformed/good_list.pt");
+  RunControl control;
+  const Config config(nullptr, nullptr);
+  const Output output = file_output(*source, folder.path("out.pt"), config, control);
+  const Error error = error_of([&] { output.open(tensors, {}); });
+  EXPECT_EQ(error.status(), Status::kUnsupported);
+  EXPECT_EQ(error.subject(), "0_scale");
 }
 
 }  // namespace
