@@ -37,6 +37,7 @@ struct Companion {
   std::vector<std::string> files;          ///< names of its other small files: tokenizer and the like
   std::string gguf_values;                 ///< of a GGUF file: its key-values as they are stored
   std::uint64_t gguf_value_count = 0;
+  std::string gguf_architecture;           ///< of a GGUF file: its general.architecture
   std::shared_ptr<const PytorchFrame> pytorch;  ///< of a PyTorch checkpoint: what stands around its tensors
   std::vector<std::string> members;             ///< names of what lies there besides dicts of tensors
 };

@@ -177,6 +177,9 @@ class GgufSource final : public TensorSource {
     if (tensor_count > bytes_->size() / kLeastTensorBytes) in.fail(formatted("{} tensors cannot be", tensor_count));
     if (value_count > bytes_->size() / kLeastValueBytes) in.fail(formatted("{} values cannot be", value_count));
     for (std::uint64_t i = 0; i < value_count; ++i) read_key_value(in);
+    if (const auto found = metadata_.find("general.architecture"); found != metadata_.end()) {
+      companion_.gguf_architecture = found->second;
+    }
     refuse_part();
     std::vector<StoredTensor> stored;
     for (std::uint64_t i = 0; i < tensor_count; ++i) stored.push_back(read_tensor(in));
@@ -391,38 +394,6 @@ bool recognises_gguf(std::span<const std::byte> start, const std::shared_ptr<con
 
 std::unique_ptr<TensorSource> open_gguf_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings&) {
   return std::make_unique<GgufSource>(std::move(bytes));
-}
-
-Fit fit_gguf(const FitRequest& request) {
-  const QuantizedSpec& wanted = request.wanted;
-  const Scheme& scheme = scheme_of(wanted);
-  if (scheme.is_cast) return {wanted, ""};
-  const std::string& layer = request.layer.name.name;
-  if (wanted.shape.size() < 2 || wanted.shape.size() > kMostDimensions || wanted.shape.back() % 32 != 0) {
-    return {std::nullopt, formatted("GGUF's blocks of 32 do not fit {}", shape_text(wanted.shape))};
-  }
-  const auto fail = [&](const char* key, const std::string& what) {
-    throw Error(Status::kConfig, formatted("layer {}: {}", layer, what), "leave the key unset, or write another format",
-                key);
-  };
-  if (!request.is_stored) {
-    const std::string group_size = request.config.find("group_size", request.layer.name).value;
-    if (group_size != "auto" && group_size != "32") fail("group_size", "GGUF has groups of 32 only");
-    if (wanted.granularity == Granularity::kTensor) fail("per_channel", "GGUF has a scale for each group of 32");
-    if (request.config.find("channel_axis", request.layer.name).value != "auto") {
-      fail("channel_axis", "GGUF has its groups on the last axis");
-    }
-  }
-  const bool needs_minimum = scheme.bits == 4 && !wanted.symmetric;
-  const char* name = scheme.bits == 8 ? "Q8_0" : needs_minimum ? "Q4_1" : "Q4_0";
-  QuantizedSpec spec = gguf_spec(*std::ranges::find(kGgufTypes, name, &GgufType::name), wanted.shape);
-  spec.weight_dtype = wanted.weight_dtype;
-  spec.is_ggml = wanted.is_ggml;
-  if (request.is_stored && spec == wanted) return {spec, ""};
-  spec.is_ggml = true;
-  spec.is_rounded_as_ggml = true;
-  return {spec, request.is_stored ? formatted("quantized anew as {}: GGUF has no {}", name, scheme_text(wanted))
-                                  : formatted("as {}", name)};
 }
 
 }  // namespace mnq

@@ -183,23 +183,16 @@ class GgufSink final : public TensorSink {
     targets_.push_back(std::move(target));
   }
 
-  // Of the type that most of the quantized bytes have, or of all where none are quantized.
+  // Of the type that most quantized tensors have, or all matrices where none are quantized: as llama.cpp guesses it.
   std::uint32_t file_type() const {
     const bool has_blocks = std::ranges::any_of(targets_, [](const Target& target) { return !target.type->dtype; });
-    std::map<std::uint32_t, std::uint64_t> bytes;
+    std::map<std::uint32_t, std::size_t> counts;
     for (const Target& target : targets_) {
-      const bool counts = has_blocks ? !target.type->dtype : target.shape.size() > 1;
-      if (counts) bytes[target.type->file_type] += target.size;
+      const bool counts_here = has_blocks ? !target.type->dtype : target.shape.size() > 1;
+      if (counts_here) ++counts[target.type->file_type];
     }
-    std::uint32_t type = 0;
-    std::uint64_t most = 0;
-    for (const auto& [candidate, count] : bytes) {
-      if (count > most) {
-        type = candidate;
-        most = count;
-      }
-    }
-    return type;
+    const auto most = std::ranges::max_element(counts, {}, [](const auto& count) { return count.second; });
+    return most == counts.end() ? 0 : most->first;
   }
 
   // Ties are key-values, as in the metadata of safetensors; those of a GGUF file are among its own.

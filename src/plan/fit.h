@@ -1,4 +1,5 @@
-// What a file format can hold of quantized weights. A format says so with one function; plans ask it for every weight.
+// What a file format can hold of quantized weights. A format says so with one function; plans ask it for every weight, for
+// embeddings and output heads, too, which schemes below 8 bits leave as they are in formats without one.
 #pragma once
 
 #include <optional>

@@ -367,6 +367,17 @@ std::string reason_against(const LogicalTensor& tensor, std::string_view last) {
 
 bool is_output_head(const Layer& layer) { return split_last(layer.name.name).last == "lm_head"; }
 
+// Of models without a head of their own, embeddings serve as it: their weights are tied. llama.cpp's head is "output".
+void mark_heads(std::vector<Layer>& layers) {
+  const auto is_head = [](const Layer& layer) {
+    return layer.kind != nullptr && (is_output_head(layer) || layer.name.name == "output");
+  };
+  const bool has_head = std::ranges::any_of(layers, is_head);
+  for (Layer& layer : layers) {
+    layer.serves_as_head = has_head ? is_head(layer) : layer.kind != nullptr && layer.kind->is_sensitive;
+  }
+}
+
 // What a source says that knows its layers.
 Layer find_hinted_layer(const LogicalTensor& tensor, const Known& known) {
   const LayerHint& hint = *tensor.hint;
@@ -471,6 +482,7 @@ std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors, const Com
     layers.push_back(find_layer(tensor, known));
     layers.back().ties = tensor.ties;
   }
+  mark_heads(layers);
   return layers;
 }
 

@@ -32,6 +32,7 @@ struct Layer {
   std::int64_t channel_axis = 0;    ///< of the weight; the kind's, unless the source or the shapes know better
   std::int64_t stacked_axes = 0;    ///< of the weight
   bool is_sensitive = false;        ///< the kind is, or it is the output head
+  bool serves_as_head = false;      ///< it is the output head, or an embedding of a model that has no other
   bool is_router = false;           ///< it chooses among experts
   bool is_on_request = false;       ///< left as it is unless it is selected
   std::string reason;               ///< why there is no kind

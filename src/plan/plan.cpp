@@ -102,7 +102,7 @@ QuantizedSpec make_spec(const LogicalTensor& tensor, const Layer& layer, const L
 }
 
 Choice choose_by_scheme(const Selection& selection, const Config& config, const Layer& layer,
-                        const LogicalTensor& tensor, const LayerSettings& settings) {
+                        const LogicalTensor& tensor, const LayerSettings& settings, FitWeight fit) {
   const Scheme& scheme = *settings.scheme;
   const bool selected = is_selected(selection, config, layer);
   if (layer.is_router && !names_exactly(selection.only, layer.name)) {
@@ -111,7 +111,7 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
   if (layer.is_on_request && !selected) {
     return leave(formatted("{} is quantized in a module only where layer_types or only asks for it", layer.kind->name));
   }
-  if (scheme.skips_sensitive_layers && layer.is_sensitive && !selected) {
+  if (fit == nullptr && scheme.skips_sensitive_layers && layer.is_sensitive && !selected) {
     const bool is_embedding = layer.kind->is_sensitive;
     return leave(formatted("{} leaves {} as it is unless it is selected", scheme.text,
                            is_embedding ? "an embedding" : "lm_head"));
@@ -192,7 +192,7 @@ Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Te
                    const Config& config, const Selection& selection, FitWeight fit) {
   const Layer& layer = planned.layer;
   const LayerSettings settings = resolve_layer(config, layer.name);
-  Choice choice = choose_by_scheme(selection, config, layer, tensor, settings);
+  Choice choice = choose_by_scheme(selection, config, layer, tensor, settings, fit);
   if (!choice.quantize) return choice;
   QuantizedSpec spec = make_spec(tensor, layer, settings);
   if (fit != nullptr) {
@@ -202,7 +202,7 @@ Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Te
     planned.taken_suffixes = found.suffixes;
     choice.reason = std::move(found.reason);
   }
-  planned.action = settings.scheme->is_cast ? Action::kCast : Action::kQuantize;
+  planned.action = scheme_of(spec).is_cast ? Action::kCast : Action::kQuantize;
   planned.spec = std::move(spec);
   planned.copies_nonfinite = settings.copies_nonfinite;
   return choice;
