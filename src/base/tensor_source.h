@@ -37,7 +37,7 @@ struct Companion {
   std::vector<std::string> files;          ///< names of its other small files: tokenizer and the like
   std::string gguf_values;                 ///< of a GGUF file: its key-values as they are stored
   std::uint64_t gguf_value_count = 0;
-  std::string gguf_architecture;           ///< of a GGUF file: its general.architecture
+  std::string gguf_architecture;                ///< of a GGUF file: its general.architecture
   std::shared_ptr<const PytorchFrame> pytorch;  ///< of a PyTorch checkpoint: what stands around its tensors
   std::vector<std::string> members;             ///< names of what lies there besides dicts of tensors
 };
@@ -111,6 +111,9 @@ class TensorSink {
 
   /// Makes it real. metadata: what the sink was opened with, or the same with values that are no longer than those.
   virtual void commit(const Metadata& metadata) = 0;
+
+  /// What the format has no place for, and what became of it: for the report's warnings.
+  virtual std::vector<std::string> notes() const { return {}; }
 };
 
 }  // namespace mnq

@@ -17,8 +17,8 @@ std::unique_ptr<TensorSource> open_gguf_source(std::shared_ptr<const ByteSource>
 /// float16. What llama.cpp runs with as floats only is told by its names, and stays.
 Fit fit_gguf(const FitRequest& request);
 
-/// Names are kept. Key-values: those of the GGUF file the tensors come from; else what a config.json says. Errors:
-/// kUnsupported for names of 64 bytes, more than 4 dimensions and dtypes that GGUF has not.
+/// Key-values: those of the GGUF file the tensors come from; else what a config.json says, and the metadata. What GGUF has no
+/// place for is stored as gguf_substitutes.h says, and noted.
 std::unique_ptr<TensorSink> open_gguf_sink(const SinkRequest& request, const OpenByteSink& open);
 
 }  // namespace mnq

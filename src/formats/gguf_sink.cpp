@@ -2,7 +2,9 @@
 // are there.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <mutex>
+#include <set>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -10,6 +12,7 @@
 #include "formats/collected_tensors.h"
 #include "formats/gguf.h"
 #include "formats/gguf_blocks.h"
+#include "formats/gguf_substitutes.h"
 #include "kernels/kernel_table.h"
 #include "plan/logical_tensors.h"
 #include "schemes/scheme.h"
@@ -18,9 +21,8 @@ namespace mnq {
 namespace {
 
 constexpr std::uint64_t kAlignment = 32;
-constexpr std::uint64_t kMostNameBytes = 63;
-constexpr std::size_t kMostDimensions = 4;
-constexpr std::uint32_t kUInt32 = 4, kFloat32 = 6, kText = 8;
+constexpr std::uint32_t kUInt32 = 4, kInt32 = 5, kFloat32 = 6, kText = 8, kArray = 9, kInt64 = 11;
+constexpr std::size_t kMostKeyBytes = 0xffff - kTextPrefix.size();
 
 std::uint64_t padded(std::uint64_t at) { return ceil_div(at, kAlignment) * kAlignment; }
 
@@ -47,6 +49,19 @@ class Values {
     begin(key, kFloat32);
     put(value);
   }
+  // ComfyUI takes 32 bits only.
+  void add(std::string_view key, const Shape& shape) {
+    const bool is_small = std::ranges::all_of(shape, [](std::int64_t size) { return size <= INT32_MAX; });
+    begin(key, kArray);
+    put(is_small ? kInt32 : kInt64);
+    put<std::uint64_t>(shape.size());
+    for (const std::int64_t size : shape) {
+      if (is_small)
+        put(static_cast<std::int32_t>(size));
+      else
+        put(size);
+    }
+  }
   void append(const std::string& stored, std::uint64_t count) {
     bytes_ += stored;
     count_ += count;
@@ -65,8 +80,8 @@ class Values {
   std::uint64_t count_ = 0;
 };
 
-// What a config.json of transformers says, under the names that GGUF has for it.
-void add_config(Values& values, const std::string& text) {
+// What a config.json of transformers says, under the names that GGUF has for it. Returns the architecture.
+std::string add_config(Values& values, const std::string& text) {
   constexpr std::pair<std::string_view, std::string_view> kNumbers[] = {
       {"max_position_embeddings", "context_length"},
       {"hidden_size", "embedding_length"},
@@ -88,7 +103,7 @@ void add_config(Values& values, const std::string& text) {
   const std::string architecture = model_type.empty() ? "unknown" : model_type;
   values.add("general.architecture", architecture);
   if (const std::string name = text_of("_name_or_path"); !name.empty()) values.add("general.name", name);
-  if (!config.is_object()) return;
+  if (!config.is_object()) return architecture;
   for (const auto& [from, to] : kNumbers) {
     const Json* value = config.find(from);
     if (value == nullptr || !value->is_integer() || value->get<std::int64_t>() < 0) continue;
@@ -98,13 +113,31 @@ void add_config(Values& values, const std::string& text) {
     const Json* value = config.find(from);
     if (value != nullptr && value->is_number()) values.add(formatted("{}.{}", architecture, to), value->get<float>());
   }
+  return architecture;
+}
+
+// Whether readers of GGUF would take a key for one of theirs.
+bool is_gguf_key(std::string_view key, const std::string& architecture) {
+  constexpr std::string_view kTheirs[] = {"general.", "split.", "tokenizer.", "comfy.gguf.", "mono_quant."};
+  return key.empty() || key.starts_with(architecture + ".") ||
+         std::ranges::any_of(kTheirs, [&](std::string_view start) { return key.starts_with(start); });
+}
+
+// "a, b, c and 4 more"
+std::string list_some(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i == 0 ? "" : ", ") + names[i];
+  return names.size() > kShown ? formatted("{} and {} more", text, names.size() - kShown) : text;
 }
 
 class GgufSink final : public TensorSink {
  public:
   GgufSink(const SinkRequest& request, const OpenByteSink& open) : places_(request.tensors.size()) {
     const CollectedTensors collected(request.tensors, request.metadata);
-    for (const LogicalTensor& tensor : require_logical_tensors(collected)) add(tensor, request.tensors);
+    const std::vector<LogicalTensor> tensors = require_logical_tensors(collected);
+    for (const LogicalTensor& tensor : tensors) names_.insert(tensor.name);
+    for (const LogicalTensor& tensor : tensors) add(tensor, request.tensors);
     const std::string header = make_header(request);
     data_start_ = padded(header.size());
     bytes_ = open(data_start_ + padded(end_));
@@ -118,6 +151,7 @@ class GgufSink final : public TensorSink {
     const Place& place = places_[tensor];
     if (place.role == PartRole::kShape || bytes.empty()) return;
     Target& target = targets_[place.target];
+    if (target.substitute != nullptr && target.substitute->widen != nullptr) return widen(target, offset, bytes);
     if (target.type->dtype) return bytes_->write(data_start_ + target.offset + offset, bytes);
     const std::uint64_t part_bytes = place.role == PartRole::kCodes ? stored_code_bytes(*target.type) : sizeof(float);
     if (offset % part_bytes != 0 || bytes.size() % part_bytes != 0) {
@@ -134,6 +168,38 @@ class GgufSink final : public TensorSink {
     bytes_->commit();
   }
 
+  std::vector<std::string> notes() const override {
+    std::map<const GgufSubstitute*, std::vector<std::string>> substituted;
+    std::vector<std::string> notes, folded, renamed;
+    for (const Target& target : targets_) {
+      if (target.substitute != nullptr) substituted[target.substitute].push_back(target.whole_name);
+      if (!target.whole_shape.empty()) folded.push_back(target.whole_name);
+      if (target.name != target.whole_name) renamed.push_back(target.whole_name);
+    }
+    for (const auto& [substitute, names] : substituted) {
+      notes.push_back(formatted("{}: {} is stored as {}, and read back as it was: GGUF has no {}", list_some(names),
+                                dtype_name(substitute->dtype), substitute->text, dtype_name(substitute->dtype)));
+    }
+    if (!folded.empty()) {
+      notes.push_back(
+          formatted("{}: stored with 4 dimensions, and read back as before: GGUF has no more", list_some(folded)));
+    }
+    if (!renamed.empty()) {
+      notes.push_back(formatted("{}: stored under a shorter name, and read back as before: GGUF has 63 bytes for it",
+                                list_some(renamed)));
+    }
+    if (!hidden_keys_.empty()) {
+      notes.push_back(
+          formatted("metadata {}: stored as {}KEY, and read back as before: GGUF's readers would take it for theirs",
+                    list_some(hidden_keys_), kTextPrefix));
+    }
+    if (!left_out_keys_.empty()) {
+      notes.push_back(
+          formatted("metadata {}...: left out, GGUF has no keys of more than 65535 bytes", list_some(left_out_keys_)));
+    }
+    return notes;
+  }
+
  private:
   // The parts of a run of blocks, as they come.
   struct Pending {
@@ -141,9 +207,12 @@ class GgufSink final : public TensorSink {
     std::vector<std::byte> codes, scales, minima;
   };
   struct Target {
-    std::string name;
+    std::string name, whole_name;  // in the file, and the tensor's
     const GgufType* type = nullptr;
+    const GgufSubstitute* substitute = nullptr;  // of another dtype
     Shape shape;
+    Shape whole_shape;    // of one with more dimensions, as it would be stored
+    Shape element_shape;  // of elements below a byte
     std::uint64_t offset = 0;
     std::uint64_t size = 0;
     std::map<std::uint64_t, Pending> pending;  // by the first block
@@ -153,32 +222,36 @@ class GgufSink final : public TensorSink {
     PartRole role = PartRole::kCodes;
   };
 
-  [[noreturn]] static void refuse(const std::string& tensor, const std::string& what) {
-    throw Error(Status::kUnsupported, formatted("tensor {}: {}", tensor, what), "write safetensors instead", tensor);
-  }
-
   void add(const LogicalTensor& tensor, const std::vector<TensorInfo>& stored) {
-    if (tensor.name.size() > kMostNameBytes) refuse(tensor.name, "GGUF allows names of at most 63 bytes");
-    if (tensor.shape.size() > kMostDimensions) refuse(tensor.name, "GGUF allows 4 dimensions");
-    Target target;
-    target.name = tensor.name;
-    target.shape = tensor.shape;
-    target.offset = end_;
+    const TensorInfo& first = stored[tensor.parts.front()];
     const bool is_blocks = tensor.spec && !scheme_of(*tensor.spec).is_cast;
-    const DType dtype = stored[tensor.parts.front()].dtype;
+    Target target;
+    target.whole_name = tensor.name;
+    target.name = stored_name(tensor.name);
+    target.offset = end_;
+    target.substitute = is_blocks ? nullptr : find_gguf_substitute(first.dtype);
+    const DType dtype = target.substitute == nullptr ? first.dtype : target.substitute->stored;
     for (const GgufType& type : kGgufTypes) {
       const bool is_it = is_blocks ? !type.dtype && type.scheme == tensor.spec->scheme : type.dtype == dtype;
       if (is_it) target.type = &type;
     }
-    if (dtype == DType::kBool) target.type = &kGgufTypes[4];  // as I8
-    if (target.type == nullptr) refuse(tensor.name, formatted("GGUF has no {}", dtype_name(dtype)));
+    if (target.type == nullptr) {
+      throw Error(Status::kUnsupported, formatted("tensor {}: GGUF has no {}", tensor.name, dtype_name(dtype)),
+                  "write safetensors instead", tensor.name);
+    }
+    Shape shape = stored_gguf_shape(target.substitute, {tensor.name, first.dtype, tensor.shape, first.size_bytes});
+    target.shape = folded_shape(shape);
+    if (shape.size() > kMostGgufDimensions) target.whole_shape = std::move(shape);
+    if (target.substitute != nullptr && dtype_bits(first.dtype) < 8) target.element_shape = tensor.shape;
     const std::vector<StoredPart> parts =
         is_blocks ? scheme_of(*tensor.spec).parts(*tensor.spec) : std::vector<StoredPart>();
     for (std::size_t i = 0; i < tensor.parts.size(); ++i) {
       places_[tensor.parts[i]] = {targets_.size(), is_blocks ? parts[i].role : PartRole::kCodes};
     }
-    target.size = is_blocks ? element_count(tensor.shape) / 32 * target.type->block_bytes
-                            : stored[tensor.parts.front()].size_bytes;
+    target.size = first.size_bytes;
+    if (is_blocks) target.size = element_count(tensor.shape) / 32 * target.type->block_bytes;
+    if (target.substitute != nullptr)
+      target.size = first.size_bytes / target.substitute->element_bytes * target.substitute->stored_bytes;
     end_ = padded(target.offset + target.size);
     targets_.push_back(std::move(target));
   }
@@ -195,16 +268,65 @@ class GgufSink final : public TensorSink {
     return most == counts.end() ? 0 : most->first;
   }
 
-  // Ties are key-values, as in the metadata of safetensors; those of a GGUF file are among its own.
-  std::string make_header(const SinkRequest& request) const {
+  // Unlike that of all other tensors, whatever became of them.
+  std::string stored_name(const std::string& name) {
+    if (name.size() <= kMostGgufNameBytes) return name;
+    std::string shorter;
+    for (std::size_t attempt = 0; shorter.empty() || !names_.insert(shorter).second; ++attempt) {
+      shorter = short_gguf_name(name, attempt);
+    }
+    return shorter;
+  }
+
+  void widen(const Target& target, std::uint64_t offset, std::span<const std::byte> bytes) {
+    const GgufSubstitute& substitute = *target.substitute;
+    if (offset % substitute.element_bytes != 0 || bytes.size() % substitute.element_bytes != 0) {
+      throw Error(Status::kInternal, formatted("{}: a piece that is not made of whole elements", target.name));
+    }
+    const std::uint64_t count = bytes.size() / substitute.element_bytes;
+    std::vector<std::byte> wide(count * substitute.stored_bytes);
+    substitute.widen(bytes.data(), count, wide.data());
+    bytes_->write(data_start_ + target.offset + offset / substitute.element_bytes * substitute.stored_bytes, wide);
+  }
+
+  // The texts that come with the tensors, the names of ties among them. "format" is of safetensors, and what is quantized is
+  // seen by the types.
+  void add_texts(Values& values, const Metadata& metadata, const std::string& architecture) {
+    for (const auto& [key, text] : metadata) {
+      if (key == kMetadataKey || (key == "format" && text == "pt")) continue;
+      if (key.size() > kMostKeyBytes) {
+        left_out_keys_.push_back(key.substr(0, 40));
+        continue;
+      }
+      const bool is_hidden = is_gguf_key(key, architecture);
+      if (is_hidden) hidden_keys_.push_back(key);
+      values.add((is_hidden ? std::string(kTextPrefix) : "") + key, text);
+    }
+  }
+
+  // What our reader needs to show tensors as they were.
+  void add_substitutes(Values& values) const {
+    for (const Target& target : targets_) {
+      const auto add = [&](std::string_view prefix, const auto& value) {
+        values.add(std::string(prefix) + target.name, value);
+      };
+      if (target.name != target.whole_name) add(kNamePrefix, std::string_view(target.whole_name));
+      if (target.substitute != nullptr) add(kDTypePrefix, dtype_name(target.substitute->dtype));
+      if (!target.whole_shape.empty()) add(kFoldedShapePrefix, target.whole_shape);
+      if (!target.element_shape.empty()) add(kShapePrefix, target.element_shape);
+    }
+  }
+
+  // Those of a GGUF file are all among its own.
+  std::string make_header(const SinkRequest& request) {
     const Companion* companion = request.companion;
     Values values;
     if (companion != nullptr && companion->gguf_value_count > 0) {
       values.append(companion->gguf_values, companion->gguf_value_count);
     } else {
-      add_config(values, companion == nullptr ? std::string() : companion->config);
-      for (const auto& [name, tensor] : tied_names(request.metadata, request.tensors)) values.add(name, tensor);
+      add_texts(values, request.metadata, add_config(values, companion == nullptr ? std::string() : companion->config));
     }
+    add_substitutes(values);
     values.add("general.quantization_version", 2u);
     values.add("general.file_type", file_type());
     Values header;
@@ -268,8 +390,10 @@ class GgufSink final : public TensorSink {
     for (std::size_t i = 0; i < count; ++i) std::memcpy(blocks.data() + i * block_bytes + place, &halves[i], 2);
   }
 
+  std::set<std::string> names_;  // of the tensors, and of those that are stored under shorter ones
   std::vector<Place> places_;
   std::vector<Target> targets_;
+  std::vector<std::string> hidden_keys_, left_out_keys_;
   std::uint64_t end_ = 0;  // of the data
   std::uint64_t data_start_ = 0;
   std::unique_ptr<ByteSink> bytes_;

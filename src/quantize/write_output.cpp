@@ -71,7 +71,7 @@ Outcome write_file(const Work& work) {
   run.on_done = work.on_done;
   const std::unique_ptr<TensorSink> sink = work.output.open(plan.outputs(), reserved_metadata(work.source, plan));
   run.run(*sink);
-  Outcome outcome{run.accuracies(), {}};
+  Outcome outcome{run.accuracies(), sink->notes()};
   run.commit([&] { sink->commit(final_metadata(work.source, plan, outcome.accuracies)); });
   return outcome;
 }

@@ -289,11 +289,27 @@ case("tensor_twice.gguf", gguf(tensors=(gguf_tensor(), gguf_tensor(offset=256)),
 case("five_dimensions.gguf", gguf(tensors=(gguf_tensor(dims=(2, 2, 2, 2, 2)),)), "FORMAT", "5 dimensions")
 case("size_overflows.gguf", gguf(tensors=(gguf_tensor(dims=(2**40, 2**40)),)), "FORMAT", "overflows")
 case("size_is_negative.gguf", gguf(tensors=(gguf_tensor(dims=(2**63, 1)),)), "FORMAT", "impossible size")
-case("type_unknown.gguf", gguf(tensors=(gguf_tensor(kind=12),)), "UNSUPPORTED", "the type 12")
+case("type_unknown.gguf", gguf(tensors=(gguf_tensor(kind=12),)), "UNSUPPORTED", "the type Q4_K")
 case("not_made_of_blocks.gguf", gguf(tensors=(gguf_tensor(dims=(33, 2), kind=8),)), "FORMAT", "blocks of 32")
 case("offset_not_consecutive.gguf", gguf(tensors=(gguf_tensor(offset=32),)), "FORMAT", "must be at 0")
 case("data_cut_off.gguf", gguf(data=bytes(255)), "FORMAT", "cut off")
 case("cut_in_the_header.gguf", gguf()[:40], "FORMAT", "cut off")
+case("good_substitutes.gguf", gguf([value("mono_quant.dtype.w", 8, gguf_text("C64")), value("mono_quant.name.w", 8, gguf_text("x" * 70)),
+                                   value("comfy.gguf.orig_shape.w", 9, struct.pack("<IQ5i", 5, 5, 1, 4, 2, 4, 2))]), "OK")
+case("substitute_of_unknown_dtype.gguf", gguf([value("mono_quant.dtype.w", 8, gguf_text("U9"))]), "FORMAT", "says U9, which does not fit")
+case("substitute_of_other_type.gguf", gguf([value("mono_quant.dtype.w", 8, gguf_text("U8"))]), "FORMAT", "says U8, which does not fit F32")
+case("substitute_without_pairs.gguf", gguf([value("mono_quant.dtype.w", 8, gguf_text("C64"))], tensors=(gguf_tensor(dims=(3, 2)),)), "FORMAT",
+     "says C64, which does not fit")
+case("substitute_without_shape.gguf", gguf([value("mono_quant.dtype.w", 8, gguf_text("F4"))], tensors=(gguf_tensor(dims=(3,), kind=24),)),
+     "FORMAT", "says F4, which does not fit")
+case("folded_to_other_size.gguf", gguf([value("comfy.gguf.orig_shape.w", 9, struct.pack("<IQ2i", 5, 2, 4, 15))]), "FORMAT",
+     "says [4, 15], which does not fit")
+case("folded_to_negative_size.gguf", gguf([value("comfy.gguf.orig_shape.w", 9, struct.pack("<IQ2i", 5, 2, -8, -8))]), "FORMAT",
+     "says [-8, -8], which does not fit")
+case("long_names_are_one.gguf", gguf([value(f"mono_quant.name.{name}", 8, gguf_text("x" * 70)) for name in "ab"],
+                                     tensors=(gguf_tensor("a"), gguf_tensor("b", offset=256)), data=bytes(512)), "FORMAT", "two tensors called x")
+case("substitute_that_is_a_number.gguf", gguf([value("mono_quant.dtype.w", 4, bytes(4))]), "FORMAT", "has no text")
+case("folded_to_text.gguf", gguf([value("comfy.gguf.orig_shape.w", 8, gguf_text("[8, 8]"))]), "FORMAT", "has no list of sizes")
 case("parts_have_the_name_of_another.gguf", gguf(tensors=(gguf_tensor(kind=8), gguf_tensor("w_scale", offset=96)),
      data=Q8 * 2 + bytes(28) + bytes(256)), "UNSUPPORTED", "w_scale")
 

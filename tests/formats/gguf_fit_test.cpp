@@ -74,7 +74,8 @@ TEST(GgufFit, GivesTheHeadEightBits) {
   EXPECT_EQ(bits_of({embedding, layer}, kFour), (Bits{8, 4}));
   EXPECT_EQ(bits_of({embedding, layer, head}, kFour), (Bits{4, 4, 8}));
   EXPECT_EQ(bits_of({embedding, layer, head}, "{}"), (Bits{8, 8, 8}));
-  EXPECT_EQ(bits_of({embedding, layer, head}, R"({"bits": 4, "layers": {"output": {"bits": 4}}})"), (Bits{4, 4, 4}));
+  EXPECT_EQ(bits_of({embedding, layer, head}, R"({"bits": 4, "layers": [{"name": "output", "bits": 4}]})"),
+            (Bits{4, 4, 4}));
   EXPECT_EQ(bits_of({{"model.embed_tokens.weight", {100, 64}}, {"lm_head.weight", {100, 64}}}, kFour), (Bits{4, 8}));
 }
 

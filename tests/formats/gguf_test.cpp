@@ -43,8 +43,8 @@ TEST(Gguf, SaysWhichTypeTheFileMostlyIs) {
         spec.group_size = 32;
         spec.shape = {rows, 32};
         for (const StoredPart& part : scheme_of(spec).parts(spec)) {
-          tensors.push_back({name + std::string(part.suffix), part.dtype, part.shape,
-                             *checked_size_bytes(part.dtype, part.shape)});
+          tensors.push_back(
+              {name + std::string(part.suffix), part.dtype, part.shape, *checked_size_bytes(part.dtype, part.shape)});
         }
         entries.push_back({name, spec, std::nullopt});
       }

@@ -18,7 +18,8 @@ from pathlib import Path
 import gguf
 import numpy
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 import transformers
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
@@ -260,6 +261,47 @@ class Gguf(Test):
             reader = gguf.GGUFReader(again)
             self.assertEqual(reader.tensors[0].data.tobytes(), data.tobytes())
             self.assertIn("tokenizer.ggml.tokens", reader.fields)
+
+    def test_what_gguf_has_no_place_for(self):
+        """The gguf package reads what stands for it, values and all, and monoquant reads back what it was."""
+        long_name = "encoder." + "block." * 12 + "weight"
+        tensors = {"w.weight": torch.randn(64, 64, generator=torch.Generator().manual_seed(4)),
+                   "mask": torch.tensor([[True, False], [True, True]]),
+                   "bytes": torch.arange(256, dtype=torch.uint8),
+                   "counts": torch.tensor([0, 2**32 - 1], dtype=torch.uint32),
+                   "freqs": torch.tensor([1 + 2j, 3 - 4j]),
+                   "eighth": torch.tensor([0.5, -448.0, 2**-9]).to(torch.float8_e4m3fn),
+                   "conv.weight": torch.arange(96.0).reshape(2, 3, 1, 4, 4),
+                   long_name: torch.arange(4.0)}
+        source, out, back = (self.folder / name for name in ("in.safetensors", "out.gguf", "back.safetensors"))
+        save_file(tensors, source, {"ss_network_module": "networks.lora", "general.architecture": "flux"})
+        monoquant("convert", source, "-o", out)
+        reader = gguf.GGUFReader(out)
+        stored = {tensor.name: tensor for tensor in reader.tensors}
+        self.assertEqual(stored["mask"].data.tolist(), [[1, 0], [1, 1]])
+        self.assertEqual(stored["bytes"].data.tolist(), list(range(256)))
+        self.assertEqual(stored["counts"].data.tolist(), [0, 2**32 - 1])
+        self.assertEqual(stored["freqs"].data.tolist(), [[1, 2], [3, -4]])
+        self.assertEqual(stored["eighth"].data.tolist(), [0.5, -448.0, 2**-9])
+        self.assertEqual(stored["conv.weight"].data.shape, (6, 1, 4, 4))
+        field = reader.get_field("comfy.gguf.orig_shape.conv.weight")
+        self.assertEqual(field.types, [gguf.GGUFValueType.ARRAY, gguf.GGUFValueType.INT32])
+        self.assertEqual(field.contents(), [2, 3, 1, 4, 4])
+        self.assertTrue(all(len(name.encode()) < 64 for name in stored))
+        self.assertEqual(reader.get_field("ss_network_module").contents(), "networks.lora")
+        self.assertEqual(reader.get_field("general.architecture").contents(), "unknown")
+        monoquant("convert", out, "-o", back)
+        found = load_file(back)
+        self.assertEqual(set(found), set(tensors))
+        for name, tensor in tensors.items():
+            self.assertEqual((found[name].dtype, found[name].shape), (tensor.dtype, tensor.shape), name)
+            self.assertTrue(torch.equal(found[name].view(torch.uint8), tensor.view(torch.uint8)), name)
+        with safe_open(back, "pt") as file:
+            metadata = file.metadata()
+        self.assertEqual((metadata["ss_network_module"], metadata["general.architecture"]), ("networks.lora", "flux"))
+        quantized = self.folder / "quantized.gguf"
+        monoquant("quantize", source, "-o", quantized)
+        monoquant("validate", quantized, "--against", source)
 
 
 class Pytorch(Test):
