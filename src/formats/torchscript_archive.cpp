@@ -6,14 +6,17 @@
 #include "base/format.h"
 #include "base/text.h"
 #include "formats/archive_error.h"
+#include "formats/torchscript_bounds.h"
 #include "formats/torchscript_pickle.h"
 #include "formats/torchscript_program.h"
+#include "formats/torchscript_types.h"
 
 namespace mnq {
 namespace {
 
 constexpr std::uint64_t kMostTextBytes = std::uint64_t{256} << 20;  // of one record of code or pickle
 constexpr std::uint64_t kMostInflatedBytes = std::uint64_t{1} << 30;
+constexpr std::uint64_t kMostSharedValues = 10'000;  // and 16 for each: LibTorch goes over what is shared again
 constexpr std::int64_t kLeastVersion = 1,
                        kMostVersion = 10;  // kMin- and kMaxSupportedFileFormatVersion of LibTorch 2.13
 
@@ -46,7 +49,12 @@ class ArchiveChecker {
     for (const ZipEntry& entry : archive_.entries()) check_code(entry);  // first: it says why a pickle is unusual
     check_program();
     for (const ZipEntry& entry : archive_.entries()) check_entry(entry);
-    TorchScriptArchive result{root_of(archive_), std::move(extra_files_), 0, {}};
+    check_script_bounds(program_, constant_parts_, archive_.bytes().size());
+    TorchScriptArchive result{root_of(archive_), std::move(extra_files_), 0, {}, {}};
+    if (find("bytecode.pkl") != nullptr) {
+      result.remarks.push_back(
+          "bytecode.pkl: not kept: what is written loads in LibTorch, not in the lite interpreter of mobile devices");
+    }
     for (const auto& storages : {data_, constants_}) {
       for (const auto& [key, size] : storages) result.tensor_bytes += size;
     }
@@ -158,19 +166,18 @@ class ArchiveChecker {
     if (name.starts_with("extra/")) {
       extra_files_.emplace_back(name.substr(6));
     } else if (name == "data.pkl") {
-      if (check_pickle(entry, "data/", data_) != PickleKind::kCall) fail(entry, "holds no module");
+      check_pickle(entry, "data/", data_);
     } else if (name == "constants.pkl") {
-      if (check_pickle(entry, "constants/", constants_) != PickleKind::kTuple) fail(entry, "holds no tuple");
+      check_pickle(entry, "constants/", constants_);
     } else if (name.ends_with("pkl")) {
       std::map<std::string, std::uint64_t> ignored;
       check_pickle(entry, {}, ignored);
     }
   }
 
-  // The kind of its root. Without a folder storages are not looked at: LibTorch loads those of two pickles only, and writes
-  // traced_inputs.pkl with empty ones.
-  PickleKind check_pickle(const ZipEntry& entry, const std::string& folder,
-                          std::map<std::string, std::uint64_t>& storages) {
+  // Without a folder storages are not looked at: LibTorch loads those of two pickles only, and writes traced_inputs.pkl with
+  // empty ones.
+  void check_pickle(const ZipEntry& entry, const std::string& folder, std::map<std::string, std::uint64_t>& storages) {
     const std::string bytes = read(entry);
     const Pickle pickle(bytes, archive_.title(), entry.name);
     if (!bytes.starts_with("\x80\x02")) fail(entry, "is no pickle of protocol 2");  // LibTorch takes no other
@@ -183,13 +190,27 @@ class ArchiveChecker {
       };
     }
     check_torchscript_pickle(pickle, archive_.title(), entry.name, records, storages);
-    return pickle.root().kind;
+    check_torchscript_types(pickle, program_);
+    if (folder.empty()) return;
+    PickleSizes sizes(pickle);
+    for (PickleIndex i = 0; i < pickle.values().size(); ++i) {
+      if (sizes.of(i) > kMostSharedValues + 16 * pickle.values().size()) fail(entry, "holds the same values too often");
+    }
+    const PickleValue& root = pickle.root();
+    if (folder == "data/" && !is_module_object(pickle, root, program_)) fail(entry, "holds no module");
+    if (folder != "constants/") return;
+    if (root.kind != PickleKind::kTuple) fail(entry, "holds no tuple");
+    for (const PickleIndex item : pickle.items(root)) {
+      const PickleKind kind = pickle.at(item).kind;
+      constant_parts_.push_back(kind == PickleKind::kText || kind == PickleKind::kTuple ? sizes.of(item) : 0);
+    }
   }
 
   const ZipArchive& archive_;
   const std::string prefix_;
   std::map<std::string, std::uint64_t> data_, constants_;  // storages by their keys
   ScriptProgram program_;
+  std::vector<std::uint64_t> constant_parts_;
   std::vector<std::string> extra_files_;
 };
 

@@ -18,6 +18,7 @@ struct TorchScriptArchive {
   std::string root;                      ///< the folder all records are in
   std::vector<std::string> extra_files;  ///< of `ROOT/extra/NAME` the names
   std::uint64_t tensor_bytes = 0;        ///< of all storages, each once
+  std::vector<std::string> remarks;      ///< what is in it and is not kept
   ScriptProgram program;
 };
 

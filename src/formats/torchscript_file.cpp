@@ -178,7 +178,9 @@ class FileSource final : public ModuleSource {
     listing.run();
     files_ = std::move(listing.tensors);
     open_records();
+    archive_remarks_ = std::move(checked.remarks);
     remarks_ = std::move(listing.remarks);
+    remarks_.insert(remarks_.end(), archive_remarks_.begin(), archive_remarks_.end());
     for (const std::string& name : extra_files_) {
       std::string text = archive_.read(*archive_.find(checked.root + "/extra/" + name), kMostTextBytes);
       if (is_utf8(text)) metadata_.emplace(name, std::move(text));
@@ -228,7 +230,9 @@ class FileSource final : public ModuleSource {
       check_all();
       std::shared_ptr<const Module> module = require_backend().load(bytes_, extra_files_);
       const auto plain = make_module_source(module, bytes_);
-      loaded_ = make_module_source(std::move(module), bytes_, compare_readings(*this, *plain));
+      std::vector<std::string> remarks = compare_readings(*this, *plain);
+      remarks.insert(remarks.end(), archive_remarks_.begin(), archive_remarks_.end());
+      loaded_ = make_module_source(std::move(module), bytes_, std::move(remarks));
     }
     return *loaded_;
   }
@@ -256,7 +260,7 @@ class FileSource final : public ModuleSource {
 
   std::shared_ptr<const ByteSource> bytes_;
   ZipArchive archive_;
-  std::vector<std::string> extra_files_, remarks_;
+  std::vector<std::string> extra_files_, archive_remarks_, remarks_;
   std::vector<FileTensor> files_;
   mutable StridedStrips strips_;
   mutable std::mutex checking_, loading_;
