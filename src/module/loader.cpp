@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/own_stack.h"
 #include "base/version.h"
 #include "kernels/kernel_table.h"
 
@@ -174,9 +175,10 @@ const Backend& require_backend() {
   if (const Backend* backend = loaded.load(std::memory_order_acquire)) return *backend;
   const std::lock_guard lock(loading);
   if (const Backend* backend = loaded.load(std::memory_order_acquire)) return *backend;
-  const Backend& backend = load_backend();
-  loaded.store(&backend, std::memory_order_release);
-  return backend;
+  const Backend* backend = nullptr;
+  on_own_stack([&] { backend = &load_backend(); });  // the system's loader and LibTorch's start take 100 KB and more
+  loaded.store(backend, std::memory_order_release);
+  return *backend;
 }
 
 bool has_backend() {

@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 
 #include "base/format.h"
+#include "base/own_stack.h"
 #include "base/version.h"
 #include "module/backend.h"
 #include "torch/errors.h"
@@ -21,7 +22,7 @@ class Adapter final : public caffe2::serialize::ReadAdapterInterface {
   std::size_t read(std::uint64_t position, void* buffer, std::size_t count, const char* /*what*/) const override {
     if (position >= bytes_->size()) return 0;
     count = std::min<std::size_t>(count, bytes_->size() - position);
-    bytes_->read(position, {static_cast<std::byte*>(buffer), count});
+    on_host_stack([&] { bytes_->read(position, {static_cast<std::byte*>(buffer), count}); });  // it may be the host's
     return count;
   }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/format.h"
+#include "base/own_stack.h"
 #include "torch/libtorch.h"
 
 namespace mnq::libtorch {
@@ -58,7 +59,7 @@ std::string short_message(const std::string& message) {
 
 void guarded(Status status, const std::string& what, const std::function<void()>& work) {
   try {
-    work();
+    on_own_stack(work);
   } catch (const Error&) {
     throw;
   } catch (const std::bad_alloc&) {

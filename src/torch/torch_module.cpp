@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/format.h"
+#include "base/own_stack.h"
 #include "module/listing.h"
 #include "torch/errors.h"
 #include "torch/tensors.h"
@@ -71,6 +72,23 @@ TorchModule::TorchModule(const TorchModule& other)
       tensors_(other.tensors_),
       remarks_(other.remarks_) {}
 
+// Modules hold modules, and lists lists: they are taken apart recursively, too.
+TorchModule::~TorchModule() {
+  const auto release = [this] {
+    running_ = {};
+    last_run_ = nullptr;
+    tree_ = {};
+    uses_ = {};
+    units_.clear();
+    root_ = nullptr;
+  };
+  try {
+    on_own_stack(release);
+  } catch (const Error&) {
+    release();
+  }
+}
+
 std::shared_ptr<const mnq::Module> TorchModule::fresh() const {
   return std::shared_ptr<const mnq::Module>(new TorchModule(*this));
 }
@@ -138,7 +156,7 @@ void TorchModule::save(const std::function<void(std::span<const std::byte>)>& wr
   std::exception_ptr failure;
   const auto take = [&](const void* bytes, std::size_t size) -> std::size_t {
     try {
-      if (!failure) write({static_cast<const std::byte*>(bytes), size});
+      if (!failure) on_host_stack([&] { write({static_cast<const std::byte*>(bytes), size}); });
     } catch (...) {
       failure = std::current_exception();
     }

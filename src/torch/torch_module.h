@@ -13,6 +13,7 @@ class TorchModule final : public mnq::Module {
  public:
   /// older_units: whose functions and classes the module's code still uses.
   TorchModule(ObjectPtr root, std::vector<UnitPtr> units, std::map<std::string, std::string> extra_files);
+  ~TorchModule() override;
 
   const std::vector<ModuleTensor>& tensors() const override { return tensors_; }
   const std::map<std::string, std::string>& extra_files() const override { return extra_files_; }

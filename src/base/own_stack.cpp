@@ -1,0 +1,152 @@
+#include "base/own_stack.h"
+
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <exception>
+#include <utility>
+
+#include "base/error.h"
+#include "base/format.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define MNQ_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MNQ_ADDRESS_SANITIZER 1
+#endif
+#endif
+#ifdef MNQ_ADDRESS_SANITIZER
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace mnq {
+namespace {
+
+// Below the stack lies a page that nobody may touch.
+class Stack {
+ public:
+  Stack() : page_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) {
+    memory_ = ::mmap(nullptr, kOwnStackBytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (memory_ == MAP_FAILED || ::mprotect(memory_, page_, PROT_NONE) != 0) {
+      throw Error(Status::kOutOfMemory,
+                  formatted("{} MiB of address space for a stack cannot be had", kOwnStackBytes >> 20),
+                  "raise the limit of the process's address space");
+    }
+  }
+  ~Stack() { ::munmap(memory_, kOwnStackBytes); }
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+
+  char* bottom() const { return static_cast<char*>(memory_) + page_; }
+  std::size_t size() const { return kOwnStackBytes - page_; }
+
+ private:
+  std::size_t page_;
+  void* memory_;
+};
+
+// Two contexts of one thread: each of the two runs while the other one waits for it.
+class Visit {
+ public:
+  explicit Visit(const std::function<void()>& work) : work_(&work) {}
+
+  void run();
+  void call_back(const std::function<void()>& work);
+
+ private:
+  static void enter(unsigned high, unsigned low);
+
+  void switch_to(ucontext_t& from, ucontext_t& to, const void* bottom, std::size_t size, bool ends = false);
+  void arrive();
+
+  Stack stack_;
+  ucontext_t host_{}, own_{};
+  const std::function<void()>* work_;
+  const std::function<void()>* asked_ = nullptr;  // what the host's stack is to run meanwhile
+  std::exception_ptr failure_;
+  bool is_done_ = false;
+  const void* host_bottom_ = nullptr;
+  std::size_t host_size_ = 0;
+  void* fake_stack_ = nullptr;  // AddressSanitizer's
+};
+
+thread_local Visit* current = nullptr;  // of a thread that is on a stack of ours
+
+std::exception_ptr failure_of(const std::function<void()>& work) {
+  try {
+    work();
+    return nullptr;
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+void Visit::switch_to(ucontext_t& from, ucontext_t& to, [[maybe_unused]] const void* bottom,
+                      [[maybe_unused]] std::size_t size, [[maybe_unused]] bool ends) {
+#ifdef MNQ_ADDRESS_SANITIZER
+  void* fake_stack = nullptr;
+  __sanitizer_start_switch_fiber(ends ? nullptr : &fake_stack, bottom, size);
+  ::swapcontext(&from, &to);
+  __sanitizer_finish_switch_fiber(fake_stack, &from == &own_ ? &host_bottom_ : nullptr,
+                                  &from == &own_ ? &host_size_ : nullptr);
+#else
+  ::swapcontext(&from, &to);
+#endif
+}
+
+void Visit::arrive() {
+#ifdef MNQ_ADDRESS_SANITIZER
+  __sanitizer_finish_switch_fiber(nullptr, &host_bottom_, &host_size_);
+#endif
+}
+
+// makecontext passes numbers only.
+void Visit::enter(unsigned high, unsigned low) {
+  auto* visit = reinterpret_cast<Visit*>(std::uintptr_t{high} << 32 | low);
+  visit->arrive();
+  visit->failure_ = failure_of(*visit->work_);
+  visit->is_done_ = true;
+  visit->switch_to(visit->own_, visit->host_, visit->host_bottom_, visit->host_size_, /*ends=*/true);
+}
+
+void Visit::run() {
+  ::getcontext(&own_);
+  own_.uc_stack.ss_sp = stack_.bottom();
+  own_.uc_stack.ss_size = stack_.size();
+  own_.uc_link = nullptr;
+  const auto address = reinterpret_cast<std::uintptr_t>(this);
+  ::makecontext(&own_, reinterpret_cast<void (*)()>(&Visit::enter), 2, static_cast<unsigned>(address >> 32),
+                static_cast<unsigned>(address));
+  for (;;) {
+    current = this;
+    switch_to(host_, own_, stack_.bottom(), stack_.size());
+    current = nullptr;
+    if (is_done_) break;
+    failure_ = failure_of(*asked_);
+  }
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+void Visit::call_back(const std::function<void()>& work) {
+  asked_ = &work;
+  switch_to(own_, host_, host_bottom_, host_size_);
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+}  // namespace
+
+void on_own_stack(const std::function<void()>& work) {
+  if (current != nullptr) return work();
+  Visit(work).run();
+}
+
+void on_host_stack(const std::function<void()>& work) {
+  if (current == nullptr) return work();
+  current->call_back(work);
+}
+
+}  // namespace mnq

@@ -1,0 +1,82 @@
+// Deep recursion on a thread with next to no stack; what is thrown, and what calls the host back.
+#include "base/own_stack.h"
+
+#include <gtest/gtest.h>
+#include <pthread.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace mnq::test {
+namespace {
+
+// About 100 MB of stack for 100,000.
+int depth_of(int left) {
+  volatile char filled[1000] = {};
+  filled[static_cast<std::size_t>(left) % sizeof filled] = 1;
+  const int depth = left == 0 ? 0 : depth_of(left - 1) + 1;
+  return depth + filled[static_cast<std::size_t>(left) % sizeof filled] - 1;
+}
+
+void on_small_thread(void* (*work)(void*), void* data) {
+  pthread_attr_t attributes;
+  ASSERT_EQ(pthread_attr_init(&attributes), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 64 * 1024), 0);
+  pthread_t thread;
+  ASSERT_EQ(pthread_create(&thread, &attributes, work, data), 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+}
+
+TEST(OwnStack, GoesDeeperThanTheHostsWould) {
+  int depth = 0;
+  on_small_thread(
+      [](void* result) -> void* {
+        on_own_stack([&] { *static_cast<int*>(result) = depth_of(100'000); });
+        return nullptr;
+      },
+      &depth);
+  EXPECT_EQ(depth, 100'000);
+}
+
+TEST(OwnStack, WhatIsThrownComesThrough) {
+  const auto thrown = [](auto&& work) {
+    try {
+      work();
+      return std::string();
+    } catch (const std::runtime_error& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_EQ(thrown([] { on_own_stack([] { throw std::runtime_error("own"); }); }), "own");
+  EXPECT_EQ(thrown([] { on_own_stack([] { on_host_stack([] { throw std::runtime_error("host"); }); }); }), "host");
+  std::string inside;
+  on_own_stack([&] { inside = thrown([] { on_host_stack([] { throw std::runtime_error("caught"); }); }); });
+  EXPECT_EQ(inside, "caught");
+}
+
+TEST(OwnStack, TheHostIsCalledBackOnItsOwn) {
+  const auto distance = [](const char* a, const char* b) { return a < b ? b - a : a - b; };
+  const char here = 0;
+  long own = 0, host = 0, nested = 0;
+  on_own_stack([&] {
+    const char there = 0;
+    own = distance(&here, &there);
+    for (int i = 0; i < 3; ++i) {
+      on_host_stack([&] {
+        const char back = 0;
+        host = distance(&here, &back);
+        on_own_stack([&] {
+          const char again = 0;
+          nested = distance(&here, &again);
+        });
+      });
+    }
+  });
+  EXPECT_GT(own, 1 << 20);
+  EXPECT_LT(host, 1 << 16);
+  EXPECT_GT(nested, 1 << 20);
+}
+
+}  // namespace
+}  // namespace mnq::test
