@@ -1,10 +1,11 @@
 #include "config/config.h"
 
 #include <algorithm>
+#include <optional>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/glob.h"
 #include "base/text.h"
 #include "base/threads.h"
 #include "config/config_table.h"
@@ -12,18 +13,22 @@
 namespace mnq {
 namespace {
 
-// A pattern stands for itself too: validate_settings takes it for the name of a layer.
-bool matches(const std::string& glob, const std::string& name) { return glob == name || matches_glob(glob, name); }
-
-// The last setting for layers that matches; "auto" takes an earlier one back.
+// The last setting for layers that matches; "auto" takes an earlier one back. A pattern stands for itself too:
+// validate_settings takes it for the name of a layer.
 const std::string* find_for_layer(const Settings* settings, std::string_view key, const LayerName& layer) {
   if (settings == nullptr) return nullptr;
-  const std::string* found = nullptr;
-  for (const Settings::ForLayers& item : settings->for_layers) {
-    if (item.key != key) continue;
-    if (matches(item.glob, layer.name) || matches(item.glob, layer.tensor)) found = &item.value;
+  const auto globs = settings->globs.find(key);
+  if (globs == settings->globs.end()) return nullptr;
+  std::optional<std::size_t> last;
+  for (const std::string* name : {&layer.name, &layer.tensor}) {
+    for (const auto& found : {globs->second.last_match(*name), globs->second.find(*name)}) {
+      if (found) last = std::max(last.value_or(0), *found);
+    }
+    if (layer.tensor == layer.name) break;
   }
-  return found != nullptr && *found != "auto" ? found : nullptr;
+  if (!last) return nullptr;
+  const std::string& value = settings->for_layers[*last].value;
+  return value != "auto" ? &value : nullptr;
 }
 
 const std::string* find_for_all(const Settings* settings, std::string_view key) {
@@ -160,10 +165,11 @@ std::vector<std::string> Config::list(std::string_view key) const {
 
 std::vector<std::string> Config::layer_globs() const {
   std::vector<std::string> globs;
+  std::unordered_set<std::string_view> known;
   for (const Settings* settings : {config_, call_}) {
     if (settings == nullptr) continue;
     for (const Settings::ForLayers& item : settings->for_layers) {
-      if (std::ranges::find(globs, item.glob) == globs.end()) globs.push_back(item.glob);
+      if (known.insert(item.glob).second) globs.push_back(item.glob);
     }
   }
   return globs;
@@ -233,7 +239,9 @@ JobSettings resolve_job(const Config& config) {
                                         : static_cast<std::uint32_t>(*parse_int(threads.value)));
   job.memory_budget = *parse_size(config.find("memory_budget").value);
   job.overwrite = config.flag("overwrite");
-  job.max_shard_size = *parse_size(config.find("max_shard_size").value);
+  const FoundValue shard_size = config.find("max_shard_size");
+  job.max_shard_size = *parse_size(shard_size.value);
+  job.is_shard_size_set = shard_size.source != ValueSource::kDefault;
   job.is_resumed = config.flag("resume");
   const std::string tensors_key = config.find("tensors_key").value;
   if (tensors_key != "auto") job.tensors_key = tensors_key;

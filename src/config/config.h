@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/glob_set.h"
 #include "base/quantized_weight.h"
 #include "schemes/scheme.h"
 
@@ -22,7 +23,8 @@ struct Settings {
     std::string value;
   };
   std::map<std::string, std::string, std::less<>> all;
-  std::vector<ForLayers> for_layers;  ///< in the order they were set
+  std::vector<ForLayers> for_layers;                  ///< in the order they were set
+  std::map<std::string, GlobSet, std::less<>> globs;  ///< of each key; ranks are indices of for_layers
 };
 
 /// Errors of all: kConfig, naming the key.
@@ -93,6 +95,7 @@ struct JobSettings {
   std::uint64_t memory_budget = 0;  ///< bytes
   bool overwrite = false;
   std::uint64_t max_shard_size = 0;  ///< bytes
+  bool is_shard_size_set = false;    ///< not its default
   bool is_resumed = false;
   std::uint32_t part = 0;        ///< from 0, of part_count
   std::uint32_t part_count = 0;  ///< 0: not split

@@ -1,11 +1,12 @@
 #include "plan/plan.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/glob.h"
+#include "base/glob_set.h"
 #include "base/text.h"
 
 namespace mnq {
@@ -18,38 +19,51 @@ struct Choice {
 };
 Choice leave(std::string reason) { return {false, std::move(reason)}; }
 
-const std::string* find_match(const std::vector<std::string>& globs, const LayerName& layer) {
-  const auto found = std::ranges::find_if(globs, [&](const std::string& glob) {
-    return matches_glob(glob, layer.name) || matches_glob(glob, layer.tensor);
-  });
-  return found == globs.end() ? nullptr : &*found;
-}
+// Patterns of a list, in order.
+struct NameList {
+  explicit NameList(const std::vector<std::string>& texts = {}) {
+    for (const std::string& text : texts) {
+      if (set.find(text)) continue;
+      set.insert(text, globs.size());
+      globs.push_back(text);
+    }
+  }
 
-bool names_exactly(const std::vector<std::string>& names, const LayerName& layer) {
-  return std::ranges::any_of(names,
-                             [&](const std::string& name) { return name == layer.name || name == layer.tensor; });
-}
+  /// The first pattern that matches; null where none does.
+  const std::string* find_match(const LayerName& layer) const {
+    std::optional<std::size_t> first = set.first_match(layer.name);
+    if (const auto by_tensor = set.first_match(layer.tensor)) first = std::min(first.value_or(*by_tensor), *by_tensor);
+    return first ? &globs[*first] : nullptr;
+  }
+
+  bool names_exactly(const LayerName& layer) const {
+    return set.find(layer.name).has_value() || set.find(layer.tensor).has_value();
+  }
+
+  std::vector<std::string> globs;
+  GlobSet set;
+};
 
 // The lists of the config that select layers, read once for all layers.
 struct Selection {
-  std::vector<std::string> only;
-  std::vector<std::string> skip;
+  NameList only;
+  NameList skip;
   std::vector<std::string> layer_types;
 };
 
 Selection read_selection(const Config& config) {
-  return {config.list("only"), config.list("skip"), config.list("layer_types")};
+  return {NameList(config.list("only")), NameList(config.list("skip")), config.list("layer_types")};
 }
 
 Choice choose_by_selection(const Selection& selection, const Layer& layer) {
-  const bool is_named = names_exactly(selection.only, layer.name);
+  const bool is_named = selection.only.names_exactly(layer.name);
   const auto& types = selection.layer_types;
   if (!types.empty() && !is_named && std::ranges::find(types, layer.kind->name) == types.end()) {
     return leave(formatted("layer_types does not list {}", layer.kind->name));
   }
-  const std::string* selected_by = find_match(selection.only, layer.name);
-  if (!selection.only.empty() && selected_by == nullptr) return leave("not matched by only");
-  const std::string* skipped_by = find_match(selection.skip, layer.name);
+  const std::string* selected_by = selection.only.find_match(layer.name);
+  if (!selection.only.globs.empty() && selected_by == nullptr) return leave("not matched by only");
+  const std::string* skipped_by = selection.skip.find_match(layer.name);
   if (skipped_by != nullptr && !is_named) return leave(formatted("skip={}", *skipped_by));
   return {true, selected_by == nullptr ? "" : formatted("only={}", *selected_by)};
 }
@@ -66,7 +80,7 @@ bool is_selected(const Selection& selection, const Config& config, const Layer& 
     const ValueSource source = config.find(key, layer.name).source;
     return source == ValueSource::kConfigLayers || source == ValueSource::kCallLayers;
   };
-  return find_match(selection.only, layer.name) != nullptr ||
+  return selection.only.find_match(layer.name) != nullptr ||
          std::ranges::find(selection.layer_types, layer.kind->name) != selection.layer_types.end() ||
          set_for_layer("dtype") || set_for_layer("bits");
 }
@@ -141,7 +155,7 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
 
 // A weight that `only` names in full is taken at its word, whatever its name looks like.
 void adopt_named(Layer& layer, const Selection& selection, const LogicalTensor& tensor) {
-  if (layer.kind != nullptr || !names_exactly(selection.only, layer.name)) return;
+  if (layer.kind != nullptr || !selection.only.names_exactly(layer.name)) return;
   if (!is_weight_dtype(tensor.dtype) || element_count(tensor.shape) == 0) return;
   layer.kind = kind_for_rank(tensor.shape.size());
   if (layer.kind != nullptr) layer.channel_axis = layer.kind->channel_axis;
@@ -245,16 +259,22 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
 
 // A pattern that matches nothing is a misspelling more often than not.
 void warn_of_idle_globs(Plan& plan, const Config& config, const Selection& selection) {
-  const auto check = [&](std::string_view key, const std::vector<std::string>& globs) {
-    for (const std::string& glob : globs) {
-      const bool matches = std::ranges::any_of(
-          plan.tensors, [&](const PlannedTensor& tensor) { return find_match({glob}, tensor.layer.name) != nullptr; });
-      if (!matches) plan.warnings.push_back(formatted("{}: '{}' matches no tensor of this model", key, glob));
+  const auto check = [&](std::string_view key, const NameList& list) {
+    std::vector<bool> matches(list.globs.size(), false);
+    const auto mark = [&](std::size_t glob) { matches[glob] = true; };
+    for (const PlannedTensor& tensor : plan.tensors) {
+      if (list.globs.empty()) break;
+      list.set.for_each_match(tensor.layer.name.name, mark);
+      list.set.for_each_match(tensor.layer.name.tensor, mark);
+    }
+    for (std::size_t i = 0; i < matches.size(); ++i) {
+      if (!matches[i])
+        plan.warnings.push_back(formatted("{}: '{}' matches no tensor of this model", key, list.globs[i]));
     }
   };
   check("only", selection.only);
   check("skip", selection.skip);
-  check("layers", config.layer_globs());
+  check("layers", NameList(config.layer_globs()));
 }
 
 // Few formats, and of their layers few, can follow it.
@@ -326,7 +346,7 @@ Plan start_plan(std::vector<LogicalTensor> logical, const TensorSource& source) 
 }
 
 void finish_plan(Plan& plan, const TensorSource& source) {
-  for (std::string& remark : source.remarks()) plan.warnings.push_back(std::move(remark));
+  for (const std::string& remark : source.remarks()) plan.warnings.push_back(remark);
   require_distinct_names(plan);
 }
 
