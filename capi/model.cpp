@@ -24,6 +24,7 @@ Tensor load_tensor(const TensorSource& source, std::size_t index) {
   if (info.size_bytes == 0 || (tensor.data != nullptr && is_aligned)) return tensor;
   const auto bytes = allocate_bytes(info.size_bytes);
   source.read(index, 0, {bytes.get(), info.size_bytes});
+  source.require_unchanged();
   tensor.data = bytes;
   return tensor;
 }

@@ -3,8 +3,6 @@
 
 #include <cstring>
 
-#include "base/file.h"
-
 namespace mnq {
 namespace {
 
@@ -15,7 +13,9 @@ class FileBytes final : public ByteSource {
   std::uint64_t size() const override { return file_.size(); }
   void read(std::uint64_t offset, std::span<std::byte> into) const override { file_.read_at(offset, into); }
   std::shared_ptr<const std::byte> view(std::uint64_t) const override { return nullptr; }
-  bool reads_from(const std::string& path) const override { return file_.place().is_at_or_below(path); }
+  const FilePlace* place() const override { return &file_.place(); }
+  const FileStamp* stamp() const override { return &file_.stamp(); }
+  void require_unchanged() const override { file_.require_unchanged(); }
 
  private:
   InputFile file_;
@@ -32,7 +32,6 @@ class MemoryBytes final : public ByteSource {
   std::shared_ptr<const std::byte> view(std::uint64_t offset) const override {
     return {std::shared_ptr<void>(), bytes_.data() + offset};
   }
-  bool reads_from(const std::string&) const override { return false; }
 
  private:
   std::span<const std::byte> bytes_;

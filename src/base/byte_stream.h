@@ -20,7 +20,13 @@ class ByteSource {
   virtual std::uint64_t size() const = 0;
   virtual void read(std::uint64_t offset, std::span<std::byte> into) const = 0;
   virtual std::shared_ptr<const std::byte> view(std::uint64_t offset) const = 0;  ///< null where it must be read
-  virtual bool reads_from(const std::string& path) const = 0;  ///< or from a folder there: see FilePlace
+
+  /// Of a file; null in memory.
+  virtual const FilePlace* place() const { return nullptr; }
+  virtual const FileStamp* stamp() const { return nullptr; }
+
+  /// Throws kIo where it was written to since it was opened.
+  virtual void require_unchanged() const {}
 };
 
 /// Bytes that are written by position and appear at commit.

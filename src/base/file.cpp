@@ -55,8 +55,10 @@ std::string suggestion_for(int error_number) {
               path);
 }
 
+// Empty where nothing is there.
 std::string real_path_of(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+  if (real == nullptr && errno != ENOENT && errno != ENOTDIR) fail_input(path, "cannot be found", errno);
   return real == nullptr ? std::string() : real.get();
 }
 
@@ -67,6 +69,66 @@ bool take_access_list(int fd, const std::string& path) {
   const ssize_t size = ::getxattr(path.c_str(), kName, list.data(), list.size());
   if (size < 0) return errno == ENODATA || errno == EOPNOTSUPP;
   return ::fsetxattr(fd, kName, list.data(), static_cast<std::size_t>(size), 0) == 0;
+}
+
+// What a link says; empty where the path is no link or not there.
+std::string read_link(const std::string& path) {
+  std::array<char, PATH_MAX> named{};
+  const ssize_t length = ::readlink(path.c_str(), named.data(), named.size());
+  if (length < 0 && errno != EINVAL && errno != ENOENT && errno != ENOTDIR) fail_input(path, "cannot be read", errno);
+  return {named.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))};
+}
+
+std::string descriptor_path(int fd) { return formatted("/proc/self/fd/{}", fd); }
+
+// Where an open file lies: that of the descriptor, not what the path leads to by now.
+std::string real_path_of(const std::string& path, int fd) {
+  std::string real = read_link(descriptor_path(fd));
+  return real.starts_with('/') ? real : real_path_of(path);  // without /proc
+}
+
+std::int64_t nanoseconds(const struct timespec& time) {
+  return static_cast<std::int64_t>(time.tv_sec) * 1000000000 + time.tv_nsec;
+}
+
+FileStamp stamp_of(const struct stat& status) {
+  return {static_cast<std::uint64_t>(status.st_size), nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
+}
+
+struct stat require_regular(const std::string& path, int fd) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail_input(path, "cannot be read", errno);
+  if (S_ISDIR(status.st_mode)) {
+    throw Error(Status::kUnsupported, formatted("{}: is a folder; folders are not supported yet", path),
+                "pass the .safetensors file inside it", path);
+  }
+  if (!S_ISREG(status.st_mode)) {
+    throw Error(Status::kIo, formatted("{}: is not a regular file", path),
+                "a checkpoint is read by position: save the stream to a file first", path);
+  }
+  return status;
+}
+
+[[noreturn]] void fail_to_open(const std::string& path, int error_number) {
+  if (error_number == ENOENT) {
+    if (const std::string target = read_link(path); !target.empty()) {
+      throw Error(Status::kNotFound, formatted("{}: is a link to {}, where nothing is", path, target),
+                  "fetch or restore what it names, or remove the link", path);
+    }
+  }
+  fail_input(path, "cannot be opened", error_number);
+}
+
+FileDescriptor open_regular(const std::string& path) {
+  const FileDescriptor found(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (found.get() < 0) fail_to_open(path, errno);
+  require_regular(path, found.get());
+  FileDescriptor file(::open(descriptor_path(found.get()).c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0 && errno == ENOENT) {  // without /proc
+    file = FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  }
+  if (file.get() < 0) fail_to_open(path, errno);
+  return file;
 }
 
 bool is_below(const std::string& path, const std::string& folder) {
@@ -121,12 +183,10 @@ bool lacks_links(int error_number) {
 
 std::string resolve_links(const std::string& path) {
   std::string resolved = path;
-  std::array<char, PATH_MAX> named{};
   constexpr int kMaxLinks = 40;  // as many as Linux follows
   for (int links = 0; links < kMaxLinks; ++links) {
-    const ssize_t length = ::readlink(resolved.c_str(), named.data(), named.size());
-    if (length <= 0) return resolved;
-    const std::string target(named.data(), static_cast<std::size_t>(length));
+    const std::string target = read_link(resolved);
+    if (target.empty()) return resolved;
     resolved = target.starts_with('/') ? target : join_path(folder_of(resolved), target);
   }
   return resolved;
@@ -134,11 +194,18 @@ std::string resolve_links(const std::string& path) {
 
 FilePlace::FilePlace(const std::string& path) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) == 0) *this = FilePlace(path, status.st_dev, status.st_ino);
+  if (::stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return;
+    fail_input(path, "cannot be found", errno);
+  }
+  real_path_ = real_path_of(path);
+  named_path_ = join_path(real_path_of(folder_of(path)), file_name_of(path));
+  device_ = status.st_dev;
+  inode_ = status.st_ino;
 }
 
-FilePlace::FilePlace(const std::string& path, dev_t device, ino_t inode)
-    : real_path_(real_path_of(path)),
+FilePlace::FilePlace(const std::string& path, int fd, dev_t device, ino_t inode)
+    : real_path_(real_path_of(path, fd)),
       named_path_(join_path(real_path_of(folder_of(path)), file_name_of(path))),
       device_(device),
       inode_(inode) {}
@@ -160,22 +227,18 @@ FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
   return *this;
 }
 
-InputFile::InputFile(std::string path) : path_(std::move(path)) {
-  // O_NONBLOCK: opening a FIFO would wait for a writer.
-  fd_ = FileDescriptor(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (fd_.get() < 0) fail_input(path_, "cannot be opened", errno);
+InputFile::InputFile(std::string path) : path_(std::move(path)), fd_(open_regular(path_)) {
+  const struct stat status = require_regular(path_, fd_.get());
+  stamp_ = stamp_of(status);
+  place_ = FilePlace(path_, fd_.get(), status.st_dev, status.st_ino);
+}
+
+void InputFile::require_unchanged() const {
   struct stat status {};
   if (::fstat(fd_.get(), &status) != 0) fail_input(path_, "cannot be read", errno);
-  if (S_ISDIR(status.st_mode)) {
-    throw Error(Status::kUnsupported, formatted("{}: is a folder; folders are not supported yet", path_),
-                "pass the .safetensors file inside it", path_);
-  }
-  if (!S_ISREG(status.st_mode)) {
-    throw Error(Status::kIo, formatted("{}: is not a regular file", path_),
-                "a checkpoint is read by position: save the stream to a file first", path_);
-  }
-  size_ = static_cast<std::uint64_t>(status.st_size);
-  place_ = FilePlace(path_, status.st_dev, status.st_ino);
+  if (stamp_of(status) == stamp_) return;
+  throw Error(Status::kIo, formatted("{}: was changed while it was in use", path_),
+              "keep the file unchanged while it is in use", path_);
 }
 
 // Threads that take pieces of a file in turn look to the kernel like random reads, for which it reads little ahead: two of
@@ -188,7 +251,7 @@ void InputFile::read_ahead(std::uint64_t offset, std::uint64_t size) const {
   std::uint64_t ahead = ahead_.load(std::memory_order_relaxed);
   const bool is_near = ahead >= offset && ahead <= end + 2 * kAhead;
   const std::uint64_t from = is_near ? std::max(ahead, end) : end;
-  const std::uint64_t to = std::min(size_, end + kAhead);
+  const std::uint64_t to = std::min(stamp_.size_bytes, end + kAhead);
   if (to < from + kStep && (is_near || to <= from)) return;
   if (ahead_.compare_exchange_strong(ahead, to, std::memory_order_relaxed)) {
     ::posix_fadvise(fd_.get(), static_cast<off_t>(from), static_cast<off_t>(to - from), POSIX_FADV_WILLNEED);

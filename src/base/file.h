@@ -28,7 +28,8 @@ bool lacks_links(int error_number);
 /// or the access list cannot be kept, the group gets nothing. False where it fails; errno says why.
 bool take_permissions(int fd, const std::string& path, const struct stat& old);
 
-/// Where a file or folder lies: to know it again under any name, later and from any working folder.
+/// Where a file or folder lies: to know it again under any name, later and from any working folder. Errors of all: kIo where
+/// the system does not say it.
 class FilePlace {
  public:
   FilePlace() = default;
@@ -36,8 +37,8 @@ class FilePlace {
   /// Of nothing where the path names nothing.
   explicit FilePlace(const std::string& path);
 
-  /// Of an open file.
-  FilePlace(const std::string& path, dev_t device, ino_t inode);
+  /// Of a file that was opened by that path and still is.
+  FilePlace(const std::string& path, int fd, dev_t device, ino_t inode);
 
   /// Without symbolic links.
   const std::string& real_path() const { return real_path_; }
@@ -55,14 +56,31 @@ class FilePlace {
   ino_t inode_ = 0;
 };
 
-/// A regular file held open for reading. read_at may be called from several threads.
+/// What a write to a file, or a change of its name, changes.
+struct FileStamp {
+  std::uint64_t size_bytes = 0;
+  std::int64_t modified_ns = 0;  ///< when its bytes were written, as it says; since 1970
+  std::int64_t changed_ns = 0;   ///< when anything of it was changed; no program sets this
+
+  friend bool operator==(const FileStamp&, const FileStamp&) = default;
+};
+
+/// A regular file held open for reading. read_at may be called from several threads. What is no regular file is not opened
+/// at all: a FIFO would wait, and a device may do something.
 class InputFile {
  public:
-  /// Errors: kNotFound, kIo (permissions, not a regular file), kUnsupported (a folder); each names the path.
+  /// Errors: kNotFound (a link to nothing, too), kIo (permissions, not a regular file), kUnsupported (a folder); each names the
+  /// path.
   explicit InputFile(std::string path);
 
   const std::string& path() const { return path_; }
-  std::uint64_t size() const { return size_; }
+  std::uint64_t size() const { return stamp_.size_bytes; }
+
+  /// As it was opened.
+  const FileStamp& stamp() const { return stamp_; }
+
+  /// Throws kIo where it was written to since it was opened: what was read may be half of the old and half of the new.
+  void require_unchanged() const;
 
   /// Fills `into` from offset. Errors: kIo, also where the file ends before.
   void read_at(std::uint64_t offset, std::span<std::byte> into) const;
@@ -74,7 +92,7 @@ class InputFile {
   void read_ahead(std::uint64_t offset, std::uint64_t size) const;
 
   FileDescriptor fd_;
-  std::uint64_t size_ = 0;
+  FileStamp stamp_;
   FilePlace place_;
   mutable std::atomic<std::uint64_t> ahead_{0};  // up to where the system was asked to read
 };

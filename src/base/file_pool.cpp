@@ -13,7 +13,7 @@ class PooledBytes final : public ByteSource {
   PooledBytes(const std::string& path, std::shared_ptr<FilePool> pool) : path_(path), pool_(std::move(pool)) {
     auto file = std::make_shared<const InputFile>(path);
     place_ = file->place();
-    size_ = file->size();
+    stamp_ = file->stamp();
     pool_->keep(this, std::move(file));
   }
   ~PooledBytes() override { pool_->forget(this); }
@@ -21,20 +21,23 @@ class PooledBytes final : public ByteSource {
   PooledBytes& operator=(const PooledBytes&) = delete;
 
   std::string path() const override { return path_; }
-  std::uint64_t size() const override { return size_; }
-  void read(std::uint64_t offset, std::span<std::byte> into) const override {
-    std::shared_ptr<const InputFile> file = pool_->find(this);
-    if (file == nullptr) file = open_again();
-    file->read_at(offset, into);
-  }
+  std::uint64_t size() const override { return stamp_.size_bytes; }
+  void read(std::uint64_t offset, std::span<std::byte> into) const override { open()->read_at(offset, into); }
   std::shared_ptr<const std::byte> view(std::uint64_t) const override { return nullptr; }
-  bool reads_from(const std::string& path) const override { return place_.is_at_or_below(path); }
+  const FilePlace* place() const override { return &place_; }
+  const FileStamp* stamp() const override { return &stamp_; }
+  void require_unchanged() const override { open()->require_unchanged(); }
 
  private:
+  std::shared_ptr<const InputFile> open() const {
+    std::shared_ptr<const InputFile> file = pool_->find(this);
+    return file == nullptr ? open_again() : file;
+  }
+
   std::shared_ptr<const InputFile> open_again() const {
     auto file = std::make_shared<const InputFile>(place_.real_path());
-    if (!file->place().is_same_file(place_) || file->size() != size_) {
-      throw Error(Status::kIo, formatted("{}: another file took its place while it was in use", path_),
+    if (!file->place().is_same_file(place_) || file->stamp() != stamp_) {
+      throw Error(Status::kIo, formatted("{}: was changed, or another file took its place, while it was in use", path_),
                   "keep the file unchanged while it is in use", path_);
     }
     pool_->keep(this, file);
@@ -44,7 +47,7 @@ class PooledBytes final : public ByteSource {
   std::string path_;
   std::shared_ptr<FilePool> pool_;
   FilePlace place_;
-  std::uint64_t size_ = 0;
+  FileStamp stamp_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
@@ -19,18 +20,36 @@ namespace {
 [[noreturn]] void fail_to_list(const std::string& path, int error_number) {
   throw Error(error_number == ENOENT ? Status::kNotFound : Status::kIo,
               formatted("{}: cannot be read: {}", path, std::generic_category().message(error_number)),
-              "check the permissions of the folder", path);
+              "check its permissions, and those of the folder around it", path);
 }
 
-FolderEntry describe_entry(int folder, const char* name) {
+bool is_absence(int error_number) { return error_number == ENOENT || error_number == ENOTDIR; }
+
+// Empty where it is gone by now.
+std::optional<FolderEntry> describe_entry(const std::string& path, int folder, const char* name) {
   FolderEntry entry{name};
-  entry.is_link = kind_of(folder, name) == EntryKind::kOther;
   struct stat status {};
-  if (::fstatat(folder, name, &status, 0) != 0) return entry;
+  if (::fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return std::nullopt;
+    fail_to_list(join_path(path, name), errno);
+  }
+  entry.is_link = S_ISLNK(status.st_mode);
+  if (entry.is_link && ::fstatat(folder, name, &status, 0) != 0) {
+    if (!is_absence(errno) && errno != ELOOP) fail_to_list(join_path(path, name), errno);
+    entry.is_dangling = true;
+    return entry;
+  }
   entry.is_folder = S_ISDIR(status.st_mode);
   entry.is_file = S_ISREG(status.st_mode);
   entry.size_bytes = static_cast<std::uint64_t>(status.st_size);
   return entry;
+}
+
+// Whether something is there.
+bool look_at(const std::string& path, struct stat& status) {
+  if (::stat(path.c_str(), &status) == 0) return true;
+  if (is_absence(errno)) return false;
+  fail_to_list(path, errno);
 }
 
 }  // namespace
@@ -47,14 +66,14 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-bool path_exists(const std::string& path) noexcept {
+bool path_exists(const std::string& path) {
   struct stat status {};
-  return ::stat(path.c_str(), &status) == 0;
+  return look_at(path, status);
 }
 
-bool is_folder(const std::string& path) noexcept {
+bool is_folder(const std::string& path) {
   struct stat status {};
-  return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  return look_at(path, status) && S_ISDIR(status.st_mode);
 }
 
 EntryKind kind_of(int folder, const char* name) noexcept {
@@ -77,8 +96,12 @@ FolderReader::~FolderReader() {
 
 const char* FolderReader::next() noexcept {
   while (folder_ != nullptr) {
+    errno = 0;
     const dirent* entry = ::readdir(folder_);
-    if (entry == nullptr) return nullptr;
+    if (entry == nullptr) {
+      error_ = errno;
+      return nullptr;
+    }
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") return entry->d_name;
   }
@@ -90,7 +113,10 @@ std::vector<FolderEntry> list_folder(const std::string& path) {
   FolderReader reader(AT_FDCWD, folder.c_str());
   if (!reader.is_open()) fail_to_list(path, errno);
   std::vector<FolderEntry> entries;
-  while (const char* name = reader.next()) entries.push_back(describe_entry(reader.fd(), name));
+  while (const char* name = reader.next()) {
+    if (auto entry = describe_entry(path, reader.fd(), name)) entries.push_back(std::move(*entry));
+  }
+  if (reader.error() != 0) fail_to_list(path, reader.error());
   std::ranges::sort(entries, {}, &FolderEntry::name);
   return entries;
 }

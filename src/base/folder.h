@@ -15,9 +15,9 @@ std::string join_path(const std::string& folder, const std::string& name);
 std::string file_name_of(const std::string& path);  ///< what follows the last slash
 std::string folder_of(const std::string& path);     ///< what comes before it; "." where there is none
 
-/// Links are followed.
-bool path_exists(const std::string& path) noexcept;
-bool is_folder(const std::string& path) noexcept;
+/// Links are followed. Errors: kIo where the system does not say it.
+bool path_exists(const std::string& path);
+bool is_folder(const std::string& path);
 
 enum class EntryKind { kNone, kFile, kFolder, kOther };
 
@@ -36,11 +36,13 @@ class FolderReader {
   bool is_open() const { return folder_ != nullptr; }
   int fd() const { return ::dirfd(folder_); }
 
-  /// All but . and ..; null at the end, and where it is not open.
+  /// All but . and ..; null at the end, where it is not open, and where the system fails: then error() is not 0.
   const char* next() noexcept;
+  int error() const { return error_; }
 
  private:
   DIR* folder_ = nullptr;
+  int error_ = 0;
 };
 
 struct FolderEntry {
@@ -48,6 +50,7 @@ struct FolderEntry {
   bool is_link = false;
   bool is_folder = false;  ///< of a link: of what it names
   bool is_file = false;
+  bool is_dangling = false;  ///< a link to nothing
   std::uint64_t size_bytes = 0;
 };
 

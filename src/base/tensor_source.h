@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/byte_stream.h"
 #include "base/tensor.h"
 
 namespace mnq {
@@ -28,13 +29,19 @@ struct LayerHint {
 
 class PytorchFrame;  // formats/pytorch_frame.h
 
+/// A file of a folder that is copied as it is.
+struct CompanionFile {
+  std::string name;  ///< with the folders it is in: "1_Pooling/config.json"
+  std::shared_ptr<const ByteSource> bytes;
+};
+
 /// What comes with a checkpoint besides its tensors, for formats that carry it on.
 struct Companion {
   std::string folder;                      ///< of a Hugging Face folder: its path
   std::string config;                      ///< its config.json; may be empty
   std::vector<std::string> model_types;    ///< of config.json: the model's, then those of its parts
   std::vector<std::string> architectures;  ///< of config.json
-  std::vector<std::string> files;          ///< names of its other small files: tokenizer and the like
+  std::vector<CompanionFile> files;        ///< its other small files: tokenizer and the like
   std::string gguf_values;                 ///< of a GGUF file: its key-values as they are stored
   std::uint64_t gguf_value_count = 0;
   std::string gguf_architecture;                ///< of a GGUF file: its general.architecture
@@ -87,14 +94,26 @@ class TensorSource {
   virtual const Companion* companion() const { return nullptr; }
 
   /// What was left as it is and is no tensor here, and what else a report should say of the input.
-  virtual std::vector<std::string> remarks() const { return {}; }
+  const std::vector<std::string>& remarks() const { return remarks_; }
 
-  /// Whether what replaces the path replaces something of this: a file that it reads or carries on, or a folder with one.
-  virtual bool reads_from(const std::string& /*path*/) const { return false; }
+  /// All files and memory that it reads or carries on; none of what holds its tensors itself.
+  const std::vector<std::shared_ptr<const ByteSource>>& inputs() const { return inputs_; }
+
+  /// Whether what replaces the path replaces something of this: a file of inputs(), or a folder with one.
+  bool reads_from(const std::string& path) const;
+
+  /// Throws kIo where a file of inputs() was changed since it was opened: what was read is then of no one state of it.
+  void require_unchanged() const;
+
+  /// While it is being opened.
+  void add_remark(std::string text) { remarks_.push_back(std::move(text)); }
+  void add_input(std::shared_ptr<const ByteSource> bytes) { inputs_.push_back(std::move(bytes)); }
 
  protected:
   std::vector<TensorInfo> tensors_;
   Metadata metadata_;
+  std::vector<std::string> remarks_;
+  std::vector<std::shared_ptr<const ByteSource>> inputs_;
 };
 
 /// Names beside the tensors' own: (name, tensor), as safetensors' save_model writes ties into its metadata.

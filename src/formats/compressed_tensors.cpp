@@ -32,6 +32,8 @@ class CompressedTensorsSource final : public TensorSource {
  public:
   CompressedTensorsSource(std::unique_ptr<TensorSource> inner, const Json& config) : inner_(std::move(inner)) {
     metadata_ = inner_->metadata();
+    remarks_ = inner_->remarks();
+    inputs_ = inner_->inputs();
     groups_ = read_groups(inner_->title(), config, remarks_);
     for (std::size_t i = 0; i < inner_->tensors().size(); ++i) index_.emplace(inner_->tensors()[i].name, i);
     std::set<std::size_t> used;
@@ -58,12 +60,6 @@ class CompressedTensorsSource final : public TensorSource {
   std::uint64_t size_bytes() const override { return inner_->size_bytes(); }
   std::vector<std::string> ties(std::size_t tensor) const override { return inner_->ties(adapted_[tensor].stored); }
   const Companion* companion() const override { return inner_->companion(); }
-  std::vector<std::string> remarks() const override {
-    std::vector<std::string> remarks = inner_->remarks();
-    remarks.insert(remarks.end(), remarks_.begin(), remarks_.end());
-    return remarks;
-  }
-  bool reads_from(const std::string& path) const override { return inner_->reads_from(path); }
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override {
     const Adapted& adapted = adapted_[tensor];
     return adapted.how == Adapted::How::kAsItIs ? inner_->view(adapted.stored) : nullptr;
@@ -295,7 +291,6 @@ class CompressedTensorsSource final : public TensorSource {
   std::vector<Adapted> adapted_;
   std::map<std::string, std::size_t> index_;
   std::vector<CompressedGroup> groups_;
-  std::vector<std::string> remarks_;
 };
 
 }  // namespace

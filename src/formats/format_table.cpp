@@ -14,6 +14,7 @@
 #include "formats/gguf.h"
 #include "formats/pytorch.h"
 #include "formats/safetensors.h"
+#include "formats/shard_names.h"
 #include "formats/sharded_source.h"
 #include "formats/torchscript.h"
 #include "formats/torchscript_archive.h"
@@ -97,6 +98,14 @@ std::unique_ptr<TensorSource> open_detected(std::shared_ptr<const ByteSource> by
   return format.open_source(std::move(bytes), settings);
 }
 
+// A file that was named by itself may be a part of a checkpoint.
+void remark_on_shard(TensorSource& source, const std::string& name) {
+  const auto shard = parse_shard_name(name);
+  if (!shard || shard->count == 1) return;
+  source.add_remark(
+      formatted("by its name it is shard {} of {}: the others were not read", shard->number, shard->count));
+}
+
 std::string extension_of(const std::string& path) {
   const std::size_t slash = path.rfind('/') == std::string::npos ? 0 : path.rfind('/') + 1;
   const std::size_t dot = path.find_last_of('.');
@@ -135,8 +144,15 @@ const Format& detect_format(const std::string& path) {
 }
 
 std::shared_ptr<const TensorSource> open_source(const std::string& path, const OpenSettings& settings) {
-  if (!is_folder(path)) return adapt_to_config_beside(open_detected(open_bytes(path), settings));
-  return open_folder_source(path, settings);
+  std::unique_ptr<TensorSource> source;
+  if (is_folder(path)) {
+    source = open_folder_source(path, settings);
+  } else {
+    source = adapt_to_config_beside(open_detected(open_bytes(path), settings));
+    remark_on_shard(*source, file_name_of(path));
+  }
+  source->require_unchanged();
+  return source;
 }
 
 SourcePair open_sources(const std::string& first, const char* second, const OpenSettings& settings) {

@@ -17,6 +17,7 @@ namespace {
 class GgufSource final : public TensorSource {
  public:
   explicit GgufSource(std::shared_ptr<const ByteSource> bytes) : bytes_(std::move(bytes)) {
+    inputs_ = {bytes_};
     GgufHeader header = read_gguf_header(*bytes_);
     metadata_ = std::move(header.metadata);
     companion_.gguf_architecture = std::move(header.architecture);
@@ -28,7 +29,6 @@ class GgufSource final : public TensorSource {
   std::string_view format() const override { return "gguf"; }
   std::string path() const override { return bytes_->path(); }
   std::uint64_t size_bytes() const override { return bytes_->size(); }
-  bool reads_from(const std::string& path) const override { return bytes_->reads_from(path); }
   const Companion* companion() const override { return &companion_; }
 
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override {

@@ -45,7 +45,9 @@ class PytorchSource final : public TensorSource {
  public:
   PytorchSource(std::string_view format, std::shared_ptr<const ByteSource> bytes, PytorchObjects objects,
                 const StoragePlaces& places, bool is_big_endian, Metadata metadata)
-      : format_(format), bytes_(std::move(bytes)), remarks_(std::move(objects.remarks)), is_big_endian_(is_big_endian) {
+      : format_(format), bytes_(std::move(bytes)), is_big_endian_(is_big_endian) {
+    remarks_ = std::move(objects.remarks);
+    inputs_ = {bytes_};
     metadata_ = std::move(metadata);
     for (const std::string& key : objects.carried) {
       const auto found = places.find(key);  // an empty storage may have none
@@ -77,10 +79,8 @@ class PytorchSource final : public TensorSource {
   std::string_view format() const override { return format_; }
   std::string path() const override { return bytes_->path(); }
   std::uint64_t size_bytes() const override { return bytes_->size(); }
-  std::vector<std::string> remarks() const override { return remarks_; }
   const Companion* companion() const override { return &companion_; }
   std::vector<std::string> ties(std::size_t tensor) const override { return views_[tensor].ties; }
-  bool reads_from(const std::string& path) const override { return bytes_->reads_from(path); }
 
   void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
     const View& view = views_[tensor];
@@ -128,7 +128,6 @@ class PytorchSource final : public TensorSource {
   std::string_view format_;
   std::shared_ptr<const ByteSource> bytes_;
   std::vector<View> views_;
-  std::vector<std::string> remarks_;
   Companion companion_;
   bool is_big_endian_;
   mutable StridedStrips strips_;

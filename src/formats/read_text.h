@@ -5,6 +5,9 @@
 #include <string>
 
 #include "base/byte_stream.h"
+#include "base/format.h"
+#include "base/tensor_source.h"
+#include "formats/archive_error.h"
 
 namespace mnq {
 
@@ -13,6 +16,14 @@ inline std::string read_text(const ByteSource& bytes, std::uint64_t offset, std:
   std::string text(size, '\0');
   bytes.read(offset, std::as_writable_bytes(std::span(text)));
   return text;
+}
+
+/// All of a small file. Errors: kFormat where it has more bytes; as read.
+inline std::string read_text_within(const ByteSource& bytes, std::uint64_t most_bytes) {
+  if (bytes.size() > most_bytes) {
+    fail_record(title_of(bytes.path()), "", formatted("{} bytes exceed {}", bytes.size(), most_bytes));
+  }
+  return read_text(bytes, 0, bytes.size());
 }
 
 }  // namespace mnq

@@ -21,6 +21,7 @@ class SafetensorsSource final : public TensorSource {
  public:
   SafetensorsSource(std::shared_ptr<const ByteSource> bytes, SafetensorsHeader header, std::uint64_t data_start)
       : bytes_(std::move(bytes)) {
+    inputs_ = {bytes_};
     metadata_ = std::move(header.metadata);
     unknown_fields_ = joined({header.unknown_fields.begin(), header.unknown_fields.end()});
     tensors_.reserve(header.tensors.size());
@@ -42,7 +43,6 @@ class SafetensorsSource final : public TensorSource {
     bytes_->read(starts_[tensor] + offset, into);
   }
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override { return bytes_->view(starts_[tensor]); }
-  bool reads_from(const std::string& path) const override { return bytes_->reads_from(path); }
 
  private:
   std::shared_ptr<const ByteSource> bytes_;

@@ -24,7 +24,4 @@ std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const 
 /// Errors: as open_folder_source.
 std::unique_ptr<TensorSource> adapt_to_config_beside(std::unique_ptr<TensorSource> source);
 
-/// Whether a file of this name holds weights: "model.safetensors", "pytorch_model.bin.index.json".
-bool is_weight_file(std::string_view name);
-
 }  // namespace mnq

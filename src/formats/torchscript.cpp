@@ -27,7 +27,9 @@ class LoadedSource final : public ModuleSource {
  public:
   LoadedSource(std::shared_ptr<const Module> module, std::shared_ptr<const ByteSource> bytes,
                std::vector<std::string> remarks)
-      : module_(std::move(module)), bytes_(std::move(bytes)), remarks_(std::move(remarks)) {
+      : module_(std::move(module)), bytes_(std::move(bytes)) {
+    remarks_ = std::move(remarks);
+    if (bytes_ != nullptr) inputs_ = {bytes_};
     for (const auto& [name, text] : module_->extra_files()) {
       if (is_utf8(text)) metadata_.emplace(name, text);
     }
@@ -46,15 +48,12 @@ class LoadedSource final : public ModuleSource {
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override { return module_->tensors()[tensor].data; }
   const LayerHint* hint(std::size_t tensor) const override { return &module_->tensors()[tensor].hint; }
   std::vector<std::string> ties(std::size_t tensor) const override { return module_->tensors()[tensor].ties; }
-  std::vector<std::string> remarks() const override { return remarks_; }
-  bool reads_from(const std::string& path) const override { return bytes_ != nullptr && bytes_->reads_from(path); }
   const std::shared_ptr<const Module>& module() const override { return module_; }
   const ModuleSource& loaded() const override { return *this; }
 
  private:
   std::shared_ptr<const Module> module_;
   std::shared_ptr<const ByteSource> bytes_;  // null for a module made in memory
-  std::vector<std::string> remarks_;
   std::uint64_t tensor_bytes_ = 0;
 };
 

@@ -161,6 +161,8 @@ Report compare(const TensorSource& reference, const TensorSource& other, const C
     if (reason_to_skip(*pairs[i].a, pairs[i].b).empty()) comparison.add(pairs[i], compared_count++);
   }
   comparison.run(job, control);
+  reference.require_unchanged();
+  other.require_unchanged();
 
   Report report("compare", &reference, other.path(), job.threads);
   Accuracy model;

@@ -136,6 +136,7 @@ Report validate(const TensorSource& source, const TensorSource* original, const 
   check_orphans(report, source, found.tensors);
   if (original != nullptr) check_original(report, found.tensors, *original);
   check_values(report, source, found.tensors, job, control);
+  source.require_unchanged();
   report.json()["model"]["valid"] = report.problems().empty();
   report.json()["model"]["tensors_checked"] = found.tensors.size();
   report.finish(stopwatch.seconds());
