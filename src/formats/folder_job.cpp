@@ -24,7 +24,9 @@ FolderState state_named(const std::string& name) {
 std::string job_text(const FolderJobFile& job) {
   return Json{{"version", 2},
               {"hash", job.hash},
+              {"input", job.input},
               {"shards", job.shard_count},
+              {"max_shard_size", job.shard_size},
               {"parts", job.part_count},
               {"config", job.config},
               {"files", job.files},
@@ -37,7 +39,9 @@ FolderJobFile parse_job(const std::string& folder) {
   const auto bytes = open_bytes(join_path(folder, kFolderJobFile));
   const Json json = parse_json(read_text(*bytes, 0, bytes->size()));
   FolderJobFile job{json["hash"].text(),
+                    json["input"].text(),
                     json["shards"].get<std::size_t>(),
+                    json["max_shard_size"].get<std::uint64_t>(),
                     json["parts"].get<std::uint32_t>(),
                     json["config"].text(),
                     {},

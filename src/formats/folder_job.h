@@ -17,8 +17,10 @@ inline constexpr const char* kFolderJobFile = ".mono_quant_job.json";
 enum class FolderState { kMaking, kWhole, kSetAside };
 
 struct FolderJobFile {
-  std::string hash;  ///< of the settings, tensors and content of the job
+  std::string hash;  ///< of all that decides its bytes
+  std::string input;  ///< a hash, too, of what it is known by again
   std::size_t shard_count = 0;
+  std::uint64_t shard_size = 0;    ///< the most bytes of a shard by which they were cut
   std::uint32_t part_count = 0;    ///< of the run that made the folder
   std::string config;              ///< of config.json; empty: none
   std::vector<std::string> files;  ///< of the input, which are carried on

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <set>
 #include <system_error>
 
@@ -40,6 +41,12 @@ std::string shard_mark(const std::string& hash, std::size_t shard, std::size_t c
 [[noreturn]] void fail_io(const std::string& path, const char* what, int error_number) {
   throw Error(Status::kIo, formatted("{}: {}: {}", path, what, std::generic_category().message(error_number)),
               "check the folder around it, its permissions and the space on the disk", path);
+}
+
+std::string hash_of(const std::string& text) {
+  Hash hash;
+  hash.add(std::as_bytes(std::span(text)));
+  return hash.text();
 }
 
 void make_folder(const std::string& path) {
@@ -206,8 +213,10 @@ void FolderOutput::make_work() {
   const std::string& folder = claim_.folder();
   if (::mkdir(folder.c_str(), path_exists(path_) ? 0700 : 0777) != 0) fail_io(work_, "cannot be created", errno);
   try {
-    const auto files = companion_ == nullptr ? std::vector<std::string>() : companion_->files;
-    write_folder_job(folder, {hash_, job_.shard_count, settings_.part_count, job_.config, files});
+    std::vector<std::string> files;
+    if (companion_ != nullptr) std::ranges::transform(companion_->files, std::back_inserter(files), &CompanionFile::name);
+    write_folder_job(folder, {hash_, hash_of(job_.input), job_.shard_count, job_.shard_size, settings_.part_count,
+                              job_.config, files});
     is_ours_ = ::rename(folder.c_str(), work_.c_str()) == 0;
     if (!is_ours_ && errno != ENOTEMPTY && errno != EEXIST) fail_io(work_, "cannot be created", errno);
   } catch (...) {
@@ -217,17 +226,27 @@ void FolderOutput::make_work() {
   if (!is_ours_) remove_tree(folder);  // another part was first, or it is not ours
 }
 
+std::optional<std::uint64_t> FolderOutput::begun_shard_size() const {
+  if (!is_kept() || !path_exists(join_path(work_, kFolderJobFile))) return std::nullopt;
+  return read_folder_job(work_).shard_size;
+}
+
 void FolderOutput::start(const FolderJob& job) {
   job_ = job;
-  Hash hash;
-  hash.add(std::as_bytes(std::span<const char>(
-      formatted("{}\n{}\n{}\n{}\n{}", kVersion, format_.name, job.shard_count, job.config, job.description))));
-  hash_ = hash.text();
+  hash_ = hash_of(formatted("{}\n{}\n{}\n{}\n{}\n{}", kVersion, format_.name, job.shard_count, job.config, job.input,
+                            job.description));
   clear_work();
   make_work();
-  if (read_folder_job(work_).hash != hash_) {
-    throw Error(Status::kState, formatted("{}: is of another job: of other settings, another input or version", work_),
-                "give the same input and settings as before, or remove it", work_);
+  const FolderJobFile begun = read_folder_job(work_);
+  if (begun.input != hash_of(job.input)) {
+    throw Error(Status::kState, formatted("{}: was begun with another input, or the input was changed since", work_),
+                "give the input as it was, or remove the folder to start over; a copy of a large input must keep the times "
+                "of its files (cp -a, rsync -a)",
+                work_);
+  }
+  if (begun.hash != hash_) {
+    throw Error(Status::kState, formatted("{}: is of another job: of other settings or another version", work_),
+                "give the same settings as before, or remove it", work_);
   }
 }
 
@@ -256,11 +275,11 @@ std::unique_ptr<TensorSink> FolderOutput::open_shard(std::size_t shard, const st
 
 void FolderOutput::copy_companion_files() const {
   if (companion_ == nullptr) return;
-  for (const std::string& name : companion_->files) {
+  for (const auto& [name, bytes] : companion_->files) {
     for (std::size_t slash = name.find('/'); slash != name.npos; slash = name.find('/', slash + 1)) {
       make_folder(join_path(work_, name.substr(0, slash)));
     }
-    copy_file(join_path(companion_->folder, name), join_path(work_, name), is_cancelled_);
+    copy_file(*bytes, join_path(work_, name), is_cancelled_);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,8 +32,10 @@ struct FolderSettings {
 /// What a folder is to become: the same text for every part of one job.
 struct FolderJob {
   std::string description;  ///< settings and tensors, as text
+  std::string input;        ///< what it is known by again, as text
   std::size_t shard_count = 1;
-  std::string config;  ///< of config.json; empty: none
+  std::uint64_t shard_size = 0;  ///< the most bytes of a shard by which they were cut
+  std::string config;            ///< of config.json; empty: none
 };
 
 class FolderOutput {
@@ -54,6 +57,9 @@ class FolderOutput {
   /// PATH.partial, and whether what is done stays there when a run ends early.
   const std::string& work() const { return work_; }
   bool is_kept() const { return settings_.is_resumed || settings_.part_count > 0; }
+
+  /// The shard_size of the job that this one goes on with; empty where there is none.
+  std::optional<std::uint64_t> begun_shard_size() const;
 
   /// Makes PATH.partial, or finds it. Errors: kIo; kState where it is of another job or of none, or there and neither resumed
   /// nor replaced.

@@ -149,7 +149,7 @@ class Bringer {
       if (::readlink(from.c_str(), named.data(), named.size() - 1) > 0)
         std::ignore = ::symlink(named.data(), to.c_str());
     } else if (S_ISREG(old.st_mode) && ::access(from.c_str(), R_OK) == 0) {
-      copy_file(from, to, [] { return false; });
+      copy_file(*open_bytes(from), to, [] { return false; });
       keep_attributes(to, old);
     }
   }

@@ -16,17 +16,17 @@ void write_text(const std::string& path, const std::string& text) {
   sink->commit();
 }
 
-void copy_file(const std::string& from, const std::string& to, const std::function<bool()>& is_cancelled) {
+void copy_file(const ByteSource& from, const std::string& to, const std::function<bool()>& is_cancelled) {
   constexpr std::uint64_t kPiece = 1u << 20;
-  const auto bytes = open_bytes(from);
-  const auto sink = file_bytes(to, true, is_cancelled, Claim::kHeld)(bytes->size());
-  std::vector<std::byte> piece(std::min(bytes->size(), kPiece));
-  for (std::uint64_t offset = 0; offset < bytes->size(); offset += kPiece) {
-    if (is_cancelled()) throw Error(Status::kCancelled, formatted("cancelled while {} was copied", from));
-    const auto part = std::span(piece).first(std::min(kPiece, bytes->size() - offset));
-    bytes->read(offset, part);
+  const auto sink = file_bytes(to, true, is_cancelled, Claim::kHeld)(from.size());
+  std::vector<std::byte> piece(std::min(from.size(), kPiece));
+  for (std::uint64_t offset = 0; offset < from.size(); offset += kPiece) {
+    if (is_cancelled()) throw Error(Status::kCancelled, formatted("cancelled while {} was copied", from.path()));
+    const auto part = std::span(piece).first(std::min(kPiece, from.size() - offset));
+    from.read(offset, part);
     sink->write(offset, part);
   }
+  from.require_unchanged();
   sink->commit();
 }
 

@@ -4,12 +4,14 @@
 #include <functional>
 #include <string>
 
+#include "base/byte_stream.h"
+
 namespace mnq {
 
 /// Errors: kIo.
 void write_text(const std::string& path, const std::string& text);
 
-/// Errors: kNotFound, kIo; kCancelled.
-void copy_file(const std::string& from, const std::string& to, const std::function<bool()>& is_cancelled);
+/// Errors: kIo, also where it is changed meanwhile; kCancelled.
+void copy_file(const ByteSource& from, const std::string& to, const std::function<bool()>& is_cancelled);
 
 }  // namespace mnq

@@ -6,9 +6,10 @@
 #include <thread>
 
 #include "base/format.h"
-#include "base/hash.h"
 #include "base/json_text.h"
+#include "quantize/input_identity.h"
 #include "quantize/plan_run.h"
+#include "quantize/shards.h"
 
 namespace mnq {
 namespace {
@@ -71,57 +72,16 @@ Outcome write_file(const Work& work) {
   run.on_done = work.on_done;
   const std::unique_ptr<TensorSink> sink = work.output.open(plan.outputs(), reserved_metadata(work.source, plan));
   run.run(*sink);
+  work.source.require_unchanged();
   Outcome outcome{run.accuracies(), sink->notes()};
   run.commit([&] { sink->commit(final_metadata(work.source, plan, outcome.accuracies)); });
   return outcome;
 }
 
-// The plan's tensors in runs, none of more output bytes than max_bytes unless a single tensor is.
-std::vector<PlanSlice> cut_shards(const Plan& plan, std::uint64_t max_bytes) {
-  std::vector<PlanSlice> shards;
-  std::size_t begin = 0;
-  std::uint64_t bytes = 0;
-  for (std::size_t item = 0; item < plan.tensors.size(); ++item) {
-    std::uint64_t size = 0;
-    for (const PlannedOutput& output : plan.tensors[item].outputs) size += output.info.size_bytes;
-    if (bytes > 0 && size > max_bytes - std::min(bytes, max_bytes)) {
-      shards.emplace_back(plan, begin, item);
-      begin = item;
-      bytes = 0;
-    }
-    bytes += size;
-  }
-  shards.emplace_back(plan, begin, plan.tensors.size());
-  return shards;
-}
-
-// Of the bytes of the source, the same on any machine, and cheap next to the job: the ends of every stored tensor, and more
-// from the middle of some.
-std::string sample_content(const TensorSource& source) {
-  constexpr std::uint64_t kEdge = 64, kMiddle = 4096, kAlignment = 16;
-  constexpr std::size_t kMostMiddles = 1024;
-  const std::size_t count = source.tensors().size(), stride = (count + kMostMiddles - 1) / kMostMiddles;
-  std::array<std::byte, kMiddle> buffer{};
-  Hash hash;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint64_t size = source.tensors()[i].size_bytes;
-    if (size == 0) continue;
-    const auto add = [&](std::uint64_t at, std::uint64_t most) {
-      const std::uint64_t offset = at / kAlignment * kAlignment;
-      const auto piece = std::span(buffer).first(std::min(most, size - offset));
-      source.read(i, offset, piece);
-      hash.add(piece);
-    };
-    add(0, kEdge);
-    add(size - std::min(size, kEdge), kEdge + kAlignment);
-    if (i % stride == 0) add((size - std::min(size, kMiddle)) / 2, kMiddle);
-  }
-  return hash.text();
-}
-
-// Everything that decides the bytes of the shards, and which of them are refused.
-std::string describe_job(const TensorSource& source, const Plan& plan, const JobSettings& job) {
-  std::string text = formatted("{} bytes, {}\n", source.size_bytes(), sample_content(source));
+// Everything but the input that decides the bytes of the shards, and which of them are refused.
+std::string describe_job(const Plan& plan, const std::vector<PlanSlice>& shards, const JobSettings& job) {
+  std::string text;
+  for (const PlanSlice& shard : shards) text += formatted("{} tensors\n", shard.size());
   if (job.accuracy_warning == AccuracyWarning::kError) {
     text += formatted("no layer below {} and {} dB\n", job.sqnr_warning_db, job.sqnr_critical_db);
   }
@@ -193,12 +153,33 @@ struct PendingShard {
   std::unique_ptr<PlanRun> run;
 };
 
+// As it is set; else that of the job that is gone on with, else what gives every part a shard.
+std::uint64_t choose_shard_size(const Work& work, const FolderOutput& folder) {
+  const JobSettings& job = work.job;
+  if (job.is_shard_size_set) return job.max_shard_size;
+  if (const auto begun = folder.begun_shard_size()) return *begun;
+  return job.part_count > 0 ? even_shard_size(work.plan, job.part_count, job.max_shard_size) : job.max_shard_size;
+}
+
+// What a run of one part made, and what it is a part of.
+std::string part_note(const JobSettings& job, std::size_t made, std::size_t shard_count, std::uint64_t shard_size) {
+  const std::string part = formatted("part {} of {}", job.part + 1, job.part_count);
+  if (made == 0) {
+    return formatted("{}: nothing to make, since there are only {} shards: let fewer parts make them{}", part,
+                     shard_count, job.is_shard_size_set ? ", or leave max_shard_size unset" : "");
+  }
+  return formatted(
+      "{}: {} of {} shards of up to {} bytes (max_shard_size); merge makes the folder once all parts are there", part,
+      made, shard_count, shard_size);
+}
+
 Outcome write_folder(const Work& work) {
   FolderOutput& folder = *work.output.folder;
-  const std::vector<PlanSlice> shards = cut_shards(work.plan, work.job.max_shard_size);
+  const std::uint64_t shard_size = choose_shard_size(work, folder);
+  const std::vector<PlanSlice> shards = cut_shards(work.plan, shard_size);
   FolderQuantization quantization = describe_quantization(work.plan, folder);
-  folder.start(
-      {describe_job(work.source, work.plan, work.job), shards.size(), folder_config(folder, quantization.config)});
+  folder.start({describe_job(work.plan, shards, work.job), identify_input(work.source), shards.size(), shard_size,
+                folder_config(folder, quantization.config)});
   Outcome outcome{std::vector<Accuracy>(work.plan.tensors.size()), std::move(quantization.notes)};
   std::vector<PendingShard> pending;
   std::size_t already = 0;
@@ -221,6 +202,7 @@ Outcome write_folder(const Work& work) {
     reserved.insert(folder.mark(shard.index));
     std::shared_ptr<TensorSink> sink = folder.open_shard(shard.index, shard.plan.outputs(), reserved);
     shard.run->run(*sink);
+    work.source.require_unchanged();
     const std::vector<Accuracy> accuracies = shard.run->accuracies();
     std::ranges::copy(accuracies, outcome.accuracies.begin() + static_cast<std::ptrdiff_t>(shard.plan.begin()));
     Metadata metadata = final_metadata(work.source, shard.plan, accuracies);
@@ -236,8 +218,7 @@ Outcome write_folder(const Work& work) {
         formatted("{} of {} shards were there already: their accuracy is not in this report", already, shards.size()));
   }
   if (work.job.part_count > 0) {
-    outcome.notes.push_back(formatted("part {} of {}: {} of {} shards; merge makes the folder once all parts are there",
-                                      work.job.part + 1, work.job.part_count, already + pending.size(), shards.size()));
+    outcome.notes.push_back(part_note(work.job, already + pending.size(), shards.size(), shard_size));
   }
   return outcome;
 }

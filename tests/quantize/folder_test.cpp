@@ -10,8 +10,10 @@
 #include <chrono>
 #include <filesystem>
 
+#include "base/format.h"
 #include "quantize/job_fixture.h"
 #include "support/error_of.h"
+#include "support/safetensors_bytes.h"
 #include "support/temp_folder.h"
 
 namespace {
@@ -209,6 +211,108 @@ TEST(FolderJob, DoesNotGoOnWithOtherWeights) {
     const Error refused = error_of([&] { quantize_to(folder.path("in"), folder.path("out"), more); });
     EXPECT_EQ(refused.status(), Status::kState) << refused.message();
   }
+}
+
+// Without max_shard_size every part has a shard, whatever the model's size, and the shards are those of one run with the size
+// that the report names.
+TEST(FolderParts, HaveAShardEachWhereNoSizeIsSet) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  for (const int parts : {1, 2, 3, 4, 6}) {
+    const std::string out = folder.path("out" + std::to_string(parts));
+    std::set<std::uint64_t> sizes;
+    for (int part = parts; part >= 1; --part) {
+      const std::string shard = formatted(R"("shard": "{}/{}")", part, parts);
+      const std::size_t before = fs::exists(out + ".partial") ? files_of(out + ".partial").size() : 0;
+      const Report report = quantize_to(folder.path("in"), out, shard, nullptr, "null");
+      EXPECT_GT(files_of(out + ".partial").size(), before) << shard;
+      const std::string note = report.warnings().back();
+      const std::size_t at = note.find(" of up to ");
+      ASSERT_NE(at, note.npos) << note;
+      sizes.insert(std::stoull(note.substr(at + 10)));
+    }
+    ASSERT_EQ(sizes.size(), 1U) << "parts that cut differently";
+    merge_folder(out, false);
+    const std::string whole = folder.path("whole" + std::to_string(parts));
+    quantize_to(folder.path("in"), whole, "", nullptr, std::to_string(*sizes.begin()));
+    EXPECT_EQ(files_of(out), files_of(whole)) << parts;
+  }
+}
+
+TEST(FolderParts, ThatHaveNothingToMakeSaySo) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  const auto note = [&](const char* part, const char* size) {
+    return quantize_to(folder.path("in"), folder.path(std::string("out") + size), part, nullptr, size).warnings().back();
+  };
+  EXPECT_EQ(note(R"("shard": "4/4")", "2400").substr(0, 57),
+            "part 4 of 4: nothing to make, since there are only 3 shar");
+  EXPECT_NE(note(R"("shard": "4/4")", "2400").find("leave max_shard_size unset"), std::string::npos);
+  EXPECT_EQ(note(R"("shard": "7/7")", "null").find("part 7 of 7: nothing to make, since there are only 6 shards"), 0U);
+}
+
+// resume without a part makes what the parts have left, in their shards.
+TEST(FolderParts, AreGoneOnWithInTheirShards) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  quantize_to(folder.path("in"), folder.path("out"), R"("shard": "1/3")", nullptr, "null");
+  const std::string first = folder.path("out.partial") + "/model-00001-of-00003.safetensors";
+  const auto made = fs::last_write_time(first);
+  quantize_to(folder.path("in"), folder.path("out"), R"("resume": true)", nullptr, "null");
+  EXPECT_EQ(fs::last_write_time(folder.path("out") + "/model-00001-of-00003.safetensors"), made);
+}
+
+// Any byte of any file that is read or carried on, where no sample would look, and with the time of the last write set back.
+TEST(FolderJob, DoesNotGoOnWithAnInputThatChanged) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  const auto change = [](const std::string& file) {
+    const auto written = fs::last_write_time(file);
+    std::string bytes = read_bytes(file);
+    bytes[bytes.size() / 3] ^= 1;
+    write_bytes(file, bytes);
+    fs::last_write_time(file, written);
+  };
+  quantize_to(folder.path("in"), folder.path("out"), R"("shard": "1/2")");
+  for (const char* name : {"model.safetensors", "tokenizer.json", "sub/more.txt"}) {
+    const std::string file = folder.path("in/") + name, kept = read_bytes(file);
+    change(file);
+    for (const char* more : {R"("resume": true)", R"("shard": "2/2")"}) {
+      const Error refused = error_of([&] { quantize_to(folder.path("in"), folder.path("out"), more); });
+      EXPECT_EQ(refused.status(), Status::kState) << name << ": " << refused.message();
+      EXPECT_NE(refused.message().find("another input, or the input was changed"), std::string::npos);
+    }
+    write_bytes(file, kept);
+  }
+  // A copy is the same input, wherever it lies.
+  fs::copy(folder.path("in"), folder.path("copy"), fs::copy_options::recursive);
+  quantize_to(folder.path("copy"), folder.path("out"), R"("shard": "2/2")");
+  merge_folder(folder.path("out"), false);
+  quantize_to(folder.path("in"), folder.path("whole"));
+  EXPECT_EQ(files_of(folder.path("out")), files_of(folder.path("whole")));
+}
+
+// A large one is known by the times of its files, too.
+TEST(FolderJob, KnowsALargeInputByItsTimes) {
+  const TempFolder folder;
+  fs::create_directories(folder.path("in"));
+  SafetensorsBytes large;
+  large.declare("fc.weight", "F32", "[17000, 1024]", 17000ull * 4096);
+  write_bytes(folder.path("in/model.safetensors"), large.bytes());
+  fs::resize_file(folder.path("in/model.safetensors"), large.file_size());
+  write_bytes(folder.path("in/config.json"), R"({"model_type": "toy"})");
+  quantize_to(folder.path("in"), folder.path("out"), R"("shard": "1/1")");
+  quantize_to(folder.path("in"), folder.path("out"), R"("shard": "1/1")");
+  fs::copy(folder.path("in"), folder.path("copy"), fs::copy_options::recursive);
+  for (const char* name : {"model.safetensors", "config.json"}) {
+    fs::last_write_time(folder.path("copy/") + name, fs::last_write_time(folder.path("in/") + name));
+  }
+  quantize_to(folder.path("copy"), folder.path("out"), R"("shard": "1/1")");
+  const auto written = fs::last_write_time(folder.path("in/model.safetensors"));
+  fs::last_write_time(folder.path("in/model.safetensors"), written + std::chrono::nanoseconds(100));
+  const Error refused = error_of([&] { quantize_to(folder.path("in"), folder.path("out"), R"("resume": true)"); });
+  EXPECT_EQ(refused.status(), Status::kState) << refused.message();
+  EXPECT_NE(refused.suggestion().find("cp -a"), std::string::npos) << refused.suggestion();
 }
 
 // A run that must not accept a layer cannot go on with shards whose layers nobody judged.
