@@ -140,7 +140,8 @@ TEST(PytorchTensors, AreWhatTheirPickleSays) {
 TEST(PytorchTensors, SayWhichDictTheyAreFrom) {
   const auto remarks = [](const char* file) {
     std::string text;
-    for (const std::string& remark : open_source(data_file(file))->remarks()) text += remark + "\n";
+    const auto source = open_source(data_file(file));
+    for (const std::string& remark : source->remarks()) text += remark + "\n";
     return text;
   };
   EXPECT_EQ(remarks("good.pt"), "");
