@@ -486,7 +486,7 @@ MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path
 
 /* ---- Reports --------------------------------------------------------------------------------------------------- */
 
-/* The whole report as JSON; borrowed; "" for NULL. Among its fields: "kind", "input", "output", "model" (an object of
+/* The whole report as JSON, made when it is first asked for; borrowed; "" for NULL, and where memory does not suffice. Among its fields: "kind", "input", "output", "model" (an object of
  * numbers: see below), "layers" (a list: "name", "tensor", "kind", "action", "scheme", "reason", "bytes_before",
  * "bytes_after", "sqnr_db"...), "warnings" (what may be wrong) and "remarks" (what is worth knowing). report.md among the
  * installed documents lists them all. */

@@ -27,26 +27,40 @@ const Json* layer_at(const mnq_report* report, size_t index) {
   return index < mnq_report_layer_count(report) ? &report->report.json()["layers"][index] : nullptr;
 }
 
+// JSON is made when it is asked for, and memory may be short by then.
+template <class Make>
+const char* text_or(const char* otherwise, Make&& make) noexcept {
+  try {
+    return make();
+  } catch (...) {
+    return otherwise;
+  }
+}
+
 }  // namespace
 
-const char* mnq_report_json(const mnq_report* report) { return report == nullptr ? "" : report->report.text().c_str(); }
+const char* mnq_report_json(const mnq_report* report) {
+  return text_or("", [&] { return report == nullptr ? "" : report->report.text().c_str(); });
+}
 
 mnq_status mnq_report_number(const mnq_report* report, const char* name, double* value, mnq_error** error) {
   return guarded(error, [&] {
     require(value, "value");
-    *value = number_in(require(report, "report")->report.json()["model"], require(name, "name"));
+    *value = number_in(require(report, "report")->report.head()["model"], require(name, "name"));
   });
 }
 
 size_t mnq_report_layer_count(const mnq_report* report) {
-  return report == nullptr ? 0 : report->report.json()["layers"].size();
+  return report == nullptr ? 0 : report->report.layers().size();
 }
 
 const char* mnq_report_layer_text(const mnq_report* report, size_t index, const char* name) {
-  const Json* layer = layer_at(report, index);
-  if (layer == nullptr || name == nullptr) return nullptr;
-  const Json* found = layer->find(name);
-  return found != nullptr && found->is_string() ? found->text().c_str() : nullptr;
+  return text_or(nullptr, [&]() -> const char* {
+    const Json* layer = layer_at(report, index);
+    if (layer == nullptr || name == nullptr) return nullptr;
+    const Json* found = layer->find(name);
+    return found != nullptr && found->is_string() ? found->text().c_str() : nullptr;
+  });
 }
 
 mnq_status mnq_report_layer_number(const mnq_report* report, size_t index, const char* name, double* value,

@@ -32,8 +32,23 @@ std::string counts_fact(const Json& objects, const char* field) {
   return text;
 }
 
+// The library's description without the metadata, and the metadata alone: of that there may be very much, and Json, which
+// keeps the order of an object's members, looks through all of them for each.
+Json parse_without_metadata(const std::string& text) {
+  return Json::parse(text, [](int depth, Json::parse_event_t event, Json& parsed) {
+    return depth != 1 || event != Json::parse_event_t::key || parsed != "metadata";
+  });
+}
+
+nlohmann::json parse_metadata(const std::string& text) {
+  using Sorted = nlohmann::json;
+  return Sorted::parse(text, [](int depth, Sorted::parse_event_t event, Sorted& parsed) {
+    return depth != 1 || event != Sorted::parse_event_t::key || parsed == "metadata";
+  })["metadata"];
+}
+
 // Shortened where it would fill a terminal.
-std::string metadata_fact(const Json& metadata, const Screen& screen) {
+std::string metadata_fact(const nlohmann::json& metadata, const Screen& screen) {
   std::string text;
   for (const auto& [key, value] : metadata.items()) {
     text += formatted("{}{}={}", text.empty() ? "" : ", ", key, value.get<std::string>());
@@ -105,7 +120,7 @@ std::string tensor_table(const Json& model, const Screen& screen) {
   return table.text(screen);
 }
 
-std::string view(const Json& model, const Screen& screen) {
+std::string view(const Json& model, const nlohmann::json& metadata, const Screen& screen) {
   const std::string table = tensor_table(model, screen);
   return facts_text({{"file", printable(text_in(model, "path"))},
                      {"format", text_in(model, "format")},
@@ -113,7 +128,7 @@ std::string view(const Json& model, const Screen& screen) {
                      {"parameters", count_text(number_in(model, "parameters"))},
                      {"tensors", counts_fact(model["tensors"], "dtype")},
                      {"quantized", counts_fact(model["quantized"], "scheme")},
-                     {"metadata", metadata_fact(model["metadata"], screen)}},
+                     {"metadata", metadata_fact(metadata, screen)}},
                     screen) +
          notices_text(model, screen, true) + (table.empty() ? "" : "\n" + table);
 }
@@ -124,7 +139,11 @@ int run_info(const Options& options) {
   const Job job(options);
   const Model model = make<Model>(mnq_model_open_with, options.input.c_str(), job.run());
   const std::string json = text_of(make<Buffer>(mnq_model_describe, model.get()));
-  write_stdout(options.json ? json + "\n" : view(Json::parse(json), screen_of(STDOUT_FILENO)));
+  if (options.json) {
+    write_stdout(json + "\n");
+  } else {
+    write_stdout(view(parse_without_metadata(json), parse_metadata(json), screen_of(STDOUT_FILENO)));
+  }
   return kExitOk;
 }
 

@@ -44,13 +44,12 @@ void Job::start(const std::string& verb, const std::string& output) {
 
 void Job::finish(const Report& report, const std::function<std::string(const Json&, const Screen&)>& text) {
   progress_.reset();
-  const std::string json = mnq_report_json(report.get());
-  if (report_file_) report_file_->publish(json + "\n");
+  if (report_file_) report_file_->publish(mnq_report_json(report.get()) + std::string("\n"));
   interrupt_.reset();
   if (options_.json) {
-    write_stdout(json + "\n");
+    write_stdout(mnq_report_json(report.get()) + std::string("\n"));
   } else if (!options_.quiet) {
-    write_stdout(text(Json::parse(json), screen_of(STDOUT_FILENO)));
+    write_stdout(text(Json::parse(mnq_report_json(report.get())), screen_of(STDOUT_FILENO)));
   }
 }
 

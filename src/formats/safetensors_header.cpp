@@ -259,18 +259,29 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t 
   return header;
 }
 
+// Piece by piece: as one JSON value, 100,000 tensors would take 100 MB.
 std::string write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Metadata& metadata) {
-  Json header = Json::object();
+  std::string header = "{";
+  const auto add = [&](const std::string& name) {
+    header += (header.size() == 1 ? "" : ",") + Json(name).dump() + ":";
+  };
   if (!metadata.empty()) {
-    Json& texts = header.add("__metadata__", Json::object());
-    for (const auto& [key, value] : metadata) texts.add(key, value);
+    add("__metadata__");
+    const char* before = "{";
+    for (const auto& [key, value] : metadata) {
+      header += before + Json(key).dump() + ":" + Json(value).dump();
+      before = ",";
+    }
+    header += "}";
   }
   for (const HeaderTensor& tensor : tensors) {
-    header.add(tensor.info.name, {{"dtype", dtype_name(tensor.info.dtype)},
-                                  {"shape", tensor.info.shape},
-                                  {"data_offsets", std::vector{tensor.begin, tensor.begin + tensor.info.size_bytes}}});
+    add(tensor.info.name);
+    header += Json{{"dtype", dtype_name(tensor.info.dtype)},
+                   {"shape", tensor.info.shape},
+                   {"data_offsets", std::vector{tensor.begin, tensor.begin + tensor.info.size_bytes}}}
+                  .dump();
   }
-  return header.dump();
+  return header + "}";
 }
 
 }  // namespace mnq

@@ -1,8 +1,7 @@
 #include "formats/torchscript.h"
 
-#include <algorithm>
 #include <cstring>
-#include <set>
+#include <map>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -21,6 +20,14 @@ bool is_words_as_bytes(const TensorInfo& info) {
 void pack_into_words(TensorInfo& info) {
   info.dtype = DType::kI32;
   info.shape.back() /= 4;
+}
+
+// TensorSource::find looks through all tensors each time.
+using IndexByName = std::map<std::string, std::size_t, std::less<>>;
+IndexByName index_tensors(const std::vector<TensorInfo>& tensors) {
+  IndexByName index;
+  for (std::size_t i = 0; i < tensors.size(); ++i) index.emplace(tensors[i].name, i);
+  return index;
 }
 
 class LoadedSource final : public ModuleSource {
@@ -61,12 +68,11 @@ class ModuleSink final : public TensorSink {
  public:
   ModuleSink(const ModuleSource& source, const std::vector<TensorInfo>& tensors, TakeModule take)
       : source_(source), tensors_(tensors), take_(std::move(take)), data_(tensors.size()) {
-    std::set<std::string_view> kept;
-    for (const TensorInfo& info : source.tensors()) kept.insert(info.name);
+    const IndexByName kept = index_tensors(source.tensors());
     for (std::size_t i = 0; i < tensors.size(); ++i) {
-      const std::size_t old = kept.contains(tensors[i].name) ? source.find(tensors[i].name) : TensorSource::kNone;
-      const bool unchanged = old != TensorSource::kNone && source.tensors()[old].dtype == tensors[i].dtype &&
-                             source.tensors()[old].shape == tensors[i].shape;
+      const auto old = kept.find(tensors[i].name);
+      const bool unchanged = old != kept.end() && source.tensors()[old->second].dtype == tensors[i].dtype &&
+                             source.tensors()[old->second].shape == tensors[i].shape;
       if (!unchanged) data_[i] = allocate_bytes(tensors[i].size_bytes);
     }
   }
@@ -80,11 +86,14 @@ class ModuleSink final : public TensorSink {
     const CollectedTensors collected(tensors_, metadata);
     const std::vector<LogicalTensor> after = require_logical_tensors(collected);
     const std::vector<LogicalTensor> before = require_logical_tensors(source_);
+    std::map<std::string_view, const LogicalTensor*> by_name;
+    for (const LogicalTensor& tensor : before) by_name.emplace(tensor.name, &tensor);
     std::vector<WeightChange> changes;
     for (const LogicalTensor& tensor : after) {
-      const auto old = std::ranges::find(before, tensor.name, &LogicalTensor::name);
-      if (old == before.end()) throw Error(Status::kInternal, formatted("{} came from nowhere", tensor.name));
-      if (tensor.spec.has_value() != old->spec.has_value()) changes.push_back(make_change(tensor, *old));
+      const auto old = by_name.find(tensor.name);
+      if (old == by_name.end()) throw Error(Status::kInternal, formatted("{} came from nowhere", tensor.name));
+      if (tensor.spec.has_value() != old->second->spec.has_value())
+        changes.push_back(make_change(tensor, *old->second));
     }
     std::map<std::string, std::string> files = source_.module()->extra_files();
     files.erase(std::string(kMetadataKey));

@@ -172,6 +172,7 @@ std::vector<std::string> compare_readings(const TensorSource& read, const Tensor
 class FileSource final : public ModuleSource {
  public:
   explicit FileSource(std::shared_ptr<const ByteSource> bytes) : bytes_(std::move(bytes)), archive_(bytes_) {
+    inputs_ = {bytes_};
     TorchScriptArchive checked = check_torchscript(archive_);
     extra_files_ = std::move(checked.extra_files);
     Listing listing(archive_, checked);
@@ -194,8 +195,6 @@ class FileSource final : public ModuleSource {
   std::uint64_t size_bytes() const override { return bytes_->size(); }
   const LayerHint* hint(std::size_t tensor) const override { return &files_[tensor].hint; }
   std::vector<std::string> ties(std::size_t tensor) const override { return files_[tensor].ties; }
-  std::vector<std::string> remarks() const override { return remarks_; }
-  bool reads_from(const std::string& path) const override { return bytes_->reads_from(path); }
 
   void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
     const FileTensor& file = files_[tensor];
@@ -260,7 +259,7 @@ class FileSource final : public ModuleSource {
 
   std::shared_ptr<const ByteSource> bytes_;
   ZipArchive archive_;
-  std::vector<std::string> extra_files_, archive_remarks_, remarks_;
+  std::vector<std::string> extra_files_, archive_remarks_;
   std::vector<FileTensor> files_;
   mutable StridedStrips strips_;
   mutable std::mutex checking_, loading_;

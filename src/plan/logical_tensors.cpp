@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -180,13 +181,15 @@ std::vector<std::string> ties_of(const LogicalTensor& tensor, std::vector<std::s
 std::vector<std::vector<std::string>> find_ties(const TensorSource& source) {
   std::vector<std::vector<std::string>> ties(source.tensors().size());
   std::map<std::string_view, std::size_t> index;
+  std::set<std::pair<std::size_t, std::string>> known;
   for (std::size_t i = 0; i < ties.size(); ++i) {
     ties[i] = source.ties(i);
+    for (const std::string& tie : ties[i]) known.emplace(i, tie);
     index.emplace(source.tensors()[i].name, i);
   }
   for (auto& [name, target] : tied_names(source.metadata(), source.tensors())) {
-    std::vector<std::string>& known = ties[index.at(target)];
-    if (std::ranges::find(known, name) == known.end()) known.push_back(std::move(name));
+    const std::size_t tensor = index.at(target);
+    if (known.emplace(tensor, name).second) ties[tensor].push_back(std::move(name));
   }
   return ties;
 }
@@ -227,9 +230,13 @@ std::vector<LogicalTensor> require_logical_tensors(const TensorSource& source) {
 }
 
 std::string write_quantized_metadata(const std::vector<QuantizedEntry>& entries) {
-  Json tensors = Json::object();
-  for (const QuantizedEntry& entry : entries) tensors.add(entry.name, entry_json(entry));
-  return Json{{"version", 1}, {"tensors", std::move(tensors)}}.dump();
+  std::string text = R"({"version":1,"tensors":{)";
+  const char* before = "";
+  for (const QuantizedEntry& entry : entries) {
+    text += before + Json(entry.name).dump() + ":" + entry_json(entry).dump();
+    before = ",";
+  }
+  return text + "}}";
 }
 
 }  // namespace mnq

@@ -123,18 +123,19 @@ bool is_changed(const Pair& pair) {
 }
 
 // What became of a pair, into its object of the report. True where it was compared.
-bool describe_pair(Json& layer, const Pair& pair) {
+bool describe_pair(ReportLayer& layer, const Pair& pair) {
   if (pair.bad_element) {
-    layer["action"] = "skip";
-    layer["reason"] = formatted("element {} is not finite in one of the two", *pair.bad_element);
+    layer.action = "skip";
+    layer.reason = formatted("element {} is not finite in one of the two", *pair.bad_element);
     return false;
   }
   if (pair.is_weight) {
-    Report::set_accuracy(layer, pair.accuracy);
+    layer.accuracy = pair.accuracy;
+    layer.accuracy.is_measured = true;
     return true;
   }
-  layer["exact"] = !pair.differs;
-  if (pair.differs) layer["reason"] = formatted("its {} values differ", dtype_name(pair.a->dtype));
+  layer.exact = !pair.differs;
+  if (pair.differs) layer.reason = formatted("its {} values differ", dtype_name(pair.a->dtype));
   return true;
 }
 
@@ -170,13 +171,13 @@ Report compare(const TensorSource& reference, const TensorSource& other, const C
   bool all_exact = true;
   for (const Pair& pair : pairs) {
     const std::string reason = reason_to_skip(*pair.a, pair.b);
-    Json& layer = report.add_layer(pair.layer, *pair.a, reason.empty() ? "compare" : "skip");
-    layer["dtype_other"] = pair.b == nullptr ? Json(nullptr) : Json(dtype_name(pair.b->dtype));
-    layer["bytes_before"] = stored_bytes(reference, *pair.a);
-    layer["bytes_after"] = pair.b == nullptr ? Json(nullptr) : Json(stored_bytes(other, *pair.b));
+    ReportLayer& layer = report.layers().emplace_back(pair.layer, *pair.a, reason.empty() ? "compare" : "skip");
+    layer.dtype_other = pair.b == nullptr ? Json(nullptr) : Json(dtype_name(pair.b->dtype));
+    layer.bytes_before = stored_bytes(reference, *pair.a);
+    if (pair.b != nullptr) layer.bytes_after = stored_bytes(other, *pair.b);
     bytes_before += stored_bytes(reference, *pair.a);
-    if (pair.b != nullptr && pair.b->spec) layer["scheme"] = scheme_text(*pair.b->spec);
-    if (!reason.empty()) layer["reason"] = reason;
+    if (pair.b != nullptr && pair.b->spec) layer.scheme = scheme_text(*pair.b->spec);
+    layer.reason = reason;
     const bool done = reason.empty() && describe_pair(layer, pair);
     ++(done ? compared : skipped);
     if (done && is_changed(pair)) model.add({pair.accuracy.signal, pair.accuracy.error, pair.accuracy.max_error});
@@ -187,9 +188,9 @@ Report compare(const TensorSource& reference, const TensorSource& other, const C
     if (by_name_a.contains(tensor.name)) continue;
     Layer layer;
     layer.name = {tensor.name, tensor.name};
-    Json& object = report.add_layer(layer, tensor, "skip");
-    object["reason"] = "only in the second";
-    object["bytes_after"] = stored_bytes(other, tensor);
+    ReportLayer& row = report.layers().emplace_back(layer, tensor, "skip");
+    row.reason = "only in the second";
+    row.bytes_after = stored_bytes(other, tensor);
     ++skipped;
     all_exact = false;
   }

@@ -5,6 +5,7 @@
 // first, then codes.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -50,7 +51,7 @@ class PlanRun {
   // What is known of one tensor while its blocks go by.
   struct ItemState {
     std::uint64_t first_output = 0;
-    std::vector<std::uint64_t> output_of_role = std::vector<std::uint64_t>(5, kNoOutput);  // by PartRole
+    std::array<std::uint64_t, 5> output_of_role{kNoOutput, kNoOutput, kNoOutput, kNoOutput, kNoOutput};  // by PartRole
     Accuracy accuracy;
     std::once_flag reader_made;
     std::unique_ptr<WeightReader> reader;  // of a weight that is quantized in the source and decoded

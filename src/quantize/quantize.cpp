@@ -79,7 +79,7 @@ void fill_accuracy(Report& report, const std::vector<Accuracy>& accuracies, cons
     const Action action = plan.tensors[item].action;
     if (action != Action::kQuantize && action != Action::kCast) continue;
     if (!accuracies[item].is_measured) continue;  // made by another run
-    Report::set_accuracy(report.json()["layers"][item], accuracies[item]);
+    report.layers()[item].accuracy = accuracies[item];
     model.add({accuracies[item].signal, accuracies[item].error, accuracies[item].max_error});
     any = true;
   }

@@ -1,6 +1,7 @@
 #include "quantize/report.h"
 
 #include <cmath>
+#include <utility>
 
 #include "base/format.h"
 #include "base/utf8.h"
@@ -40,6 +41,46 @@ void Accuracy::add(const kernels::ErrorSums& sums) {
 
 double Accuracy::sqnr_db() const { return error == 0 ? INFINITY : 10 * std::log10(signal / error); }
 
+ReportLayer::ReportLayer(const Layer& layer, const LogicalTensor& logical, std::string_view what_was_done)
+    : name(layer.name.name),
+      tensor(logical.name),
+      ties(layer.ties),
+      kind(layer.kind),
+      dtype(logical.dtype),
+      shape(logical.shape),
+      action(what_was_done) {}
+
+void ReportLayer::set_spec(const QuantizedSpec& found) {
+  scheme = scheme_text(found);
+  spec = found;
+  spec->shape = {};
+}
+
+Json ReportLayer::json() const {
+  Json object;
+  object["name"] = name;
+  object["tensor"] = tensor;
+  object["kind"] = kind == nullptr ? Json(nullptr) : Json(kind->name);
+  object["dtype"] = dtype_name(dtype);
+  object["shape"] = shape;
+  object["parameters"] = element_count(shape);
+  object["action"] = action;
+  for (const char* field : {"scheme", "bits", "symmetric", "group_size", "channel_axis"}) object[field] = nullptr;
+  if (spec) ::mnq::set_spec(object, *spec);
+  object["scheme"] = text_or_null(scheme);
+  object["reason"] = text_or_null(reason);
+  object["bytes_before"] = bytes_before ? Json(*bytes_before) : Json(nullptr);
+  object["bytes_after"] = bytes_after ? Json(*bytes_after) : Json(nullptr);
+  for (const char* field : {"sqnr_db", "exact", "max_error"}) object[field] = nullptr;
+  if (accuracy.is_measured) Report::set_accuracy(object, accuracy);
+  if (exact) object["exact"] = *exact;
+  object["ties"] = Json::array();
+  for (const std::string& tie : ties) object["ties"].push_back(tie);
+  if (outputs) object["outputs"] = *outputs;
+  if (dtype_other) object["dtype_other"] = *dtype_other;
+  return object;
+}
+
 Report::Report(std::string_view kind, const TensorSource* input, const std::string& output, std::uint32_t threads) {
   json_["schema_version"] = 1;
   json_["kind"] = kind;
@@ -53,24 +94,6 @@ Report::Report(std::string_view kind, const TensorSource* input, const std::stri
   json_["layers"] = Json::array();
   json_["warnings"] = Json::array();
   json_["remarks"] = Json::array();
-}
-
-Json& Report::add_layer(const Layer& layer, const LogicalTensor& tensor, std::string_view action) {
-  Json object;
-  object["name"] = layer.name.name;
-  object["tensor"] = tensor.name;
-  object["kind"] = layer.kind == nullptr ? Json(nullptr) : Json(layer.kind->name);
-  object["dtype"] = dtype_name(tensor.dtype);
-  object["shape"] = tensor.shape;
-  object["parameters"] = element_count(tensor.shape);
-  object["action"] = action;
-  for (const char* field : {"scheme", "bits", "symmetric", "group_size", "channel_axis", "reason", "bytes_before",
-                            "bytes_after", "sqnr_db", "exact", "max_error"}) {
-    object[field] = nullptr;
-  }
-  object["ties"] = Json::array();
-  for (const std::string& tie : layer.ties) object["ties"].push_back(tie);
-  return json_["layers"].push_back(std::move(object));
 }
 
 void Report::add_warning(std::string_view text) {
@@ -94,7 +117,48 @@ void Report::set_accuracy(Json& object, const Accuracy& accuracy) {
 
 void Report::finish(double seconds) {
   json_["model"]["seconds"] = seconds;
-  text_ = json_.dump();
+  is_finished_ = true;
+}
+
+const Json& Report::json() const {
+  if (!is_finished_) return json_;
+  const std::lock_guard lock(made_->mutex);
+  if (!made_->has_layers) {
+    Json list = Json::array();
+    for (const ReportLayer& layer : layers_) list.push_back(layer.json());
+    json_["layers"] = std::move(list);
+    made_->has_layers = true;
+  }
+  return json_;
+}
+
+Json& Report::json() { return const_cast<Json&>(std::as_const(*this).json()); }
+
+// Layer by layer, so that there is never the JSON of all.
+void Report::write_text(std::string& text) const {
+  const char* before = "{";
+  for (const auto& [name, value] : json_.members()) {
+    text += before + Json(name).dump() + ":";
+    before = ",";
+    if (name != "layers") {
+      text += value.dump();
+      continue;
+    }
+    text += "[";
+    for (std::size_t i = 0; i < layers_.size(); ++i) text += (i == 0 ? "" : ",") + layers_[i].json().dump();
+    text += "]";
+  }
+  text += "}";
+}
+
+const std::string& Report::text() const {
+  const std::lock_guard lock(made_->mutex);
+  if (made_->text.empty()) {
+    std::string text;
+    write_text(text);
+    made_->text = std::move(text);
+  }
+  return made_->text;
 }
 
 Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSource& input, const std::string& output,
@@ -102,21 +166,22 @@ Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSou
   Report report(kind, &input, output, threads);
   std::uint64_t parameters = 0, parameters_changed = 0, bytes_before = 0, bytes_after = 0;
   std::uint64_t counts[4] = {};
+  report.layers().reserve(plan.tensors.size());
   for (const PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
-    Json& layer = report.add_layer(planned.layer, tensor, action_name(planned.action));
+    ReportLayer& layer = report.layers().emplace_back(planned.layer, tensor, action_name(planned.action));
     const bool was_quantized = tensor.spec.has_value();
-    if (planned.action != Action::kCopy || was_quantized) set_spec(layer, was_quantized ? *tensor.spec : planned.spec);
-    layer["reason"] = text_or_null(planned.reason);
+    if (planned.action != Action::kCopy || was_quantized) layer.set_spec(was_quantized ? *tensor.spec : planned.spec);
+    layer.reason = planned.reason;
     const std::uint64_t before = stored_bytes(input, tensor);
     std::uint64_t after = 0;
-    layer["outputs"] = Json::array();
+    layer.outputs.emplace();
     for (const PlannedOutput& part : planned.outputs) {
       after += part.info.size_bytes;
-      layer["outputs"].push_back(part.info.name);
+      layer.outputs->push_back(part.info.name);
     }
-    layer["bytes_before"] = before;
-    layer["bytes_after"] = after;
+    layer.bytes_before = before;
+    layer.bytes_after = after;
     const std::uint64_t count = element_count(tensor.shape);
     parameters += count;
     if (planned.action != Action::kCopy) parameters_changed += count;

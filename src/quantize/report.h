@@ -1,6 +1,9 @@
 // What a job did and what it cost: README.md in this folder documents the JSON, which is the only form a report has.
 #pragma once
 
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,16 +28,48 @@ struct Accuracy {
   double sqnr_db() const;
 };
 
+/// What a report says of a tensor, in a fraction of the memory of its JSON. What does not apply is empty.
+struct ReportLayer {
+  ReportLayer(const Layer& layer, const LogicalTensor& tensor, std::string_view what_was_done);
+
+  /// Scheme and settings; the shape is that of the tensor.
+  void set_spec(const QuantizedSpec& spec);
+
+  Json json() const;
+
+  std::string name;
+  std::string tensor;
+  std::vector<std::string> ties;
+  const LayerKind* kind;
+  DType dtype;
+  Shape shape;
+  std::string_view action;
+  std::string scheme;
+  std::optional<QuantizedSpec> spec;
+  std::string reason;
+  std::optional<std::uint64_t> bytes_before;
+  std::optional<std::uint64_t> bytes_after;
+  Accuracy accuracy;
+  std::optional<bool> exact;                        ///< of what has no accuracy
+  std::optional<std::vector<std::string>> outputs;  ///< in reports of plans
+  std::optional<Json> dtype_other;                  ///< in reports of compare
+};
+
 class Report {
  public:
   /// The fields that all reports have. Lists are empty.
   Report(std::string_view kind, const TensorSource* input, const std::string& output, std::uint32_t threads);
 
-  Json& json() { return json_; }
-  const Json& json() const { return json_; }
+  /// Until it is finished without what "layers" holds: that is made when it is asked for. Any thread.
+  Json& json();
+  const Json& json() const;
 
-  /// Adds an object to "layers"; what does not apply is null.
-  Json& add_layer(const Layer& layer, const LogicalTensor& tensor, std::string_view action);
+  /// All but the layers, at any time.
+  const Json& head() const { return json_; }
+
+  /// In the order of "layers".
+  std::vector<ReportLayer>& layers() { return layers_; }
+  const std::vector<ReportLayer>& layers() const { return layers_; }
 
   void add_warning(std::string_view text);
 
@@ -44,16 +79,29 @@ class Report {
   /// Writes "sqnr_db", "exact" and "max_error" into an object.
   static void set_accuracy(Json& object, const Accuracy& accuracy);
 
-  /// Writes the JSON as text; no change after it.
+  /// No change of layers() after it.
   void finish(double seconds);
-  const std::string& text() const { return text_; }
+
+  /// The JSON as text, which is made when it is asked for. Any thread.
+  const std::string& text() const;
   const std::vector<std::string>& warnings() const { return warnings_; }
   const std::vector<std::string>& problems() const { return problems_; }
   void add_problem(const Problem& problem);
 
  private:
-  Json json_;
-  std::string text_;
+  // Made when they are asked for, once.
+  struct Made {
+    std::mutex mutex;
+    bool has_layers = false;
+    std::string text;
+  };
+
+  void write_text(std::string& text) const;
+
+  mutable Json json_;
+  std::vector<ReportLayer> layers_;
+  bool is_finished_ = false;
+  std::unique_ptr<Made> made_ = std::make_unique<Made>();
   std::vector<std::string> warnings_;
   std::vector<std::string> problems_;
 };

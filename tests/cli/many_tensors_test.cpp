@@ -1,0 +1,58 @@
+// Checkpoints of very many small tensors: what each costs in memory.
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "cli/cli_fixture.h"
+
+namespace mnq::test {
+namespace {
+
+constexpr int kFew = 2000, kMany = 22000;
+// What a tensor's names, shapes and plan take, and its text on the way to the file; 7,600 with JSON of the whole report.
+constexpr long kMostBytes = 4500;
+
+class ManyTensors : public CliTest {
+ protected:
+  void SetUp() override {
+    for (const int count : {kFew, kMany}) {
+      SafetensorsBytes model;
+      for (int i = 0; i < count; ++i) {
+        model.add<float>("model.layers." + std::to_string(i) + ".self_attn.q_proj.weight", "F32", "[2,2]",
+                         {1, 2, 3, 4});
+      }
+      write(name(count), model.bytes());
+    }
+  }
+
+  static std::string name(int count) { return std::to_string(count) + ".safetensors"; }
+
+  // The most memory that the program had, in bytes.
+  long peak(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), MONOQUANT_EXE);
+    const std::vector<char*> pointers = exec_pointers(arguments);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::execv(pointers[0], pointers.data());
+      ::_exit(127);
+    }
+    int status = 0;
+    rusage used{};
+    EXPECT_EQ(::wait4(child, &status, 0, &used), child);
+    EXPECT_EQ(exit_code_of(status), 0);
+    return used.ru_maxrss * 1024;
+  }
+};
+
+TEST_F(ManyTensors, TakeLittleMemoryEach) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers have memory of their own";
+#endif
+  const auto quantize = [&](int count) {
+    return peak({"quantize", folder.path(name(count)), "-o", folder.path("out" + name(count)), "--quiet"});
+  };
+  const long few = quantize(kFew), many = quantize(kMany);
+  EXPECT_LT((many - few) / (kMany - kFew), kMostBytes);
+}
+
+}  // namespace
+}  // namespace mnq::test
