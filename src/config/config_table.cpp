@@ -62,8 +62,9 @@ constexpr std::array kKeys{
               "what to write; where unset the output's extension says it, and a folder is compressed-tensors"},
     ConfigKey{"tensors_key", KeyType::kText, "auto", false, "", 0, 0,
               "of a PyTorch checkpoint: the dict with the tensors, as model.ema; where unset it is found"},
-    ConfigKey{"max_shard_size", KeyType::kSize, "5GiB", false, "", 1, 1e18,
-              "folders: bytes of a shard, unless one tensor alone has more; where unset and shard=I/N, N shards at least"},
+    ConfigKey{
+        "max_shard_size", KeyType::kSize, "5GiB", false, "", 1, 1e18,
+        "folders: bytes of a shard, unless one tensor alone has more; where unset and shard=I/N, N shards at least"},
     ConfigKey{"shard", KeyType::kText, "auto", false, "", 0, 0,
               "folders: I/N makes the I-th of N parts only, merge puts them together"},
     ConfigKey{"resume", KeyType::kBool, "false", false, "", 0, 0,

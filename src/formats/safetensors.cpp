@@ -23,7 +23,10 @@ class SafetensorsSource final : public TensorSource {
       : bytes_(std::move(bytes)) {
     inputs_ = {bytes_};
     metadata_ = std::move(header.metadata);
-    unknown_fields_ = joined({header.unknown_fields.begin(), header.unknown_fields.end()});
+    if (!header.unknown_fields.empty()) {
+      add_remark(formatted("left out fields of tensors that safetensors has not: {}",
+                           joined({header.unknown_fields.begin(), header.unknown_fields.end()})));
+    }
     tensors_.reserve(header.tensors.size());
     starts_.reserve(header.tensors.size());
     for (HeaderTensor& tensor : header.tensors) {
@@ -35,10 +38,6 @@ class SafetensorsSource final : public TensorSource {
   std::string_view format() const override { return "safetensors"; }
   std::string path() const override { return bytes_->path(); }
   std::uint64_t size_bytes() const override { return bytes_->size(); }
-  std::vector<std::string> remarks() const override {
-    if (unknown_fields_.empty()) return {};
-    return {formatted("left out fields of tensors that safetensors has not: {}", unknown_fields_)};
-  }
   void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
     bytes_->read(starts_[tensor] + offset, into);
   }
@@ -47,7 +46,6 @@ class SafetensorsSource final : public TensorSource {
  private:
   std::shared_ptr<const ByteSource> bytes_;
   std::vector<std::uint64_t> starts_;
-  std::string unknown_fields_;
 };
 
 class SafetensorsSink final : public TensorSink {

@@ -17,7 +17,9 @@ class ZipRecordBytes final : public ByteSource {
 
   std::string path() const override { return archive_->path(); }
   std::uint64_t size() const override { return entry_.size; }
-  bool reads_from(const std::string& path) const override { return archive_->reads_from(path); }
+  const FilePlace* place() const override { return archive_->place(); }
+  const FileStamp* stamp() const override { return archive_->stamp(); }
+  void require_unchanged() const override { archive_->require_unchanged(); }
 
   void read(std::uint64_t offset, std::span<std::byte> into) const override {
     if (entry_.is_deflated) {
