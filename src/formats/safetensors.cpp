@@ -61,13 +61,13 @@ class SafetensorsSink final : public TensorSink {
       return bits_a != bits_b ? bits_a > bits_b : tensors[a].name < tensors[b].name;
     });
     std::uint64_t end = 0;
+    layout_.reserve(tensors.size());
     for (const std::size_t index : order) {
       starts_[index] = end;
       layout_.push_back({tensors[index], end});
       end += tensors[index].size_bytes;
     }
-    const std::uint64_t length = write_safetensors_header(layout_, metadata).size();
-    header_bytes_ = (length + 7) / 8 * 8;
+    header_bytes_ = (header_length(metadata) + 7) / 8 * 8;
     if (header_bytes_ > kMaxHeaderBytes) {
       throw Error(Status::kFormat,
                   formatted("the header of {} tensors would have {} bytes; safetensors allows {}", tensors.size(),
@@ -82,14 +82,12 @@ class SafetensorsSink final : public TensorSink {
   }
 
   void commit(const Metadata& metadata) override {
-    std::string header = write_safetensors_header(layout_, metadata);
-    if (header.size() > header_bytes_)
+    if (header_length(metadata) > header_bytes_)
       throw Error(Status::kInternal, "the metadata became longer than was reserved for it");
-    header.resize(header_bytes_, ' ');
     std::array<char, kLengthBytes> length{};
     std::memcpy(length.data(), &header_bytes_, sizeof header_bytes_);
     bytes_->write(0, std::as_bytes(std::span(length)));
-    bytes_->write(kLengthBytes, std::as_bytes(std::span(header)));
+    write_header(metadata);
     bytes_->commit();
   }
 
@@ -98,6 +96,29 @@ class SafetensorsSink final : public TensorSink {
     if (name != "__metadata__") return;
     throw Error(Status::kUnsupported, formatted("tensor {}: safetensors keeps its metadata under this name", name),
                 "rename the tensor, or write .pt", name);
+  }
+
+  std::uint64_t header_length(const Metadata& metadata) const {
+    std::uint64_t length = 0;
+    write_safetensors_header(layout_, metadata, [&](std::string_view piece) { length += piece.size(); });
+    return length;
+  }
+
+  void write_header(const Metadata& metadata) {
+    constexpr std::size_t kPiece = 1u << 20;
+    std::string pending;
+    std::uint64_t at = kLengthBytes;
+    const auto flush = [&] {
+      bytes_->write(at, std::as_bytes(std::span(pending)));
+      at += pending.size();
+      pending.clear();
+    };
+    write_safetensors_header(layout_, metadata, [&](std::string_view piece) {
+      pending += piece;
+      if (pending.size() >= kPiece) flush();
+    });
+    pending.append(kLengthBytes + header_bytes_ - at - pending.size(), ' ');
+    flush();
   }
 
   std::vector<HeaderTensor> layout_;

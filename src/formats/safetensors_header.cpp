@@ -246,6 +246,20 @@ void check_coverage(const std::vector<HeaderTensor>& tensors, std::uint64_t data
   }
 }
 
+// A text as JSON has it, in pieces of whole characters.
+void write_quoted(std::string_view text, const std::function<void(std::string_view)>& write) {
+  constexpr std::size_t kPiece = 64u << 10;
+  write("\"");
+  while (!text.empty()) {
+    std::size_t size = std::min(kPiece, text.size());
+    while (size < text.size() && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) ++size;
+    const std::string quoted = Json(text.substr(0, size)).dump();
+    write(std::string_view(quoted).substr(1, quoted.size() - 2));
+    text.remove_prefix(size);
+  }
+  write("\"");
+}
+
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes, const std::string& title) {
@@ -259,29 +273,32 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t 
   return header;
 }
 
-// Piece by piece: as one JSON value, 100,000 tensors would take 100 MB.
-std::string write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Metadata& metadata) {
-  std::string header = "{";
-  const auto add = [&](const std::string& name) {
-    header += (header.size() == 1 ? "" : ",") + Json(name).dump() + ":";
+void write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Metadata& metadata,
+                              const std::function<void(std::string_view)>& write) {
+  const char* before = "{";
+  const auto write_name = [&](const std::string& name) {
+    write(before);
+    write_quoted(name, write);
+    write(":");
+    before = ",";
   };
   if (!metadata.empty()) {
-    add("__metadata__");
-    const char* before = "{";
+    write_name("__metadata__");
+    before = "{";
     for (const auto& [key, value] : metadata) {
-      header += before + Json(key).dump() + ":" + Json(value).dump();
-      before = ",";
+      write_name(key);
+      write_quoted(value, write);
     }
-    header += "}";
+    write("}");
   }
   for (const HeaderTensor& tensor : tensors) {
-    add(tensor.info.name);
-    header += Json{{"dtype", dtype_name(tensor.info.dtype)},
-                   {"shape", tensor.info.shape},
-                   {"data_offsets", std::vector{tensor.begin, tensor.begin + tensor.info.size_bytes}}}
-                  .dump();
+    write_name(tensor.info.name);
+    write(Json{{"dtype", dtype_name(tensor.info.dtype)},
+               {"shape", tensor.info.shape},
+               {"data_offsets", std::vector{tensor.begin, tensor.begin + tensor.info.size_bytes}}}
+              .dump());
   }
-  return header + "}";
+  write(before[0] == '{' ? "{}" : "}");
 }
 
 }  // namespace mnq

@@ -3,6 +3,7 @@
 // __metadata__ of null for none. Names that are there twice are refused here.
 #pragma once
 
+#include <functional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -28,7 +29,8 @@ struct SafetensorsHeader {
 /// title: the file, for messages; data_bytes: what follows the header. Errors: kFormat naming the tensor and the field.
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes, const std::string& title);
 
-/// The header of these tensors in this order, unpadded.
-std::string write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Metadata& metadata);
+/// Hands over the header of these tensors in this order, unpadded, piece by piece: with 100,000 tensors it has 50 MB.
+void write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Metadata& metadata,
+                              const std::function<void(std::string_view)>& write);
 
 }  // namespace mnq

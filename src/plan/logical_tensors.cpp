@@ -198,6 +198,7 @@ std::vector<std::vector<std::string>> find_ties(const TensorSource& source) {
 
 LogicalTensors find_logical_tensors(const TensorSource& source) {
   LogicalTensors result;
+  result.tensors.reserve(source.tensors().size());
   add_all_quantized(result, source);
   std::vector<bool> used(source.tensors().size(), false);
   std::erase_if(result.tensors, [&](const LogicalTensor& tensor) {
@@ -236,7 +237,8 @@ std::string write_quantized_metadata(const std::vector<QuantizedEntry>& entries)
     text += before + Json(entry.name).dump() + ":" + entry_json(entry).dump();
     before = ",";
   }
-  return text + "}}";
+  text += "}}";
+  return text;
 }
 
 }  // namespace mnq

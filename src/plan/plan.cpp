@@ -385,6 +385,9 @@ std::string_view action_name(Action action) {
 
 std::vector<TensorInfo> PlanSlice::outputs() const {
   std::vector<TensorInfo> infos;
+  std::size_t count = 0;
+  for (std::size_t item = 0; item < size(); ++item) count += tensor(item).outputs.size();
+  infos.reserve(count);
   for (std::size_t item = 0; item < size(); ++item) {
     for (const PlannedOutput& output : tensor(item).outputs) infos.push_back(output.info);
   }
