@@ -17,7 +17,7 @@ inline constexpr const char* kFolderJobFile = ".mono_quant_job.json";
 enum class FolderState { kMaking, kWhole, kSetAside };
 
 struct FolderJobFile {
-  std::string hash;  ///< of all that decides its bytes
+  std::string hash;   ///< of all that decides its bytes
   std::string input;  ///< a hash, too, of what it is known by again
   std::size_t shard_count = 0;
   std::uint64_t shard_size = 0;    ///< the most bytes of a shard by which they were cut

@@ -214,7 +214,8 @@ void FolderOutput::make_work() {
   if (::mkdir(folder.c_str(), path_exists(path_) ? 0700 : 0777) != 0) fail_io(work_, "cannot be created", errno);
   try {
     std::vector<std::string> files;
-    if (companion_ != nullptr) std::ranges::transform(companion_->files, std::back_inserter(files), &CompanionFile::name);
+    if (companion_ != nullptr)
+      std::ranges::transform(companion_->files, std::back_inserter(files), &CompanionFile::name);
     write_folder_job(folder, {hash_, hash_of(job_.input), job_.shard_count, job_.shard_size, settings_.part_count,
                               job_.config, files});
     is_ours_ = ::rename(folder.c_str(), work_.c_str()) == 0;
@@ -239,10 +240,11 @@ void FolderOutput::start(const FolderJob& job) {
   make_work();
   const FolderJobFile begun = read_folder_job(work_);
   if (begun.input != hash_of(job.input)) {
-    throw Error(Status::kState, formatted("{}: was begun with another input, or the input was changed since", work_),
-                "give the input as it was, or remove the folder to start over; a copy of a large input must keep the times "
-                "of its files (cp -a, rsync -a)",
-                work_);
+    throw Error(
+        Status::kState, formatted("{}: was begun with another input, or the input was changed since", work_),
+        "give the input as it was, or remove the folder to start over; a copy of a large input must keep the times "
+        "of its files (cp -a, rsync -a)",
+        work_);
   }
   if (begun.hash != hash_) {
     throw Error(Status::kState, formatted("{}: is of another job: of other settings or another version", work_),

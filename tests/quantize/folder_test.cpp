@@ -243,7 +243,9 @@ TEST(FolderParts, ThatHaveNothingToMakeSaySo) {
   const TempFolder folder;
   write_model(folder, "in");
   const auto note = [&](const char* part, const char* size) {
-    return quantize_to(folder.path("in"), folder.path(std::string("out") + size), part, nullptr, size).warnings().back();
+    return quantize_to(folder.path("in"), folder.path(std::string("out") + size), part, nullptr, size)
+        .warnings()
+        .back();
   };
   EXPECT_EQ(note(R"("shard": "4/4")", "2400").substr(0, 57),
             "part 4 of 4: nothing to make, since there are only 3 shar");
