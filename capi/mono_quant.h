@@ -486,10 +486,10 @@ MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path
 
 /* ---- Reports --------------------------------------------------------------------------------------------------- */
 
-/* The whole report as JSON, made when it is first asked for; borrowed; "" for NULL, and where memory does not suffice. Among its fields: "kind", "input", "output", "model" (an object of
- * numbers: see below), "layers" (a list: "name", "tensor", "kind", "action", "scheme", "reason", "bytes_before",
- * "bytes_after", "sqnr_db"...), "warnings" (what may be wrong) and "remarks" (what is worth knowing). report.md among the
- * installed documents lists them all. */
+/* The whole report as JSON, made when it is first asked for; borrowed; "" for NULL, and where memory does not suffice. Among
+ * its fields: "kind", "input", "output", "model" (an object of numbers: see below), "layers" (a list: "name", "tensor",
+ * "kind", "action", "scheme", "reason", "bytes_before", "bytes_after", "sqnr_db"...), "warnings" (what may be wrong) and
+ * "remarks" (what is worth knowing). report.md among the installed documents lists them all. */
 MNQ_API const char* mnq_report_json(const mnq_report* report);
 
 /* One number of the whole model: "sqnr_db", "max_error", "bytes_before", "bytes_after", "compression_ratio", "seconds",
