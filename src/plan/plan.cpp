@@ -70,8 +70,8 @@ Choice choose_by_selection(const Selection& selection, const Layer& layer) {
 
 // Whether the lists are not about this tensor, which is no layer's weight.
 bool leaves_out(const Selection& selection, const LayerName& name) {
-  if (!selection.only.empty()) return find_match(selection.only, name) == nullptr;
-  return !selection.layer_types.empty() || find_match(selection.skip, name) != nullptr;
+  if (!selection.only.globs.empty()) return selection.only.find_match(name) == nullptr;
+  return !selection.layer_types.empty() || selection.skip.find_match(name) != nullptr;
 }
 
 // Whether this layer, not just all layers, was asked for.
@@ -119,7 +119,7 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
                         const LogicalTensor& tensor, const LayerSettings& settings, FitWeight fit) {
   const Scheme& scheme = *settings.scheme;
   const bool selected = is_selected(selection, config, layer);
-  if (layer.is_router && !names_exactly(selection.only, layer.name)) {
+  if (layer.is_router && !selection.only.names_exactly(layer.name)) {
     return leave("it chooses among experts: a router is left as it is unless only names it in full");
   }
   if (layer.is_on_request && !selected) {
