@@ -48,8 +48,11 @@ TEST_P(ManyPatterns, OfSkipAndLayersChooseQuickly) {
     const PlannedTensor& planned = plan.tensors[static_cast<std::size_t>(i)];
     ASSERT_EQ(planned.layer.name.name, layer(i));
     EXPECT_EQ(planned.action, i % 2 == 0 ? Action::kCopy : Action::kQuantize) << i;
-    if (i % 2 == 0) EXPECT_EQ(planned.reason, "skip=" + pattern(i));
-    if (i % 2 == 1) EXPECT_EQ(planned.spec.scheme, i % 4 == 1 ? "qint4" : "qint8") << i;
+    if (i % 2 == 0) {
+      EXPECT_EQ(planned.reason, "skip=" + pattern(i));
+    } else {
+      EXPECT_EQ(planned.spec.scheme, i % 4 == 1 ? "qint4" : "qint8") << i;
+    }
   }
   EXPECT_EQ(plan.warnings, std::vector<std::string>{"layers: 'no.such.layer' matches no tensor of this model"});
 }
