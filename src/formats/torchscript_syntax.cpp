@@ -234,7 +234,8 @@ class ScriptParser {
   }
 
   void parse_text() {
-    const char quote = code_[at_];
+    const char quote = peek();
+    if (quote != '"' && quote != '\'') fail(formatted("has '{}' where a text belongs", shown(rest_of_line())));
     const std::size_t start = ++at_;
     for (; peek() != quote; ++at_) {
       if (peek() == '\\') ++at_;

@@ -162,6 +162,8 @@ std::vector<Refused> refused() {
       {"Base", "class A(Object):\n  a : int\n", "line 1 has a class of the base Object"},
       {"StatementInClass", "class A(Module):\n  torch.save(1, \"a\")\n", "line 2 "},
       {"StatementInFile", "x = 1\n", "line 1 "},
+      {"NamesWithoutQuotes", "class A(Module):\n  __buffers__ = [xax, ]\n", "line 2 has 'xax, ]' where a text"},
+      {"NamesCutOff", "class A(Module):\n  __buffers__ = [", "line 2 has '' where a text belongs"},
       {"FieldWithValue", "class A(Module):\n  a : int = 3\n", "line 2 "},
       {"BracketsTooDeep", line("y = " + nested("(", "x", ",)", kMostScriptNesting + 1)), "line 2 nests more than"},
       {"TypesTooDeep", line("y : " + nested("List[", "int", "]", kMostScriptNesting + 1) + " = x"), "line 2 nests"},
