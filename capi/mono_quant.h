@@ -477,8 +477,9 @@ MNQ_API mnq_status mnq_compare(const mnq_model* reference, const mnq_model* othe
                                mnq_error** error);
 
 /* Checks a file: finite values, scales that are there, finite and positive, shapes that fit; where original_path is not
- * NULL also that every tensor of the original is there in its shape and none besides; a module is also saved and loaded
- * again where LibTorch is there (mnq_model_validate runs it, too). What it finds is in the report
+ * NULL also that every tensor of the original is there in its shape and none besides, and that its values are what became
+ * of the original's: none below sqnr_critical_db unless quantizing that very weight costs so much; a module is also saved
+ * and loaded again where LibTorch is there (mnq_model_validate runs it, too). What it finds is in the report
  * ("valid", "problems"), not in the status; the status says whether the files could be opened. tensors_key is for
  * whichever of the two has dicts to choose from. */
 MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_run* run, mnq_report** report,

@@ -278,7 +278,10 @@ OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t si
   struct stat old {};
   const bool is_there = ::stat(target_.c_str(), &old) == 0;
   if (!is_there && errno != ENOENT) fail("cannot be created", errno);
-  if (is_there && !S_ISREG(old.st_mode)) fail("is not a regular file and cannot be replaced", EEXIST);
+  if (is_there && !S_ISREG(old.st_mode)) {
+    throw Error(Status::kIo, formatted("{}: is not a regular file and cannot be replaced", path),
+                "choose another name for the output", path);
+  }
   if (is_there && !overwrite) fail("is there already", EEXIST);
   temporary_ = Temporary(target_, kMakesFile, is_there ? 0600 : 0666);
   if (!temporary_.is_open()) fail("cannot be created", errno);

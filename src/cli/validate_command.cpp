@@ -23,10 +23,12 @@ std::string problems_text(const Json& problems, const Screen& screen) {
 std::string view(const Json& report, const Screen& screen, const Options& options) {
   const Json& model = report["model"];
   const bool valid = is_true(model, "valid");
-  return problems_text(report["problems"], screen) +
+  const std::string notices = notices_text(report, screen, options.verbose);
+  return problems_text(report["problems"], screen) + notices + (notices.empty() ? "" : "\n") +
          facts_text({{"file", printable(options.input)},
                      {"original", printable(options.other)},
                      {"checked", counted(number_in(model, "tensors_checked"), "tensor")},
+                     {"SQNR", accuracy_fact(model)},
                      {"result", valid ? paint(screen, Style::kGood, "valid") : paint(screen, Style::kBad, "not valid")},
                      {"time", effort_fact(report)}},
                     screen);

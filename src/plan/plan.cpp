@@ -235,7 +235,7 @@ void add_outputs(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
 }
 
 void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
-                 const Selection& selection, FitWeight fit, const std::set<std::string>& not_finite) {
+                 const Selection& selection, FitWeight fit, const UnfitWeights& unfit) {
   Layer& layer = planned.layer;
   adopt_named(layer, selection, tensor);
   if (tensor.spec) return plan_stored(planned, tensor, source, config, fit);
@@ -246,8 +246,8 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   } else if (choice = choose_by_selection(selection, layer); !choice.quantize) {
     planned.is_deselected = true;
   } else {
-    if (not_finite.contains(tensor.name)) {
-      choice = leave("it has values that are not finite (nonfinite=copy)");
+    if (const auto found = unfit.find(tensor.name); found != unfit.end()) {
+      choice = leave(formatted("{} (nonfinite=copy)", found->second));
     } else {
       const std::string selected = std::move(choice.reason);
       choice = plan_chosen(planned, tensor, source, config, selection, fit);
@@ -395,12 +395,12 @@ std::vector<TensorInfo> PlanSlice::outputs() const {
 }
 
 Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config, FitWeight fit,
-               const std::set<std::string>& not_finite) {
+               const UnfitWeights& unfit) {
   Plan plan = start_plan(std::move(logical), source);
   const Selection selection = read_selection(config);
   resolve_layer(config, {});  // a combination that cannot be is an error even where no layer would use it
   for (PlannedTensor& planned : plan.tensors) {
-    plan_tensor(planned, plan.logical[planned.logical], source, config, selection, fit, not_finite);
+    plan_tensor(planned, plan.logical[planned.logical], source, config, selection, fit, unfit);
     add_outputs(planned, plan.logical[planned.logical], source);
   }
   remark_on_conv1d(plan, source.companion());

@@ -2,7 +2,7 @@
 // outputs are known here.
 #pragma once
 
-#include <set>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -63,11 +63,13 @@ class PlanSlice {
   std::size_t begin_, end_;
 };
 
-/// Quantizes what the settings choose and copies the rest. `not_finite` names weights that are to be copied because
-/// they hold values that are not finite. fit: of the output's format; null: it holds everything. What is quantized already
+/// Weights that cannot be quantized for their values, and why.
+using UnfitWeights = std::map<std::string, std::string>;
+
+/// Quantizes what the settings choose and copies the rest, those that are unfit among them. fit: of the output's format; null: it holds everything. What is quantized already
 /// stays so where the format can hold it. Errors: kConfig; kFormat where outputs would share a name.
 Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
-               FitWeight fit = nullptr, const std::set<std::string>& not_finite = {});
+               FitWeight fit = nullptr, const UnfitWeights& unfit = {});
 
 /// Turns every quantized weight back into floats and copies the rest. Errors: kFormat as above.
 Plan make_dequantize_plan(std::vector<LogicalTensor> logical, const TensorSource& source);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace mnq {
 
@@ -40,6 +41,35 @@ std::optional<std::uint64_t> find_not_finite(const kernels::KernelTable& kernels
   if (kernels.range(values, count).max_abs_bits < kInfinityBits) return std::nullopt;
   const float* bad = std::find_if(values, values + count, [](float value) { return !std::isfinite(value); });
   return static_cast<std::uint64_t>(bad - values);
+}
+
+std::optional<std::uint64_t> find_not_finite(const double* values, std::uint64_t count) {
+  const double* bad = std::find_if(values, values + count, [](double value) { return !std::isfinite(value); });
+  if (bad == values + count) return std::nullopt;
+  return static_cast<std::uint64_t>(bad - values);
+}
+
+kernels::ErrorSums error_sums_double(const double* reference, const double* other, std::uint64_t count) {
+  const auto square = [](double value) {
+    return value == 0 ? 0 : std::max(value * value, std::numeric_limits<double>::denorm_min());
+  };
+  kernels::ErrorSums sums{};
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const double lost = std::abs(reference[i] - other[i]);
+    sums.signal += square(reference[i]);
+    sums.error += square(lost);
+    sums.max_error = std::max(sums.max_error, lost);
+  }
+  return sums;
+}
+
+std::string element_text(const Shape& shape, std::uint64_t element) {
+  Shape position(shape.size());
+  for (std::size_t axis = shape.size(); axis-- > 0;) {
+    position[axis] = static_cast<std::int64_t>(element % static_cast<std::uint64_t>(shape[axis]));
+    element /= static_cast<std::uint64_t>(shape[axis]);
+  }
+  return shape_text(position);
 }
 
 }  // namespace mnq

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -41,5 +42,13 @@ std::uint64_t token_bytes(const std::vector<Block>& blocks);
 /// The index of the first value that is not finite; empty where all are.
 std::optional<std::uint64_t> find_not_finite(const kernels::KernelTable& kernels, const float* values,
                                              std::uint64_t count);
+std::optional<std::uint64_t> find_not_finite(const double* values, std::uint64_t count);
+
+/// Sums of `reference` against `other`, both [count] and finite, for what float32 cannot hold. A square that vanishes is
+/// the smallest number there is, so that nothing that was lost is called exact.
+kernels::ErrorSums error_sums_double(const double* reference, const double* other, std::uint64_t count);
+
+/// "[0, 3]": the place of a value in a tensor.
+std::string element_text(const Shape& shape, std::uint64_t element);
 
 }  // namespace mnq

@@ -1,6 +1,8 @@
 #include "quantize/plan_run.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "base/format.h"
 #include "quantize/job_parts.h"
@@ -14,15 +16,6 @@ std::uint64_t piece_alignment(const PlannedTensor& planned) {
   return planned.action == Action::kQuantize ? 8 * std::max<std::uint64_t>(1, planned.spec.group_size) : 8;
 }
 
-std::string element_text(const Shape& shape, std::uint64_t element) {
-  Shape position(shape.size());
-  for (std::size_t axis = shape.size(); axis-- > 0;) {
-    position[axis] = static_cast<std::int64_t>(element % static_cast<std::uint64_t>(shape[axis]));
-    element /= static_cast<std::uint64_t>(shape[axis]);
-  }
-  return shape_text(position);
-}
-
 // Codes, scales and minima of a group are copied in one step where a piece of rows has its own: a format may keep them
 // together.
 bool copies_parts_together(const PlannedTensor& planned, const LogicalTensor& tensor) {
@@ -32,6 +25,13 @@ bool copies_parts_together(const PlannedTensor& planned, const LogicalTensor& te
       planned.outputs, [](const PlannedOutput& output) { return output.role == PartRole::kZeroPoint; });
   return !has_zero_points && rows.row_length % tensor.spec->group_size == 0 &&
          8 * tensor.spec->group_size <= kMaxRowElements;
+}
+
+// What a dtype that a weight gets back can hold: the lowest code of 4 bits is a little beyond the weight it was made of.
+float largest_finite(DType dtype) {
+  if (dtype == DType::kF16) return 65504;
+  if (dtype == DType::kBF16) return 0x1.fep127f;
+  return std::numeric_limits<float>::max();
 }
 
 }  // namespace
@@ -114,9 +114,13 @@ void PlanRun::run(TensorSink& sink) {
           std::span(blocks_).subspan(begin, end - begin),
           [&](const Block& block, Scratch& scratch) { range_block(block, scratch); },
           [&](const Block& block, Scratch& scratch) { keep_ranges(block, scratch); });
-      make_scales(item);
-      run_blocks(begin, end);
       pending = end;
+      if (is_passed_over(item) || is_unfit(item)) continue;
+      if (const auto bad = make_scales(item)) {
+        refuse(item, *bad);
+      } else {
+        run_blocks(begin, end);
+      }
     }
     run_blocks(pending, blocks_.size());
   });
@@ -126,26 +130,18 @@ void PlanRun::commit(const std::function<void()>& body) {
   BlockLoop(job_.threads, job_.memory_budget, 1, total_bytes_, control_).commit(body, total_bytes_);
 }
 
-std::set<std::string> PlanRun::find_not_finite() {
-  std::vector<Block> blocks;
-  for (const Block& block : blocks_) {
-    if (planned(block).action != Action::kCopy && planned(block).copies_nonfinite) blocks.push_back(block);
-  }
-  std::set<std::string> names;
-  BlockLoop loop(job_.threads, job_.memory_budget, token_bytes(blocks_), total_bytes_, control_);
-  loop.run([&] {
-    loop.for_each(
-        blocks,
-        [&](const Block& block, Scratch& scratch) {
-          const std::uint64_t count = block.row_count * block.column_count;
-          find_bad_element(block, scratch, load(block, scratch, count), count);
-        },
-        [&](const Block& block, Scratch& scratch) {
-          if (scratch.bad_element) names.insert(logical(block).name);
-        });
-  });
-  return names;
+UnfitWeights PlanRun::find_unfit() {
+  class Nowhere final : public TensorSink {
+    void write(std::size_t, std::uint64_t, std::span<const std::byte>) override {}
+    void commit(const Metadata&) override {}
+  } nowhere;
+  unfit_.emplace();
+  run(nowhere);
+  return std::move(*unfit_);
 }
+
+// While unfit weights are looked for: those that cannot be one.
+bool PlanRun::is_passed_over(std::size_t item) const { return unfit_ && !plan_.tensor(item).copies_nonfinite; }
 
 std::uint64_t PlanRun::first_element(const Block& block) const {
   const RowView rows = row_view(logical(block).shape, planned(block).spec.channel_axis);
@@ -170,6 +166,7 @@ const float* PlanRun::read_decoded(const Block& block, Scratch& scratch, std::ui
 }
 
 void PlanRun::work(const Block& block, Scratch& scratch) {
+  if (is_passed_over(block.item)) return;
   switch (planned(block).action) {
     case Action::kCopy:
       if (copies_parts_together(planned(block), logical(block))) return copy_parts(block, scratch);
@@ -183,8 +180,8 @@ void PlanRun::work(const Block& block, Scratch& scratch) {
       if (!needs_two_passes(block.item)) {
         range_block(block, scratch);
         if (scratch.bad_element) return;
-        keep_ranges(block, scratch);
-        make_scales(block.item);
+        add_ranges(block, scratch);
+        if (scratch.bad_element = make_scales(block.item); scratch.bad_element) return;
       }
       return quantize_with_known_scales(block, scratch);
   }
@@ -227,7 +224,7 @@ void PlanRun::cast_block(const Block& block, Scratch& scratch) {
   kernels_.f16_to_f32(halves, count, rounded);
   find_bad_element(block, scratch, rounded, count);
   if (scratch.bad_element) return;
-  scratch.sums.assign(1, kernels_.error_sums(weights, rounded, count));
+  measure(block, scratch, weights, rounded, count);
   write(states_[block.item].output(PartRole::kCodes), first_element(block) * 2, halves, count * 2);
 }
 
@@ -236,6 +233,12 @@ void PlanRun::dequantize_block(const Block& block, Scratch& scratch) {
   const std::uint64_t count = block.row_count * block.column_count;
   const std::uint64_t first = first_element(block);
   const float* weights = read_decoded(block, scratch, count);
+  if (const float most = largest_finite(tensor.dtype); most < std::numeric_limits<float>::max()) {
+    auto* clamped = scratch.other.get<float>(count);
+    std::transform(weights, weights + count, clamped,
+                   [most](float weight) { return std::isfinite(weight) ? std::clamp(weight, -most, most) : weight; });
+    weights = clamped;
+  }
   const std::byte* values = from_float32(kernels_, tensor.dtype, weights, count, scratch.stored);
   const std::uint64_t width = dtype_bits(tensor.dtype) / 8;
   write(states_[block.item].first_output, first * width, values, count * width);
@@ -247,19 +250,59 @@ void PlanRun::find_bad_element(const Block& block, Scratch& scratch, const float
   if (bad) scratch.bad_element = first_element(block) + *bad;
 }
 
-void PlanRun::throw_not_finite(const Block& block, std::uint64_t element) const {
-  const PlannedTensor& tensor = planned(block);
-  if (tensor.copies_nonfinite) throw NotFiniteFound{};
-  const LogicalTensor& weight = logical(block);
-  const char* what = tensor.action == Action::kCast ? "is not finite as float16" : "is not finite";
-  throw Error(Status::kValidation,
-              formatted("{}: tensor {}: the value at {} {}", source_.title(), weight.name,
-                        element_text(weight.shape, element), what),
+// The accuracy of a block as a whole. decoded: [count], what its readers get.
+void PlanRun::measure(const Block& block, Scratch& scratch, const float* weights, const float* decoded,
+                      std::uint64_t count) const {
+  if (is_double(block)) return measure_double(block, scratch, decoded, count);
+  scratch.sums.assign(1, kernels_.error_sums(weights, decoded, count));
+}
+
+// Against the values themselves, and not against what float32 leaves of them.
+void PlanRun::measure_double(const Block& block, Scratch& scratch, const float* decoded, std::uint64_t count) const {
+  const std::uint64_t size = count * sizeof(double);
+  const std::byte* bytes =
+      fetch(source_, logical(block).parts.front(), first_element(block) * sizeof(double), size, scratch.raw);
+  auto* others = scratch.doubles.get<double>(count);
+  kernels_.f32_to_f64(decoded, count, others);
+  scratch.sums.assign(1, error_sums_double(reinterpret_cast<const double*>(bytes), others, count));
+}
+
+// Why a weight cannot be quantized, by the value that was found.
+std::string PlanRun::explain(std::size_t item, std::uint64_t element) const {
+  const LogicalTensor& tensor = plan_.logical(item);
+  const QuantizedSpec& spec = plan_.tensor(item).spec;
+  Scratch scratch;
+  const std::uint64_t before =
+      element % row_view(tensor.shape, tensor.spec ? tensor.spec->channel_axis : 0).row_length % 8;
+  const double value = WeightReader(source_, tensor)
+                           .read_double(kernels_, element - before, before + 1, scratch.raw, scratch.codes,
+                                        scratch.weights, scratch.doubles)[before];
+  const std::string where = element_text(tensor.shape, element);
+  if (!std::isfinite(value)) return formatted("the value at {} is not finite", where);
+  if (!std::isfinite(static_cast<float>(value))) {
+    return formatted("the value at {} is {:g}, which float32 cannot hold", where, value);
+  }
+  if (plan_.tensor(item).action == Action::kCast) {
+    return formatted("the value at {} is {:g}, which float16 cannot hold", where, value);
+  }
+  const DType narrow = spec.is_rounded_as_ggml ? DType::kF16 : spec.scale_dtype;
+  return formatted("the values at and behind {} are too large for codes with a scale of {}", where, dtype_name(narrow));
+}
+
+void PlanRun::refuse(std::size_t item, std::uint64_t element) {
+  const LogicalTensor& weight = plan_.logical(item);
+  if (unfit_) {
+    if (!unfit_->contains(weight.name)) unfit_->emplace(weight.name, explain(item, element));
+    return;
+  }
+  if (plan_.tensor(item).copies_nonfinite) throw UnfitFound{};
+  throw Error(Status::kValidation, formatted("{}: tensor {}: {}", source_.title(), weight.name, explain(item, element)),
               "repair the checkpoint, or keep such tensors as they are (nonfinite=copy)", weight.name);
 }
 
 void PlanRun::finish(const Block& block, Scratch& scratch) {
-  if (scratch.bad_element) throw_not_finite(block, *scratch.bad_element);
+  if (is_passed_over(block.item) || is_unfit(block.item)) return;
+  if (scratch.bad_element) return refuse(block.item, *scratch.bad_element);
   ItemState& state = states_[block.item];
   const Action action = planned(block).action;
   if (action == Action::kQuantize || action == Action::kCast) {

@@ -9,7 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,15 +20,15 @@
 
 namespace mnq {
 
-/// A weight with a value that is not finite, where the settings say to copy it then: the job starts over.
-struct NotFiniteFound {};
+/// A weight that cannot be quantized for its values, where the settings say to copy it then: the job starts over.
+struct UnfitFound {};
 
 class PlanRun {
  public:
   /// All must outlive it.
   PlanRun(const TensorSource& source, const PlanSlice& plan, const JobSettings& job, RunControl& control);
 
-  /// Runs every block into the sink, which is left to be committed. Errors: as the jobs; NotFiniteFound.
+  /// Runs every block into the sink, which is left to be committed. Errors: as the jobs; UnfitFound.
   void run(TensorSink& sink);
 
   /// After run(): commits the sink, while progress goes on being reported.
@@ -36,8 +36,8 @@ class PlanRun {
 
   std::uint64_t total_bytes() const { return total_bytes_; }
 
-  /// Reads the weights that may be copied where they are not finite, and names those that must be.
-  std::set<std::string> find_not_finite();
+  /// Runs the weights that may be copied (nonfinite=copy) into nothing, and says of each that must be why.
+  UnfitWeights find_unfit();
 
   /// For each tensor of the slice, in order.
   std::vector<Accuracy> accuracies() const;
@@ -91,9 +91,17 @@ class PlanRun {
   void quantize_columns(const Block& block, Scratch& scratch, const float* weights, std::int8_t* codes) const;
   void write_codes(const Block& block, Scratch& scratch, const std::int8_t* codes);
   void find_bad_element(const Block& block, Scratch& scratch, const float* weights, std::uint64_t count) const;
-  void throw_not_finite(const Block& block, std::uint64_t element) const;
+  void measure(const Block& block, Scratch& scratch, const float* weights, const float* decoded,
+               std::uint64_t count) const;
+  void measure_double(const Block& block, Scratch& scratch, const float* decoded, std::uint64_t count) const;
+  bool is_double(const Block& block) const { return !logical(block).spec && logical(block).dtype == DType::kF64; }
+  void refuse(std::size_t item, std::uint64_t element);
+  std::string explain(std::size_t item, std::uint64_t element) const;
+  bool is_passed_over(std::size_t item) const;
+  bool is_unfit(std::size_t item) const { return unfit_ && unfit_->contains(plan_.logical(item).name); }
   void keep_ranges(const Block& block, Scratch& scratch);
-  void make_scales(std::size_t item);
+  void add_ranges(const Block& block, const Scratch& scratch);
+  std::optional<std::uint64_t> make_scales(std::size_t item);
   void keep_zero_points(const Block& block, Scratch& scratch);
   void finish_item(std::size_t item);
 
@@ -107,6 +115,7 @@ class PlanRun {
   std::vector<std::pair<std::size_t, std::size_t>> blocks_of_item_;  // [begin, end) in blocks_
   std::uint64_t total_bytes_ = 0;
   TensorSink* sink_ = nullptr;
+  std::optional<UnfitWeights> unfit_;  // while they are looked for
 };
 
 }  // namespace mnq

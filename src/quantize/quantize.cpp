@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 
 #include "base/format.h"
 #include "base/log.h"
@@ -80,7 +79,7 @@ void fill_accuracy(Report& report, const std::vector<Accuracy>& accuracies, cons
     if (action != Action::kQuantize && action != Action::kCast) continue;
     if (!accuracies[item].is_measured) continue;  // made by another run
     report.layers()[item].accuracy = accuracies[item];
-    model.add({accuracies[item].signal, accuracies[item].error, accuracies[item].max_error});
+    model.add(accuracies[item].sums());
     any = true;
   }
   if (any) Report::set_accuracy(report.json()["model"], model);
@@ -124,9 +123,9 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
   const TensorSource& source = planned_source(given, output.is_module);
   const JobSettings job = resolve_job(config);
   control.set_has_quantized();
-  std::set<std::string> not_finite;
+  UnfitWeights unfit;
   for (;;) {
-    const Plan plan = make_plan(require_logical_tensors(source), source, config, output.fit, not_finite);
+    const Plan plan = make_plan(require_logical_tensors(source), source, config, output.fit, unfit);
     std::vector<std::string> warnings;
     const auto judge = [&](const PlannedTensor& tensor, const Accuracy& accuracy) {
       std::string warning = accuracy_warning(tensor, accuracy, job);
@@ -141,12 +140,12 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
     Outcome outcome;
     try {
       outcome = write_output({source, plan, job, control, output, judge});
-    } catch (const NotFiniteFound&) {
+    } catch (const UnfitFound&) {
       if (job.part_count > 0 || job.is_resumed) {
-        throw Error(Status::kConfig, "nonfinite=copy found a value that is not finite, and cannot be had in parts",
+        throw Error(Status::kConfig, "nonfinite=copy found a weight that must be copied, and cannot be had in parts",
                     "leave shard and resume unset, or name the tensor in skip", "nonfinite");
       }
-      not_finite = PlanRun(source, PlanSlice(plan), job, control).find_not_finite();
+      unfit.merge(PlanRun(source, PlanSlice(plan), job, control).find_unfit());
       continue;
     }
     Report report = make_plan_report("quantize", plan, source, output.path, job.threads);
@@ -154,9 +153,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
     fill_accuracy(report, outcome.accuracies, plan);
     for (const std::string& note : outcome.notes) report.add_warning(note);
     for (const std::string& warning : warnings) report.add_warning(warning);
-    for (const std::string& name : not_finite) {
-      report.add_warning(formatted("{}: kept as it was, it has values that are not finite", name));
-    }
+    for (const auto& [name, why] : unfit) report.add_warning(formatted("{}: kept as it was: {}", name, why));
     if (job.accuracy_warning != AccuracyWarning::kIgnore) warn_of_extremes(report, plan);
     report.finish(stopwatch.seconds());
     log_warnings(report);

@@ -94,6 +94,12 @@ void PlanRun::quantize_block(const Block& block, Scratch& scratch) {
   if (spec.symmetric) std::memset(zero_points, 0, scale_count);
   if (spec.scale_dtype != DType::kF32) round_scales(block, scratch, weights, group_size, scales, zero_points, codes);
   if (scratch.bad_element) return;
+  if (is_double(block)) {
+    auto* decoded = scratch.other.get<float>(count);
+    kernels_.dequantize_rows(codes, block.row_count, block.column_count, group_size, scheme.rule.code_xor, scales,
+                             zero_points, decoded);
+    measure_double(block, scratch, decoded, count);
+  }
   write_codes(block, scratch, codes);
   write_scales(block, PartRole::kScale, group_size, scales);
 }
@@ -156,7 +162,7 @@ void PlanRun::quantize_as_ggml(const Block& block, Scratch& scratch) {
   }
   auto* decoded = scratch.other.get<float>(count);
   decode_groups(kernels_, codes, count, kGgmlGroup, scales, minima, decoded);
-  scratch.sums.assign(1, kernels_.error_sums(weights, decoded, count));
+  measure(block, scratch, weights, decoded, count);
   write_codes(block, scratch, codes);
   write_scales(block, PartRole::kScale, kGgmlGroup, scales);
   if (minima != nullptr) write_scales(block, PartRole::kMinimum, kGgmlGroup, minima);
@@ -178,6 +184,7 @@ void PlanRun::write_codes(const Block& block, Scratch& scratch, const std::int8_
 }
 
 void PlanRun::range_block(const Block& block, Scratch& scratch) {
+  if (is_passed_over(block.item)) return;
   const std::uint64_t count = block.row_count * block.column_count;
   const float* weights = load(block, scratch, count);
   find_bad_element(block, scratch, weights, count);
@@ -205,7 +212,12 @@ void PlanRun::range_columns(const Block& block, Scratch& scratch, const float* w
 }
 
 void PlanRun::keep_ranges(const Block& block, Scratch& scratch) {
-  if (scratch.bad_element) throw_not_finite(block, *scratch.bad_element);
+  if (is_passed_over(block.item) || is_unfit(block.item)) return;
+  if (scratch.bad_element) return refuse(block.item, *scratch.bad_element);
+  add_ranges(block, scratch);
+}
+
+void PlanRun::add_ranges(const Block& block, const Scratch& scratch) {
   ItemState& state = states_[block.item];
   const ScaleShape scales = scale_shape(planned(block).spec);
   if (state.ranges.empty()) state.ranges.resize(scales.row_count, Range{0, 0, 0});
@@ -217,9 +229,11 @@ void PlanRun::keep_ranges(const Block& block, Scratch& scratch) {
   }
 }
 
-void PlanRun::make_scales(std::size_t item) {
+// Returns an element whose scale cannot be stored, if there is one.
+std::optional<std::uint64_t> PlanRun::make_scales(std::size_t item) {
   ItemState& state = states_[item];
   const QuantizedSpec& spec = plan_.tensor(item).spec;
+  const ScaleShape shape = scale_shape(spec);
   const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
   state.scales.resize(state.ranges.size());
   state.zero_points.assign(state.ranges.size(), 0);
@@ -227,8 +241,12 @@ void PlanRun::make_scales(std::size_t item) {
     const ScaleOfRange result = scale_of(kernels_, rule, state.ranges[i]);
     state.scales[i] = round_scale(kernels_, spec.scale_dtype, result.scale);
     state.zero_points[i] = result.zero_point;
+    if (std::isfinite(state.scales[i])) continue;
+    const std::uint64_t row = i / shape.channel_count * shape.matrix_rows + i % shape.channel_count;
+    return row * row_view(spec.shape, spec.channel_axis).row_length;
   }
   write(state.output(PartRole::kScale), 0, state.scales.data(), state.scales.size() * sizeof(float));
+  return std::nullopt;
 }
 
 void PlanRun::quantize_with_known_scales(const Block& block, Scratch& scratch) {
@@ -241,17 +259,27 @@ void PlanRun::quantize_with_known_scales(const Block& block, Scratch& scratch) {
   auto* codes = scratch.codes.get<std::int8_t>(count);
   if (has_channels_last(spec, block)) {
     quantize_columns(block, scratch, weights, codes);
-    return write_codes(block, scratch, codes);
+  } else {
+    // One scale for all makes one run of all rows.
+    const std::uint64_t run_rows = spec.granularity == Granularity::kTensor ? block.row_count : 1;
+    const std::uint64_t run_length = run_rows * block.column_count;
+    scratch.sums.resize(block.row_count / run_rows);
+    for (std::uint64_t run = 0; run < scratch.sums.size(); ++run) {
+      const std::uint64_t scale = scales.row_of(block.first_row + run * run_rows);
+      const std::uint64_t begin = run * run_length;
+      kernels_.quantize_run(weights + begin, run_length, state.scales[scale], state.zero_points[scale], rule,
+                            codes + begin, &scratch.sums[run]);
+    }
   }
-  // One scale for all makes one run of all rows.
-  const std::uint64_t run_rows = spec.granularity == Granularity::kTensor ? block.row_count : 1;
-  const std::uint64_t run_length = run_rows * block.column_count;
-  scratch.sums.resize(block.row_count / run_rows);
-  for (std::uint64_t run = 0; run < scratch.sums.size(); ++run) {
-    const std::uint64_t scale = scales.row_of(block.first_row + run * run_rows);
-    const std::uint64_t begin = run * run_length;
-    kernels_.quantize_run(weights + begin, run_length, state.scales[scale], state.zero_points[scale], rule,
-                          codes + begin, &scratch.sums[run]);
+  if (is_double(block)) {
+    auto* decoded = scratch.other.get<float>(count);
+    for (std::uint64_t row = 0; row < block.row_count; ++row) {
+      const std::uint64_t scale = scales.row_of(block.first_row + row);
+      const std::uint64_t begin = row * block.column_count;
+      kernels_.dequantize_rows(codes + begin, 1, block.column_count, block.column_count, rule.code_xor,
+                               &state.scales[scale], &state.zero_points[scale], decoded + begin);
+    }
+    measure_double(block, scratch, decoded, count);
   }
   write_codes(block, scratch, codes);
 }

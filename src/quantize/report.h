@@ -24,6 +24,8 @@ struct Accuracy {
 
   void add(const kernels::ErrorSums& sums);
 
+  kernels::ErrorSums sums() const { return {signal, error, max_error}; }
+
   /// +infinity where nothing was lost.
   double sqnr_db() const;
 };

@@ -43,10 +43,12 @@ struct Scratch {
   Buffer stored;       ///< bytes as they are written
   Buffer scales;       ///< float32
   Buffer zero_points;  ///< one a byte
+  Buffer doubles;      ///< float64, of weights that are stored so
 
   std::vector<kernels::ErrorSums> sums;      ///< of each row, or of the piece of one
   std::vector<kernels::Range> ranges;        ///< likewise
-  std::optional<std::uint64_t> bad_element;  ///< of the tensor, flat: the first value that is not finite
+  std::optional<std::uint64_t> bad_element;  ///< of the tensor, flat: the first value that cannot be
+  bool has_nan = false;                      ///< validate: the bad element is NaN
   bool differs = false;                      ///< compare: bytes that are not the same
 };
 

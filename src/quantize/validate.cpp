@@ -4,7 +4,7 @@
 #include <mutex>
 
 #include "base/format.h"
-#include "quantize/block_loop.h"
+#include "quantize/comparison.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
 
@@ -16,6 +16,7 @@ struct Checked {
   std::once_flag reader_made;
   std::unique_ptr<WeightReader> reader;
   std::optional<std::uint64_t> bad_element;
+  bool has_nan = false;
 };
 
 // Scales that no decoder can use. ggml's may be 0, and of Q4_0 negative.
@@ -65,8 +66,8 @@ void check_dtype(Report& report, const LogicalTensor& tensor, const LogicalTenso
   }
 }
 
-void check_original(Report& report, const std::vector<LogicalTensor>& tensors, const TensorSource& original) {
-  const std::vector<LogicalTensor> expected = require_logical_tensors(original);
+void check_original(Report& report, const std::vector<LogicalTensor>& tensors,
+                    const std::vector<LogicalTensor>& expected) {
   const TensorByName by_name = index_by_name(tensors);
   const TensorByName expected_by_name = index_by_name(expected);
   for (const LogicalTensor& tensor : expected) {
@@ -85,41 +86,181 @@ void check_original(Report& report, const std::vector<LogicalTensor>& tensors, c
   }
 }
 
-void check_values(Report& report, const TensorSource& source, const std::vector<LogicalTensor>& tensors,
-                  const JobSettings& job, RunControl& control) {
-  std::vector<Checked> states(tensors.size());
-  std::vector<Block> blocks;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    if (!is_weight_dtype(tensors[i].dtype) || element_count(tensors[i].shape) == 0) continue;
-    cut_to_read(blocks, i, tensors[i].shape, stacked_axes(tensors[i]), stored_bits(source, tensors[i]));
+// What codes and scales as they are can lose at most: half a step each, on the average over all.
+double most_rounding_error(const std::vector<float>& scales, const LogicalTensor& tensor) {
+  double sum = 0;
+  for (const float scale : scales) sum += static_cast<double>(scale) * scale / 4;
+  return sum * static_cast<double>(element_count(tensor.shape)) /
+         static_cast<double>(std::max<std::size_t>(1, scales.size()));
+}
+
+// Whether so little accuracy is what quantizing this very weight costs: the file says so itself, or else its scales are
+// that coarse.
+bool is_honest(const TensorSource& source, const TensorPair& pair) {
+  constexpr double kSlackDb = 1;
+  const LogicalTensor& tensor = *pair.b;
+  if (tensor.sqnr_db) return pair.accuracy.sqnr_db() >= *tensor.sqnr_db - kSlackDb;
+  if (!tensor.spec) return false;
+  return pair.accuracy.error <= most_rounding_error(WeightReader(source, tensor).scales(), tensor);
+}
+
+void judge_accuracy(Report& report, const TensorSource& source, const TensorPair& pair, const JobSettings& job) {
+  const LogicalTensor& tensor = *pair.b;
+  const double sqnr_db = pair.accuracy.sqnr_db();
+  const std::string measured = formatted("{:.1f} dB against the original", sqnr_db);
+  const bool honest = is_honest(source, pair);
+  if (sqnr_db < job.sqnr_critical_db && !honest) {
+    report.add_problem({tensor.name, formatted("its values are not the original's: {:.1f} dB, below {} dB "
+                                               "(sqnr_critical_db)",
+                                               sqnr_db, job.sqnr_critical_db)});
+  } else if (sqnr_db < job.sqnr_critical_db) {
+    report.add_warning(formatted("{}: {}, below {} dB: critical, and what its scales make of the original", tensor.name,
+                                 measured, job.sqnr_critical_db));
+  } else if (tensor.sqnr_db && !honest) {
+    report.add_warning(formatted("{}: {}, {:.1f} dB when it was quantized: that was another version of the original",
+                                 tensor.name, measured, *tensor.sqnr_db));
   }
-  const kernels::KernelTable& kernels = kernels::kernel_table();
-  BlockLoop loop(job.threads, job.memory_budget, token_bytes(blocks), total_source_bytes(blocks), control);
-  const auto work = [&](const Block& block, Scratch& scratch) {
-    const LogicalTensor& tensor = tensors[block.item];
-    Checked& state = states[block.item];
-    std::call_once(state.reader_made, [&] { state.reader = std::make_unique<WeightReader>(source, tensor); });
+}
+
+// What a pair is like, into the report. Its shapes and dtypes are checked.
+void describe_pair(Report& report, const TensorSource& source, const TensorPair& pair, const Layer& layer,
+                   const JobSettings& job) {
+  const std::string skipped = pair.a == nullptr ? "not in the original" : reason_to_skip(*pair.a, pair.b);
+  const bool is_compared = skipped.empty() && !pair.bad_element;
+  ReportLayer& row = report.layers().emplace_back(layer, *pair.b, is_compared ? "compare" : "skip");
+  row.bytes_after = stored_bytes(source, *pair.b);
+  if (pair.b->spec) row.scheme = scheme_text(*pair.b->spec);
+  if (!skipped.empty()) {
+    row.reason = skipped;
+  } else if (pair.bad_element) {
+    row.reason = formatted("element {} is not finite in one of the two", *pair.bad_element);
+  } else if (pair.is_weight) {
+    row.accuracy = pair.accuracy;
+    row.accuracy.is_measured = true;
+    judge_accuracy(report, source, pair, job);
+  } else {
+    row.exact = !pair.differs;
+    if (pair.differs) report.add_problem({pair.b->name, "its values are not the original's"});
+  }
+}
+
+// The accuracy of every tensor against the original's: what a file of the same names and shapes was made of.
+std::vector<TensorPair> check_accuracy(Report& report, const TensorSource& source,
+                                       const std::vector<LogicalTensor>& tensors, const TensorSource& original,
+                                       const std::vector<LogicalTensor>& expected, const std::vector<Layer>& layers,
+                                       const JobSettings& job, RunControl& control) {
+  const TensorByName expected_by_name = index_by_name(expected);
+  std::vector<TensorPair> pairs(tensors.size());
+  TensorComparison comparison(original, source);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const auto found = expected_by_name.find(tensors[i].name);
+    pairs[i].b = &tensors[i];
+    if (found == expected_by_name.end()) continue;
+    pairs[i].a = found->second;
+    pairs[i].is_weight = is_weight_dtype(tensors[i].dtype);
+    if (reason_to_skip(*pairs[i].a, pairs[i].b).empty()) comparison.add(pairs[i]);
+  }
+  comparison.run(job, control);
+  Accuracy model;
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    describe_pair(report, source, pairs[i], layers[i], job);
+    const bool counts = pairs[i].accuracy.is_measured && !pairs[i].bad_element && is_changed(pairs[i]);
+    if (counts) model.add(pairs[i].accuracy.sums());
+  }
+  if (model.is_measured) Report::set_accuracy(report.json()["model"], model);
+  return pairs;
+}
+
+// Masks hold infinities, and what was copied holds what it held: only a weight, or what has changed, is wrong for that.
+void judge_not_finite(Report& report, const LogicalTensor& tensor, const Layer& layer, const Checked& state,
+                      const TensorPair* pair) {
+  const bool is_compared = pair != nullptr && (pair->accuracy.is_measured || pair->bad_element);
+  const bool is_same = is_compared && !pair->bad_element;
+  const bool is_buffer = !tensor.spec && layer.kind == nullptr;
+  if (is_buffer && (is_same || (!is_compared && !state.has_nan))) {
+    report.add_warning(formatted("{}: element {} is {}{}", tensor.name, *state.bad_element,
+                                 state.has_nan ? "not finite" : "infinite", is_same ? ", as in the original" : ""));
+  } else {
+    report.add_problem({tensor.name, formatted("element {} is not finite", *state.bad_element)});
+  }
+}
+
+class ValueCheck {
+ public:
+  ValueCheck(Report& report, const TensorSource& source, const std::vector<LogicalTensor>& tensors,
+             const std::vector<Layer>& layers, const std::vector<TensorPair>& pairs)
+      : report_(report), source_(source), tensors_(tensors), layers_(layers), pairs_(pairs), states_(tensors.size()) {}
+
+  void run(const JobSettings& job, RunControl& control) {
+    std::vector<Block> blocks;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      if (!is_weight_dtype(tensors_[i].dtype) || element_count(tensors_[i].shape) == 0) continue;
+      cut_to_read(blocks, i, tensors_[i].shape, stacked_axes(tensors_[i]), stored_bits(source_, tensors_[i]));
+    }
+    BlockLoop loop(job.threads, job.memory_budget, token_bytes(blocks), total_source_bytes(blocks), control);
+    loop.run([&] {
+      loop.for_each(
+          blocks, [&](const Block& block, Scratch& scratch) { work(block, scratch); },
+          [&](const Block& block, Scratch& scratch) { finish(block, scratch); });
+    });
+  }
+
+ private:
+  void work(const Block& block, Scratch& scratch) {
+    const LogicalTensor& tensor = tensors_[block.item];
+    Checked& state = states_[block.item];
+    std::call_once(state.reader_made, [&] { state.reader = std::make_unique<WeightReader>(source_, tensor); });
     const RowView rows = rows_to_read(tensor.shape, stacked_axes(tensor));
     const std::uint64_t begin = block.first_row * rows.row_length + block.first_column;
     const std::uint64_t count = block.row_count * block.column_count;
-    const float* values = state.reader->read(kernels, begin, count, scratch.raw, scratch.codes, scratch.weights);
-    if (const auto bad = find_not_finite(kernels, values, count)) scratch.bad_element = begin + *bad;
-  };
-  const auto finish = [&](const Block& block, Scratch& scratch) {
-    const LogicalTensor& tensor = tensors[block.item];
-    Checked& state = states[block.item];
-    if (scratch.bad_element && !state.bad_element) state.bad_element = scratch.bad_element;
-    if (!block.is_last) return;
+    if (state.reader->is_double()) {
+      const double* values = state.reader->read_double(kernels_, begin, count, scratch.raw, scratch.codes,
+                                                       scratch.weights, scratch.doubles);
+      return keep_worst(scratch, begin, values, count, find_not_finite(values, count));
+    }
+    const float* values = state.reader->read(kernels_, begin, count, scratch.raw, scratch.codes, scratch.weights);
+    keep_worst(scratch, begin, values, count, find_not_finite(kernels_, values, count));
+  }
+
+  // The first NaN, else the first infinity.
+  template <class Value>
+  static void keep_worst(Scratch& scratch, std::uint64_t begin, const Value* values, std::uint64_t count,
+                         std::optional<std::uint64_t> bad) {
+    if (!bad) return;
+    const Value* nan = std::find_if(values + *bad, values + count, [](Value value) { return std::isnan(value); });
+    scratch.has_nan = nan != values + count;
+    scratch.bad_element = begin + (scratch.has_nan ? static_cast<std::uint64_t>(nan - values) : *bad);
+  }
+
+  void finish(const Block& block, Scratch& scratch) {
+    Checked& state = states_[block.item];
+    if (scratch.bad_element && (!state.bad_element || (scratch.has_nan && !state.has_nan))) {
+      state.bad_element = scratch.bad_element;
+      state.has_nan = scratch.has_nan;
+    }
+    if (block.is_last) judge(block.item);
+  }
+
+  void judge(std::size_t item) {
+    const LogicalTensor& tensor = tensors_[item];
+    Checked& state = states_[item];
     const std::string problem = tensor.spec ? scale_problem(state.reader->scales(), *tensor.spec) : std::string();
     state.reader.reset();
     if (!problem.empty()) {
-      report.add_problem({tensor.name, problem});
+      report_.add_problem({tensor.name, problem});
     } else if (state.bad_element) {
-      report.add_problem({tensor.name, formatted("element {} is not finite", *state.bad_element)});
+      judge_not_finite(report_, tensor, layers_[item], state, pairs_.empty() ? nullptr : &pairs_[item]);
     }
-  };
-  loop.run([&] { loop.for_each(blocks, work, finish); });
-}
+  }
+
+  Report& report_;
+  const TensorSource& source_;
+  const std::vector<LogicalTensor>& tensors_;
+  const std::vector<Layer>& layers_;
+  const std::vector<TensorPair>& pairs_;
+  std::vector<Checked> states_;
+  const kernels::KernelTable& kernels_ = kernels::kernel_table();
+};
 
 }  // namespace
 
@@ -134,8 +275,19 @@ Report validate(const TensorSource& source, const TensorSource* original, const 
     if (tensor.spec) check_shape_part(report, source, tensor);
   }
   check_orphans(report, source, found.tensors);
-  if (original != nullptr) check_original(report, found.tensors, *original);
-  check_values(report, source, found.tensors, job, control);
+  const std::vector<Layer> layers = find_layers(found.tensors, source.companion());
+  std::vector<LogicalTensor> expected;
+  std::vector<TensorPair> pairs;
+  const std::uint64_t bytes = original == nullptr ? 0 : original->size_bytes();
+  if (original != nullptr) {
+    expected = require_logical_tensors(*original);
+    check_original(report, found.tensors, expected);
+    const RunControl::Span span(control, 0, bytes + source.size_bytes());
+    pairs = check_accuracy(report, source, found.tensors, *original, expected, layers, job, control);
+    original->require_unchanged();
+  }
+  const RunControl::Span span(control, bytes, bytes + source.size_bytes());
+  ValueCheck(report, source, found.tensors, layers, pairs).run(job, control);
   source.require_unchanged();
   report.json()["model"]["valid"] = report.problems().empty();
   report.json()["model"]["tensors_checked"] = found.tensors.size();

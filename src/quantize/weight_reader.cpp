@@ -121,6 +121,17 @@ const float* WeightReader::read(const kernels::KernelTable& kernels, std::uint64
   return out;
 }
 
+const double* WeightReader::read_double(const kernels::KernelTable& kernels, std::uint64_t begin, std::uint64_t count,
+                                        Buffer& raw, Buffer& codes, Buffer& weights, Buffer& doubles) const {
+  if (is_double()) {
+    const std::byte* bytes = fetch(source_, tensor_.parts.front(), begin * sizeof(double), count * sizeof(double), raw);
+    return reinterpret_cast<const double*>(bytes);
+  }
+  auto* to = doubles.get<double>(count);
+  kernels.f32_to_f64(read(kernels, begin, count, raw, codes, weights), count, to);
+  return to;
+}
+
 void WeightReader::decode_rows(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t first_row,
                                std::uint64_t row_count, float* weights) const {
   const QuantizedSpec& spec = *tensor_.spec;

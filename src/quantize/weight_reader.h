@@ -40,6 +40,13 @@ class WeightReader {
   const float* read(const kernels::KernelTable& kernels, std::uint64_t begin, std::uint64_t count, Buffer& raw,
                     Buffer& codes, Buffer& weights) const;
 
+  /// As read, in double precision: what float32 cannot hold stays as it is.
+  const double* read_double(const kernels::KernelTable& kernels, std::uint64_t begin, std::uint64_t count, Buffer& raw,
+                            Buffer& codes, Buffer& weights, Buffer& doubles) const;
+
+  /// Whether read() rounds: the values are stored as F64.
+  bool is_double() const { return source_.tensors()[tensor_.parts.front()].dtype == DType::kF64; }
+
   const std::vector<float>& scales() const { return scales_; }
 
  private:

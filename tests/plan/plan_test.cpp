@@ -10,9 +10,9 @@
 namespace mnq::test {
 namespace {
 
-Plan plan_of(const TensorSource& source, const std::string& json, const std::set<std::string>& not_finite = {}) {
+Plan plan_of(const TensorSource& source, const std::string& json, const UnfitWeights& unfit = {}) {
   const Settings settings = parse_settings(json);
-  return make_plan(require_logical_tensors(source), source, Config(&settings, nullptr), nullptr, not_finite);
+  return make_plan(require_logical_tensors(source), source, Config(&settings, nullptr), nullptr, unfit);
 }
 
 const PlannedTensor& planned(const Plan& plan, std::string_view name) {
@@ -187,9 +187,10 @@ TEST(Plan, ImpossibleEvenWhereNoLayerWouldUseIt) {
 }
 
 TEST(Plan, WhatIsNotFinite) {
-  const Plan plan = plan_of(transformer(), R"({"nonfinite": "copy"})", {"small.weight"});
+  const Plan plan =
+      plan_of(transformer(), R"({"nonfinite": "copy"})", {{"small.weight", "the value at [0, 0] is not finite"}});
   EXPECT_EQ(planned(plan, "small.weight").action, Action::kCopy);
-  EXPECT_NE(planned(plan, "small.weight").reason.find("not finite"), std::string::npos);
+  EXPECT_NE(planned(plan, "small.weight").reason.find("is not finite (nonfinite=copy)"), std::string::npos);
   EXPECT_TRUE(planned(plan, "half.weight").copies_nonfinite);
 }
 

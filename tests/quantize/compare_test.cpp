@@ -70,6 +70,28 @@ TEST(Compare, LongRowsAndOtherAxes) {
               1e-4);
 }
 
+TEST(Compare, InfinitiesThatBothHaveAreTheSame) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const auto model = model_of({{"mask", tensor_of(DType::kF32, {1, 3}, std::vector<float>{0, 2, -infinity})}});
+  const Json report = compare_models(*model, *model);
+  EXPECT_EQ(layer_of(report, "mask")["action"], "compare");
+  EXPECT_EQ(layer_of(report, "mask")["exact"], true);
+  EXPECT_EQ(report["model"]["exact"], true);
+}
+
+TEST(Compare, Float64BeyondFloat32) {
+  const auto model_with = [](double value) {
+    return model_of({{"a", tensor_of(DType::kF64, {1, 2}, std::vector<double>{value, value})}});
+  };
+  for (const double value : {1e300, 1e-300}) {
+    EXPECT_EQ(layer_of(compare_models(*model_with(value), *model_with(value)), "a")["exact"], true) << value;
+    const Json report = compare_models(*model_with(value), *model_with(value * 1.5));
+    EXPECT_EQ(layer_of(report, "a")["action"], "compare") << value;
+    EXPECT_EQ(layer_of(report, "a")["exact"], false) << value;
+    EXPECT_DOUBLE_EQ(layer_of(report, "a")["max_error"].get<double>(), value * 0.5);
+  }
+}
+
 TEST(Compare, WhatCannotBeComparedSaysWhy) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const auto a = model_of({{"a.weight", tensor_of(DType::kF32, {1, 2}, std::vector<float>{1, 2})},

@@ -95,5 +95,14 @@ TEST(Dequantize, GroupsOfAnySizeInLongRows) {
   }
 }
 
+// The lowest of 16 codes is -8, and -8 / 7.5 of the largest weight is more than float16 has.
+TEST(Dequantize, TheLowestCodeStaysWithinTheDtype) {
+  std::vector<std::uint16_t> values(64 * 64, 0);
+  values[3] = 0xfbff;  // -65504
+  const auto model = model_of({{"fc.weight", tensor_of(DType::kF16, {64, 64}, values)}});
+  const Result quantized = quantize_in_memory(*model, R"({"bits": 4})");
+  EXPECT_EQ(read_values<std::uint16_t>(*dequantize_in_memory(*quantized.model).model, "fc.weight"), values);
+}
+
 }  // namespace
 }  // namespace mnq::test

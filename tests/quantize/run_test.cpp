@@ -110,7 +110,88 @@ TEST_F(RunTest, NotFiniteIsCopiedWhereAskedFor) {
 TEST_F(RunTest, AValueThatFloat16CannotHold) {
   const Error error = error_of([&] { quantize_in_memory(*one_weight({1, 2}, {1, 70000}), R"({"dtype": "float16"})"); });
   EXPECT_EQ(error.status(), Status::kValidation);
-  EXPECT_NE(error.message().find("[0, 1] is not finite as float16"), std::string::npos) << error.message();
+  EXPECT_NE(error.message().find("[0, 1] is 70000, which float16 cannot hold"), std::string::npos) << error.message();
+}
+
+// What is finite, and yet cannot be quantized: the job ends with the tensor copied.
+TEST_F(RunTest, WhatFloat16CannotHoldIsCopiedWhereAskedFor) {
+  std::vector<float> values = normal_values(64 * 64, 3);
+  values[70] = 1e6f;
+  const auto model = model_of({{"a.weight", tensor_of(DType::kF32, {64, 64}, values)},
+                               {"b.weight", tensor_of(DType::kF32, {64, 64}, normal_values(64 * 64, 4))}});
+  const Result result = quantize_in_memory(*model, R"({"nonfinite": "copy", "dtype": "float16"})");
+  EXPECT_EQ(read_values<float>(*result.model, "a.weight"), values);
+  EXPECT_EQ(result.report["layers"][0]["action"], "copy");
+  EXPECT_EQ(result.report["layers"][1]["action"], "cast");
+  EXPECT_NE(result.report["warnings"].dump().find("a.weight: kept as it was: the value at [1, 6] is 1e+06"),
+            std::string::npos)
+      << result.report["warnings"];
+}
+
+// Scales of blocks are float16: of 1e7 / 127 there is none.
+TEST_F(RunTest, AScaleThatTheFormatCannotHold) {
+  std::vector<float> values = normal_values(64 * 64, 3);
+  values[70] = 1e7f;
+  const auto model = model_of({{"a.weight", tensor_of(DType::kF32, {64, 64}, values)},
+                               {"b.weight", tensor_of(DType::kF32, {64, 64}, normal_values(64 * 64, 4))}});
+  for (const char* more : {"", R"(, "bits": 4)", R"(, "bits": 4, "symmetric": false)"}) {
+    RunControl control;
+    const Settings settings = parse_settings(R"({"format": "gguf", "nonfinite": "copy")" + std::string(more) + "}");
+    const Config config(&settings, nullptr);
+    std::string bytes;
+    const Report report = quantize(*model, config, control, bytes_output(*model, config, control, bytes));
+    EXPECT_EQ(report.json()["layers"][0]["action"], "copy") << more;
+    EXPECT_EQ(report.json()["layers"][1]["action"], "quantize") << more;
+    EXPECT_NE(report.json()["warnings"].dump().find("a scale of F16"), std::string::npos) << report.json()["warnings"];
+  }
+}
+
+// Many blocks, and a scale that spans them: more than one weight is unfit.
+TEST_F(RunTest, EveryUnfitWeightIsCopied) {
+  std::vector<float> values = normal_values(600 * 1000, 5);
+  values[432 * 1000 + 99] = std::numeric_limits<float>::quiet_NaN();
+  const auto model = model_of({{"a.weight", tensor_of(DType::kF32, {600, 1000}, values)},
+                               {"b.weight", tensor_of(DType::kF32, {600, 1000}, values)},
+                               {"c.weight", tensor_of(DType::kF32, {600, 1000}, normal_values(600 * 1000, 6))}});
+  for (const char* settings : {R"({"nonfinite": "copy"})", R"({"nonfinite": "copy", "per_channel": false})",
+                               R"({"nonfinite": "copy", "per_channel": false, "symmetric": false})"}) {
+    const Result result = quantize_in_memory(*model, settings);
+    EXPECT_EQ(result.report["model"]["layers_quantized"], 1) << settings;
+    EXPECT_EQ(result.report["layers"][2]["action"], "quantize") << settings;
+  }
+}
+
+TEST_F(RunTest, AFloat64BeyondFloat32IsNamed) {
+  std::vector<double> values(64 * 64, 0.5);
+  values[66] = 1e300;
+  const auto model = model_of({{"fc.weight", tensor_of(DType::kF64, {64, 64}, values)}});
+  for (const char* settings : {"{}", R"({"per_channel": false})", R"({"dtype": "float16"})", R"({"bits": 4})"}) {
+    const Error error = error_of([&] { quantize_in_memory(*model, settings); });
+    EXPECT_EQ(error.status(), Status::kValidation);
+    EXPECT_NE(error.message().find("[1, 2] is 1e+300, which float32 cannot hold"), std::string::npos)
+        << error.message();
+  }
+  const Result copied = quantize_in_memory(*model, R"({"nonfinite": "copy"})");
+  EXPECT_EQ(read_values<double>(*copied.model, "fc.weight"), values);
+  EXPECT_NE(copied.report["warnings"].dump().find("float32 cannot hold"), std::string::npos);
+}
+
+// All is lost, and some is: the accuracy is that of the values, not of what float32 leaves of them.
+TEST_F(RunTest, AFloat64ThatVanishesIsNotExact) {
+  for (const char* settings : {"{}", R"({"per_channel": false})", R"({"symmetric": false})", R"({"group_size": 2})",
+                               R"({"bits": 4})", R"({"dtype": "float16"})", R"({"channel_axis": 1})"}) {
+    const auto lost = model_of({{"fc.weight", tensor_of(DType::kF64, {64, 64}, std::vector<double>(64 * 64, 1e-300))}});
+    const Result result = quantize_in_memory(*lost, settings);
+    const Json& layer = result.report["layers"][0];
+    EXPECT_EQ(layer["exact"], false) << settings;
+    EXPECT_NEAR(layer["sqnr_db"].get<double>(), 0, 1e-6) << settings;
+    EXPECT_NE(result.report["warnings"].dump().find("fc: 0.0 dB is below 10 dB: critical"), std::string::npos)
+        << settings << result.report["warnings"];
+    std::vector<double> values(64 * 64, 127);
+    values[0] = 1e-300;
+    const auto some = model_of({{"fc.weight", tensor_of(DType::kF64, {64, 64}, values)}});
+    EXPECT_EQ(quantize_in_memory(*some, settings).report["layers"][0]["exact"], false) << settings;
+  }
 }
 
 // 1 and many values of a hundredth of a step: SQNR far below 20 dB at 4 bits.
