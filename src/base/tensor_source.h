@@ -39,6 +39,8 @@ struct CompanionFile {
 struct Companion {
   std::string folder;                      ///< of a Hugging Face folder: its path
   std::string config;                      ///< its config.json; may be empty
+  std::string loader;                      ///< what loads the folder: see folder_loaders.h
+  std::string weights_file;                ///< the name of the file that is opened
   std::vector<std::string> model_types;    ///< of config.json: the model's, then those of its parts
   std::vector<std::string> architectures;  ///< of config.json
   std::vector<CompanionFile> files;        ///< its other small files: tokenizer and the like

@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "base/json_text.h"
 #include "formats/archive_error.h"
+#include "formats/folder_loaders.h"
 #include "formats/folder_output.h"
 #include "formats/folder_publish.h"
 #include "formats/read_text.h"
@@ -145,6 +146,7 @@ Json read_companion(InputFolder& folder, std::set<std::string> read, Companion& 
   companion.folder = folder.path();
   companion.files = std::move(found.files);
   Json config = read_config(folder, companion.config);
+  companion.loader = find_folder_loader(config, companion).name;
   if (config.is_null()) return config;
   add_model_types(config, companion.model_types);
   const Json* architectures = config.find("architectures");

@@ -9,6 +9,7 @@
 #include "base/format.h"
 #include "formats/compressed_tensors_groups.h"
 #include "formats/compressed_tensors_layout.h"
+#include "formats/folder_loaders.h"
 #include "kernels/float_conversions.h"
 #include "plan/logical_tensors.h"
 #include "schemes/scheme.h"
@@ -301,6 +302,7 @@ std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSou
   const std::string title = source->title();
   const Json* method = quantization->is_object() ? quantization->find("quant_method") : nullptr;
   const std::string name = method != nullptr && method->is_string() ? method->text() : "an unknown method";
+  if (is_plain_folder(*quantization)) return source;  // its metadata says how
   if (name == "compressed-tensors") return std::make_unique<CompressedTensorsSource>(std::move(source), *quantization);
   throw Error(Status::kUnsupported, formatted("{}: is quantized by {}, which is not supported", title, name),
               "pass the float checkpoint it was made from", title);

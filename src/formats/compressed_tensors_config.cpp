@@ -7,6 +7,7 @@
 #include "formats/compressed_tensors.h"
 #include "formats/compressed_tensors_groups.h"
 #include "formats/compressed_tensors_models.h"
+#include "formats/folder_loaders.h"
 #include "schemes/scheme.h"
 
 namespace mnq {
@@ -190,6 +191,9 @@ FolderQuantization describe_compressed_tensors(const Plan& plan, const Companion
   const Layers layers = sort_layers(plan, companion);
   FolderQuantization result{nullptr, notes_of(layers, companion)};
   if (layers.groups.empty()) return result;
+  if (const FolderLoader& loader = folder_loader(companion); !loader.loads_compressed_tensors) {
+    result.notes.push_back(formatted("{} does not load compressed-tensors: monoquant reads this folder", loader.name));
+  }
   std::vector<std::string> ignore = layers.left;
   if (renames_modules(companion)) std::ranges::copy(patterns_of(layers.left, true), std::back_inserter(ignore));
   add_heads(ignore, plan, companion);

@@ -121,7 +121,7 @@ bool has_object(const Json& json, std::string_view name) {
 
 void refuse_compressed(const std::string& title, const std::string& what) {
   throw Error(Status::kUnsupported, formatted("{}: {}", title, what),
-              "dequantize it in Python and pass the float checkpoint", title);
+              "pass the float checkpoint it was made from: its provider has it", title);
 }
 
 }  // namespace mnq

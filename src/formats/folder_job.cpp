@@ -30,6 +30,7 @@ std::string job_text(const FolderJobFile& job) {
               {"parts", job.part_count},
               {"config", job.config},
               {"files", job.files},
+              {"weights", job.weights},
               {"state", std::string(kStates[static_cast<std::size_t>(job.state)])}}
              .dump() +
          "\n";
@@ -45,21 +46,28 @@ FolderJobFile parse_job(const std::string& folder) {
                     json["parts"].get<std::uint32_t>(),
                     json["config"].text(),
                     {},
-                    state_named(json["state"].text())};
+                    state_named(json["state"].text()),
+                    json["weights"].text()};
   for (const Json& name : json["files"]) job.files.push_back(name.text());
+  // It becomes a part of names: of files in the folder, and nowhere else.
+  if (job.weights.empty() || job.weights.find_first_of(std::string_view("/\0", 2)) != job.weights.npos) {
+    throw Error(Status::kFormat, "its weights have no plain name");
+  }
   return job;
 }
 
 }  // namespace
 
-std::string shard_name(std::size_t shard, std::size_t count) {
-  return count == 1 ? "model.safetensors" : formatted("model-{:05}-of-{:05}.safetensors", shard + 1, count);
+std::string shard_name(const std::string& weights, std::size_t shard, std::size_t count) {
+  return count == 1 ? weights + ".safetensors" : formatted("{}-{:05}-of-{:05}.safetensors", weights, shard + 1, count);
 }
+
+std::string index_name(const std::string& weights) { return weights + ".safetensors.index.json"; }
 
 std::vector<std::string> names_of_files(const FolderJobFile& job) {
   std::vector<std::string> names = job.files;
-  for (std::size_t i = 0; i < job.shard_count; ++i) names.push_back(shard_name(i, job.shard_count));
-  if (job.shard_count > 1) names.push_back("model.safetensors.index.json");
+  for (std::size_t i = 0; i < job.shard_count; ++i) names.push_back(shard_name(job.weights, i, job.shard_count));
+  if (job.shard_count > 1) names.push_back(index_name(job.weights));
   if (!job.config.empty()) names.push_back("config.json");
   names.push_back(kFolderJobFile);
   return names;

@@ -25,9 +25,11 @@ struct FolderJobFile {
   std::string config;              ///< of config.json; empty: none
   std::vector<std::string> files;  ///< of the input, which are carried on
   FolderState state = FolderState::kMaking;
+  std::string weights = "model";  ///< what the files with the weights are called without their ending
 };
 
-std::string shard_name(std::size_t shard, std::size_t count);
+std::string shard_name(const std::string& weights, std::size_t shard, std::size_t count);
+std::string index_name(const std::string& weights);
 
 /// Of all files that the job makes in its folder.
 std::vector<std::string> names_of_files(const FolderJobFile& job);

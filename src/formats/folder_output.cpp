@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/version.h"
+#include "formats/folder_loaders.h"
 #include "formats/folder_publish.h"
 #include "formats/safetensors.h"
 #include "formats/write_files.h"
@@ -63,11 +64,11 @@ bool is_sound_shard(const std::string& path, const std::string& mark) {
 }
 
 // The tensors of all shards, by name.
-std::string index_json(const std::string& work, std::size_t shard_count) {
+std::string index_json(const std::string& work, const FolderJobFile& job) {
   std::map<std::string, std::string> places;
   std::uint64_t total = 0;
-  for (std::size_t i = 0; i < shard_count; ++i) {
-    const std::string file = shard_name(i, shard_count);
+  for (std::size_t i = 0; i < job.shard_count; ++i) {
+    const std::string file = shard_name(job.weights, i, job.shard_count);
     const auto source = open_safetensors_source(open_bytes(join_path(work, file)), {});
     for (const TensorInfo& info : source->tensors()) {
       places.emplace(info.name, file);
@@ -122,10 +123,10 @@ std::string advice_for_missing(const FolderJobFile& job, const std::vector<std::
 void require_shards(const std::string& work, const FolderJobFile& job, const IsCancelled& is_cancelled) {
   std::vector<std::size_t> missing;
   for (std::size_t i = 0; i < job.shard_count; ++i) {
-    if (!path_exists(join_path(work, shard_name(i, job.shard_count)))) missing.push_back(i);
+    if (!path_exists(join_path(work, shard_name(job.weights, i, job.shard_count)))) missing.push_back(i);
   }
   if (!missing.empty()) {
-    const std::string name = shard_name(missing.front(), job.shard_count);
+    const std::string name = shard_name(job.weights, missing.front(), job.shard_count);
     throw Error(Status::kState,
                 formatted("{}: {} of {} shards are missing: {}{}", work, missing.size(), job.shard_count, name,
                           missing.size() > 1 ? " and more" : ""),
@@ -133,7 +134,7 @@ void require_shards(const std::string& work, const FolderJobFile& job, const IsC
   }
   for (std::size_t i = 0; i < job.shard_count; ++i) {
     if (is_cancelled()) throw Error(Status::kCancelled, formatted("cancelled: {} is as it was", work));
-    const std::string name = shard_name(i, job.shard_count);
+    const std::string name = shard_name(job.weights, i, job.shard_count);
     if (is_sound_shard(join_path(work, name), shard_mark(job.hash, i, job.shard_count))) continue;
     throw Error(Status::kFormat, formatted("{}: shard {} is of another job", work, name), "make that part again", name);
   }
@@ -144,7 +145,7 @@ void complete(const std::string& work, const IsCancelled& is_cancelled) {
   FolderJobFile job = read_folder_job(work);
   require_shards(work, job, is_cancelled);
   if (job.shard_count > 1) {
-    write_text(join_path(work, "model.safetensors.index.json"), index_json(work, job.shard_count));
+    write_text(join_path(work, index_name(job.weights)), index_json(work, job));
   }
   if (!job.config.empty()) write_text(join_path(work, "config.json"), job.config);
   remove_dead_temporaries(AT_FDCWD, work.c_str());
@@ -173,6 +174,7 @@ FolderOutput::FolderOutput(const std::string& path, const Format& format, const 
       work_(work_folder(path)),
       format_(format),
       companion_(companion),
+      weights_(folder_loader(companion).weights),
       settings_(settings),
       is_cancelled_(std::move(is_cancelled)) {
   require_name(path_);
@@ -217,7 +219,7 @@ void FolderOutput::make_work() {
     if (companion_ != nullptr)
       std::ranges::transform(companion_->files, std::back_inserter(files), &CompanionFile::name);
     write_folder_job(folder, {hash_, hash_of(job_.input), job_.shard_count, job_.shard_size, settings_.part_count,
-                              job_.config, files});
+                              job_.config, files, FolderState::kMaking, weights_});
     is_ours_ = ::rename(folder.c_str(), work_.c_str()) == 0;
     if (!is_ours_ && errno != ENOTEMPTY && errno != EEXIST) fail_io(work_, "cannot be created", errno);
   } catch (...) {
@@ -259,7 +261,7 @@ bool FolderOutput::is_mine(std::size_t shard) const {
 bool FolderOutput::is_done(std::size_t shard) const {
   if (!is_kept()) return false;
   try {
-    return is_sound_shard(join_path(work_, shard_name(shard, job_.shard_count)), mark(shard).second);
+    return is_sound_shard(join_path(work_, shard_name(weights_, shard, job_.shard_count)), mark(shard).second);
   } catch (const Error&) {
     return false;  // made again
   }
@@ -271,7 +273,7 @@ std::pair<std::string, std::string> FolderOutput::mark(std::size_t shard) const 
 
 std::unique_ptr<TensorSink> FolderOutput::open_shard(std::size_t shard, const std::vector<TensorInfo>& tensors,
                                                      Metadata metadata) {
-  const std::string path = join_path(work_, shard_name(shard, job_.shard_count));
+  const std::string path = join_path(work_, shard_name(weights_, shard, job_.shard_count));
   return format_.open_sink({tensors, metadata, companion_}, file_bytes(path, true, is_cancelled_, Claim::kHeld));
 }
 

@@ -89,6 +89,7 @@ class FolderOutput {
   std::string work_;
   const Format& format_;
   const Companion* companion_;
+  std::string weights_;  // the name of the files with the weights without its ending
   FolderSettings settings_;
   std::function<bool()> is_cancelled_;
   FolderJob job_;

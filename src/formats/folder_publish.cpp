@@ -277,8 +277,11 @@ std::string note_on(const std::string& left) {
 
 bool is_checkpoint_file(std::string_view name) noexcept {
   constexpr std::string_view kIndexEnding = ".index.json";
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kWeights{
-      {{"model", ".safetensors"}, {"pytorch_model", ".bin"}}};
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kWeights{
+      {{"model", ".safetensors"},
+       {"pytorch_model", ".bin"},
+       {"diffusion_pytorch_model", ".safetensors"},
+       {"diffusion_pytorch_model", ".bin"}}};
   if (name == kFolderJobFile) return true;
   if (name.ends_with(kIndexEnding)) name.remove_suffix(kIndexEnding.size());
   return std::ranges::any_of(kWeights, [&](const auto& weights) {

@@ -8,8 +8,8 @@
 
 namespace mnq {
 
-/// Whether a checkpoint's folder owns a file of this name, so that a new checkpoint supersedes it: weights as transformers
-/// and we call them ("model-00001-of-00003.safetensors", "pytorch_model.bin"), their index, and our job file.
+/// Whether a checkpoint's folder owns a file of this name, so that a new checkpoint supersedes it: weights as transformers,
+/// diffusers and we call them ("model-00001-of-00003.safetensors", "pytorch_model.bin"), their index, and our job file.
 bool is_checkpoint_file(std::string_view name) noexcept;
 
 /// Renames `work`, whose job file says that it is whole, to `path`. What lies there is replaced only where that is asked: its

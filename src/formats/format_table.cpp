@@ -10,9 +10,11 @@
 #include "base/format.h"
 #include "base/text.h"
 #include "formats/compressed_tensors.h"
+#include "formats/folder_loaders.h"
 #include "formats/folder_output.h"
 #include "formats/gguf.h"
 #include "formats/pytorch.h"
+#include "formats/read_text.h"
 #include "formats/safetensors.h"
 #include "formats/shard_names.h"
 #include "formats/sharded_source.h"
@@ -29,14 +31,15 @@ bool recognises_torchscript(std::span<const std::byte> start, const std::shared_
   return is_zip(start) && is_torchscript(ZipArchive(bytes));
 }
 
-// What PyTorch wrote before 0.1.10.
+// What PyTorch wrote before 0.1.10: an archive of these files.
 bool recognises_tar(std::span<const std::byte>, const std::shared_ptr<const ByteSource>& bytes) {
   constexpr std::string_view kMagic = "ustar";
   constexpr std::uint64_t kPlace = 257;
   if (bytes->size() < kPlace + kMagic.size()) return false;
-  char magic[kMagic.size()];
-  bytes->read(kPlace, std::as_writable_bytes(std::span(magic)));
-  return std::string_view(magic, sizeof magic) == kMagic;
+  const std::string start = read_text(*bytes, 0, kPlace + kMagic.size());
+  const std::string_view first = std::string_view(start).substr(0, start.find('\0'));
+  return start.ends_with(kMagic) && std::ranges::any_of(std::array{"sys_info", "pickle", "storages", "tensors"},
+                                                        [&](std::string_view name) { return first == name; });
 }
 
 // Recognised in this order. safetensors first: the length it starts with can look like the magic of another, as 66176
@@ -51,18 +54,20 @@ constexpr std::array kFormats{
     Format{"pytorch pickle", "", recognises_pytorch_pickle, open_pytorch_pickle_source, nullptr, nullptr, false, false,
            false, nullptr, "write the current form: pytorch"},
     Format{"pytorch tar", "", recognises_tar, nullptr, nullptr, nullptr, false, false, false, nullptr,
-           "load it with PyTorch and save it again"},
+           "ask its provider for a current one, or load it with a PyTorch of its time and save it again"},
     Format{"safetensors index", "", recognises_index, open_index_source, nullptr, nullptr, false, false, false, nullptr,
            "write a folder: its index comes with it"},
     Format{"compressed-tensors", "", nullptr, nullptr, open_compressed_tensors_sink, fit_compressed_tensors, false,
            true, false, describe_compressed_tensors, ""},
-    Format{"folder", "", nullptr, nullptr, open_safetensors_sink, nullptr, false, true, false, nullptr, ""},
+    Format{"folder", "", nullptr, nullptr, open_safetensors_sink, nullptr, false, true, false, describe_plain_folder,
+           ""},
 };
 
 const Format& format_called(std::string_view name) { return *std::ranges::find(kFormats, name, &Format::name); }
 
 // Null where no format recognises it. Throws kUnsupported for one that is not read.
 const Format* find_format(const std::shared_ptr<const ByteSource>& bytes) {
+  refuse_part(*bytes);
   std::array<std::byte, 16> buffer{};
   const std::span<std::byte> start = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), bytes->size()));
   bytes->read(0, start);
@@ -125,7 +130,9 @@ const Format* find_by_extension(const std::string& extension, bool is_module) {
 
 }  // namespace
 
-const Format& default_folder_format() { return format_called("compressed-tensors"); }
+const Format& default_folder_format(const Companion* companion) {
+  return format_called(folder_loader(companion).loads_compressed_tensors ? "compressed-tensors" : "folder");
+}
 
 std::span<const Format> all_formats() { return kFormats; }
 
@@ -186,7 +193,7 @@ const Format& output_format(const std::string& path, const std::string& wanted, 
   const bool is_from_folder = source.companion() != nullptr && !source.companion()->folder.empty();
   const bool may_be_folder = found != nullptr ? found->is_folder : is_from_folder || source.format().ends_with("index");
   const bool wants_folder = path.ends_with('/') || is_folder(path) || (named == nullptr && may_be_folder);
-  if (found == nullptr) found = wants_folder ? &default_folder_format() : named;
+  if (found == nullptr) found = wants_folder ? &default_folder_format(source.companion()) : named;
   if (found == nullptr) {
     throw Error(Status::kInvalidArg, formatted("{}: its extension names no format that can be written", path),
                 "end the name in .safetensors, .pt or .gguf, or in / for a folder, or set format", path);

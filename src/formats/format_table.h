@@ -54,7 +54,7 @@ struct Format {
 
   bool carries_members = false;  ///< of a PyTorch checkpoint what is no tensor, too: see Companion
 
-  /// Of a folder: what a plan's config.json says. Null: nothing.
+  /// Of a folder: what a plan's config.json says. Null: nothing. Errors: kUnsupported.
   FolderQuantization (*describe)(const Plan& plan, const Companion* companion) = nullptr;
 
   std::string_view advice;  ///< where it cannot be read or written: what to do instead
@@ -65,8 +65,8 @@ std::span<const Format> all_formats();
 /// Errors: kConfig for settings that have no meaning for a format; path: for the message.
 void check_settings(const OpenSettings& settings, std::string_view format, const std::string& path);
 
-/// What a folder is written as where nothing says it.
-const Format& default_folder_format();
+/// What a folder is written as where nothing says it: as what loads the source's folder can have it.
+const Format& default_folder_format(const Companion* companion);
 
 /// The format of a file or folder by its content. Errors: kNotFound, kIo, kUnsupported for one that is not read, kFormat
 /// for anything else.

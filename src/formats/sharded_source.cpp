@@ -13,6 +13,7 @@
 #include "formats/archive_error.h"
 #include "formats/companion_files.h"
 #include "formats/compressed_tensors.h"
+#include "formats/folder_loaders.h"
 #include "formats/read_text.h"
 #include "formats/shard_names.h"
 #include "formats/unknown_file.h"
@@ -280,24 +281,24 @@ std::vector<std::string> shards_called(const std::vector<FolderEntry>& entries, 
 
 // What of a folder is opened: one file, an index, or shards without one. In the order of transformers.
 std::vector<std::string> find_weights(const std::string& path, const std::vector<FolderEntry>& entries) {
-  for (const char* name :
-       {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+  for (const std::string& name : weight_files_in_order()) {
     const auto found = std::ranges::find(entries, name, &FolderEntry::name);
     if (found != entries.end() && !found->is_folder) return {name};
   }
+  if (std::ranges::find(entries, "model_index.json", &FolderEntry::name) != entries.end()) refuse_folder(path, entries);
   for (const auto& [start, extension] : {std::pair("model", ".safetensors"), {"pytorch_model", ".bin"}}) {
     const auto shards = require_all_shards(path, shards_called(entries, start, extension));
     if (!shards.empty()) return shards;
   }
   for (const char* extension : {".safetensors", ".bin"}) {
-    const std::vector<std::string> names = names_ending_in(entries, extension);
+    std::vector<std::string> names = names_ending_in(entries, extension);
+    std::erase_if(names,
+                  [](const std::string& name) { return name == "openvino_model.bin" || name == "training_args.bin"; });
     const auto shards = require_all_shards(path, names);
     if (!shards.empty()) return shards;
     if (names.size() == 1) return names;
   }
-  throw Error(Status::kUnsupported,
-              formatted("{}: is a folder without model.safetensors or pytorch_model.bin, whole or in shards", path),
-              "pass the file with the weights", path);
+  refuse_folder(path, entries);
 }
 
 // Whether tensors have the names of compressed ones, and no metadata of ours says what they are.
@@ -333,7 +334,8 @@ std::unique_ptr<TensorSource> open_index_source(std::shared_ptr<const ByteSource
   if (folder.has("config.json")) {
     std::set<std::string> read(index.files.begin(), index.files.end());
     read.insert(file_name_of(path));
-    config = read_companion(folder, std::move(read), companion.emplace(), remarks);
+    companion.emplace().weights_file = file_name_of(path);
+    config = read_companion(folder, std::move(read), *companion, remarks);
   }
   auto inputs = folder.opened();
   inputs.push_back(std::move(bytes));
@@ -357,6 +359,7 @@ std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const 
     for (const std::string& file : weights) shards.push_back(open_shard(folder.open(file), settings));
   }
   Companion companion;
+  companion.weights_file = weights.front();
   const Json config = read_companion(folder, std::move(read), companion, remarks);
   auto source = std::make_unique<ShardedSource>("folder", path, std::move(shards), std::move(remarks), folder.opened(),
                                                 std::move(companion));

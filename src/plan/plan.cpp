@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/glob_set.h"
 #include "base/text.h"
+#include "plan/foreign_tensors.h"
 
 namespace mnq {
 namespace {
@@ -396,6 +397,7 @@ std::vector<TensorInfo> PlanSlice::outputs() const {
 
 Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config, FitWeight fit,
                const UnfitWeights& unfit) {
+  refuse_foreign_tensors(source, logical);
   Plan plan = start_plan(std::move(logical), source);
   const Selection selection = read_selection(config);
   resolve_layer(config, {});  // a combination that cannot be is an error even where no layer would use it
@@ -411,6 +413,7 @@ Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, c
 }
 
 Plan make_dequantize_plan(std::vector<LogicalTensor> logical, const TensorSource& source) {
+  refuse_foreign_tensors(source, logical);
   return plan_quantized(std::move(logical), source, [](PlannedTensor& planned, const LogicalTensor& tensor) {
     planned.action = Action::kDequantize;
     planned.spec = *tensor.spec;
@@ -419,9 +422,16 @@ Plan make_dequantize_plan(std::vector<LogicalTensor> logical, const TensorSource
 
 Plan make_convert_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
                        FitWeight fit) {
-  return plan_quantized(std::move(logical), source, [&](PlannedTensor& planned, const LogicalTensor& tensor) {
+  if (fit != nullptr) refuse_foreign_tensors(source, logical);
+  const auto foreign = find_foreign_tensors(logical);
+  Plan plan = plan_quantized(std::move(logical), source, [&](PlannedTensor& planned, const LogicalTensor& tensor) {
     plan_stored(planned, tensor, source, config, fit);
   });
+  if (foreign) {
+    plan.warnings.push_back(
+        formatted("{}: its tensors are copied as they are, none is read as a weight", foreign->text()));
+  }
+  return plan;
 }
 
 }  // namespace mnq

@@ -66,15 +66,17 @@ class PlanSlice {
 /// Weights that cannot be quantized for their values, and why.
 using UnfitWeights = std::map<std::string, std::string>;
 
-/// Quantizes what the settings choose and copies the rest, those that are unfit among them. fit: of the output's format; null: it holds everything. What is quantized already
-/// stays so where the format can hold it. Errors: kConfig; kFormat where outputs would share a name.
+/// Quantizes what the settings choose and copies the rest, those that are unfit among them. fit: of the output's format;
+/// null: it holds everything. What is quantized already stays so where the format can hold it. Errors: kConfig; kFormat where
+/// outputs would share a name; kUnsupported where the tensors are no weights as they are: see foreign_tensors.h.
 Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
                FitWeight fit = nullptr, const UnfitWeights& unfit = {});
 
-/// Turns every quantized weight back into floats and copies the rest. Errors: kFormat as above.
+/// Turns every quantized weight back into floats and copies the rest. Errors: kFormat and kUnsupported as above.
 Plan make_dequantize_plan(std::vector<LogicalTensor> logical, const TensorSource& source);
 
-/// Copies every tensor; quantized weights that the output's format cannot hold are quantized anew, or become floats.
+/// Copies every tensor; quantized weights that the output's format cannot hold are quantized anew, or become floats. Tensors
+/// that are no weights as they are come along, with a warning, where the format holds everything. Errors: as above.
 Plan make_convert_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
                        FitWeight fit);
 

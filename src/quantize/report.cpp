@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "base/version.h"
 #include "formats/archive_error.h"
+#include "plan/foreign_tensors.h"
 #include "quantize/job_parts.h"
 
 namespace mnq {
@@ -230,6 +231,9 @@ std::string describe_source(const TensorSource& source) {
   json["remarks"] = source.remarks();
   if (const std::string members = members_of(source); !members.empty()) {
     json["remarks"].push_back(formatted("beside the tensors, and kept in a .pt only: {}", members));
+  }
+  if (const auto foreign = find_foreign_tensors(logical)) {
+    json["remarks"].push_back(formatted("{}: it is shown as it is stored", foreign->text()));
   }
   json["tensors"] = Json::array();
   for (const TensorInfo& info : source.tensors()) {

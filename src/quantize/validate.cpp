@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "base/format.h"
+#include "plan/foreign_tensors.h"
 #include "quantize/comparison.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
@@ -52,6 +53,18 @@ void check_orphans(Report& report, const TensorSource& source, const std::vector
       report.add_problem({tensor.name, formatted("{}_scale is missing", base)});
     }
   }
+}
+
+// Whether the tensors are no weights as they are. A part of a checkpoint is no model; of another tool's codes it is not known.
+bool check_foreign(Report& report, const std::vector<LogicalTensor>& tensors) {
+  const auto foreign = find_foreign_tensors(tensors);
+  if (!foreign) return false;
+  if (foreign->is_part) {
+    report.add_problem({"", foreign->text()});
+  } else {
+    report.add_warning(formatted("{}: whether its codes are sound is not checked", foreign->text()));
+  }
+  return true;
 }
 
 // Floats of another width still are the original's weights; GGUF does not even say what its blocks were made of.
@@ -274,7 +287,7 @@ Report validate(const TensorSource& source, const TensorSource* original, const 
   for (const LogicalTensor& tensor : found.tensors) {
     if (tensor.spec) check_shape_part(report, source, tensor);
   }
-  check_orphans(report, source, found.tensors);
+  if (!check_foreign(report, found.tensors)) check_orphans(report, source, found.tensors);
   const std::vector<Layer> layers = find_layers(found.tensors, source.companion());
   std::vector<LogicalTensor> expected;
   std::vector<TensorPair> pairs;

@@ -23,7 +23,7 @@ struct Outcome {
   std::vector<std::string> notes;    ///< for the report's warnings
 };
 
-/// Runs the plan and makes its output real. Errors: as the jobs; NotFiniteFound.
+/// Runs the plan and makes its output real. Errors: as the jobs; UnfitFound.
 Outcome write_output(const Work& work);
 
 }  // namespace mnq

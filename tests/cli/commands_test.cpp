@@ -124,8 +124,59 @@ TEST_F(Commands, ValidateAcceptsWhatWasQuantized) {
   EXPECT_TRUE(contains(result.out,
                        "  original  model.safetensors\n"
                        "  checked   2 tensors\n"
+                       "  SQNR      48.1 dB, maximum error 0.5\n"
                        "  result    valid\n"))
       << result.out;
+}
+
+TEST_F(Commands, ValidateNamesAModelThatIsAnother) {
+  quantize();
+  write("other.safetensors", SafetensorsBytes()
+                                 .add<float>("fc.weight", "F32", "[2,4]", {0, 1, 2, 3, 4, 5, 6, 7})
+                                 .add<float>("fc.bias", "F32", "[2]", {1, 2})
+                                 .bytes());
+  const Result result = run({"validate", "model-int8.safetensors", "--against", "other.safetensors"});
+  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_TRUE(contains(result.out, "  fc.weight: its values are not the original's: -")) << result.out;
+  EXPECT_TRUE(contains(result.out, " dB, below 10 dB (sqnr_critical_db)")) << result.out;
+  const Result json = run({"validate", "model-int8.safetensors", "--against", "other.safetensors", "--json"});
+  EXPECT_LT(nlohmann::json::parse(json.out)["layers"][0]["sqnr_db"], 0);
+}
+
+TEST_F(Commands, WhatAnotherToolQuantizedIsNamed) {
+  const std::vector<std::int32_t> words(8, 0);
+  write("gptq.safetensors", SafetensorsBytes()
+                                .add<std::int32_t>("l.qweight", "I32", "[1,8]", words)
+                                .add<std::int32_t>("l.qzeros", "I32", "[1,8]", words)
+                                .add<float>("l.scales", "F32", "[1,8]", std::vector<float>(8, 1))
+                                .add<std::int32_t>("l.g_idx", "I32", "[8]", words)
+                                .bytes());
+  const Result info = run({"info", "gptq.safetensors"});
+  EXPECT_EQ(info.exit_code, 0);
+  EXPECT_TRUE(contains(info.out, "is quantized by GPTQ (1 weight, as l.qweight)")) << info.out;
+  for (const char* command : {"quantize", "dequantize"}) {
+    const Result result = run({command, "gptq.safetensors", "-o", "out.safetensors"});
+    EXPECT_EQ(result.exit_code, 5) << result.err;
+    EXPECT_TRUE(contains(result.err, "is quantized by GPTQ")) << result.err;
+    EXPECT_FALSE(std::filesystem::exists(folder.path("out.safetensors")));
+  }
+  EXPECT_EQ(run({"convert", "gptq.safetensors", "-o", "out.gguf"}).exit_code, 5);
+  const Result copied = run({"convert", "gptq.safetensors", "-o", "out.pt"});
+  EXPECT_EQ(copied.exit_code, 0) << copied.err;
+  EXPECT_TRUE(contains(copied.out, "is quantized by GPTQ")) << copied.out;
+  const Result validated = run({"validate", "gptq.safetensors"});
+  EXPECT_EQ(validated.exit_code, 0) << validated.out;
+  EXPECT_TRUE(contains(validated.out, "is quantized by GPTQ")) << validated.out;
+}
+
+// What --force does not replace either.
+TEST_F(Commands, ADeviceIsNoOutput) {
+  for (const char* force : {"--quiet", "--force"}) {
+    const Result result = run({"quantize", "model.safetensors", "-o", "/dev/null", "--format", "safetensors", force});
+    EXPECT_EQ(result.exit_code, 5);
+    EXPECT_TRUE(contains(result.err, "is not a regular file")) << result.err;
+    EXPECT_FALSE(contains(result.err, "--force")) << result.err;
+  }
 }
 
 TEST_F(Commands, ValidateListsTheProblems) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
 
 #include "formats/format_table.h"
 #include "support/error_of.h"
@@ -30,11 +31,12 @@ TEST(Detection, ALengthThatLooksLikeAnothersMagic) {
 TEST(Detection, WhatIsKnownButNotReadSaysWhatToDo) {
   const TempFolder folder;
   const std::string path = folder.path("model.safetensors");  // the name says nothing
-  write_bytes(path, std::string(257, '\1') + "ustar" + std::string(250, '\1'));
+  write_bytes(path, "sys_info" + std::string(249, '\0') + "ustar" + std::string(250, '\1'));
   const Error error = error_of([&] { open_source(path); });
   EXPECT_EQ(error.status(), Status::kUnsupported);
   EXPECT_EQ(error.message(), path + ": is a pytorch tar file, which cannot be read");
-  EXPECT_EQ(error.suggestion(), "load it with PyTorch and save it again");
+  EXPECT_EQ(error.suggestion(),
+            "ask its provider for a current one, or load it with a PyTorch of its time and save it again");
   EXPECT_EQ(error.subject(), path);
 }
 
@@ -80,6 +82,35 @@ TEST(Detection, WhatIsSomethingElse) {
            Other{"\x08\x0a\x12\x07pytorch", Status::kUnsupported, "looks like an ONNX model"},
            Other{"\x89PNG\r\n\x1a\n" + rest, Status::kFormat, "is a PNG image"},
            Other{"{\"model_type\": \"bert\"}", Status::kFormat, "is JSON, but no index"},
+           Other{" \n{\"error\": \"not found\"}", Status::kFormat, "is the error of a server, as JSON"},
+           Other{"Entry not found", Status::kFormat, "is the error of a server"},
+           Other{"\xef\xbb\xbf\n <!DOCTYPE html>", Status::kFormat, "is an HTML page"},
+           Other{"<?xml version='1.0'?><Error><Code>AccessDenied</Code>", Status::kFormat, "is the error of a server"},
+           Other{"<?xml version='1.0'?><net name='m' version='11'>", Status::kUnsupported,
+                 "is the graph of an OpenVINO"},
+           Other{"# xet version 0\nfilesize = 1\n", Status::kFormat, "is a Xet pointer"},
+           Other{"/annex/objects/SHA256E-s1--0\n", Status::kFormat, "is a git-annex pointer"},
+           Other{"7z\xbc\xaf\x27\x1c" + rest, Status::kUnsupported, "is a 7z archive"},
+           Other{"Rar!\x1a\x07\x01" + rest, Status::kUnsupported, "is a RAR archive"},
+           Other{"\x28\xb5\x2f\xfd" + rest, Status::kUnsupported, "is compressed by zstd"},
+           Other{"\x78\x9c" + rest, Status::kUnsupported, "is compressed by zlib, as joblib does it"},
+           Other{"model_weights.ckpt" + std::string(239, '\0') + "ustar" + rest, Status::kUnsupported,
+                 "is a tar archive"},
+           Other{std::string("\x1c\0\0\0TFL3", 8) + rest, Status::kUnsupported, "is a TensorFlow Lite model"},
+           Other{std::string("\x1c\0\0\0ET12", 8) + rest, Status::kUnsupported, "is an ExecuTorch program"},
+           Other{"ftrt" + rest, Status::kUnsupported, "is a TensorRT engine"},
+           Other{"lmgg" + rest, Status::kUnsupported, "is a GGML file"},
+           Other{"tjgg" + rest, Status::kUnsupported, "is a GGML file (ggjt)"},
+           Other{std::string("\x08\x0a\x3a\x20\x0a\x12\x0a\x05", 8) + rest, Status::kUnsupported,
+                 "looks like an ONNX model"},
+           Other{std::string("\x08\x07\x12\x00\x3a\x20", 6) + rest, Status::kUnsupported, "looks like an ONNX model"},
+           Other{"\x08\x01\x12\xb4\x91\x03\x0a" + rest, Status::kUnsupported, "looks like a TensorFlow SavedModel"},
+           Other{"\x08\x04\x12\x20\x0a\x10" + rest, Status::kUnsupported, "looks like a Core ML model"},
+           Other{"\x81\xa6params\x82\xa5" + rest, Status::kUnsupported, "looks like MessagePack, as Flax writes"},
+           Other{"\x7f"
+                 "ELF" +
+                     rest,
+                 Status::kFormat, "is a program or a library"},
            Other{"", Status::kFormat, "is empty"},
        }) {
     for (const char* name : {"x.pt", "x.safetensors", "x"}) {
@@ -92,6 +123,32 @@ TEST(Detection, WhatIsSomethingElse) {
       EXPECT_FALSE(opened.suggestion().empty()) << opened.message();
     }
   }
+}
+
+// A part of a DCP checkpoint is archives of PyTorch, one after the other: to its reader a damaged one.
+TEST(Detection, AFolderOrPartOfAnotherKind) {
+  const TempFolder folder;
+  const auto refused = [&](const std::string& name, const std::string& path) {
+    std::filesystem::create_directories(folder.path("model"));
+    write_bytes(folder.path("model/" + name), std::string("PK\3\4\0\0\0\0\0\0", 10));
+    const Error error = error_of([&] { open_source(path); });
+    EXPECT_EQ(error.status(), Status::kUnsupported) << error.message();
+    std::filesystem::remove_all(folder.path("model"));
+    return error.message() + " / " + error.suggestion();
+  };
+  const std::string model = folder.path("model");
+  const std::string command = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch " + model + " OUT.pt";
+  for (const std::string& path : {model, model + "/__0_0.distcp"}) {
+    const std::string text = refused("__0_0.distcp", path);
+    EXPECT_NE(text.find("torch.distributed.checkpoint (DCP, as FSDP writes)"), std::string::npos) << text;
+    EXPECT_NE(text.find(command), std::string::npos) << text;
+  }
+  EXPECT_NE(refused("zero_to_fp32.py", model).find("is a DeepSpeed checkpoint in parts"), std::string::npos);
+  EXPECT_NE(refused("saved_model.pb", model).find("is a TensorFlow SavedModel"), std::string::npos);
+  EXPECT_NE(refused("model.onnx", model).find("has ONNX models only"), std::string::npos);
+  EXPECT_NE(refused("rank0.engine", model).find("is a TensorRT engine"), std::string::npos);
+  EXPECT_NE(refused("flax_model.msgpack", model).find("has the weights of Flax only"), std::string::npos);
+  EXPECT_NE(refused("training_args.bin", model).find("is a folder without model.safetensors"), std::string::npos);
 }
 
 TEST(Detection, WhatIsOfNoKnownFormat) {

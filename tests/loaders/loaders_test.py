@@ -191,6 +191,21 @@ class Zoo(Test):
                    (self.INT8, self.W8A8))
 
 
+class PlainFolder(Test):
+    def test_its_codes_are_not_loaded_as_weights(self):
+        torch.manual_seed(0)
+        config = transformers.BertConfig(hidden_size=64, num_hidden_layers=1, num_attention_heads=2,
+                                         intermediate_size=128, vocab_size=100)
+        transformers.BertModel(config).save_pretrained(self.folder / "in")
+        expected = AutoModel.from_pretrained(self.folder / "in").state_dict()
+        monoquant("quantize", self.folder / "in", "-o", self.folder / "out", "--format", "folder")
+        with self.assertRaisesRegex(ValueError, "quant_method"):
+            AutoModel.from_pretrained(self.folder / "out")
+        monoquant("dequantize", self.folder / "out", "-o", self.folder / "float")
+        for name, tensor in AutoModel.from_pretrained(self.folder / "float").state_dict().items():
+            self.assertLess((tensor - expected[name]).abs().max().item(), 0.01, name)
+
+
 class Gguf(Test):
     def check(self, counts, *words):
         out = self.folder / "out.gguf"

@@ -116,6 +116,99 @@ TEST(Folder, DequantizedHasNoQuantizationConfig) {
   EXPECT_EQ(open_source(folder.path("float"))->tensors().size(), static_cast<std::size_t>(kLayers));
 }
 
+// transformers and diffusers refuse a quantization_config without a quant_method, and would else load codes as if they were
+// weights.
+TEST(Folder, APlainOneSaysThatItIsQuantized) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  const Report report = quantize_to(folder.path("in"), folder.path("out"), R"("format": "folder")");
+  const Json config = parse_json(read_bytes(folder.path("out") + "/config.json"));
+  EXPECT_EQ(config["quantization_config"].dump(), R"({"quantized_by":"mono_quant","version":1})");
+  EXPECT_NE(report.json()["warnings"].dump().find("transformers loads no weights that are quantized so"),
+            std::string::npos)
+      << report.json()["warnings"];
+  const auto source = open_source(folder.path("out"));
+  EXPECT_TRUE(require_logical_tensors(*source)[0].spec.has_value());
+  RunControl control;
+  const Config none(nullptr, nullptr);
+  dequantize(*source, none, control, file_output(*source, folder.path("float"), none, control));
+  EXPECT_FALSE(parse_json(read_bytes(folder.path("float") + "/config.json")).contains("quantization_config"));
+  quantize_to(folder.path("in"), folder.path("half"), R"("format": "folder", "dtype": "float16")");
+  EXPECT_FALSE(parse_json(read_bytes(folder.path("half") + "/config.json")).contains("quantization_config"));
+}
+
+// A folder of another loader: `weights` and a file that tells whose it is.
+void write_foreign_folder(const TempFolder& folder, const std::string& name, const std::string& weights,
+                          const std::string& file, const std::string& text) {
+  write_model(folder, name);
+  fs::rename(folder.path(name) + "/model.safetensors", folder.path(name) + "/" + weights);
+  fs::remove(folder.path(name) + "/config.json");
+  write_bytes(folder.path(name) + "/" + file, text);
+}
+
+TEST(FolderLoaders, DiffusersKeepsItsNamesAndGetsNoConfigThatItLoads) {
+  const TempFolder folder;
+  write_foreign_folder(folder, "unet", "diffusion_pytorch_model.safetensors", "config.json",
+                       R"({"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.30.0"})");
+  const Report whole = quantize_to(folder.path("unet"), folder.path("out"), "", nullptr, "1000000");
+  EXPECT_TRUE(files_of(folder.path("out")).contains("diffusion_pytorch_model.safetensors"));
+  EXPECT_FALSE(files_of(folder.path("out")).contains("model.safetensors"));
+  EXPECT_EQ(parse_json(read_bytes(folder.path("out") + "/config.json"))["quantization_config"]["quantized_by"],
+            "mono_quant");
+  EXPECT_NE(whole.json()["warnings"].dump().find("diffusers loads no weights"), std::string::npos);
+
+  quantize_to(folder.path("unet"), folder.path("half"), R"("dtype": "float16")");
+  const auto files = files_of(folder.path("half"));
+  EXPECT_TRUE(files.contains("diffusion_pytorch_model-00001-of-00006.safetensors")) << files.begin()->first;
+  EXPECT_TRUE(files.contains("diffusion_pytorch_model.safetensors.index.json"));
+  EXPECT_EQ(files.at("config.json"), read_bytes(folder.path("unet") + "/config.json"));
+  EXPECT_EQ(open_source(folder.path("half"))->tensors().size(), static_cast<std::size_t>(kLayers));
+  quantize_to(folder.path("half"), folder.path("again"), R"("resume": true)");
+  EXPECT_EQ(files_of(folder.path("again")).count("diffusion_pytorch_model.safetensors.index.json"), 1u);
+}
+
+TEST(FolderLoaders, PeftWouldLoadCodes) {
+  const TempFolder folder;
+  write_foreign_folder(folder, "lora", "adapter_model.safetensors", "adapter_config.json", R"({"peft_type": "LORA"})");
+  const Error error = error_of([&] { quantize_to(folder.path("lora"), folder.path("out")); });
+  EXPECT_EQ(error.status(), Status::kUnsupported);
+  EXPECT_NE(error.message().find("PEFT would take the codes"), std::string::npos) << error.message();
+  EXPECT_NE(error.suggestion().find("float16"), std::string::npos);
+  EXPECT_EQ(folder.names(), (std::set<std::string>{"lora"}));
+  quantize_to(folder.path("lora"), folder.path("out"), R"("dtype": "float16")", nullptr, "1000000");
+  std::set<std::string> names;
+  for (const auto& [name, bytes] : files_of(folder.path("out"))) names.insert(name);
+  EXPECT_EQ(names, (std::set<std::string>{"adapter_config.json", "adapter_model.safetensors", "sub/more.txt",
+                                          "tokenizer.json"}));
+}
+
+TEST(FolderLoaders, APipelineNamesItsModels) {
+  const TempFolder folder;
+  fs::create_directory(folder.path("pipe"));
+  write_bytes(folder.path("pipe/model_index.json"), "{}");
+  write_foreign_folder(folder, "pipe/unet", "diffusion_pytorch_model.safetensors", "config.json",
+                       R"({"_class_name": "UNet2DConditionModel"})");
+  fs::create_directory(folder.path("pipe/tokenizer"));
+  const Error error = error_of([&] { open_source(folder.path("pipe")); });
+  EXPECT_EQ(error.status(), Status::kUnsupported);
+  EXPECT_NE(error.message().find("is a pipeline of diffusers"), std::string::npos) << error.message();
+  EXPECT_EQ(error.suggestion(), "pass one of them: " + folder.path("pipe") + "/unet");
+}
+
+TEST(FolderLoaders, TimmAndSentenceTransformersKeepTheirs) {
+  const TempFolder folder;
+  write_foreign_folder(folder, "timm", "model.safetensors", "config.json",
+                       R"({"architecture": "resnet18", "num_classes": 10, "pretrained_cfg": {}})");
+  const Report report = quantize_to(folder.path("timm"), folder.path("out"));
+  EXPECT_NE(report.json()["warnings"].dump().find("timm loads no weights"), std::string::npos);
+  EXPECT_TRUE(fs::exists(folder.path("out/model.safetensors.index.json")));
+  write_model(folder, "st");
+  write_bytes(folder.path("st/modules.json"), R"([{"path": "", "type": "t"}])");
+  quantize_to(folder.path("st"), folder.path("st-out"));
+  EXPECT_EQ(parse_json(read_bytes(folder.path("st-out") + "/config.json"))["quantization_config"]["quant_method"],
+            "compressed-tensors");
+}
+
 // In any order, some of them twice.
 TEST(FolderParts, GiveTheBytesOfOneRun) {
   const TempFolder folder;

@@ -185,7 +185,7 @@ TEST_F(RunTest, AFloat64ThatVanishesIsNotExact) {
     const Json& layer = result.report["layers"][0];
     EXPECT_EQ(layer["exact"], false) << settings;
     EXPECT_NEAR(layer["sqnr_db"].get<double>(), 0, 1e-6) << settings;
-    EXPECT_NE(result.report["warnings"].dump().find("fc: 0.0 dB is below 10 dB: critical"), std::string::npos)
+    EXPECT_NE(result.report["warnings"].dump().find("fc: 0.00 dB is below 10 dB: critical"), std::string::npos)
         << settings << result.report["warnings"];
     std::vector<double> values(64 * 64, 127);
     values[0] = 1e-300;

@@ -1,0 +1,152 @@
+#include "plan/foreign_tensors.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+#include "base/format.h"
+
+namespace mnq {
+namespace {
+
+// A tensor that is called STEM + suffix.
+struct Part {
+  std::string_view suffix;
+  std::array<std::string_view, 4> dtypes = {};  // none: any
+};
+
+// What all tensors of one weight are called and have in common. The first one has its codes.
+struct Kind {
+  std::string_view what;
+  std::array<Part, 4> parts{};
+  std::string_view advice = "";
+  bool is_part = false;
+};
+
+constexpr std::string_view kFloatAdvice = "pass the float checkpoint it was made from: its provider has it";
+constexpr std::string_view kFolderAdvice =
+    "pass its folder, or put the config.json of its folder beside it: that says how the codes are laid out";
+
+constexpr std::string_view kFullAdvice =
+    "make one checkpoint of all its parts first, with a full state dict (StateDictType.FULL_STATE_DICT)";
+
+// Looked up in this order: what has more parts comes before what has some of them.
+constexpr Kind kKinds[] = {
+    {"is quantized by GPTQ", {{{".qweight", {"I32"}}, {".qzeros", {"I32"}}, {".scales"}, {".g_idx", {"I32", "I64"}}}}},
+    {"is quantized by AWQ", {{{".qweight", {"I32"}}, {".qzeros", {"I32"}}, {".scales"}}}},
+    {"is quantized by GPTQ (symmetric)", {{{".qweight", {"I32"}}, {".scales"}}}},
+    {"is quantized by SVDQuant (Nunchaku)", {{{".qweight", {"I8"}}, {".wscales"}}}},
+    {"is quantized by Marlin", {{{".B", {"I32"}}, {".s", {"F16", "BF16"}}}}},
+    {"is quantized by ExLlamaV2 (EXL2)", {{{".q_weight", {"I32"}}, {".q_scale", {"I32"}}, {".q_scale_max"}}}},
+    {"is quantized by ExLlamaV3 (EXL3)", {{{".trellis", {"I16", "U16"}}}}},
+    {"is quantized by MLX", {{{".weight", {"U32"}}, {".scales"}}}},
+    {"is quantized to 4 bits by bitsandbytes", {{{".weight", {"U8"}}, {".weight.absmax"}}}},
+    {"is quantized to 8 bits by bitsandbytes", {{{".weight", {"I8"}}, {".SCB"}}}},
+    {"is quantized to 4 bits with scales of 8 bits (NVFP4)",
+     {{{".weight_packed", {"U8"}}, {".weight_scale", {"F8_E4M3"}}, {".weight_global_scale"}}}},
+    {"is quantized to 4 bits with scales of 8 bits (NVFP4)",
+     {{{".weight", {"U8"}}, {".weight_scale", {"F8_E4M3"}}, {".weight_scale_2"}}}},
+    {"is quantized to MXFP4", {{{"_blocks", {"U8"}}, {"_scales", {"U8"}}}}},
+    {"is quantized to FP8 with scales of blocks", {{{".weight", {"F8_E4M3", "F8_E5M2"}}, {".weight_scale_inv"}}}},
+    {"is quantized to FP8 with scales", {{{".weight", {"F8_E4M3", "F8_E5M2"}}, {".weight_scale"}}}},
+    {"is quantized to FP8 with scales (ComfyUI)", {{{".weight", {"F8_E4M3", "F8_E5M2"}}, {".scale_weight"}}}},
+    {"is quantized by compressed-tensors",
+     {{{".weight_packed", {"I32"}}, {".weight_scale"}, {".weight_shape"}}},
+     kFolderAdvice},
+    {"is quantized by compressed-tensors, or as it does it", {{{".weight", {"I8"}}, {".weight_scale"}}}, kFolderAdvice},
+    {"is quantized by EETQ", {{{".weight", {"I8"}}, {".weight_scales"}}}},
+    {"is quantized by HQQ", {{{".W_q"}, {".scale"}, {".zero"}}}},
+    {"is quantized by HQQ", {{{".W_q"}}}},
+    {"is quantized by quanto", {{{".weight._data"}, {".weight._scale"}}}},
+    {"is quantized by quanto", {{{".weight._data._data"}, {".weight._scale"}}}},
+    {"is quantized by torchao", {{{"_weight_qdata"}, {"_weight_scale"}}}},
+    {"is quantized by torchao", {{{".weight:qdata"}, {".weight:scale"}}}},
+    {"is quantized by torchao", {{{".weight:_data"}, {".weight:_scale"}}}},
+    {"is quantized by AQLM", {{{".codes", {"I8", "I16", "U8"}}, {".codebooks"}}}},
+    {"is quantized by VPTQ", {{{".indices", {"I32", "I16", "U16", "U32"}}, {".centroids"}}}},
+    {"is quantized by QuIP#", {{{".Qidxs"}, {".SU"}, {".SV"}}}},
+    {"has 8-bit codes as ONNX Runtime writes them", {{{"_quantized"}, {"_scale"}, {"_zero_point"}}}},
+    {"is a part of an FSDP checkpoint, with the parameters of a module flattened into one",
+     {{{"_flat_param"}}},
+     kFullAdvice,
+     true},
+    {"is a part of an FSDP checkpoint, with the parameters of a module flattened into one",
+     {{{".flat_param"}}},
+     kFullAdvice,
+     true},
+};
+
+using Names = std::unordered_map<std::string_view, const LogicalTensor*>;
+
+bool fits(const Part& part, const LogicalTensor& tensor) {
+  const auto is_named = [&](std::string_view dtype) { return !dtype.empty() && dtype == dtype_name(tensor.dtype); };
+  return !tensor.spec && (part.dtypes[0].empty() || std::ranges::any_of(part.dtypes, is_named));
+}
+
+// Whether the tensor and others of its stem are one weight of that kind.
+bool is_one(const Kind& kind, const LogicalTensor& tensor, const Names& names) {
+  const Part& first = kind.parts[0];
+  if (!tensor.name.ends_with(first.suffix) || !fits(first, tensor)) return false;
+  const std::string stem = tensor.name.substr(0, tensor.name.size() - first.suffix.size());
+  return std::ranges::all_of(kind.parts.begin() + 1, kind.parts.end(), [&](const Part& part) {
+    if (part.suffix.empty()) return true;
+    const auto found = names.find(stem + std::string(part.suffix));
+    return found != names.end() && fits(part, *found->second);
+  });
+}
+
+// Names with nothing behind them: the shape of a weight is gone with its values.
+std::optional<ForeignTensors> find_empty(std::span<const LogicalTensor> logical) {
+  ForeignTensors found;
+  found.is_part = true;
+  std::size_t floats = 0;
+  for (const LogicalTensor& tensor : logical) {
+    if (tensor.spec || !is_weight_dtype(tensor.dtype)) continue;
+    ++floats;
+    if (tensor.shape != Shape{0} || !tensor.name.ends_with("weight")) continue;
+    ++found.count;
+    if (found.example.empty()) found.example = tensor.name;
+  }
+  if (found.count == 0 || 2 * found.count < floats) return std::nullopt;
+  found.what = "has names, but most of its weights are empty: a part of a DeepSpeed ZeRO-3 checkpoint";
+  found.advice = "make one checkpoint of all parts first: zero_to_fp32.py, which DeepSpeed writes beside them, does so";
+  return found;
+}
+
+}  // namespace
+
+std::string ForeignTensors::text() const {
+  return formatted("{} ({} {}, as {})", what, count, count == 1 ? "weight" : "weights", example);
+}
+
+std::optional<ForeignTensors> find_foreign_tensors(std::span<const LogicalTensor> logical) {
+  if (auto empty = find_empty(logical)) return empty;
+  Names names;
+  for (const LogicalTensor& tensor : logical) names.emplace(tensor.name, &tensor);
+  std::array<ForeignTensors, std::size(kKinds)> found;
+  for (const LogicalTensor& tensor : logical) {
+    const auto* kind = std::ranges::find_if(kKinds, [&](const Kind& each) { return is_one(each, tensor, names); });
+    if (kind == std::end(kKinds)) continue;
+    ForeignTensors& one = found[static_cast<std::size_t>(kind - kKinds)];
+    if (one.count++ == 0) one.example = tensor.name;
+  }
+  const auto most = std::ranges::max_element(found, {}, &ForeignTensors::count);
+  if (most->count == 0) return std::nullopt;
+  const Kind& kind = kKinds[most - found.begin()];
+  most->what = kind.what;
+  most->is_part = kind.is_part;
+  most->advice = kind.advice.empty() ? kFloatAdvice : kind.advice;
+  return std::move(*most);
+}
+
+void refuse_foreign_tensors(const TensorSource& source, std::span<const LogicalTensor> logical) {
+  const auto found = find_foreign_tensors(logical);
+  if (!found) return;
+  throw Error(Status::kUnsupported, formatted("{}: {}, which is not read as weights", source.title(), found->text()),
+              found->advice, found->example);
+}
+
+}  // namespace mnq
