@@ -363,8 +363,12 @@ std::unique_ptr<TensorSource> open_pytorch_pickle_source(std::shared_ptr<const B
   {
     const Pickle magic = row.next("its magic number");
     if (magic.root().kind != PickleKind::kLong || magic.root().text != kMagic) {
-      throw Error(Status::kUnsupported, formatted("{}: is a pickle, but nothing that torch.save wrote", title),
-                  "save a state dict with torch.save, or its tensors as safetensors", title);
+      throw Error(
+          Status::kUnsupported,
+          formatted("{}: is a pickle, but nothing that torch.save wrote: it holds {}", title,
+                    PytorchDicts(magic).described(magic.root_index())),
+          "pass a PyTorch state dict or a safetensors file: other pickles, as scikit-learn's, hold no checkpoint",
+          title);
     }
   }
   {

@@ -125,6 +125,16 @@ TEST(Detection, WhatIsSomethingElse) {
   }
 }
 
+// Its start is that of a checkpoint from before 1.6: only reading it tells.
+TEST(Detection, APickleOfSomethingElseSaysWhatItHolds) {
+  const std::string bytes(
+      "\x80\x02"
+      "csklearn.svm\nSVC\n)R.");
+  const Error error = error_of([&] { open_memory(bytes_of(bytes)); });
+  EXPECT_EQ(error.status(), Status::kUnsupported);
+  EXPECT_NE(error.message().find("it holds an object of sklearn.svm.SVC"), std::string::npos) << error.message();
+}
+
 // A part of a DCP checkpoint is archives of PyTorch, one after the other: to its reader a damaged one.
 TEST(Detection, AFolderOrPartOfAnotherKind) {
   const TempFolder folder;
