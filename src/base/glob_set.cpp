@@ -67,9 +67,16 @@ void GlobSet::insert(std::string_view glob, std::size_t rank) {
   }
   const auto entry = static_cast<std::uint32_t>(entries_.size());
   const bool is_plain = std::ranges::none_of(glob, is_special);
+  Bucket* bucket = is_plain ? nullptr : &choose_bucket(glob);
   entries_.push_back({std::string(glob), rank, rank, is_plain});
-  by_text_.emplace(glob, entry);
-  if (!is_plain) choose_bucket(glob).push_back(entry);
+  try {
+    if (bucket != nullptr) bucket->push_back(entry);
+    by_text_.emplace(glob, entry);
+  } catch (...) {
+    if (bucket != nullptr && !bucket->empty() && bucket->back() == entry) bucket->pop_back();
+    entries_.pop_back();
+    throw;
+  }
 }
 
 // Those that match; one may come twice.

@@ -16,7 +16,7 @@ namespace mnq {
 
 class GlobSet {
  public:
-  /// Ranks grow from call to call; a pattern may come again.
+  /// Ranks grow from call to call; a pattern may come again. Without memory nothing changes.
   void insert(std::string_view glob, std::size_t rank);
 
   /// The least and the greatest rank of the patterns that match a text as matches_glob says it; empty where none does.

@@ -82,7 +82,12 @@ void set_value_for_layers(Settings& settings, std::string_view glob, std::string
   }
   if (glob.empty()) throw Error(Status::kConfig, "the pattern for layers is empty", "use * for all layers");
   settings.for_layers.push_back({std::string(glob), std::string(row.name), normalize_value(row, value)});
-  settings.globs[std::string(row.name)].insert(glob, settings.for_layers.size() - 1);
+  try {
+    settings.globs[std::string(row.name)].insert(glob, settings.for_layers.size() - 1);
+  } catch (...) {
+    settings.for_layers.pop_back();
+    throw;
+  }
 }
 
 Settings parse_settings(const std::string& text) {

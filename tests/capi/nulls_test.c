@@ -151,7 +151,7 @@ static void test_tensor_create(void) {
   REFUSED_OUT(MNQ_E_INVALID_ARG, out, tensor_create, f32, NULL, 2, data, 16, &out);
   REFUSED_OUT(MNQ_E_INVALID_ARG, out, tensor_create, f32, shape, 2, NULL, 16, &out);
   REFUSED_OUT(MNQ_E_DTYPE, out, tensor_create, 0, shape, 2, data, 16, &out);
-  REFUSED_OUT(MNQ_E_DTYPE, out, tensor_create, 21, shape, 2, data, 16, &out);
+  REFUSED_OUT(MNQ_E_DTYPE, out, tensor_create, 23, shape, 2, data, 16, &out);
   REFUSED_OUT(MNQ_E_DTYPE, out, tensor_create, -1, shape, 2, data, 16, &out);
   REFUSED_OUT(MNQ_E_SHAPE, out, tensor_create, f32, shape, 2, data, 15, &out);
   REFUSED_OUT(MNQ_E_SHAPE, out, tensor_create, f32, negative, 2, data, 16, &out);

@@ -54,22 +54,23 @@ TEST_F(ReportFile, ReplacesTheOneBeforeWhereAsked) {
 TEST_F(ReportFile, IsNeverAFileOfAFolder) {
   namespace fs = std::filesystem;
   fs::create_directories(folder.path("in/sub"));
-  fs::create_directories(folder.path("blobs"));
-  fs::rename(folder.path("model.safetensors"), folder.path("blobs/weights"));
-  fs::create_symlink("../blobs/weights", folder.path("in/model.safetensors"));
-  fs::create_hard_link(folder.path("blobs/weights"), folder.path("hard"));
+  fs::create_directories(folder.path("in/blobs"));
+  fs::rename(folder.path("model.safetensors"), folder.path("in/blobs/weights"));
+  fs::create_symlink("blobs/weights", folder.path("in/model.safetensors"));
+  fs::create_hard_link(folder.path("in/blobs/weights"), folder.path("hard"));
   fs::create_symlink("in/config.json", folder.path("link"));
   write("in/config.json", "{}");
   write("in/tokenizer.json", "tokens");
   write("in/sub/more.txt", "more");
-  for (const char* place : {"in/model.safetensors", "blobs/weights", "hard", "in/config.json", "in/../in/config.json",
-                            "link", "in/tokenizer.json", "in/sub/more.txt", "out", "out/config.json"}) {
+  for (const char* place :
+       {"in/model.safetensors", "in/blobs/weights", "hard", "in/config.json", "in/../in/config.json", "link",
+        "in/tokenizer.json", "in/sub/more.txt", "out", "out/config.json"}) {
     const Result result = run({"quantize", "in", "-o", "out/", "--report", place, "--force"});
     EXPECT_EQ(result.exit_code, 2) << place << ": " << result.err;
     EXPECT_TRUE(contains(result.err, "is a file of the job itself")) << result.err;
   }
   EXPECT_EQ(read("in/config.json"), "{}");
-  EXPECT_EQ(folder.names(), (std::set<std::string>{"blobs", "hard", "in", "link"}));
+  EXPECT_EQ(folder.names(), (std::set<std::string>{"hard", "in", "link"}));
   write("report.json", "old");
   EXPECT_EQ(run({"quantize", "in", "-o", "out/", "--report", "report.json", "--force"}).exit_code, 0);
   EXPECT_EQ(nlohmann::json::parse(read("report.json"))["kind"], "quantize");

@@ -429,9 +429,11 @@ TEST(Validate, OutputsOfAnotherForm) {
   inputs.add(tensor_of(Shape{2, 4}, std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8}));
   const auto shape = mono_quant::validate(wide, &tall, &inputs);
   EXPECT_EQ(shape.number("output_exact"), 0);
-  EXPECT_EQ(shape.problems(), Texts{"output 0: is F32 [2, 4], and the original gives 0: F32 [4, 2]"});
+  ASSERT_FALSE(shape.problems().empty());  // the modules' weights differ, too
+  EXPECT_EQ(shape.problems().back(), "output 0: is F32 [2, 4], and the original gives 0: F32 [4, 2]");
   const auto count = mono_quant::validate(wide, &labels, &inputs);
-  EXPECT_EQ(count.problems(), Texts{"it has 1 outputs, the original 4"});
+  ASSERT_FALSE(count.problems().empty());
+  EXPECT_EQ(count.problems().back(), "it has 1 outputs, the original 4");
 }
 
 // A limit of the process in place of a full disk: each write that goes beyond it fails.

@@ -358,7 +358,7 @@ class SmallFilesThatGrow(unittest.TestCase):
 
     def refused(self, file, message):
         with self.assertRaisesRegex(RuntimeError, message):
-            monoquant("info", file)
+            monoquant("quantize", file, "-o", f"{file}.out.pt")
 
     def test_methods_that_call_the_next_one_twice(self):
         twice = [(f"m{i}", [f"y = (self).m{i + 1}(x, )", f"return (self).m{i + 1}(y, )"]) for i in range(26)]
