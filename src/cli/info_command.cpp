@@ -32,20 +32,19 @@ std::string counts_fact(const Json& objects, const char* field) {
   return text;
 }
 
-// The library's description without the metadata, and the metadata alone: of that there may be very much, and Json, which
-// keeps the order of an object's members, looks through all of them for each.
-Json parse_without_metadata(const std::string& text) {
-  return Json::parse(text, [](int depth, Json::parse_event_t event, Json& parsed) {
-    return depth != 1 || event != Json::parse_event_t::key || parsed != "metadata";
-  });
-}
+// The library's description. Only the metadata may have very many members: Json, which keeps the order of members, looks
+// through all of them for each.
+struct Description {
+  explicit Description(const std::string& text) {
+    auto whole = nlohmann::json::parse(text);
+    metadata = std::move(whole["metadata"]);
+    whole.erase("metadata");
+    model = whole;
+  }
 
-nlohmann::json parse_metadata(const std::string& text) {
-  using Sorted = nlohmann::json;
-  return Sorted::parse(text, [](int depth, Sorted::parse_event_t event, Sorted& parsed) {
-    return depth != 1 || event != Sorted::parse_event_t::key || parsed == "metadata";
-  })["metadata"];
-}
+  Json model;
+  nlohmann::json metadata;
+};
 
 // Shortened where it would fill a terminal.
 std::string metadata_fact(const nlohmann::json& metadata, const Screen& screen) {
@@ -120,7 +119,8 @@ std::string tensor_table(const Json& model, const Screen& screen) {
   return table.text(screen);
 }
 
-std::string view(const Json& model, const nlohmann::json& metadata, const Screen& screen) {
+std::string view(const Description& description, const Screen& screen) {
+  const Json& model = description.model;
   const std::string table = tensor_table(model, screen);
   return facts_text({{"file", printable(text_in(model, "path"))},
                      {"format", text_in(model, "format")},
@@ -128,7 +128,7 @@ std::string view(const Json& model, const nlohmann::json& metadata, const Screen
                      {"parameters", count_text(number_in(model, "parameters"))},
                      {"tensors", counts_fact(model["tensors"], "dtype")},
                      {"quantized", counts_fact(model["quantized"], "scheme")},
-                     {"metadata", metadata_fact(metadata, screen)}},
+                     {"metadata", metadata_fact(description.metadata, screen)}},
                     screen) +
          notices_text(model, screen, true) + (table.empty() ? "" : "\n" + table);
 }
@@ -142,7 +142,7 @@ int run_info(const Options& options) {
   if (options.json) {
     write_stdout(json + "\n");
   } else {
-    write_stdout(view(parse_without_metadata(json), parse_metadata(json), screen_of(STDOUT_FILENO)));
+    write_stdout(view(Description(json), screen_of(STDOUT_FILENO)));
   }
   return kExitOk;
 }
