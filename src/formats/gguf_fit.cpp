@@ -85,7 +85,8 @@ constexpr NameRule kEightBits[] = {
 
 const NameRule* find_rule(std::span<const NameRule> rules, const FitRequest& request) {
   const std::string& name = request.layer.name.tensor;
-  const std::string_view architecture = request.companion == nullptr ? "" : request.companion->gguf_architecture;
+  const std::string_view architecture =
+      request.companion == nullptr ? std::string_view() : std::string_view(request.companion->gguf_architecture);
   const auto found = std::ranges::find_if(rules, [&](const NameRule& rule) {
     const bool is_named = rule.match == Match::kWhole ? name == rule.name : name.find(rule.name) != name.npos;
     return is_named && (rule.architecture.empty() || rule.architecture == architecture);
