@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/own_stack.h"
 #include "base/threads.h"
 #include "base/utf8.h"
 #include "formats/strided_read.h"
@@ -270,7 +271,9 @@ class FileSource final : public ModuleSource {
 }  // namespace
 
 std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings&) {
-  return std::make_unique<FileSource>(std::move(bytes));
+  std::unique_ptr<TensorSource> source;
+  on_own_stack([&] { source = std::make_unique<FileSource>(std::move(bytes)); });  // code is followed call by call
+  return source;
 }
 
 }  // namespace mnq
