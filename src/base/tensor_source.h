@@ -27,7 +27,7 @@ struct LayerHint {
   std::string reason;             ///< why there is no kind
 };
 
-class PytorchFrame;  // formats/pytorch_frame.h
+class PytorchFrame;  // containers/torch_save/pytorch_frame.h
 
 /// A file of a folder that is copied as it is.
 struct CompanionFile {

@@ -7,8 +7,8 @@
 #include "base/folder.h"
 #include "base/format.h"
 #include "base/tensor_source.h"
-#include "formats/read_text.h"
-#include "formats/safetensors_header.h"
+#include "containers/read_text.h"
+#include "containers/safetensors_header.h"
 
 namespace mnq {
 namespace {

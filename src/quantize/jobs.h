@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "formats/folder_output.h"
+#include "formats/folder/folder_output.h"
 #include "formats/format_table.h"
 #include "plan/plan.h"
 #include "quantize/report.h"

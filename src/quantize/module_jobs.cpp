@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "base/format.h"
-#include "formats/torchscript.h"
+#include "formats/torchscript/torchscript.h"
 #include "kernels/kernel_table.h"
 #include "module/loader.h"
 #include "quantize/job_parts.h"

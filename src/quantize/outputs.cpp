@@ -1,8 +1,8 @@
 // Where a job's output goes.
 #include "base/format.h"
 #include "formats/memory.h"
-#include "formats/safetensors.h"
-#include "formats/torchscript.h"
+#include "formats/safetensors/safetensors.h"
+#include "formats/torchscript/torchscript.h"
 #include "quantize/jobs.h"
 
 namespace mnq {

@@ -6,7 +6,7 @@
 #include "base/format.h"
 #include "base/utf8.h"
 #include "base/version.h"
-#include "formats/archive_error.h"
+#include "containers/archive_error.h"
 #include "plan/foreign_tensors.h"
 #include "quantize/job_parts.h"
 

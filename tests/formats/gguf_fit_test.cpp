@@ -1,7 +1,7 @@
 // What becomes of a model's weights in GGUF, by their names and shapes.
 #include <gtest/gtest.h>
 
-#include "formats/gguf.h"
+#include "formats/gguf/gguf.h"
 #include "plan/logical_tensors.h"
 #include "support/listed_source.h"
 

@@ -1,8 +1,8 @@
 // What GGUF has no place for: one such tensor does not keep a model from being written, and what is read back is what went in.
 #include <gtest/gtest.h>
 
-#include "formats/gguf.h"
-#include "formats/gguf_substitutes.h"
+#include "formats/gguf/gguf.h"
+#include "formats/gguf/gguf_substitutes.h"
 #include "plan/logical_tensors.h"
 #include "schemes/scheme.h"
 #include "support/error_of.h"

@@ -1,5 +1,5 @@
 // What GGUF carries besides tensors.
-#include "formats/gguf.h"
+#include "formats/gguf/gguf.h"
 
 #include <gtest/gtest.h>
 

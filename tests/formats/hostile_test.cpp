@@ -12,12 +12,12 @@
 #include <sstream>
 #include <thread>
 
+#include "containers/strided_read.h"
 #include "formats/format_table.h"
-#include "formats/strided_read.h"
 #include "quantize/job_fixture.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
-#include "zip_bytes.h"
+#include "support/zip_bytes.h"
 
 namespace mnq::test {
 namespace {

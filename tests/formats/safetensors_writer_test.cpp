@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "formats/format_table.h"
-#include "formats/safetensors.h"
+#include "formats/safetensors/safetensors.h"
 #include "support/error_of.h"
 
 namespace mnq::test {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "formats/torchscript.h"
+#include "formats/torchscript/torchscript.h"
 
 namespace mnq {
 namespace {

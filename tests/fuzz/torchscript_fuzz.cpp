@@ -5,9 +5,9 @@
 #include <string>
 
 #include "base/error.h"
-#include "formats/torchscript_bounds.h"
-#include "formats/torchscript_pickle.h"
-#include "formats/torchscript_types.h"
+#include "containers/torchscript/torchscript_bounds.h"
+#include "containers/torchscript/torchscript_pickle.h"
+#include "containers/torchscript/torchscript_types.h"
 
 namespace mnq {
 namespace {

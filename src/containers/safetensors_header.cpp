@@ -1,0 +1,304 @@
+#include "containers/safetensors_header.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "containers/archive_error.h"
+
+namespace mnq {
+namespace {
+
+// A damaged header can hold a name of a hundred megabytes.
+std::string shortened(const std::string& text) {
+  std::size_t length = 500;
+  if (text.size() <= length) return text;
+  while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) --length;  // not within a character
+  return text.substr(0, length) + "...";
+}
+
+[[noreturn]] void fail(const std::string& title, const std::string& what, const std::string& subject = {}) {
+  throw Error(Status::kFormat, formatted("{}: {}", title, shortened(what)),
+              "the file is damaged: fetch or save it again", subject.empty() ? title : subject);
+}
+
+// nlohmann's event interface. State is where in {name: {"dtype", "shape", "data_offsets"}} the parser stands.
+class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit HeaderReader(const std::string& title) : title_(title) {}
+
+  SafetensorsHeader take() { return std::move(header_); }
+
+  bool start_object(std::size_t) override {
+    if (is_unknown()) return enter_unknown();
+    if (place_ == Place::kStart) return go(Place::kTop);
+    if (place_ == Place::kTopValue) {
+      if (name_ == "__metadata__") return go(Place::kMetadata);
+      tensor_ = {};
+      tensor_.info.name = name_;
+      has_dtype_ = has_shape_ = has_offsets_ = false;
+      return go(Place::kTensor);
+    }
+    reject("an object");
+  }
+
+  bool end_object() override {
+    if (place_ == Place::kUnknown) return leave_unknown();
+    if (place_ == Place::kTensor) finish_tensor();
+    if (place_ == Place::kTop) return go(Place::kEnd);
+    return go(Place::kTop);
+  }
+
+  bool key(std::string& text) override {
+    if (place_ == Place::kUnknown) return true;
+    if (place_ == Place::kTop) {
+      name_ = text;
+      if (name_.empty()) fail(title_, "the header has a tensor without a name");
+      if (!names_.insert(name_).second) fail(title_, formatted("the header names {} twice", name_), name_);
+      return go(Place::kTopValue);
+    }
+    field_ = text;
+    if (place_ == Place::kMetadata) {
+      if (header_.metadata.contains(field_)) fail(title_, formatted("__metadata__ has the key {} twice", field_));
+      return go(Place::kMetadataValue);
+    }
+    bool* seen = field_ == "dtype"          ? &has_dtype_
+                 : field_ == "shape"        ? &has_shape_
+                 : field_ == "data_offsets" ? &has_offsets_
+                                            : nullptr;
+    if (seen == nullptr) return go_to_unknown();
+    if (*seen) fail_field("is there twice");
+    *seen = true;
+    return go(Place::kTensorValue);
+  }
+
+  bool string(std::string& text) override {
+    if (is_unknown()) return skip_unknown();
+    if (place_ == Place::kMetadataValue) {
+      header_.metadata.emplace(field_, text);
+      return go(Place::kMetadata);
+    }
+    if (place_ != Place::kTensorValue || field_ != "dtype") reject("a text");
+    const auto dtype = find_dtype(std::string_view(text));
+    if (!dtype) fail_field(formatted("'{}' is unknown", text));
+    tensor_.info.dtype = *dtype;
+    return go(Place::kTensor);
+  }
+
+  bool start_array(std::size_t) override {
+    if (is_unknown()) return enter_unknown();
+    if (place_ != Place::kTensorValue || field_ == "dtype") reject("a list");
+    offset_count_ = 0;
+    return go(Place::kArray);
+  }
+
+  bool end_array() override {
+    if (place_ == Place::kUnknown) return leave_unknown();
+    if (field_ == "data_offsets" && offset_count_ != 2) fail_field("must hold two numbers");
+    return go(Place::kTensor);
+  }
+
+  bool number_unsigned(number_unsigned_t value) override {
+    if (is_unknown()) return skip_unknown();
+    if (place_ != Place::kArray) reject("a number");
+    if (field_ == "shape") {
+      if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) fail_field("is too large");
+      tensor_.info.shape.push_back(static_cast<std::int64_t>(value));
+      return true;
+    }
+    if (offset_count_ == 2) fail_field("must hold two numbers");
+    (offset_count_++ == 0 ? tensor_.begin : end_) = value;
+    return true;
+  }
+
+  bool number_integer(number_integer_t) override { return skip_or_reject("a negative number"); }
+  bool number_float(number_float_t, const std::string&) override {
+    return skip_or_reject("a number that is no whole 64-bit one");
+  }
+  bool null() override {
+    if (place_ == Place::kTopValue && name_ == "__metadata__") return go(Place::kTop);
+    return skip_or_reject("null");
+  }
+  bool boolean(bool) override { return skip_or_reject("a boolean"); }
+  bool binary(nlohmann::json::binary_t&) override { reject("binary data"); }
+
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) override {
+    fail(title_, formatted("the header is not JSON at byte {}: {}", 8 + position, json_problem(error.what())));
+  }
+
+ private:
+  enum class Place {
+    kStart,
+    kTop,
+    kTopValue,
+    kMetadata,
+    kMetadataValue,
+    kTensor,
+    kTensorValue,
+    kArray,
+    kUnknown,
+    kEnd
+  };
+
+  bool go(Place place) {
+    place_ = place;
+    return true;
+  }
+
+  // The value of a field that is not known: the parser goes through it, the reader waits for its end.
+  bool go_to_unknown() {
+    constexpr std::size_t kMostNamed = 16;
+    if (header_.unknown_fields.size() < kMostNamed) header_.unknown_fields.insert(shown(field_));
+    unknown_depth_ = 0;
+    return go(Place::kUnknown);
+  }
+  bool is_unknown() const { return place_ == Place::kUnknown; }
+  bool skip_unknown() { return go(unknown_depth_ == 0 ? Place::kTensor : Place::kUnknown); }
+  bool enter_unknown() {
+    constexpr int kMostDepth = 125;  // with the two objects around it what the format's own loader takes
+    if (++unknown_depth_ > kMostDepth) fail_field("is nested too deep");
+    return true;
+  }
+  bool leave_unknown() {
+    --unknown_depth_;
+    return skip_unknown();
+  }
+  bool skip_or_reject(const char* what) {
+    if (is_unknown()) return skip_unknown();
+    reject(what);
+  }
+
+  [[noreturn]] void fail_field(const std::string& what) {
+    fail(title_, formatted("tensor {}: {} {}", name_, field_, what), name_);
+  }
+
+  [[noreturn]] void reject(const char* what) {
+    switch (place_) {
+      case Place::kStart:
+        fail(title_, formatted("the header is {}, but must be an object", what));
+      case Place::kMetadataValue:
+        fail(title_, formatted("__metadata__: {} is {}, but must be a text", field_, what));
+      case Place::kTopValue:
+        fail(title_, formatted("{} is {}, but must be an object", name_, what), name_);
+      default:
+        fail_field(formatted("must not hold {}", what));
+    }
+  }
+
+  void finish_tensor() {
+    if (!has_dtype_) fail(title_, formatted("tensor {}: dtype is missing", name_), name_);
+    if (!has_shape_) fail(title_, formatted("tensor {}: shape is missing", name_), name_);
+    if (!has_offsets_) fail(title_, formatted("tensor {}: data_offsets is missing", name_), name_);
+    field_ = "data_offsets";
+    if (end_ < tensor_.begin) fail_field(formatted("[{}, {}] ends before it starts", tensor_.begin, end_));
+    const auto size = checked_size_bytes(tensor_.info.dtype, tensor_.info.shape);
+    if (!size) {
+      field_ = "shape";
+      fail_field(formatted("{} of {} is no whole number of bytes or overflows", shape_text(tensor_.info.shape),
+                           dtype_name(tensor_.info.dtype)));
+    }
+    if (end_ - tensor_.begin != *size) {
+      fail_field(formatted("[{}, {}] hold {} bytes, but {} {} needs {}", tensor_.begin, end_, end_ - tensor_.begin,
+                           dtype_name(tensor_.info.dtype), shape_text(tensor_.info.shape), *size));
+    }
+    tensor_.info.size_bytes = *size;
+    header_.tensors.push_back(std::move(tensor_));
+  }
+
+  const std::string& title_;
+  SafetensorsHeader header_;
+  Place place_ = Place::kStart;
+  std::unordered_set<std::string> names_;
+  std::string name_;
+  std::string field_;
+  HeaderTensor tensor_;
+  std::uint64_t end_ = 0;
+  int offset_count_ = 0;
+  int unknown_depth_ = 0;
+  bool has_dtype_ = false;
+  bool has_shape_ = false;
+  bool has_offsets_ = false;
+};
+
+// Every byte of the data belongs to one tensor.
+void check_coverage(const std::vector<HeaderTensor>& tensors, std::uint64_t data_bytes, const std::string& title) {
+  std::uint64_t end = 0;
+  for (const HeaderTensor& tensor : tensors) {
+    if (tensor.begin != end) {
+      fail(title,
+           formatted("tensor {}: data_offsets start at {}, but the data before ends at {}", tensor.info.name,
+                     tensor.begin, end),
+           tensor.info.name);
+    }
+    end += tensor.info.size_bytes;
+    if (end > data_bytes) {
+      fail(title,
+           formatted("tensor {}: data_offsets end at {}, but the file holds only {} bytes of data", tensor.info.name,
+                     end, data_bytes),
+           tensor.info.name);
+    }
+  }
+  if (end != data_bytes) {
+    fail(title, formatted("data_offsets end at {}, but the file holds {} bytes of data", end, data_bytes));
+  }
+}
+
+// A text as JSON has it, in pieces of whole characters.
+void write_quoted(std::string_view text, const std::function<void(std::string_view)>& write) {
+  constexpr std::size_t kPiece = 64u << 10;
+  write("\"");
+  while (!text.empty()) {
+    std::size_t size = std::min(kPiece, text.size());
+    while (size < text.size() && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) ++size;
+    const std::string quoted = Json(text.substr(0, size)).dump();
+    write(std::string_view(quoted).substr(1, quoted.size() - 2));
+    text.remove_prefix(size);
+  }
+  write("\"");
+}
+
+}  // namespace
+
+SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes, const std::string& title) {
+  HeaderReader reader(title);
+  nlohmann::json::sax_parse(json, &reader);
+  SafetensorsHeader header = reader.take();
+  // An empty tensor starts where its neighbour does: by size it comes first.
+  std::ranges::stable_sort(header.tensors, {},
+                           [](const HeaderTensor& t) { return std::pair(t.begin, t.info.size_bytes); });
+  check_coverage(header.tensors, data_bytes, title);
+  return header;
+}
+
+void write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Metadata& metadata,
+                              const std::function<void(std::string_view)>& write) {
+  const char* before = "{";
+  const auto write_name = [&](const std::string& name) {
+    write(before);
+    write_quoted(name, write);
+    write(":");
+    before = ",";
+  };
+  if (!metadata.empty()) {
+    write_name("__metadata__");
+    before = "{";
+    for (const auto& [key, value] : metadata) {
+      write_name(key);
+      write_quoted(value, write);
+    }
+    write("}");
+  }
+  for (const HeaderTensor& tensor : tensors) {
+    write_name(tensor.info.name);
+    write(Json{{"dtype", dtype_name(tensor.info.dtype)},
+               {"shape", tensor.info.shape},
+               {"data_offsets", std::vector{tensor.begin, tensor.begin + tensor.info.size_bytes}}}
+              .dump());
+  }
+  write(before[0] == '{' ? "{}" : "}");
+}
+
+}  // namespace mnq

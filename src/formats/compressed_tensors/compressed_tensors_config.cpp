@@ -1,0 +1,210 @@
+// The quantization_config of a compressed-tensors folder.
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+#include "base/format.h"
+#include "formats/compressed_tensors/compressed_tensors.h"
+#include "formats/compressed_tensors/compressed_tensors_groups.h"
+#include "formats/compressed_tensors/compressed_tensors_models.h"
+#include "formats/folder/folder_loaders.h"
+#include "schemes/scheme.h"
+
+namespace mnq {
+namespace {
+
+Json weights_json(const QuantizedSpec& spec) {
+  const bool grouped = spec.granularity == Granularity::kGroup;
+  return Json{{"num_bits", scheme_of(spec).bits},
+              {"type", "int"},
+              {"symmetric", spec.symmetric},
+              {"strategy", grouped                                    ? "group"
+                           : spec.granularity == Granularity::kTensor ? "tensor"
+                                                                      : "channel"},
+              {"group_size", grouped ? Json(spec.group_size) : Json(nullptr)},
+              {"dynamic", false},
+              {"actorder", nullptr},
+              {"observer", "minmax"},
+              {"observer_kwargs", Json::object()}};
+}
+
+Json activations_json() {
+  return Json{{"num_bits", 8},
+              {"type", "int"},
+              {"symmetric", true},
+              {"strategy", "token"},
+              {"dynamic", true},
+              {"observer", nullptr},
+              {"observer_kwargs", Json::object()}};
+}
+
+// "model.layers.0.mlp.experts.3.up_proj"
+bool is_expert(std::string_view layer) {
+  constexpr std::string_view kExperts = "experts.";
+  const std::size_t at = layer.find(kExperts);
+  if (at == std::string_view::npos) return false;
+  const std::string_view number = layer.substr(at + kExperts.size(), 1);
+  return !number.empty() && number[0] >= '0' && number[0] <= '9';
+}
+
+// Layers that are quantized alike.
+struct Group {
+  Json weights;
+  bool is_packed = true;
+  bool has_activations = false;
+  std::vector<std::string> layers;
+  bool has_experts = false;
+
+  const char* layout() const { return is_packed ? "pack-quantized" : "int-quantized"; }
+  bool is_like(const Group& other) const {
+    return weights == other.weights && is_packed == other.is_packed && has_activations == other.has_activations;
+  }
+};
+
+// The layers of a plan: those that are quantized, in groups, and Linear layers that are not.
+struct Layers {
+  std::vector<Group> groups;
+  std::vector<std::string> left;
+  std::size_t conv1d = 0;  // of those that are left
+};
+
+bool is_integer_spec(const PlannedTensor& planned, const LogicalTensor& tensor) {
+  if (planned.action == Action::kQuantize) return true;
+  return planned.action == Action::kCopy && tensor.spec && !scheme_of(*tensor.spec).is_cast;
+}
+
+void add_to_group(std::vector<Group>& groups, Group group) {
+  const auto found = std::ranges::find_if(groups, [&](const Group& other) { return other.is_like(group); });
+  if (found == groups.end()) {
+    groups.push_back(std::move(group));
+  } else {
+    found->layers.push_back(std::move(group.layers.front()));
+    found->has_experts = found->has_experts || group.has_experts;
+  }
+}
+
+Layers sort_layers(const Plan& plan, const Companion* companion) {
+  Layers layers;
+  const bool is_plain = needs_plain_weights(companion);
+  for (const PlannedTensor& planned : plan.tensors) {
+    const LogicalTensor& tensor = plan.logical[planned.logical];
+    const std::string& layer = planned.layer.name.name;
+    if (is_integer_spec(planned, tensor)) {
+      const QuantizedSpec& spec = planned.action == Action::kQuantize ? planned.spec : *tensor.spec;
+      add_to_group(
+          layers.groups,
+          {weights_json(spec), is_packed_layout(spec, is_plain), spec.activation_bits != 0, {layer}, is_expert(layer)});
+    } else if (planned.layer.kind != nullptr && planned.layer.kind->name == "Linear") {
+      layers.left.push_back(layer);
+    } else if (planned.layer.kind != nullptr && planned.layer.kind->name == "Conv1D") {
+      layers.left.push_back(layer);
+      ++layers.conv1d;
+    }
+  }
+  // The largest stands for all Linear layers. It comes last: compressed-tensors warns of names that a group before
+  // theirs has taken.
+  const auto largest =
+      std::ranges::max_element(layers.groups, {}, [](const Group& group) { return group.layers.size(); });
+  if (largest != layers.groups.end()) std::rotate(largest, largest + 1, layers.groups.end());
+  return layers;
+}
+
+// Heads that share the embedding's weight are Linear layers without a tensor of their own. Those that have one may have
+// another name as modules.
+void add_heads(std::vector<std::string>& ignore, const Plan& plan, const Companion* companion) {
+  for (const std::string& head : output_heads(companion)) {
+    const auto of_head = [&](const std::string& layer) { return is_module(layer, head); };
+    const bool is_there = std::ranges::any_of(
+        plan.tensors, [&](const PlannedTensor& planned) { return of_head(planned.layer.name.name); });
+    const bool is_left = std::ranges::any_of(ignore, of_head);
+    if (std::ranges::find(ignore, head) != ignore.end()) continue;
+    if (!is_there) ignore.push_back(head);
+    if (is_there && is_left) ignore.push_back("re:.*\\b" + head + "$");
+  }
+}
+
+std::vector<std::string> patterns_of(const std::vector<std::string>& names, bool has_prefix) {
+  std::vector<std::string> patterns;
+  for (const std::string& name : names) patterns.push_back(target_pattern(name, has_prefix));
+  return patterns;
+}
+
+// Patterns only, but for the last group: so transformers finds that of the experts.
+Json groups_json(const std::vector<Group>& groups, bool is_mixed, const Companion* companion) {
+  Json json = Json::object();
+  for (const Group& group : groups) {
+    Json each{{"targets", &group == &groups.back() ? std::vector<std::string>{"Linear"}
+                                                   : patterns_of(group.layers, renames_modules(companion))},
+              {"weights", group.weights},
+              {"input_activations", group.has_activations ? activations_json() : Json(nullptr)},
+              {"output_activations", nullptr}};
+    if (is_mixed || (!group.is_packed && !group.has_activations)) each["format"] = group.layout();
+    json.add(formatted("group_{}", &group - groups.data()), std::move(each));
+  }
+  return json;
+}
+
+// transformers decodes all experts of a layer at once, by one scheme.
+void note_experts(std::vector<std::string>& notes, const Layers& layers) {
+  const auto groups = std::ranges::count_if(layers.groups, &Group::has_experts);
+  if (groups == 0) return;
+  const Group& experts = *std::ranges::find_if(layers.groups, &Group::has_experts);
+  const bool is_plain = experts.is_packed && !experts.has_activations && experts.weights["symmetric"] == true;
+  if (groups == 1 && is_plain && std::ranges::none_of(layers.left, is_expert)) return;
+  notes.emplace_back(
+      "transformers loads experts only where all have one scheme, symmetric and without activation_bits: this folder "
+      "it "
+      "cannot load");
+}
+
+std::vector<std::string> notes_of(const Layers& layers, const Companion* companion) {
+  std::vector<std::string> notes;
+  if (layers.conv1d > 0) {
+    notes.push_back(formatted("{} layers are Conv1D, which compressed-tensors cannot hold: they stay float{}",
+                              layers.conv1d,
+                              layers.groups.empty() ? "; for smaller weights write safetensors or GGUF" : ""));
+  }
+  const bool is_plain = needs_plain_weights(companion);
+  if (is_plain && std::ranges::any_of(layers.groups, &Group::is_packed)) {
+    notes.emplace_back("transformers cannot load this model with weights of 4 bits, which are packed: 8 bits it can");
+  }
+  if (is_plain && std::ranges::any_of(layers.groups,
+                                      [](const Group& group) { return !group.is_packed && !group.has_activations; })) {
+    notes.emplace_back(
+        "int8 is stored as int-quantized, as transformers needs it for this model; vLLM takes that with "
+        "activation_bits=8 "
+        "only");
+  }
+  if (layers.groups.size() > 1 && renames_modules(companion)) {
+    notes.emplace_back(
+        "modules of this model may have other names than its tensors, and the config names layers by their tensors: "
+        "load "
+        "the folder to see, or use one scheme for all layers");
+  }
+  note_experts(notes, layers);
+  return notes;
+}
+
+}  // namespace
+
+FolderQuantization describe_compressed_tensors(const Plan& plan, const Companion* companion) {
+  const Layers layers = sort_layers(plan, companion);
+  FolderQuantization result{nullptr, notes_of(layers, companion)};
+  if (layers.groups.empty()) return result;
+  if (const FolderLoader& loader = folder_loader(companion); !loader.loads_compressed_tensors) {
+    result.notes.push_back(formatted("{} does not load compressed-tensors: monoquant reads this folder", loader.name));
+  }
+  std::vector<std::string> ignore = layers.left;
+  if (renames_modules(companion)) std::ranges::copy(patterns_of(layers.left, true), std::back_inserter(ignore));
+  add_heads(ignore, plan, companion);
+  const std::string_view layout = layers.groups.front().layout();
+  const bool is_mixed =
+      std::ranges::any_of(layers.groups, [&](const Group& group) { return group.layout() != layout; });
+  result.config =
+      Json{{"quant_method", "compressed-tensors"}, {"format", is_mixed ? "mixed-precision" : layout},
+           {"quantization_status", "compressed"},  {"ignore", ignore},
+           {"kv_cache_scheme", nullptr},           {"config_groups", groups_json(layers.groups, is_mixed, companion)}};
+  return result;
+}
+
+}  // namespace mnq

@@ -1,0 +1,127 @@
+#include "formats/compressed_tensors/compressed_tensors_groups.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "base/format.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::array<std::string_view, 5> kFormats{"pack-quantized", "int-quantized", "naive-quantized", "dense",
+                                                   "mixed-precision"};
+constexpr std::array<std::string_view, 3> kStrategies{"tensor", "channel", "group"};
+
+// vLLM makes one layer of several, under a name that it looks for first.
+struct Fused {
+  std::string_view part;
+  std::string_view pattern;
+};
+constexpr std::array kFused{Fused{"q_proj", "(q|qkv)_proj"}, Fused{"gate_proj", "(gate|gate_up)_proj"}};
+
+// The text of a member, or what stands for it where there is none.
+std::string text_of(const Json& json, std::string_view name, const char* otherwise) {
+  const Json* found = json.find(name);
+  return found != nullptr && found->is_string() ? found->text() : otherwise;
+}
+
+bool is_true(const Json& json, std::string_view name, bool otherwise) {
+  const Json* found = json.find(name);
+  return found != nullptr && found->is_boolean() ? found->get<bool>() : otherwise;
+}
+
+// The only activations that an output can have.
+bool is_dynamic_int8(const Json& activations) {
+  const Json* bits = activations.find("num_bits");
+  return bits != nullptr && *bits == 8 && text_of(activations, "type", "int") == "int" &&
+         text_of(activations, "strategy", "") == "token" && is_true(activations, "dynamic", false) &&
+         is_true(activations, "symmetric", true);
+}
+
+CompressedGroup read_group(const std::string& title, const std::string& key, const Json& group, const Json& weights) {
+  CompressedGroup read;
+  const Json* bits = weights.find("num_bits");
+  if (bits == nullptr || !bits->is_integer() || text_of(weights, "type", "int") != "int") {
+    refuse_compressed(title, formatted("the weights of its {} are no integers", key));
+  }
+  read.bits = bits->get<std::int64_t>();
+  const std::string strategy = text_of(weights, "strategy", "tensor");
+  if (std::ranges::find(kStrategies, strategy) == kStrategies.end()) {
+    refuse_compressed(title, formatted("the strategy {} of its {} is not supported", strategy, key));
+  }
+  const Json* size = weights.find("group_size");
+  if (size != nullptr && size->is_integer()) read.group_size = size->get<std::int64_t>();
+  const Json* targets = group.find("targets");
+  if (targets == nullptr || !targets->is_array()) return read;
+  for (const Json& target : *targets) {
+    if (target.is_string()) read.targets.push_back(target.text());
+  }
+  return read;
+}
+
+void read_activations(CompressedGroup& read, const std::string& key, const Json& group,
+                      std::vector<std::string>& remarks) {
+  const bool has_inputs = has_object(group, "input_activations");
+  read.runs_int8 = has_inputs && read.bits == 8 && is_dynamic_int8(group["input_activations"]);
+  if (has_inputs && !read.runs_int8) {
+    remarks.push_back(
+        formatted("how {} quantizes activations is not kept: only 8 bits, symmetric, dynamic and per "
+                  "token, with weights of 8 bits, are",
+                  key));
+  }
+  if (has_object(group, "output_activations")) {
+    remarks.push_back(formatted("how {} quantizes its outputs is not kept", key));
+  }
+}
+
+}  // namespace
+
+std::vector<CompressedGroup> read_groups(const std::string& title, const Json& config,
+                                         std::vector<std::string>& remarks) {
+  const std::string format = text_of(config, "format", "dense");
+  if (std::ranges::find(kFormats, format) == kFormats.end()) {
+    refuse_compressed(title, formatted("compressed-tensors format {} is not supported", format));
+  }
+  if (!has_object(config, "config_groups")) refuse_compressed(title, "its quantization_config has no config_groups");
+  std::vector<CompressedGroup> groups;
+  for (const auto& [key, group] : config["config_groups"].members()) {
+    if (!group.is_object()) refuse_compressed(title, formatted("its {} is no object", key));
+    if (!has_object(group, "weights")) continue;
+    groups.push_back(read_group(title, key, group, group["weights"]));
+    read_activations(groups.back(), key, group, remarks);
+  }
+  if (has_object(config, "kv_cache_scheme")) remarks.emplace_back("the kv_cache_scheme is not kept");
+  return groups;
+}
+
+std::string target_pattern(const std::string& name, bool has_prefix) {
+  const std::size_t last = name.rfind('.') + 1;
+  std::string pattern = has_prefix ? "re:.*\\b" : "re:";
+  for (const char c : name.substr(0, last)) pattern += c == '.' ? std::string("\\.") : std::string(1, c);
+  const auto fused = std::ranges::find(kFused, std::string_view(name).substr(last), &Fused::part);
+  return pattern + (fused == kFused.end() ? name.substr(last) : std::string(fused->pattern)) + "$";
+}
+
+const CompressedGroup* find_group(std::span<const CompressedGroup> groups, const std::string& layer) {
+  const std::string names[] = {layer, target_pattern(layer, false), target_pattern(layer, true), "Linear"};
+  for (const std::string& name : names) {
+    const auto found = std::ranges::find_if(groups, [&](const CompressedGroup& group) {
+      return std::ranges::find(group.targets, name) != group.targets.end();
+    });
+    if (found != groups.end()) return &*found;
+  }
+  return nullptr;
+}
+
+bool has_object(const Json& json, std::string_view name) {
+  const Json* found = json.find(name);
+  return found != nullptr && found->is_object();
+}
+
+void refuse_compressed(const std::string& title, const std::string& what) {
+  throw Error(Status::kUnsupported, formatted("{}: {}", title, what),
+              "pass the float checkpoint it was made from: its provider has it", title);
+}
+
+}  // namespace mnq

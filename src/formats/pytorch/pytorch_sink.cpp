@@ -1,0 +1,219 @@
+// The ZIP form of a state dict: one record for the pickle, one for each tensor and each storage that is carried on.
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "containers/pickle/pickle_writer.h"
+#include "containers/torch_save/pytorch_frame.h"
+#include "containers/torch_save/pytorch_records.h"
+#include "containers/torch_save/torch_dtypes.h"
+#include "containers/zip/zip_writer.h"
+#include "formats/pytorch/pytorch.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::string_view kRoot = "archive";
+
+const TorchDType& torch_dtype(const TensorInfo& info) {
+  if (const TorchDType* found = find_torch_dtype(info.dtype)) return *found;
+  throw Error(Status::kUnsupported, formatted("tensor {}: PyTorch has no dtype {}", info.name, dtype_name(info.dtype)),
+              "write it as safetensors", info.name);
+}
+
+// A dict and nothing else.
+PytorchFrame plain_frame() {
+  PytorchFrame frame;
+  frame.pickle = std::string(PickleWriter::kStart) + "}(";
+  frame.gaps.push_back({frame.pickle.size(), 0, PytorchFrame::GapKind::kRest, ""});
+  frame.pickle += 'u';
+  return frame;
+}
+
+// The pickle of a frame with tensors in its gaps.
+class FilledFrame {
+ public:
+  explicit FilledFrame(const PytorchFrame& frame) : frame_(frame), rest_(frame.gaps.size()) {
+    for (std::size_t i = 0; i < frame.gaps.size(); ++i) {
+      const bool is_rest = frame.gaps[i].kind == PytorchFrame::GapKind::kRest;
+      (is_rest ? rests_ : places_).emplace(frame.gaps[i].name, i);
+    }
+  }
+
+  // info must outlive it. storage: its index among those that are written. Errors: kUnsupported.
+  void add(std::string_view name, const TensorInfo& info, std::size_t storage) {
+    const Filling filling{&info, storage, &torch_dtype(info)};
+    if (const auto place = places_.find(name); place != places_.end()) {
+      fillings_.emplace(place->first, filling);
+    } else {
+      rest_[rest_for(name)].emplace_back(name, filling);
+    }
+  }
+
+  std::string finish() {
+    std::uint64_t at = 0;
+    for (std::size_t i = 0; i < frame_.gaps.size(); ++i) {
+      const PytorchFrame::Gap& gap = frame_.gaps[i];
+      bytes_.append(frame_.pickle, at, gap.at - at);
+      at = gap.at + gap.key_bytes;
+      if (gap.kind == PytorchFrame::GapKind::kRest) {
+        for (const auto& [name, filling] : rest_[i]) {
+          out_.text(name.substr(gap.name.size()));
+          write(filling);
+        }
+      } else if (const auto found = fillings_.find(gap.name); found != fillings_.end()) {
+        bytes_.append(frame_.pickle, gap.at, gap.key_bytes);
+        write(found->second);
+      } else if (gap.kind == PytorchFrame::GapKind::kElement) {
+        out_.opcode('N');
+      }
+    }
+    bytes_.append(frame_.pickle, at);
+    return std::move(bytes_.append(PickleWriter::kEnd));
+  }
+
+ private:
+  struct Filling {
+    const TensorInfo* info;
+    std::size_t storage;
+    const TorchDType* dtype;
+  };
+
+  // The dict that is nearest to it.
+  std::size_t rest_for(std::string_view name) const {
+    std::string_view prefix = name;
+    do {
+      const std::size_t dot = prefix.empty() ? prefix.npos : prefix.substr(0, prefix.size() - 1).rfind('.');
+      prefix = prefix.substr(0, dot == prefix.npos ? 0 : dot + 1);
+      if (const auto found = rests_.find(prefix); found != rests_.end()) return found->second;
+    } while (!prefix.empty());
+    throw Error(Status::kUnsupported,
+                formatted("tensor {}: the checkpoint is a list of tensors, which has no room for another", name),
+                "write it as safetensors", std::string(name));
+  }
+
+  static Shape strides(const Shape& shape) {
+    Shape strides(shape.size(), 1);
+    for (std::size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * std::max<std::int64_t>(shape[i], 1);
+    return strides;
+  }
+
+  void integers(const Shape& values) {
+    out_.opcode('(');
+    for (const std::int64_t value : values) out_.integer(value);
+    out_.opcode('t');
+  }
+
+  void write(const Filling& filling) {
+    const TensorInfo& info = *filling.info;
+    const TorchDType& dtype = *filling.dtype;
+    const bool is_untyped = !dtype.is_python;
+    out_.global("torch._utils", is_untyped ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2");
+    out_.opcodes("((");
+    out_.text("storage");
+    is_untyped ? out_.global("torch.storage", "UntypedStorage") : out_.global("torch", dtype.storage);
+    out_.text(std::to_string(filling.storage));
+    out_.text("cpu");
+    out_.integer(static_cast<std::int64_t>(is_untyped ? info.size_bytes : element_count(info.shape)));
+    out_.opcodes("tQ");
+    out_.integer(0);
+    integers(info.shape);
+    integers(strides(info.shape));
+    out_.boolean(false);
+    out_.global("collections", "OrderedDict");
+    out_.opcodes(")R");
+    if (is_untyped) out_.global("torch", dtype.name);
+    out_.opcodes("tR");
+  }
+
+  const PytorchFrame& frame_;
+  std::unordered_map<std::string_view, std::size_t> places_, rests_;  // gaps by their names
+  std::unordered_map<std::string_view, Filling> fillings_;
+  std::vector<std::vector<std::pair<std::string, Filling>>> rest_;  // of each gap
+  std::string bytes_;
+  PickleWriter out_{bytes_};
+};
+
+std::string metadata_json(const Metadata& metadata) {
+  Json json = Json::object();
+  for (const auto& [key, value] : metadata) json.add(key, value);
+  return json.dump();
+}
+
+class PytorchSink final : public TensorSink {
+ public:
+  PytorchSink(const SinkRequest& request, const OpenByteSink& open) {
+    std::map<std::string_view, std::size_t> index;
+    for (std::size_t i = 0; i < request.tensors.size(); ++i) index.emplace(request.tensors[i].name, i);
+    const auto carried = request.companion == nullptr ? nullptr : request.companion->pytorch;
+    const PytorchFrame plain = plain_frame();
+    const PytorchFrame& frame = carried == nullptr ? plain : *carried;
+    FilledFrame filled(frame);
+    for (std::size_t i = 0; i < request.tensors.size(); ++i) filled.add(request.tensors[i].name, request.tensors[i], i);
+    for (const auto& [name, target] : tied_names(request.metadata, request.tensors)) {
+      filled.add(name, request.tensors[index.at(target)], index.at(target));
+    }
+    add_text("/data.pkl", filled.finish());
+    add_text("/byteorder", "little");
+    for (std::size_t i = 0; i < request.tensors.size(); ++i) {
+      records_.push_back(zip_.add(formatted("{}/data/{}", kRoot, i), request.tensors[i].size_bytes));
+    }
+    for (std::size_t i = 0; i < frame.storages.size(); ++i) {
+      carried_.push_back(
+          zip_.add(formatted("{}/data/{}", kRoot, PytorchFrame::carried_key(i)), frame.storages[i].size));
+    }
+    metadata_size_ = metadata_json(request.metadata).size();
+    metadata_record_ = zip_.add(std::string(kRoot) + std::string(kPytorchMetadataRecord), metadata_size_);
+    if (carried != nullptr) add_text(kPytorchTensorsKeyRecord, frame.tensors_key);
+    add_text("/version", "3\n");
+    zip_.open(open);
+    for (const auto& [record, text] : texts_) zip_.write(record, text);
+    for (std::size_t i = 0; i < carried_.size(); ++i) copy(frame.storages[i], carried_[i]);
+    texts_.clear();
+  }
+
+  void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) override {
+    zip_.write(records_[tensor], offset, bytes);
+  }
+
+  void commit(const Metadata& metadata) override {
+    std::string json = metadata_json(metadata);
+    if (json.size() > metadata_size_) throw Error(Status::kInternal, "the metadata became longer than was reserved");
+    json.resize(metadata_size_, ' ');
+    zip_.write(metadata_record_, json);
+    zip_.commit();
+  }
+
+ private:
+  void add_text(std::string_view name, std::string text) {
+    const std::size_t record = zip_.add(std::string(kRoot) + std::string(name), text.size());
+    texts_.emplace_back(record, std::move(text));
+  }
+
+  void copy(const PytorchFrame::Storage& storage, std::size_t record) {
+    constexpr std::uint64_t kPieceBytes = 1u << 20;
+    std::vector<std::byte> piece;
+    for (std::uint64_t done = 0; done < storage.size; done += piece.size()) {
+      piece.resize(std::min(kPieceBytes, storage.size - done));
+      storage.bytes->read(storage.offset + done, piece);
+      zip_.write(record, done, piece);
+    }
+  }
+
+  ZipWriter zip_;
+  std::vector<std::pair<std::size_t, std::string>> texts_;  // of small records
+  std::vector<std::size_t> records_, carried_;
+  std::size_t metadata_record_ = 0;
+  std::uint64_t metadata_size_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<TensorSink> open_pytorch_sink(const SinkRequest& request, const OpenByteSink& open) {
+  return std::make_unique<PytorchSink>(request, open);
+}
+
+}  // namespace mnq
