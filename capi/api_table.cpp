@@ -6,7 +6,7 @@ namespace {
 const mnq_api kTable = {
     sizeof(mnq_api),
     MNQ_ABI_VERSION,
-#define MNQ_FUNCTION(name, version) mnq_##name,
+#define MNQ_FUNCTION(name, version, result, parameters) mnq_##name,
 #include "functions.inc"
 #undef MNQ_FUNCTION
 };

@@ -74,7 +74,7 @@ static void check_numbers(void) {
 /* The table is a size, a version, and one pointer for each line of functions.inc, in its order. */
 static void check_table(void) {
   size_t place = offsetof(mnq_api, abi_version);
-#define MNQ_FUNCTION(name, version)                          \
+#define MNQ_FUNCTION(name, version, result, parameters)      \
   expect((long)offsetof(mnq_api, name), (long)place, #name); \
   place += sizeof(void*);
 #include "functions.inc"

@@ -45,7 +45,7 @@ static void test_head(const mnq_api* api) {
 
 static void test_members(void* library, const mnq_api* api) {
   size_t end = offsetof(mnq_api, abi_version);
-#define MNQ_FUNCTION(name, version)                                                     \
+#define MNQ_FUNCTION(name, version, result, parameters)                                 \
   {                                                                                     \
     void* const symbol = dlsym(library, "mnq_" #name);                                  \
     CHECK(symbol != NULL && memcmp(&symbol, &api->name, sizeof symbol) == 0);           \

@@ -7,13 +7,13 @@
 
 /* Marks a function as called. */
 enum {
-#define MNQ_FUNCTION(name, version) FUNCTION_##name,
+#define MNQ_FUNCTION(name, version, result, parameters) FUNCTION_##name,
 #include "functions.inc"
 #undef MNQ_FUNCTION
   FUNCTION_COUNT
 };
 static const char* const function_names[] = {
-#define MNQ_FUNCTION(name, version) "mnq_" #name,
+#define MNQ_FUNCTION(name, version, result, parameters) "mnq_" #name,
 #include "functions.inc"
 #undef MNQ_FUNCTION
 };

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# mono_quant.h is clean in every C and C++ from C89 to C++20, with each compiler there is; mono_quant.hpp in C++20.
+# mono_quant.h is clean in every C and C++ from C89 to C++20, with each compiler there is, and so is the function table
+# included first; each C++ header is clean in C++20.
 set -euo pipefail
 source=$1
 check() { # COMPILER LANGUAGE STANDARD HEADER
@@ -10,8 +11,10 @@ compilers=0
 for pair in gcc:g++ clang:clang++; do
   command -v "${pair#*:}" >/dev/null || continue
   compilers=$((compilers + 1))
-  for standard in c89 c99 c11 c17; do check "${pair%:*}" c "$standard" mono_quant.h; done
-  for standard in c++11 c++14 c++17 c++20; do check "${pair#*:}" c++ "$standard" mono_quant.h; done
+  for header in mono_quant.h mono_quant_api.h; do
+    for standard in c89 c99 c11 c17; do check "${pair%:*}" c "$standard" "$header"; done
+    for standard in c++11 c++14 c++17 c++20; do check "${pair#*:}" c++ "$standard" "$header"; done
+  done
   check "${pair#*:}" c++ c++20 mono_quant/mono_quant.hpp
 done
 [ "$compilers" -gt 0 ]

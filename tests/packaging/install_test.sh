@@ -85,3 +85,4 @@ grep -q '^MONO_QUANT_CLI:BOOL=OFF' "$work/parent/build/CMakeCache.txt"
 ninja -C "$work/parent/build" -n consumer >/dev/null
 echo '#include <mono_quant/mono_quant.hpp>' | c++ -std=c++20 -fsyntax-only -x c++ - -I"$work/parent/build/mono_quant/include"
 test -f "$prefix/share/doc/mono_quant/report.md"
+test -f "$prefix/share/mono_quant/abi.json"
