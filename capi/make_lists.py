@@ -20,10 +20,12 @@ ORIGIN = "made from functions.inc by make_lists.py"
 
 TABLE_TOP = f"""\
 /*
- * mono_quant_api.h - the function table for hosts that load the library by themselves: {ORIGIN}.
+ * mono_quant_api.h - the function table, for hosts that load the library by themselves;
+ * {ORIGIN}.
  *
- * It has every function of mono_quant.h, which says what each does, under its name without mnq_. It starts with its size
- * and version and only ever grows at its end: a host may use a member where offsetof(mnq_api, member) < table_size.
+ * It has every function of mono_quant.h, which says what each does, under its name without mnq_. It starts with its
+ * size and version and only ever grows at its end: a host may use a member where
+ * offsetof(mnq_api, member) < table_size.
  */
 #ifndef MONO_QUANT_API_H
 #define MONO_QUANT_API_H

@@ -26,20 +26,20 @@
  *             pointer to data is borrowed: valid until its handle is freed (or, where said, next changed). Static
  *             strings are valid for ever. free() is never called on anything that came from here.
  *  Threads    A const handle may be used by any number of threads at once. A non-const handle by one at a time.
- *             mnq_run_cancel is the exception: any thread, any time, and from a signal handler. Functions without a handle
- *             may be called from any thread. Do not fork() while a job runs.
+ *             mnq_run_cancel is the exception: any thread, any time, and from a signal handler. Functions without a
+ *             handle may be called from any thread. Do not fork() while a job runs.
  *  Models     are immutable. Quantize, dequantize and clone give new ones. The input is never changed.
- *  Text       is UTF-8 and NUL-terminated, what goes in and what comes out. A path may be any bytes that the file system
- *             takes; in messages and reports U+FFFD stands for those that are no UTF-8. Numbers are read and written, and
- *             patterns matched, the same in every locale.
+ *  Text       is UTF-8 and NUL-terminated, what goes in and what comes out. A path may be any bytes that the file
+ *             system takes; in messages and reports U+FFFD stands for those that are no UTF-8. Numbers are read and
+ *             written, and patterns matched, the same in every locale.
  *  Numbers    are computed with IEEE 754's default rounding and underflow, whatever the calling thread has set for
  *             itself; that is there again when a call returns. The same input gives the same bits everywhere.
  *  Files      An output file appears whole or not at all: it is written under a temporary name in the same folder,
  *             synced and renamed. What is there already is replaced only where the key `overwrite` is true, and never
- *             the input; of a folder its checkpoint is replaced, and what else lies there stays. What replaces something
- *             has its permissions. STATE where another run is at work on the same output: the message says which. What a
- *             killed run left is removed, or put in place, by the next one with that output. A limit on the size of
- *             files (RLIMIT_FSIZE) is IO, and no signal.
+ *             the input; of a folder its checkpoint is replaced, and what else lies there stays. What replaces
+ *             something has its permissions. STATE where another run is at work on the same output: the message says
+ *             which. What a killed run left is removed, or put in place, by the next one with that output. A limit on
+ *             the size of files (RLIMIT_FSIZE) is IO, and no signal.
  *  ABI        soname libmono_quant.so.1. Within major 1 nothing is removed and no number changes; new functions are
  *             added. All functions here are there since 1.0, but for those that say 1.1.
  */
@@ -137,9 +137,9 @@ MNQ_API uint32_t mnq_abi_version(void);
 MNQ_API const char* mnq_version(void);
 
 /* How the library was built and what it uses here, as a JSON object: "version", "abi_version", "compiler",
- * "build_type", "isa" (in use), "isa_available", "kernels" (name -> isa that runs), "threads", "libtorch" (its version once
- * a module has been opened, else null), "formats", "schemes".
- * Fails with UNSUPPORTED where MNQ_ISA names an instruction set that this CPU does not have. */
+ * "build_type", "isa" (in use), "isa_available", "kernels" (name -> isa that runs), "threads", "libtorch" (its version
+ * once a module has been opened, else null), "formats", "schemes". Fails with UNSUPPORTED where MNQ_ISA names an
+ * instruction set that this CPU does not have. */
 MNQ_API mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error);
 
 /* "OK", "CONFIG", "FORMAT"...; "UNKNOWN" for a number that is none. A static string. */
@@ -204,9 +204,9 @@ MNQ_API mnq_status mnq_config_set_for_layers(mnq_config* config, const char* glo
                                              mnq_error** error);
 
 /* The value that holds for a key, as text, and who set it: "default", "config", "config layers", "call" or "call
- * layers" (a static string; source may be NULL). config and run may be NULL; so may layer: for no layer in particular. Keys
- * that follow from others (bits from dtype, symmetric from the scheme) come back resolved. CONFIG for an impossible
- * combination. */
+ * layers" (a static string; source may be NULL). config and run may be NULL; so may layer: for no layer in particular.
+ * Keys that follow from others (bits from dtype, symmetric from the scheme) come back resolved. CONFIG for an
+ * impossible combination. */
 MNQ_API mnq_status mnq_config_resolve(const mnq_config* config, const mnq_run* run, const char* layer, const char* key,
                                       mnq_buffer** value, const char** source, mnq_error** error);
 
@@ -224,8 +224,8 @@ MNQ_API void mnq_config_free(mnq_config* config);
 /* ---- Runs ------------------------------------------------------------------------------------------------------ *
  *
  * What belongs to one job: its settings, its progress, its cancel. Wherever a call takes a run it may be NULL. A run
- * can serve several jobs one after the other; once cancelled it stays cancelled. Keys that a job has no use for are warned of,
- * unless the run also served a job that had.
+ * can serve several jobs one after the other; once cancelled it stays cancelled. Keys that a job has no use for are
+ * warned of, unless the run also served a job that had.
  */
 
 /* Bytes of input done and in all. Called on the thread that made the call, about ten times a second and at the end.
@@ -291,8 +291,8 @@ MNQ_API void mnq_tensor_free(mnq_tensor* tensor);
 
 /* The format of a file or folder, from its content, never from its name: "safetensors", "torchscript", "pytorch",
  * "pytorch pickle" (before PyTorch 1.6), "gguf", "safetensors index", "pytorch index", "folder" (of Hugging Face),
- * "compressed-tensors". A static string. NOT_FOUND or IO where it cannot be read; UNSUPPORTED, with what to pass instead,
- * for a known format that is not read; FORMAT for anything else. */
+ * "compressed-tensors". A static string. NOT_FOUND or IO where it cannot be read; UNSUPPORTED, with what to pass
+ * instead, for a known format that is not read; FORMAT for anything else. */
 MNQ_API mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error);
 
 /* Opens a checkpoint, a folder of one, or a TorchScript module. Nothing that a file holds is ever executed. The header
@@ -319,10 +319,10 @@ MNQ_API mnq_status mnq_model_from_tensors(const char* const* names, const mnq_te
 MNQ_API mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** error);
 
 /* Writes a model to a file or folder, or to memory. The key `format` of the run says how, else the extension:
- * .safetensors; .pt, .pth, .bin (TorchScript for a module, else a state dict for torch.load); .gguf; a path that ends in /
- * is a folder, compressed-tensors unless format says otherwise. In memory a module is TorchScript, all else safetensors.
- * Tied tensors are stored once; safetensors has the other names in its metadata. Keys of the run that apply: format,
- * overwrite, threads, memory_budget, max_shard_size. */
+ * .safetensors; .pt, .pth, .bin (TorchScript for a module, else a state dict for torch.load); .gguf; a path that ends
+ * in / is a folder, compressed-tensors unless format says otherwise. In memory a module is TorchScript, all else
+ * safetensors. Tied tensors are stored once; safetensors has the other names in its metadata. Keys of the run that
+ * apply: format, overwrite, threads, memory_budget, max_shard_size. */
 MNQ_API mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run, mnq_error** error);
 MNQ_API mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out, mnq_error** error);
 
@@ -365,8 +365,8 @@ MNQ_API void mnq_model_free(mnq_model* model);
 /* ---- Running modules: since 1.1 -------------------------------------------------------------------------------- *
  *
  * A model that came from a TorchScript file can be run. What goes in and comes out is flat: a list of values, each with
- * a name. Values of nested tuples, lists and dicts have names joined by dots: "hidden.0", "inputs.mask", "inputs.masks.0".
- * Keys that hold dots themselves can only be told where a dict's values are not nested.
+ * a name. Values of nested tuples, lists and dicts have names joined by dots: "hidden.0", "inputs.mask",
+ * "inputs.masks.0". Keys that hold dots themselves can only be told where a dict's values are not nested.
  */
 typedef int32_t mnq_value_kind;
 enum {
@@ -381,9 +381,9 @@ enum {
 MNQ_API mnq_status mnq_values_create(mnq_values** out, mnq_error** error);
 
 /* Add a value. name: of the argument it is for, "x", or a part of it, "x.0"; NULL or "" for the next one that no name
- * was given for. Tensors are shared, not copied: the handle may be freed at once, its data must stay unchanged until the
- * values are freed. None is for an argument that is optional, and an empty list or dict for one that is a list or dict.
- * INVALID_ARG for a name that is no UTF-8. */
+ * was given for. Tensors are shared, not copied: the handle may be freed at once, its data must stay unchanged until
+ * the values are freed. None is for an argument that is optional, and an empty list or dict for one that is a list or
+ * dict. INVALID_ARG for a name that is no UTF-8. */
 MNQ_API mnq_status mnq_values_add_tensor(mnq_values* values, const char* name, const mnq_tensor* tensor,
                                          mnq_error** error);
 MNQ_API mnq_status mnq_values_add_int(mnq_values* values, const char* name, int64_t value, mnq_error** error);
@@ -396,8 +396,8 @@ MNQ_API size_t mnq_values_count(const mnq_values* values);                      
 MNQ_API const char* mnq_values_name(const mnq_values* values, size_t index);    /* NULL beyond the count; borrowed */
 MNQ_API mnq_value_kind mnq_values_kind(const mnq_values* values, size_t index); /* NONE beyond the count */
 
-/* The value at index. NOT_FOUND beyond the count; DTYPE where it is of another kind. A tensor shares its data. An int is
- * also given for a bool, a float also for an int. The text is borrowed; NULL where it is none. */
+/* The value at index. NOT_FOUND beyond the count; DTYPE where it is of another kind. A tensor shares its data. An int
+ * is also given for a bool, a float also for an int. The text is borrowed; NULL where it is none. */
 MNQ_API mnq_status mnq_values_get_tensor(const mnq_values* values, size_t index, mnq_tensor** out, mnq_error** error);
 MNQ_API mnq_status mnq_values_get_int(const mnq_values* values, size_t index, int64_t* value, mnq_error** error);
 MNQ_API mnq_status mnq_values_get_float(const mnq_values* values, size_t index, double* value, mnq_error** error);
@@ -406,23 +406,23 @@ MNQ_API void mnq_values_free(mnq_values* values);
 
 /* Runs a method of a module; NULL for "forward". inputs may be NULL: none. Any number of threads may do so at once. The
  * module itself never changes: what its code writes to its state stays in a private copy, which all calls on this model
- * share, one after the other, whatever their `activations`; models made from this one begin without it, mnq_model_clone's
- * too. "forward" runs with the module's hooks around it, as in PyTorch. Of the run, which may be NULL, one key applies:
- * activations. "dynamic", the default, gives Linear layers of int8 integer arithmetic, their input quantized a row at a
- * time; "float" runs what the file holds.
- * Outputs are named by their place: "0" for a single one, "0", "1", "1.hidden" in tuples, lists and dicts. Their tensors
- * are the module's own results, copied only where they are not contiguous or the module or an input has them, too.
- * UNSUPPORTED for a model that is no module; NOT_FOUND for a method that is none; INVALID_ARG for inputs that do not fit
- * it, naming the argument; TORCH with TorchScript's message where running it fails. */
+ * share, one after the other, whatever their `activations`; models made from this one begin without it,
+ * mnq_model_clone's too. "forward" runs with the module's hooks around it, as in PyTorch. Of the run, which may be
+ * NULL, one key applies: activations. "dynamic", the default, gives Linear layers of int8 integer arithmetic, their
+ * input quantized a row at a time; "float" runs what the file holds. Outputs are named by their place: "0" for a single
+ * one, "0", "1", "1.hidden" in tuples, lists and dicts. Their tensors are the module's own results, copied only where
+ * they are not contiguous or the module or an input has them, too. UNSUPPORTED for a model that is no module; NOT_FOUND
+ * for a method that is none; INVALID_ARG for inputs that do not fit it, naming the argument; TORCH with TorchScript's
+ * message where running it fails. */
 MNQ_API mnq_status mnq_model_forward(const mnq_model* model, const char* method, const mnq_values* inputs,
                                      const mnq_run* run, mnq_values** outputs, mnq_error** error);
 
 /* As mnq_validate_file, of a model, and a module is used: that it can be saved and loaded again, that what was loaded
  * runs `forward` on inputs and gives what the model gives, and that outputs are finite; where original is not NULL also
- * the SQNR of the float outputs against the original's ("output_sqnr_db" among the report's numbers); others that differ
- * are warnings. Each run begins anew, and leaves the models' states as they are. inputs may be NULL:
- * then it is not run; for a model that is no module they must be, else UNSUPPORTED. What it finds is in the report
- * ("valid", "problems"), not in the status. Run: as mnq_model_forward. */
+ * the SQNR of the float outputs against the original's ("output_sqnr_db" among the report's numbers); others that
+ * differ are warnings. Each run begins anew, and leaves the models' states as they are. inputs may be NULL: then it is
+ * not run; for a model that is no module they must be, else UNSUPPORTED. What it finds is in the report ("valid",
+ * "problems"), not in the status. Run: as mnq_model_forward. */
 MNQ_API mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* original, const mnq_values* inputs,
                                       mnq_run* run, mnq_report** report, mnq_error** error);
 
@@ -434,21 +434,21 @@ MNQ_API mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* o
  * names the tensor and the position.
  */
 
-/* Quantizes a model into a new one in memory; a module into a module, whose code calls stock operators only, so that any
- * LibTorch and PyTorch runs it. */
+/* Quantizes a model into a new one in memory; a module into a module, whose code calls stock operators only, so that
+ * any LibTorch and PyTorch runs it. */
 MNQ_API mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_run* run, mnq_model** out,
                                 mnq_report** report, mnq_error** error);
 
-/* Quantizes a file, a folder or an open model to a file or folder, within memory_budget bytes whatever its size. What is
- * written follows from `format` or the output's name, as in mnq_model_save. A file appears whole or not at all, and so
- * does a folder; `resume` and `shard` let a folder's job end early or be split: see mnq_merge_folder. */
+/* Quantizes a file, a folder or an open model to a file or folder, within memory_budget bytes whatever its size. What
+ * is written follows from `format` or the output's name, as in mnq_model_save. A file appears whole or not at all, and
+ * so does a folder; `resume` and `shard` let a folder's job end early or be split: see mnq_merge_folder. */
 MNQ_API mnq_status mnq_quantize_file(const char* input_path, const char* output_path, const mnq_config* config,
                                      mnq_run* run, mnq_report** report, mnq_error** error);
 MNQ_API mnq_status mnq_quantize_to_file(const mnq_model* model, const char* output_path, const mnq_config* config,
                                         mnq_run* run, mnq_report** report, mnq_error** error);
 
-/* What mnq_quantize would do, or, where `format` is set, mnq_quantize_file into a file or folder of that format: the same
- * report without reading a weight, so without accuracy ("dry_run": true). */
+/* What mnq_quantize would do, or, where `format` is set, mnq_quantize_file into a file or folder of that format: the
+ * same report without reading a weight, so without accuracy ("dry_run": true). */
 MNQ_API mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
                             mnq_error** error);
 
@@ -477,9 +477,9 @@ MNQ_API mnq_status mnq_compare(const mnq_model* reference, const mnq_model* othe
                                mnq_error** error);
 
 /* Checks a file: finite values, scales that are there, finite and positive, shapes that fit; where original_path is not
- * NULL also that every tensor of the original is there in its shape and none besides, and that its values are what became
- * of the original's: none below sqnr_critical_db unless quantizing that very weight costs so much; a module is also saved
- * and loaded again where LibTorch is there (mnq_model_validate runs it, too). What it finds is in the report
+ * NULL also that every tensor of the original is there in its shape and none besides, and that its values are what
+ * became of the original's: none below sqnr_critical_db unless quantizing that very weight costs so much; a module is
+ * also saved and loaded again where LibTorch is there (mnq_model_validate runs it, too). What it finds is in the report
  * ("valid", "problems"), not in the status; the status says whether the files could be opened. tensors_key is for
  * whichever of the two has dicts to choose from. */
 MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_run* run, mnq_report** report,
@@ -487,10 +487,10 @@ MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path
 
 /* ---- Reports --------------------------------------------------------------------------------------------------- */
 
-/* The whole report as JSON, made when it is first asked for; borrowed; "" for NULL, and where memory does not suffice. Among
- * its fields: "kind", "input", "output", "model" (an object of numbers: see below), "layers" (a list: "name", "tensor",
- * "kind", "action", "scheme", "reason", "bytes_before", "bytes_after", "sqnr_db"...), "warnings" (what may be wrong) and
- * "remarks" (what is worth knowing). report.md among the installed documents lists them all. */
+/* The whole report as JSON, made when it is first asked for; borrowed; "" for NULL, and where memory does not suffice.
+ * Among its fields: "kind", "input", "output", "model" (an object of numbers: see below), "layers" (a list: "name",
+ * "tensor", "kind", "action", "scheme", "reason", "bytes_before", "bytes_after", "sqnr_db"...), "warnings" (what may be
+ * wrong) and "remarks" (what is worth knowing). report.md among the installed documents lists them all. */
 MNQ_API const char* mnq_report_json(const mnq_report* report);
 
 /* One number of the whole model: "sqnr_db", "max_error", "bytes_before", "bytes_after", "compression_ratio", "seconds",

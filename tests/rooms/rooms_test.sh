@@ -24,7 +24,8 @@ for room in "${rooms[@]}"; do
 done
 only "capi includes its own headers and those of the rooms" "<.*>|\"($allowed)/|\"[a-z_]+\\.(h|inc)\"" capi/*.{h,cpp}
 only "the command line includes only mono_quant.h and its own headers" '<.*>|"mono_quant\.h"|"cli/' src/cli/*
-only "the C++ face includes only mono_quant.h" '<[a-z_]+>|"mono_quant\.h"|<mono_quant/mono_quant\.h>' include/mono_quant/mono_quant.hpp
+only "the C++ face includes only mono_quant.h and its own headers; torch.hpp besides LibTorch" \
+  '<[a-z_]+>|"mono_quant\.h"|"[a-z_]+\.hpp"|<torch/torch\.h>' include/mono_quant/*.hpp
 only "an example includes only what is installed" '<.*>' bindings-examples/*/*.*
 only "a kernel file of one instruction set includes only plain headers" \
   '<(immintrin\.h|cstdint|cstddef|cstring|cfloat)>|"kernels/' \
