@@ -54,30 +54,16 @@ constexpr std::array kStatusNames{
 template <class Kernel>
 const char* isa_of(Kernel kernels::KernelTable::*entry) {
   const kernels::KernelTable& used = kernels::kernel_table();
-  const kernels::KernelTables available = kernels::available_kernel_tables();
-  for (std::size_t i = 0; i < available.count; ++i) {
-    if (available.tables[i]->*entry == used.*entry) return available.tables[i]->isa;
+  for (const kernels::KernelTable* table : kernels::available_kernel_tables()) {
+    if (table->*entry == used.*entry) return table->isa;
   }
   return used.isa;
 }
 
 Json kernels_json() {
-  using kernels::KernelTable;
   return {
-      {"range", isa_of(&KernelTable::range)},
-      {"quantize_rows", isa_of(&KernelTable::quantize_rows)},
-      {"quantize_run", isa_of(&KernelTable::quantize_run)},
-      {"dequantize_rows", isa_of(&KernelTable::dequantize_rows)},
-      {"pack_int4", isa_of(&KernelTable::pack_int4)},
-      {"unpack_int4", isa_of(&KernelTable::unpack_int4)},
-      {"error_sums", isa_of(&KernelTable::error_sums)},
-      {"linear_int8", isa_of(&KernelTable::linear_int8)},
-      {"f16_to_f32", isa_of(&KernelTable::f16_to_f32)},
-      {"bf16_to_f32", isa_of(&KernelTable::bf16_to_f32)},
-      {"f64_to_f32", isa_of(&KernelTable::f64_to_f32)},
-      {"f32_to_f16", isa_of(&KernelTable::f32_to_f16)},
-      {"f32_to_bf16", isa_of(&KernelTable::f32_to_bf16)},
-      {"f32_to_f64", isa_of(&KernelTable::f32_to_f64)},
+#define MNQ_KERNEL(name) {#name, isa_of(&kernels::KernelTable::name)},
+#include "kernels/kernel_entries.inc"
   };
 }
 
@@ -91,8 +77,9 @@ Json build_info() {
   json["build_type"] = MNQ_BUILD_TYPE;
   json["isa"] = kernels::kernel_table().isa;
   json["isa_available"] = Json::array();
-  const kernels::KernelTables available = kernels::available_kernel_tables();
-  for (std::size_t i = 0; i < available.count; ++i) json["isa_available"].push_back(available.tables[i]->isa);
+  for (const kernels::KernelTable* table : kernels::available_kernel_tables()) {
+    json["isa_available"].push_back(table->isa);
+  }
   json["kernels"] = kernels_json();
   json["threads"] = default_thread_count();
   const std::string libtorch = loaded_libtorch_version();

@@ -5,6 +5,7 @@
 #include <cpuid.h>
 #endif
 
+#include <array>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -46,27 +47,45 @@ constexpr KernelRow kRows[] = {
 #endif
 };
 
-std::string names_of(const KernelTables& tables) {
+struct AvailableTables {
+  std::array<const KernelTable*, std::size(kRows)> tables{};
+  std::size_t count = 0;
+};
+
+AvailableTables find_tables() {
+  AvailableTables found;
+  for (const KernelRow& row : kRows) {
+    if (row.runs_here()) found.tables[found.count++] = row.table;
+  }
+  return found;
+}
+
+std::string names_of(std::span<const KernelTable* const> tables) {
   std::string names;
-  for (std::size_t i = 0; i < tables.count; ++i) names += (i == 0 ? "" : ", ") + std::string(tables.tables[i]->isa);
+  for (const KernelTable* table : tables) names += (names.empty() ? "" : ", ") + std::string(table->isa);
   return names;
 }
 
+// No entry is missing in kernel_entries.inc.
+constexpr std::size_t kEntryCount = 0
+#define MNQ_KERNEL(name) +1
+#include "kernels/kernel_entries.inc"
+    ;
+static_assert(sizeof(KernelTable) ==
+              sizeof(KernelTable::isa) + sizeof(KernelTable::shared) + kEntryCount * sizeof(KernelTable::range));
+
 }  // namespace
 
-KernelTables available_kernel_tables() {
-  KernelTables available{};
-  for (const KernelRow& row : kRows) {
-    if (row.runs_here()) available.tables[available.count++] = row.table;
-  }
-  return available;
+std::span<const KernelTable* const> available_kernel_tables() {
+  static const AvailableTables found = find_tables();
+  return {found.tables.data(), found.count};
 }
 
 const KernelTable& select_kernel_table(const char* isa) {
-  const KernelTables available = available_kernel_tables();
-  if (isa == nullptr || *isa == '\0') return *available.tables[available.count - 1];
-  for (std::size_t i = 0; i < available.count; ++i) {
-    if (std::string_view(available.tables[i]->isa) == isa) return *available.tables[i];
+  const auto available = available_kernel_tables();
+  if (isa == nullptr || *isa == '\0') return *available.back();
+  for (const KernelTable* table : available) {
+    if (std::string_view(table->isa) == isa) return *table;
   }
   throw Error(Status::kUnsupported, std::string("MNQ_ISA=") + isa + ": this CPU has no such instruction set",
               "leave MNQ_ISA unset, or choose one of: " + names_of(available), "MNQ_ISA");

@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace mnq::kernels {
 
@@ -50,8 +51,12 @@ struct CodeRule {
   float symmetric_divisor;  ///< 127, or 7.5 for 4 bits
 };
 
+/// A new entry gets its line in kernel_entries.inc, which information and tests go over.
 struct KernelTable {
   const char* isa;  ///< "generic", "avx2" or "avx512"
+
+  /// The entries, by name, that are those of the table before this one in available_kernel_tables().
+  std::span<const char* const> shared;
 
   /// weights [count], any values.
   Range (*range)(const float* weights, std::size_t count);
@@ -115,11 +120,7 @@ struct KernelTable {
 };
 
 /// The tables this CPU can run, slowest first: generic always, then avx2, then avx512.
-struct KernelTables {
-  const KernelTable* tables[3];
-  std::size_t count;
-};
-KernelTables available_kernel_tables();
+std::span<const KernelTable* const> available_kernel_tables();
 
 /// The table that `isa` names, the fastest where it is null or empty. Throws Error(kUnsupported) for a name that this
 /// CPU cannot run.

@@ -301,7 +301,7 @@ struct Dot256 {
 
 }  // namespace
 
-constinit const KernelTable kAvx2Table = table_of<Vector256x2, Dot256>("avx2");
+constinit const KernelTable kAvx2Table = table_of<Vector256x2, Dot256>("avx2", {});
 
 }  // namespace mnq::kernels
 

@@ -153,9 +153,12 @@ struct Dot512 {
   }
 };
 
+constexpr const char* kShared[] = {"pack_int4",  "unpack_int4", "f16_to_f32", "bf16_to_f32", "f64_to_f32",
+                                   "f32_to_f16", "f32_to_bf16", "f32_to_f64", "crc32"};
+
 }  // namespace
 
-constinit const KernelTable kAvx512Table = table_of<Vector512, Dot512>("avx512");
+constinit const KernelTable kAvx512Table = table_of<Vector512, Dot512>("avx512", kShared);
 
 }  // namespace mnq::kernels
 

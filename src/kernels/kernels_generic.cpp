@@ -190,6 +190,7 @@ void convert(const From* from, std::size_t count, To* to) {
 
 constinit const KernelTable kGenericTable{
     .isa = "generic",
+    .shared = {},
     .range = range,
     .quantize_rows = quantize_rows,
     .quantize_run = quantize_run,

@@ -329,9 +329,10 @@ ErrorSums error_sums(const float* reference, const float* other, std::size_t cou
 }
 
 template <class V, class Dot>
-constexpr KernelTable table_of(const char* isa) {
+constexpr KernelTable table_of(const char* isa, std::span<const char* const> shared) {
   return {
       .isa = isa,
+      .shared = shared,
       .range = range<V>,
       .quantize_rows = quantize_rows<V>,
       .quantize_run = quantize_run<V>,

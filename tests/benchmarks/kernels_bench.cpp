@@ -217,8 +217,8 @@ int main(int count, char** arguments) {
   using namespace mnq::kernels;
   benchmark::RegisterBenchmark("limit/read", bench_read);
   benchmark::RegisterBenchmark("limit/memcpy", bench_memcpy);
-  const KernelTables all = available_kernel_tables();
-  for (std::size_t i = all.count; i-- > 0;) add_table(*all.tables[i]);
+  const auto all = available_kernel_tables();
+  for (std::size_t i = all.size(); i-- > 0;) add_table(*all[i]);
   benchmark::Initialize(&count, arguments);
   if (benchmark::ReportUnrecognizedArguments(count, arguments)) return 1;
   benchmark::RunSpecifiedBenchmarks();

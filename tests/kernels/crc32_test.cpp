@@ -17,8 +17,8 @@ std::vector<std::uint8_t> random_bytes(std::size_t count) {
 
 TEST(Crc32, TheCheckValueOfTheStandard) {
   const std::string digits = "123456789";
-  for (std::size_t i = 0; i < available_kernel_tables().count; ++i) {
-    const KernelTable& table = *available_kernel_tables().tables[i];
+  for (const KernelTable* each : available_kernel_tables()) {
+    const KernelTable& table = *each;
     EXPECT_EQ(table.crc32(0, reinterpret_cast<const std::uint8_t*>(digits.data()), digits.size()), 0xcbf43926u);
     EXPECT_EQ(table.crc32(0x12345678, nullptr, 0), 0x12345678u);
   }
@@ -26,8 +26,8 @@ TEST(Crc32, TheCheckValueOfTheStandard) {
 
 TEST(Crc32, IsZlibs) {
   const auto bytes = random_bytes(5000);
-  for (std::size_t i = 0; i < available_kernel_tables().count; ++i) {
-    const KernelTable& table = *available_kernel_tables().tables[i];
+  for (const KernelTable* each : available_kernel_tables()) {
+    const KernelTable& table = *each;
     for (std::size_t length = 0; length < 600; ++length) {
       for (const std::size_t start : {std::size_t{0}, std::size_t{1}, std::size_t{13}}) {
         for (const std::uint32_t crc : {0u, 0xffffffffu, 0x89abcdefu}) {

@@ -14,12 +14,12 @@
 
 namespace mnq::kernels::test {
 
-inline const KernelTable& oracle() { return *available_kernel_tables().tables[0]; }
+inline const KernelTable& oracle() { return *available_kernel_tables().front(); }
 
 /// The tables besides the oracle; every test of them loops over these.
 inline std::vector<const KernelTable*> fast_tables() {
-  const KernelTables all = available_kernel_tables();
-  return {all.tables + 1, all.tables + all.count};
+  const auto all = available_kernel_tables();
+  return {all.begin() + 1, all.end()};
 }
 
 inline const std::vector<std::size_t>& lengths() {
