@@ -86,5 +86,9 @@ inline float unit_for(std::uint32_t max_abs_bits) {
   return float_from_bits((254 - exponent) << 23);
 }
 
+inline float magnitude_of(float value) { return float_from_bits(bits_from_float(value) & 0x7fffffff); }
+
+inline float unit_for_scale(float scale) { return unit_for(bits_from_float(magnitude_of(scale))); }
+
 }  // namespace
 }  // namespace mnq::kernels

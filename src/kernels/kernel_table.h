@@ -12,7 +12,8 @@
 // row's largest magnitude (for a run, its scale) near 1, so that squares neither overflow nor vanish. Within a group,
 // element i goes to float32 lane i mod 16; lanes accumulate with fused multiply-add; after each chunk of up to 1024
 // elements of a group that completes 64 steps of 16, and at the end of the row, the 16 lanes are added as doubles in one
-// fixed tree to the row's sum.
+// fixed tree to the row's sum. A search takes its sums, of one group each, in the same lanes and the same tree, but adds
+// the lanes in float32, after each chunk of 1024 elements of the group.
 #pragma once
 
 #include <cstddef>
@@ -51,6 +52,20 @@ struct CodeRule {
   float symmetric_divisor;  ///< 127, or 7.5 for 4 bits
 };
 
+/// How the searches look for scales. Each compares trials by the energy that their codes explain with the scale that
+/// suits them best, A^2 / B with A = sum of weight * code and B = sum of code^2, takes the best (of equal ones the
+/// first), and lets one round from codes to A / B follow. search_rules.h has the rules for each number of bits.
+struct SearchRule {
+  std::int32_t lowest;          ///< code, >= -128
+  std::int32_t highest;         ///< code, <= 127
+  const float* candidates;      ///< [candidate_count], > 0
+  std::size_t candidate_count;  ///< >= 1
+  const float* shifts;          ///< [shift_count], of search_minimum: by how many steps the range is moved
+  std::size_t shift_count;
+  std::int32_t zero_point_reach;  ///< of search_zero_point: how many zero points on both sides are tried
+  bool positive_scales;           ///< of search_symmetric: no scale is below 0
+};
+
 /// A new entry gets its line in kernel_entries.inc, which information and tests go over.
 struct KernelTable {
   const char* isa;  ///< "generic", "avx2" or "avx512"
@@ -75,10 +90,39 @@ struct KernelTable {
                                std::size_t group_size, const CodeRule& rule, float* scales, std::int8_t* zero_points,
                                std::int8_t* codes, ErrorSums* sums);
 
-  /// Quantizes one run of finite weights with a scale that is known already (per tensor, or a row in pieces).
+  /// Quantizes one run of finite weights with a scale that is known already (per tensor, or a row in pieces), as
+  /// encode_rows does.
   /// Codes are saturated to those of the rule. sums may be null.
   void (*quantize_run)(const float* weights, std::size_t count, float scale, std::int32_t zero_point,
                        const CodeRule& rule, std::int8_t* codes, ErrorSums* sums);
+
+  /// Chooses scales for symmetric codes, as quantize_rows does without making the codes: the same arrays, the same
+  /// return value. The extreme weight of a group, the first one of the largest magnitude, goes to the long side of the
+  /// codes, so that scales may be negative; a trial puts it at candidate * (highest - lowest) / 2.
+  /// A scale is finite and at least FLT_MIN in magnitude, and 1 for a group of zeros.
+  std::size_t (*search_symmetric)(const float* weights, std::size_t row_count, std::size_t row_length,
+                                  std::size_t group_size, const SearchRule& rule, float* scales);
+
+  /// Chooses scales, > 0, and zero points in [lowest, highest]. A trial shrinks the range of a group, extended to hold
+  /// 0, to candidate times it about its middle. A group of zeros has scale 1 and zero point 0.
+  std::size_t (*search_zero_point)(const float* weights, std::size_t row_count, std::size_t row_length,
+                                   std::size_t group_size, const SearchRule& rule, float* scales,
+                                   std::int8_t* zero_points);
+
+  /// Chooses scales, > 0, and minima: weight = (code - lowest) * scale + minimum. A trial shrinks the range of a group
+  /// to candidate times it about its middle and shifts it. Energies are those around the means; two rounds follow, kept
+  /// where they explain more. A group of equal weights has scale 1 and its weight as minimum.
+  std::size_t (*search_minimum)(const float* weights, std::size_t row_count, std::size_t row_length,
+                                std::size_t group_size, const SearchRule& rule, float* scales, float* minima);
+
+  /// As quantize_rows, with scales that are known: searched for, or rounded to what will be stored.
+  /// scales       any finite values; codes of a scale of 0 are the zero point
+  /// zero_points  may be null: all zero
+  /// minima       may be null: all zero. Else code = round_half_even((weight - minimum) / scale) + zero point, where the
+  ///              difference is rounded to float32, too, and the zero point is code_min where no code is to go unused
+  std::size_t (*encode_rows)(const float* weights, std::size_t row_count, std::size_t row_length,
+                             std::size_t group_size, const CodeRule& rule, const float* scales,
+                             const std::int8_t* zero_points, const float* minima, std::int8_t* codes, ErrorSums* sums);
 
   /// The inverse of quantize_rows. zero_points may be null: all zero.
   /// weights [row_count, row_length], written.

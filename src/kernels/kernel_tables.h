@@ -7,6 +7,15 @@ namespace mnq::kernels {
 
 extern const KernelTable kGenericTable;  // kernels_generic.cpp
 std::uint32_t crc32_generic(std::uint32_t crc, const std::uint8_t* bytes, std::size_t count);
+
+namespace generic {  // search_generic.cpp
+std::size_t search_symmetric(const float* weights, std::size_t row_count, std::size_t row_length,
+                             std::size_t group_size, const SearchRule& rule, float* scales);
+std::size_t search_zero_point(const float* weights, std::size_t row_count, std::size_t row_length,
+                              std::size_t group_size, const SearchRule& rule, float* scales, std::int8_t* zero_points);
+std::size_t search_minimum(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                           const SearchRule& rule, float* scales, float* minima);
+}  // namespace generic
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Table;    // kernels_avx2.cpp: AVX2, FMA, F16C, PCLMUL
 extern const KernelTable kAvx512Table;  // kernels_avx512.cpp: besides those AVX-512 F, BW, DQ and VL

@@ -8,6 +8,7 @@
 #include "kernels/code_scale.h"
 #include "kernels/kernel_tables.h"
 #include "kernels/scalar_conversions.h"
+#include "kernels/search_start.h"
 
 #if defined(__x86_64__)
 
@@ -18,13 +19,15 @@
 #pragma GCC target("avx2,fma,f16c")
 #endif
 
-#include "kernels/linear_int8.inc.h"
-#include "kernels/quantize_rows.inc.h"
+#include "kernels/table_of.inc.h"
 
 namespace mnq::kernels {
 namespace {
 
 struct Vector256x2 {
+  static constexpr std::size_t kTrials = 2;  // of a search at once: what the registers hold
+  static constexpr std::size_t kLines = 1;   // of a search for minima
+
   struct F {
     __m256 a, b;
   };
@@ -58,6 +61,7 @@ struct Vector256x2 {
   static void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T1); }
   static void end_stream() { _mm_sfence(); }
 
+  static F add(F x, F y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
   static F sub(F x, F y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
   static F mul(F x, F y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
   static F div(F x, F y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
@@ -86,6 +90,38 @@ struct Vector256x2 {
     __m128 four = _mm_min_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     four = _mm_min_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_min_ss(four, _mm_movehdup_ps(four)));
+  }
+
+  /// Where a > b, yes; else, and where one is NaN, no.
+  static F where_greater(F a, F b, F yes, F no) {
+    return {_mm256_blendv_ps(no.a, yes.a, _mm256_cmp_ps(a.a, b.a, _CMP_GT_OQ)),
+            _mm256_blendv_ps(no.b, yes.b, _mm256_cmp_ps(a.b, b.b, _CMP_GT_OQ))};
+  }
+
+  /// Each of 16 vectors to one lane: its lanes i with i + 8, then i + 4, i + 2, i + 1.
+  static F sum_each(const F* from) { return fold_each(from, add8); }
+  static F min_each(const F* from) { return fold_each(from, min8); }
+  static F max_each(const F* from) { return fold_each(from, max8); }
+  static __m256 add8(__m256 x, __m256 y) { return _mm256_add_ps(x, y); }
+  static __m256 min8(__m256 x, __m256 y) { return _mm256_min_ps(x, y); }
+  static __m256 max8(__m256 x, __m256 y) { return _mm256_max_ps(x, y); }
+  template <class Join>
+  static F fold_each(const F* from, Join join) {
+    return {fold_eight(from, join), fold_eight(from + 8, join)};
+  }
+  template <class Join>
+  static __m256 fold_eight(const F* from, Join join) {
+    __m256 four[4];
+    MNQ_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) {
+      const __m256 x = join(from[i].a, from[i].b), y = join(from[i + 4].a, from[i + 4].b);
+      four[i] = join(_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31));
+    }
+    const auto halves = [&](__m256 x, __m256 y) {
+      return join(_mm256_shuffle_ps(x, y, 0x44), _mm256_shuffle_ps(x, y, 0xEE));
+    };
+    const __m256 x = halves(four[0], four[1]), y = halves(four[2], four[3]);
+    return join(_mm256_shuffle_ps(x, y, 0x88), _mm256_shuffle_ps(x, y, 0xDD));
   }
 
   static Bits zero_bits() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }

@@ -10,6 +10,7 @@
 
 #include "kernels/code_scale.h"
 #include "kernels/kernel_tables.h"
+#include "kernels/search_start.h"
 
 #if defined(__x86_64__)
 
@@ -21,8 +22,7 @@
 #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
 
-#include "kernels/linear_int8.inc.h"
-#include "kernels/quantize_rows.inc.h"
+#include "kernels/table_of.inc.h"
 
 namespace mnq::kernels {
 namespace {
@@ -30,6 +30,9 @@ namespace {
 inline __mmask16 mask_of(std::size_t count) { return static_cast<__mmask16>((1u << count) - 1); }
 
 struct Vector512 {
+  static constexpr std::size_t kTrials = 4;  // of a search at once: what the registers hold
+  static constexpr std::size_t kLines = 3;   // of a search for minima
+
   using F = __m512;
   using Bits = __m512i;
 
@@ -50,6 +53,7 @@ struct Vector512 {
   static void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T1); }
   static void end_stream() { _mm_sfence(); }
 
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
   static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F div(F a, F b) { return _mm512_div_ps(a, b); }
@@ -61,6 +65,33 @@ struct Vector512 {
   static bool any_above(F a, float limit) { return _mm512_cmp_ps_mask(a, set(limit), _CMP_GT_OQ) != 0; }
   static float largest(F a) { return _mm512_reduce_max_ps(a); }
   static float smallest(F a) { return _mm512_reduce_min_ps(a); }
+
+  /// Where a > b, yes; else, and where one is NaN, no.
+  static F where_greater(F a, F b, F yes, F no) {
+    return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), yes);
+  }
+
+  /// Each of 16 vectors to one lane: its lanes i with i + 8, then i + 4, i + 2, i + 1.
+  static F sum_each(const F* from) { return fold_each(from, add); }
+  static F min_each(const F* from) { return fold_each(from, min); }
+  static F max_each(const F* from) { return fold_each(from, max); }
+  template <class Join>
+  static F fold_each(const F* from, Join join) {
+    F fours[4];
+    MNQ_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) {
+      const F x = halves<0x44, 0xEE>(from[i], from[i + 4], join),
+              y = halves<0x44, 0xEE>(from[i + 8], from[i + 12], join);
+      fours[i] = halves<0x88, 0xDD>(x, y, join);
+    }
+    const auto pairs = [&](F x, F y) { return join(_mm512_shuffle_ps(x, y, 0x44), _mm512_shuffle_ps(x, y, 0xEE)); };
+    const F x = pairs(fours[0], fours[1]), y = pairs(fours[2], fours[3]);
+    return join(_mm512_shuffle_ps(x, y, 0x88), _mm512_shuffle_ps(x, y, 0xDD));
+  }
+  template <int kLow, int kHigh, class Join>
+  static F halves(F x, F y, Join join) {
+    return join(_mm512_shuffle_f32x4(x, y, kLow), _mm512_shuffle_f32x4(x, y, kHigh));
+  }
 
   static Bits zero_bits() { return _mm512_setzero_si512(); }
   static Bits max_bits(Bits largest, F values) {

@@ -83,19 +83,22 @@ Range range(const float* weights, std::size_t count) {
 }
 
 std::int32_t encode(float weight, const CodeScale& scale, float* rounded) {
-  const float code = std::nearbyintf(weight / scale.scale);
+  const float code = scale.scale == 0 ? 0 : std::nearbyintf(weight / scale.scale);
   *rounded = code < scale.low ? scale.low : code > scale.high ? scale.high : code;
   return static_cast<std::int32_t>(*rounded) + scale.zero_point;
 }
 
-void quantize_group(const float* weights, std::size_t count, const CodeScale& scale, std::uint8_t code_xor,
-                    std::int8_t* codes, LaneSums* sums) {
+void quantize_group(const float* weights, std::size_t count, const CodeScale& scale, float minimum,
+                    std::uint8_t code_xor, std::int8_t* codes, LaneSums* sums) {
   for (std::size_t begin = 0; begin < count; begin += kFlushSteps * kLanes) {
     const std::size_t end = begin + kFlushSteps * kLanes < count ? begin + kFlushSteps * kLanes : count;
     for (std::size_t i = begin; i < end; ++i) {
       float rounded;
-      codes[i] = static_cast<std::int8_t>(static_cast<std::uint8_t>(encode(weights[i], scale, &rounded)) ^ code_xor);
-      if (sums != nullptr) sums->add(i, weights[i] * sums->unit(), rounded * (scale.scale * sums->unit()));
+      codes[i] =
+          static_cast<std::int8_t>(static_cast<std::uint8_t>(encode(weights[i] - minimum, scale, &rounded)) ^ code_xor);
+      if (sums == nullptr) continue;
+      const float unit = sums->unit();
+      sums->add(i, weights[i] * unit, rounded * (scale.scale * unit) + minimum * unit);
     }
     if (sums != nullptr) sums->end_chunk(end - begin);
   }
@@ -111,7 +114,7 @@ std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size
     for (std::size_t begin = 0; begin < row_length; begin += group_size) {
       const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
       const CodeScale scale = scale_for(range(weights + begin, count), rule);
-      quantize_group(weights + begin, count, scale, rule.code_xor, codes + begin,
+      quantize_group(weights + begin, count, scale, 0, rule.code_xor, codes + begin,
                      sums == nullptr ? nullptr : &row_sums);
       *scales++ = scale.scale;
       if (zero_points != nullptr) *zero_points++ = static_cast<std::int8_t>(scale.zero_point);
@@ -123,10 +126,28 @@ std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size
 
 void quantize_run(const float* weights, std::size_t count, float scale, std::int32_t zero_point, const CodeRule& rule,
                   std::int8_t* codes, ErrorSums* sums) {
-  LaneSums run_sums(unit_for(bits_from_float(scale)));
-  quantize_group(weights, count, with_limits(scale, zero_point, rule), rule.code_xor, codes,
+  LaneSums run_sums(unit_for_scale(scale));
+  quantize_group(weights, count, with_limits(scale, zero_point, rule), 0, rule.code_xor, codes,
                  sums == nullptr ? nullptr : &run_sums);
   if (sums != nullptr) *sums = run_sums.finish();
+}
+
+std::size_t encode_rows(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                        const CodeRule& rule, const float* scales, const std::int8_t* zero_points, const float* minima,
+                        std::int8_t* codes, ErrorSums* sums) {
+  for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length) {
+    const Range whole = range(weights, row_length);
+    if (whole.max_abs_bits >= kInfinityBits) return row;
+    LaneSums row_sums(unit_for(whole.max_abs_bits));
+    for (std::size_t begin = 0; begin < row_length; begin += group_size) {
+      const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
+      const CodeScale scale = with_limits(*scales++, zero_points == nullptr ? 0 : *zero_points++, rule);
+      quantize_group(weights + begin, count, scale, minima == nullptr ? 0 : *minima++, rule.code_xor, codes + begin,
+                     sums == nullptr ? nullptr : &row_sums);
+    }
+    if (sums != nullptr) *sums++ = row_sums.finish();
+  }
+  return row_count;
 }
 
 void dequantize_rows(const std::int8_t* codes, std::size_t row_count, std::size_t row_length, std::size_t group_size,
@@ -194,6 +215,10 @@ constinit const KernelTable kGenericTable{
     .range = range,
     .quantize_rows = quantize_rows,
     .quantize_run = quantize_run,
+    .search_symmetric = generic::search_symmetric,
+    .search_zero_point = generic::search_zero_point,
+    .search_minimum = generic::search_minimum,
+    .encode_rows = encode_rows,
     .dequantize_rows = dequantize_rows,
     .pack_int4 = pack_int4,
     .unpack_int4 = unpack_int4,

@@ -5,7 +5,7 @@
 // being fetched. So the weights are read from memory once, at what one core can read.
 //
 // The quotient. Division would cost as much as all the rest, so codes come from weight * (1 / scale). For a scale in
-// [2^-100, 2^100] nothing overflows or is denormal that matters, and 1 / scale and the product are off by 2^-24 each,
+// [2^-100, 2^100], not 2^-100 times smaller than the weights, nothing overflows or is denormal that matters, and 1 / scale and the product are off by 2^-24 each,
 // the quotient that is asked for by 2^-24: with |quotient| <= 256 the two differ by less than 256 * 3 * 2^-24 < 2^-14.
 // They round to the same integer unless the product lies within 2^-14 of a tie. A block in which one does is divided
 // after all: 1 in 120 blocks of 64.
@@ -34,6 +34,14 @@ constexpr std::size_t kStreamBytes = std::size_t{2} << 20;  // larger outputs go
 // Whether an output is written with non-temporal stores.
 inline bool is_streamed(const void* output, std::size_t size_bytes, std::size_t row_bytes) {
   return size_bytes > kStreamBytes && reinterpret_cast<std::uintptr_t>(output) % 64 == 0 && row_bytes % 64 == 0;
+}
+
+// 0 in the lanes from `count` on.
+template <class V>
+typename V::F first_lanes(typename V::F values, std::size_t count) {
+  alignas(64) float all[kLanes];
+  V::store(all, values, false);
+  return V::load_part(all, count, V::zero());
 }
 
 // Sums in the order that kernel_table.h fixes.
@@ -140,20 +148,31 @@ template <class V>
 struct Encoder {
   using F = typename V::F;
 
-  Encoder(const CodeScale& code_scale, std::uint8_t code_xor, float unit)
+  Encoder(const CodeScale& code_scale, std::uint8_t code_xor, float unit, float subtracted = 0)
       : scale(V::set(code_scale.scale)),
-        reciprocal(V::set(1.0f / code_scale.scale)),
+        reciprocal(V::set(code_scale.scale == 0 ? 0 : 1.0f / code_scale.scale)),
+        minimum(V::set(subtracted)),
+        scaled_minimum(V::set(subtracted * unit)),
         low(V::set(code_scale.low)),
         high(V::set(code_scale.high)),
         unit_lanes(V::set(unit)),
         scaled_scale(V::set(code_scale.scale * unit)),
         finish(code_scale.zero_point, code_xor),
-        divides(!(code_scale.scale >= 0x1p-100f && code_scale.scale <= 0x1p100f)) {}
+        divides(!has_exact_product(magnitude_of(code_scale.scale), magnitude_of(subtracted), unit)) {}
 
-  F scale, reciprocal, low, high, unit_lanes, scaled_scale;
+  static bool has_exact_product(float magnitude, float minimum_magnitude, float unit) {
+    if (magnitude == 0) return true;  // all codes are 0
+    const bool is_usual = magnitude >= 0x1p-100f && magnitude <= 0x1p100f && minimum_magnitude <= 0x1p100f;
+    return is_usual && magnitude * unit >= 0x1p-100f;
+  }
+
+  F scale, reciprocal, minimum, scaled_minimum, low, high, unit_lanes, scaled_scale;
   typename V::CodeFinish finish;
   bool divides;
 };
+
+// kInside: the scale was made from these very weights and codes are mirrored, so that no quotient lies beyond them.
+enum class Codes { kInside, kClamped, kAboveMinimum };
 
 // Rounds the quotients of kCount vectors: by the reciprocal where that is proven to be the same.
 template <class V, std::size_t kCount>
@@ -170,118 +189,192 @@ inline void round_quotients(const Encoder<V>& encoder, const typename V::F* weig
   for (std::size_t k = 0; k < kCount; ++k) rounded[k] = V::round(V::div(weights[k], encoder.scale));
 }
 
-template <class V, bool kClamp, bool kSums>
+// scaled_minimum: 0 in the lanes that hold no weight.
+template <class V, Codes kCodes, bool kSums>
 inline typename V::F clamp_and_sum(const Encoder<V>& encoder, typename V::F weights, typename V::F rounded,
-                                   RowSums<V>& sums) {
-  if constexpr (kClamp) rounded = V::min(V::max(rounded, encoder.low), encoder.high);
-  if constexpr (kSums) sums.add(V::mul(weights, encoder.unit_lanes), V::mul(rounded, encoder.scaled_scale));
+                                   typename V::F scaled_minimum, RowSums<V>& sums) {
+  if constexpr (kCodes != Codes::kInside) rounded = V::min(V::max(rounded, encoder.low), encoder.high);
+  if constexpr (kSums) {
+    auto dequantized = V::mul(rounded, encoder.scaled_scale);
+    if constexpr (kCodes == Codes::kAboveMinimum) dequantized = V::add(dequantized, scaled_minimum);
+    sums.add(V::mul(weights, encoder.unit_lanes), dequantized);
+  }
   return rounded;
 }
 
-// kClamp: false where the scale was made from these very weights and codes are mirrored: no quotient lies beyond them.
-template <class V, bool kClamp, bool kSums>
+template <class V, Codes kCodes>
+inline typename V::F above_minimum(const Encoder<V>& encoder, typename V::F weights) {
+  if constexpr (kCodes == Codes::kAboveMinimum) return V::sub(weights, encoder.minimum);
+  return weights;
+}
+
+template <class V, Codes kCodes, bool kSums>
 void quantize_chunk(const float* weights, std::size_t count, const Encoder<V>& encoder, const float* ahead, bool stream,
                     std::int8_t* codes, RowSums<V>& sums) {
   using F = typename V::F;
-  F w[4], r[4];
+  F w[4], n[4], r[4];
   std::size_t i = 0;
   for (; i + kBlock <= count; i += kBlock) {
     MNQ_UNROLL
-    for (std::size_t k = 0; k < 4; ++k) w[k] = V::load(weights + i + k * kLanes);
+    for (std::size_t k = 0; k < 4; ++k) {
+      w[k] = V::load(weights + i + k * kLanes);
+      n[k] = above_minimum<V, kCodes>(encoder, w[k]);
+    }
     prefetch_in_second_pass<V>(ahead, i);
-    round_quotients<V, 4>(encoder, w, r);
+    round_quotients<V, 4>(encoder, n, r);
     MNQ_UNROLL
-    for (std::size_t k = 0; k < 4; ++k) r[k] = clamp_and_sum<V, kClamp, kSums>(encoder, w[k], r[k], sums);
+    for (std::size_t k = 0; k < 4; ++k)
+      r[k] = clamp_and_sum<V, kCodes, kSums>(encoder, w[k], r[k], encoder.scaled_minimum, sums);
     encoder.finish.store_block(r, stream, codes + i);
   }
   for (; i < count; i += kLanes) {
     const std::size_t rest = count - i < kLanes ? count - i : kLanes;
     w[0] = rest < kLanes ? V::load_part(weights + i, rest, V::zero()) : V::load(weights + i);
-    round_quotients<V, 1>(encoder, w, r);
-    r[0] = clamp_and_sum<V, kClamp, kSums>(encoder, w[0], r[0], sums);
+    n[0] = w[0];
+    F scaled_minimum = encoder.scaled_minimum;
+    if constexpr (kCodes == Codes::kAboveMinimum) {
+      n[0] = V::sub(rest < kLanes ? V::load_part(weights + i, rest, encoder.minimum) : w[0], encoder.minimum);
+      if (rest < kLanes) scaled_minimum = first_lanes<V>(scaled_minimum, rest);
+    }
+    round_quotients<V, 1>(encoder, n, r);
+    r[0] = clamp_and_sum<V, kCodes, kSums>(encoder, w[0], r[0], scaled_minimum, sums);
     encoder.finish.store_part(r[0], rest, codes + i);
   }
 }
 
-template <class V, bool kClamp, bool kSums>
+template <class V, Codes kCodes, bool kSums>
 void quantize_group(const float* weights, std::size_t count, const Encoder<V>& encoder, const float* ahead, bool stream,
                     std::int8_t* codes, RowSums<V>& sums) {
   for (std::size_t begin = 0; begin < count; begin += kChunk) {
     const std::size_t size = count - begin < kChunk ? count - begin : kChunk;
-    quantize_chunk<V, kClamp, kSums>(weights + begin, size, encoder, ahead + begin / 4 * 3, stream, codes + begin,
+    quantize_chunk<V, kCodes, kSums>(weights + begin, size, encoder, ahead + begin / 4 * 3, stream, codes + begin,
                                      sums);
     if constexpr (kSums) sums.end_chunk(size);
   }
 }
 
-// Scales of one row; the bits of its largest magnitude.
+// Scales that are chosen from the weights in the first pass over a row. kSigned: zero points, too.
 template <class V, bool kSigned>
-std::uint32_t scale_row(const float* weights, std::size_t row_length, std::size_t group_size, const CodeRule& rule,
-                        const float* ahead, float* scales, std::int8_t* zero_points) {
-  std::uint32_t largest = 0;
-  for (std::size_t begin = 0, group = 0; begin < row_length; begin += group_size, ++group) {
-    const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
-    const Range range = range_of<V, kSigned>(weights + begin, count, ahead + begin / 4);
-    if (range.max_abs_bits > largest) largest = range.max_abs_bits;
-    const CodeScale scale = scale_for(range, rule);
-    scales[group] = scale.scale;
-    if (zero_points != nullptr) zero_points[group] = static_cast<std::int8_t>(scale.zero_point);
-  }
-  return largest;
-}
+struct ChosenScales {
+  const CodeRule& rule;
+  float* scales;
+  std::int8_t* zero_points;
 
-template <class V, bool kAsymmetric, bool kClamp, bool kSums>
+  /// The first pass; the bits of the row's largest magnitude.
+  std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t group_size, const float* ahead) const {
+    std::uint32_t largest = 0;
+    for (std::size_t begin = 0, group = 0; begin < row_length; begin += group_size, ++group) {
+      const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
+      const Range range = range_of<V, kSigned>(weights + begin, count, ahead + begin / 4);
+      if (range.max_abs_bits > largest) largest = range.max_abs_bits;
+      const CodeScale scale = scale_for(range, rule);
+      scales[group] = scale.scale;
+      if (zero_points != nullptr) zero_points[group] = static_cast<std::int8_t>(scale.zero_point);
+    }
+    return largest;
+  }
+
+  CodeScale at(std::size_t group) const { return with_limits(scales[group], kSigned ? zero_points[group] : 0, rule); }
+  float minimum_at(std::size_t) const { return 0; }
+
+  void end_row(std::size_t groups) {
+    scales += groups;
+    if (zero_points != nullptr) zero_points += groups;
+  }
+};
+
+template <class V>
+struct KnownScales {
+  const CodeRule& rule;
+  const float* scales;
+  const std::int8_t* zero_points;
+  const float* minima;
+
+  std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t, const float* ahead) const {
+    return range_of<V, false>(weights, row_length, ahead).max_abs_bits;
+  }
+
+  CodeScale at(std::size_t group) const {
+    return with_limits(scales[group], zero_points == nullptr ? 0 : zero_points[group], rule);
+  }
+  float minimum_at(std::size_t group) const { return minima == nullptr ? 0 : minima[group]; }
+
+  void end_row(std::size_t groups) {
+    scales += groups;
+    if (zero_points != nullptr) zero_points += groups;
+    if (minima != nullptr) minima += groups;
+  }
+};
+
+template <class V, Codes kCodes, bool kSums, class Scales>
 std::size_t quantize_rows_as(const float* weights, std::size_t row_count, std::size_t row_length,
-                             std::size_t group_size, const CodeRule& rule, float* scales, std::int8_t* zero_points,
-                             std::int8_t* codes, ErrorSums* sums) {
+                             std::size_t group_size, Scales scales, std::int8_t* codes, ErrorSums* sums) {
   const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
   const bool stream = is_streamed(codes, row_count * row_length, row_length) && (groups == 1 || group_size % 64 == 0);
   const std::size_t distance = row_length > kMaxPrefetch ? 0 : row_length < kMinPrefetch ? kMinPrefetch : row_length;
   RowSums<V> row_sums;
   for (std::size_t row = 0; row < row_count; ++row) {
     const float* next = weights + distance;
-    const std::uint32_t largest =
-        scale_row<V, kAsymmetric>(weights, row_length, group_size, rule, next, scales, zero_points);
+    const std::uint32_t largest = scales.survey(weights, row_length, group_size, next);
     if (largest >= kInfinityBits) return row;
     row_sums.start(unit_for(largest));
     for (std::size_t begin = 0, group = 0; begin < row_length; begin += group_size, ++group) {
       const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
-      const CodeScale scale = with_limits(scales[group], kAsymmetric ? zero_points[group] : 0, rule);
-      const Encoder<V> encoder(scale, rule.code_xor, row_sums.unit());
+      const Encoder<V> encoder(scales.at(group), scales.rule.code_xor, row_sums.unit(), scales.minimum_at(group));
       const float* ahead = next + row_length / 4 + begin / 4 * 3;
-      quantize_group<V, kClamp, kSums>(weights + begin, count, encoder, ahead, stream, codes + begin, row_sums);
+      quantize_group<V, kCodes, kSums>(weights + begin, count, encoder, ahead, stream, codes + begin, row_sums);
     }
     if constexpr (kSums) sums[row] = row_sums.finish();
     weights += row_length;
     codes += row_length;
-    scales += groups;
-    if (zero_points != nullptr) zero_points += groups;
+    scales.end_row(groups);
   }
   if (stream) V::end_stream();
   return row_count;
 }
 
-template <class V, bool kSums>
-auto choose_rows(const CodeRule& rule) {
-  if (!rule.symmetric) return quantize_rows_as<V, true, true, kSums>;
-  return has_mirrored_codes(rule) ? quantize_rows_as<V, false, false, kSums> : quantize_rows_as<V, false, true, kSums>;
+template <class V, Codes kCodes, class Scales>
+std::size_t quantize_rows_with(const float* weights, std::size_t row_count, std::size_t row_length,
+                               std::size_t group_size, const Scales& scales, std::int8_t* codes, ErrorSums* sums) {
+  const auto run =
+      sums == nullptr ? quantize_rows_as<V, kCodes, false, Scales> : quantize_rows_as<V, kCodes, true, Scales>;
+  return run(weights, row_count, row_length, group_size, scales, codes, sums);
 }
 
 template <class V>
 std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                           const CodeRule& rule, float* scales, std::int8_t* zero_points, std::int8_t* codes,
                           ErrorSums* sums) {
-  const auto run = sums == nullptr ? choose_rows<V, false>(rule) : choose_rows<V, true>(rule);
-  return run(weights, row_count, row_length, group_size, rule, scales, zero_points, codes, sums);
+  if (!rule.symmetric) {
+    const ChosenScales<V, true> chosen{rule, scales, zero_points};
+    return quantize_rows_with<V, Codes::kClamped>(weights, row_count, row_length, group_size, chosen, codes, sums);
+  }
+  const ChosenScales<V, false> chosen{rule, scales, zero_points};
+  if (has_mirrored_codes(rule)) {
+    return quantize_rows_with<V, Codes::kInside>(weights, row_count, row_length, group_size, chosen, codes, sums);
+  }
+  return quantize_rows_with<V, Codes::kClamped>(weights, row_count, row_length, group_size, chosen, codes, sums);
+}
+
+template <class V>
+std::size_t encode_rows(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                        const CodeRule& rule, const float* scales, const std::int8_t* zero_points, const float* minima,
+                        std::int8_t* codes, ErrorSums* sums) {
+  const KnownScales<V> known{rule, scales, zero_points, minima};
+  if (minima == nullptr) {
+    return quantize_rows_with<V, Codes::kClamped>(weights, row_count, row_length, group_size, known, codes, sums);
+  }
+  return quantize_rows_with<V, Codes::kAboveMinimum>(weights, row_count, row_length, group_size, known, codes, sums);
 }
 
 template <class V>
 void quantize_run(const float* weights, std::size_t count, float scale, std::int32_t zero_point, const CodeRule& rule,
                   std::int8_t* codes, ErrorSums* sums) {
   RowSums<V> run_sums;
-  run_sums.start(unit_for(bits_from_float(scale)));
+  run_sums.start(unit_for_scale(scale));
   const Encoder<V> encoder(with_limits(scale, zero_point, rule), rule.code_xor, run_sums.unit());
-  const auto run = sums == nullptr ? quantize_group<V, true, false> : quantize_group<V, true, true>;
+  const auto run =
+      sums == nullptr ? quantize_group<V, Codes::kClamped, false> : quantize_group<V, Codes::kClamped, true>;
   run(weights, count, encoder, weights, false, codes, run_sums);
   if (sums != nullptr) *sums = run_sums.finish();
 }
@@ -326,29 +419,6 @@ ErrorSums error_sums(const float* reference, const float* other, std::size_t cou
     sums.end_chunk(size);
   }
   return sums.finish();
-}
-
-template <class V, class Dot>
-constexpr KernelTable table_of(const char* isa, std::span<const char* const> shared) {
-  return {
-      .isa = isa,
-      .shared = shared,
-      .range = range<V>,
-      .quantize_rows = quantize_rows<V>,
-      .quantize_run = quantize_run<V>,
-      .dequantize_rows = dequantize_rows<V>,
-      .pack_int4 = avx2::pack_int4,
-      .unpack_int4 = avx2::unpack_int4,
-      .error_sums = error_sums<V>,
-      .linear_int8 = linear_int8_with<Dot>,
-      .f16_to_f32 = avx2::f16_to_f32,
-      .bf16_to_f32 = avx2::bf16_to_f32,
-      .f64_to_f32 = avx2::f64_to_f32,
-      .f32_to_f16 = avx2::f32_to_f16,
-      .f32_to_bf16 = avx2::f32_to_bf16,
-      .f32_to_f64 = avx2::f32_to_f64,
-      .crc32 = crc32_pclmul,
-  };
 }
 
 }  // namespace

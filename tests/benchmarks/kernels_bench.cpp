@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "kernels/kernel_table.h"
+#include "kernels/search_rules.h"
 
 namespace mnq::kernels {
 namespace {
@@ -45,6 +46,7 @@ struct Data {
   Array<std::uint8_t> packed = make_array<std::uint8_t>(kCount / 2);
   Array<std::uint16_t> halves = make_array<std::uint16_t>(kCount);
   std::vector<float> scales = std::vector<float>(kCount / 32, 0.01f);
+  std::vector<float> minima = std::vector<float>(kCount / 32);
   std::vector<std::int8_t> zero_points = std::vector<std::int8_t>(kCount / 32);
   std::vector<ErrorSums> sums = std::vector<ErrorSums>(kRows);
 
@@ -143,6 +145,82 @@ void quantize(benchmark::State& state, const KernelTable& table, const QuantizeC
   report(state, static_cast<double>(rows * kLength), 5);
 }
 
+struct SearchCase {
+  const char* name;
+  std::size_t group;
+  std::size_t (*search)(const KernelTable& table, Data& data, std::size_t group);  // the number of rows done
+  CodeRule rule;
+  bool minima;
+};
+
+std::size_t search_symmetric(const KernelTable& table, Data& d, std::size_t group) {
+  return table.search_symmetric(d.weights.get(), kCacheRows, kLength, group,
+                                symmetric_search(4, group == kLength, false), d.scales.data());
+}
+std::size_t search_zero_point(const KernelTable& table, Data& d, std::size_t group) {
+  return table.search_zero_point(d.weights.get(), kCacheRows, kLength, group, zero_point_search(4), d.scales.data(),
+                                 d.zero_points.data());
+}
+std::size_t search_minimum(const KernelTable& table, Data& d, std::size_t group) {
+  std::fill(d.zero_points.begin(), d.zero_points.begin() + kCacheRows * kLength / group, std::int8_t{-8});
+  return table.search_minimum(d.weights.get(), kCacheRows, kLength, group, minimum_search(4), d.scales.data(),
+                              d.minima.data());
+}
+std::size_t search_8_bits(const KernelTable& table, Data& d, std::size_t group) {
+  return table.search_symmetric(d.weights.get(), kCacheRows, kLength, group, symmetric_search(8, false, false),
+                                d.scales.data());
+}
+
+constexpr CodeRule kSymmetric4{-8, 7, true, 0, 7.5f};
+constexpr CodeRule kAsymmetric4{-8, 7, false, 0, 7.5f};
+constexpr SearchCase kSearchCases[] = {
+    {"int4_g128", 128, search_symmetric, kSymmetric4, false},
+    {"int4_g32", 32, search_symmetric, kSymmetric4, false},
+    {"int4_channel", kLength, search_symmetric, kSymmetric4, false},
+    {"int8_g32", 32, search_8_bits, {-128, 127, true, 0, 127.5f}, false},
+    {"int4_g128_zero_point", 128, search_zero_point, kAsymmetric4, false},
+    {"int4_g32_zero_point", 32, search_zero_point, kAsymmetric4, false},
+    {"int4_g32_minimum", 32, search_minimum, kAsymmetric4, true},
+};
+
+template <class Work>
+double seconds_of(Work work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  benchmark::ClobberMemory();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// A search and the codes it leads to. "times_minmax" compares it with quantize_rows of the same rule, one after the
+// other, the median; both take the sums. The data are in cache: neither waits for the memory.
+void search(benchmark::State& state, const KernelTable& table, const SearchCase& how) {
+  Data& d = data();
+  const std::int8_t* zero_points = how.rule.symmetric ? nullptr : d.zero_points.data();
+  const auto encode = [&] {
+    table.encode_rows(d.weights.get(), kCacheRows, kLength, how.group, how.rule, d.scales.data(), zero_points,
+                      how.minima ? d.minima.data() : nullptr, d.codes.get(), d.sums.data());
+  };
+  std::vector<double> ratios, codes;
+  for (auto _ : state) {
+    const double minmax = seconds_of([&] {
+      table.quantize_rows(d.weights.get(), kCacheRows, kLength, how.group, how.rule, d.scales.data(),
+                          d.zero_points.data(), d.codes.get(), d.sums.data());
+    });
+    const double searched = seconds_of([&] { how.search(table, d, how.group); });
+    const double encoded = seconds_of(encode);
+    ratios.push_back((searched + encoded) / minmax);
+    codes.push_back(encoded / minmax);
+    state.SetIterationTime(searched + encoded);
+  }
+  const auto median = [](std::vector<double>& values) {
+    std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+    return values[values.size() / 2];
+  };
+  report(state, kCacheRows * kLength, 5);
+  state.counters["times_minmax"] = median(ratios);
+  state.counters["codes_alone"] = median(codes);
+}
+
 template <class Work>
 void add(const KernelTable& table, const std::string& name, double bytes_an_element, Work work) {
   benchmark::RegisterBenchmark((std::string(table.isa) + "/" + name).c_str(), [=](benchmark::State& state) {
@@ -180,6 +258,11 @@ void add_table(const KernelTable& table) {
                                  [&table, &how](benchmark::State& state) { quantize(state, table, how, kRows); });
     benchmark::RegisterBenchmark((isa + "/quantize_" + how.name + "/cache").c_str(),
                                  [&table, &how](benchmark::State& state) { quantize(state, table, how, kCacheRows); });
+  }
+  for (const SearchCase& how : kSearchCases) {
+    benchmark::RegisterBenchmark((isa + "/search_" + how.name).c_str(), [&table, &how](benchmark::State& state) {
+      search(state, table, how);
+    })->UseManualTime();
   }
   Data& d = data();
   add(table, "range", 4, [&] { benchmark::DoNotOptimize(table.range(d.weights.get(), kCount)); });

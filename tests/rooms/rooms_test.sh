@@ -29,7 +29,7 @@ only "the C++ face includes only mono_quant.h and its own headers; torch.hpp bes
 only "an example includes only what is installed" '<.*>' bindings-examples/*/*.*
 only "a kernel file of one instruction set includes only plain headers" \
   '<(immintrin\.h|cstdint|cstddef|cstring|cfloat)>|"kernels/' \
-  src/kernels/*_{avx2,avx512}.cpp src/kernels/*.inc.h src/kernels/{code_scale,scalar_conversions}.h
+  src/kernels/*_{avx2,avx512}.cpp src/kernels/*.inc.h src/kernels/{code_scale,scalar_conversions,search_start}.h
 
 only "the backend includes its own headers, base and module" '<.*>|"(torch|base|module)/' src/torch/*.{h,cpp}
 if grep -lE '^ *# *include <(torch|ATen|c10|caffe2)/' src/torch/* | grep -v '/libtorch.h$'; then
