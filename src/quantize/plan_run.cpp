@@ -189,6 +189,7 @@ void PlanRun::work(const Block& block, Scratch& scratch) {
 
 void PlanRun::copy_block(const Block& block, Scratch& scratch) {
   const PlannedOutput& output = planned(block).outputs[block.output];
+  if (output.role == PartRole::kShape) return write_shape(block.item, *logical(block).spec);
   const std::byte* bytes = fetch(source_, output.stored, block.first_column, block.column_count, scratch.raw);
   write(states_[block.item].first_output + block.output, block.first_column, bytes, block.column_count);
 }
@@ -207,8 +208,8 @@ void PlanRun::copy_parts(const Block& block, Scratch& scratch) {
       offset = block.first_row * scheme.code_bytes(row_length) + scheme.code_bytes(block.first_column);
       size = block.row_count * scheme.code_bytes(block.column_count);
     } else if (output.role == PartRole::kShape) {
-      offset = 0;
-      size = block.first_row == 0 && block.first_column == 0 ? output.info.size_bytes : 0;
+      if (block.first_row == 0 && block.first_column == 0) write_shape(block.item, spec);
+      continue;
     }
     if (size == 0) continue;
     write(states_[block.item].first_output + i, offset, fetch(source_, output.stored, offset, size, scratch.raw), size);
@@ -312,6 +313,12 @@ void PlanRun::finish(const Block& block, Scratch& scratch) {
   if (block.is_last && action != Action::kCopy) finish_item(block.item);
 }
 
+// By the metadata, by which codes are read: what a source holds as the shape beside them may be another.
+void PlanRun::write_shape(std::size_t item, const QuantizedSpec& spec) {
+  const std::uint64_t output = states_[item].output(PartRole::kShape);
+  if (output != kNoOutput) write(output, 0, spec.shape.data(), spec.shape.size() * sizeof(std::int64_t));
+}
+
 // What is written once a tensor's blocks are all done.
 void PlanRun::finish_item(std::size_t item) {
   ItemState& state = states_[item];
@@ -320,9 +327,7 @@ void PlanRun::finish_item(std::size_t item) {
     const auto stored = scheme_of(tensor.spec).store_zero_points(state.zero_points, scale_shape(tensor.spec));
     write(state.output(PartRole::kZeroPoint), 0, stored.data(), stored.size());
   }
-  if (tensor.action == Action::kQuantize && state.output(PartRole::kShape) != kNoOutput) {
-    write(state.output(PartRole::kShape), 0, tensor.spec.shape.data(), tensor.spec.shape.size() * sizeof(std::int64_t));
-  }
+  if (tensor.action == Action::kQuantize) write_shape(item, tensor.spec);
   state.reader.reset();
   std::vector<kernels::Range>().swap(state.ranges);
   std::vector<float>().swap(state.scales);

@@ -103,6 +103,7 @@ class PlanRun {
   void add_ranges(const Block& block, const Scratch& scratch);
   std::optional<std::uint64_t> make_scales(std::size_t item);
   void keep_zero_points(const Block& block, Scratch& scratch);
+  void write_shape(std::size_t item, const QuantizedSpec& spec);
   void finish_item(std::size_t item);
 
   const TensorSource& source_;

@@ -49,6 +49,17 @@ std::vector<Value> read_values(const TensorSource& source, const std::string& na
   return values;
 }
 
+/// The tensors of a model, to be changed and made a model again.
+inline std::vector<NamedTensor> tensors_of(const TensorSource& source) {
+  std::vector<NamedTensor> tensors;
+  for (const TensorInfo& info : source.tensors()) {
+    std::vector<std::byte> bytes(info.size_bytes);
+    source.read(tensors.size(), 0, bytes);
+    tensors.push_back({info.name, tensor_of(info.dtype, info.shape, bytes)});
+  }
+  return tensors;
+}
+
 struct Result {
   std::shared_ptr<const TensorSource> model;
   Json report;

@@ -13,17 +13,6 @@ Json validate_model(const TensorSource& source, const TensorSource* original = n
   return validate(source, original, Config(nullptr, nullptr), control).json();
 }
 
-// The tensors of a model, to be changed and made a model again.
-std::vector<NamedTensor> tensors_of(const TensorSource& source) {
-  std::vector<NamedTensor> tensors;
-  for (const TensorInfo& info : source.tensors()) {
-    std::vector<std::byte> bytes(info.size_bytes);
-    source.read(tensors.size(), 0, bytes);
-    tensors.push_back({info.name, tensor_of(info.dtype, info.shape, bytes)});
-  }
-  return tensors;
-}
-
 NamedTensor& find(std::vector<NamedTensor>& tensors, const std::string& name) {
   return *std::ranges::find(tensors, name, &NamedTensor::name);
 }

@@ -109,5 +109,20 @@ TEST(WhatComesOut, ScalesHaveNoPlaceInAListOfTensors) {
   EXPECT_EQ(error.subject(), "0_scale");
 }
 
+// By which its codes are read, whatever the source holds beside them.
+TEST(WhatComesOut, TheShapeOfPackedCodesIsThatOfTheMetadata) {
+  for (const char* settings : {R"({"bits": 4, "group_size": 32, "min_parameters": 0})",
+                               R"({"bits": 4, "group_size": 0, "min_parameters": 0})"}) {
+    const auto sound = quantize_in_memory(*one_weight({4, 64}, normal_values(256, 1)), settings).model;
+    std::vector<NamedTensor> tensors = tensors_of(*sound);
+    std::ranges::find(tensors, "fc.weight_shape", &NamedTensor::name)->tensor =
+        tensor_of(DType::kI64, {2}, std::vector<std::int64_t>{9, 9});
+    const TempFolder folder;
+    convert_to(*make_memory_source(std::move(tensors), sound->metadata()), folder.path("out.safetensors"));
+    const auto copy = open_source(folder.path("out.safetensors"));
+    EXPECT_EQ(read_values<std::int64_t>(*copy, "fc.weight_shape"), (std::vector<std::int64_t>{4, 64})) << settings;
+  }
+}
+
 }  // namespace
 }  // namespace mnq::test
