@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "base/format.h"
 #include "quantize/job_fixture.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
@@ -217,18 +218,20 @@ TEST(Conversion, ScalesHaveTheDTypeOfTheModel) {
 // ggml's scales may be 0 and negative, wherever they go; no one else's may.
 TEST(Conversion, KeepsWhatIsKnownOfScales) {
   const TempFolder folder;
-  auto values = normal_values(16 * 64, 9);
-  std::fill_n(values.begin(), 64, 0.0f);
-  write_as(*model_of({{"layer.weight", tensor_of(DType::kF32, {16, 64}, values)}}), folder.path("x.gguf"), kTargets[2],
-           R"("bits": 4)", true);
-  const auto gguf = open_source(folder.path("x.gguf"));
-  for (const Target& target : kTargets) {
-    SCOPED_TRACE(target.format);
-    const std::string path = folder.path(std::string("2-") + target.name);
-    write_as(*gguf, path, target);
-    RunControl control;
-    EXPECT_EQ(validate(*open_source(path), gguf.get(), Config(nullptr, nullptr), control).problems(),
-              std::vector<std::string>());
+  for (const std::int64_t columns : {64, 32}) {  // two blocks a row, and one
+    auto values = normal_values(static_cast<std::size_t>(16 * columns), 9);
+    std::fill_n(values.begin(), columns, 0.0f);
+    write_as(*model_of({{"layer.weight", tensor_of(DType::kF32, {16, columns}, values)}}), folder.path("x.gguf"),
+             kTargets[2], R"("bits": 4)", true);
+    const auto gguf = open_source(folder.path("x.gguf"));
+    for (const Target& target : kTargets) {
+      SCOPED_TRACE(formatted("{}, {} columns", target.format, columns));
+      const std::string path = folder.path(formatted("{}-{}", columns, target.name));
+      write_as(*gguf, path, target);
+      RunControl control;
+      EXPECT_EQ(validate(*open_source(path), gguf.get(), Config(nullptr, nullptr), control).problems(),
+                std::vector<std::string>());
+    }
   }
 }
 

@@ -138,9 +138,12 @@ class CompressedTensorsSource final : public TensorSource {
       scale.shape = {1};
     } else if (scale.shape.size() == 2 && scale.shape[0] == rows && scale.shape[1] >= 1 && scale.shape[1] <= columns) {
       const std::int64_t groups = scale.shape[1];
-      spec.granularity = groups == 1 ? Granularity::kChannel : Granularity::kGroup;
-      if (groups > 1) spec.group_size = static_cast<std::uint64_t>(group_size(name, columns, groups));
-      spec.is_ggml = spec.granularity == Granularity::kGroup && metadata_.contains(std::string(kGgmlScalesKey));
+      // A block of ggml's is a group, also where it is all of a row.
+      spec.is_ggml = metadata_.contains(std::string(kGgmlScalesKey)) && (groups > 1 || columns == kGgmlBlockColumns);
+      spec.granularity = groups > 1 || spec.is_ggml ? Granularity::kGroup : Granularity::kChannel;
+      if (spec.granularity == Granularity::kGroup) {
+        spec.group_size = static_cast<std::uint64_t>(groups > 1 ? group_size(name, columns, groups) : columns);
+      }
     } else {
       fail(name,
            formatted("its shape {} does not fit a weight of {}", shape_text(scale.shape), shape_text(spec.shape)));

@@ -14,6 +14,7 @@ inline constexpr std::uint64_t kBytesPerWord = 4;
 
 /// In the metadata of a shard whose scales are those of ggml's blocks.
 inline constexpr std::string_view kGgmlScalesKey = "mono_quant.ggml_scales";
+inline constexpr std::int64_t kGgmlBlockColumns = 32;
 
 /// Codes in words are unsigned: the top bit of each byte turned over.
 inline void turn_over(std::span<std::byte> codes) {
