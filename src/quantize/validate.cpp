@@ -41,10 +41,9 @@ void check_shape_part(Report& report, const TensorSource& source, const LogicalT
   }
 }
 
-// Without our metadata an int8 weight still needs the scale beside it.
-void check_orphans(Report& report, const TensorSource& source, const std::vector<LogicalTensor>& tensors) {
+// What no metadata calls a weight, but looks like the codes of one, needs the scale beside it.
+void check_orphans(Report& report, const std::vector<LogicalTensor>& tensors) {
   const TensorByName by_name = index_by_name(tensors);
-  if (source.metadata().contains(std::string(kMetadataKey))) return;
   for (const LogicalTensor& tensor : tensors) {
     const bool is_codes = tensor.dtype == DType::kI8 && tensor.name.ends_with("weight") && tensor.shape.size() >= 2;
     const bool is_packed = tensor.name.ends_with("weight_packed");
@@ -287,7 +286,7 @@ Report validate(const TensorSource& source, const TensorSource* original, const 
   for (const LogicalTensor& tensor : found.tensors) {
     if (tensor.spec) check_shape_part(report, source, tensor);
   }
-  if (!check_foreign(report, found.tensors)) check_orphans(report, source, found.tensors);
+  if (!check_foreign(report, found.tensors)) check_orphans(report, found.tensors);
   const std::vector<Layer> layers = find_layers(found.tensors, source.companion());
   std::vector<LogicalTensor> expected;
   std::vector<TensorPair> pairs;

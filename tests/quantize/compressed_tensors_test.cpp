@@ -293,6 +293,15 @@ TEST_F(CompressedTensors, ScalesOfActivationsAreDropped) {
             (Names{"the kv_cache_scheme is not kept", "2 scales of activations are not carried on"}));
 }
 
+TEST_F(CompressedTensors, CodesWithoutTheirScaleAreNotValid) {
+  auto tensors = plain_int8();
+  std::erase_if(tensors, [](const NamedTensor& tensor) { return tensor.name == "layer.weight_scale"; });
+  write_folder("in", std::move(tensors), foreign_config(R"("num_bits": 8)", "null"));
+  RunControl control;
+  EXPECT_EQ(validate(*open_source(path("in")), nullptr, Config(nullptr, nullptr), control).problems(),
+            Names{"layer.weight: layer.weight_scale is missing"});
+}
+
 TEST_F(CompressedTensors, AZeroPointOfTheWholeTensorIsNotPacked) {
   const std::vector<NamedTensor> tensors{
       {"layer.weight_packed", tensor_of(DType::kI32, {2, 1}, std::vector<std::uint32_t>{0x83828180, 0x7f7e7d7c})},
