@@ -420,6 +420,7 @@ void sum_line_chunk(const float* weights, std::size_t count, const SearchStart& 
   }
   if (i < count) {
     const F weight = V::sub(V::mul(V::load_part(weights + i, count - i, V::zero()), units), middle);
+    MNQ_UNROLL
     for (std::size_t k = 0; k < kCount; ++k) add(weight, first_lanes<V>(code_of(weight, k), count - i), k);
   }
   MNQ_UNROLL
