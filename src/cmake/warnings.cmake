@@ -4,6 +4,6 @@ target_compile_options(mono_quant_warnings INTERFACE -Wall -Wextra -Wpedantic
                        $<$<COMPILE_LANGUAGE:CXX>:-Wshadow -Wno-missing-field-initializers>)
 
 if(MONO_QUANT_SANITIZE)
-  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-  add_link_options(-fsanitize=address,undefined)
+  add_compile_options(-fsanitize=${MONO_QUANT_SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${MONO_QUANT_SANITIZE})
 endif()
