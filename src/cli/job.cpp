@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include "cli/format.h"
+#include "cli/human.h"
+
 namespace cli {
 namespace {
 
@@ -16,6 +19,21 @@ void apply(mnq_run* run, const Setting& setting) {
   } else {
     call(mnq_run_set, run, setting.key.c_str(), setting.value.c_str());
   }
+}
+
+double number_in(const Report& report, const char* name, double otherwise) {
+  double value = otherwise;
+  return mnq_report_number(report.get(), name, &value, nullptr) == MNQ_OK ? value : otherwise;
+}
+
+// A part that made nothing says so, whatever else is printed: who starts the parts may have meant another number of them.
+void tell_idle_part(const Report& report) {
+  if (number_in(report, "shards_made", 1) > 0) return;
+  const double own = number_in(report, "shards_own", 0);
+  const std::string why = own > 0 ? "it was made before, " + counted(own, "shard")
+                                  : "the folder has only " + counted(number_in(report, "shards", 0), "shard");
+  write_stderr(formatted("monoquant: part {:.0f} of {:.0f}: nothing to make: {}\n", number_in(report, "part", 0),
+                         number_in(report, "parts", 0), why));
 }
 
 }  // namespace
@@ -46,6 +64,7 @@ void Job::finish(const Report& report, const std::function<std::string(const Jso
   progress_.reset();
   if (report_file_) report_file_->publish(mnq_report_json(report.get()) + std::string("\n"));
   interrupt_.reset();
+  tell_idle_part(report);
   if (options_.json) {
     write_stdout(mnq_report_json(report.get()) + std::string("\n"));
   } else if (!options_.quiet) {

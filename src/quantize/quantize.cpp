@@ -89,6 +89,18 @@ void log_warnings(const Report& report) {
   for (const std::string& warning : report.warnings()) log_message(LogLevel::kWarning, warning);
 }
 
+void add_outcome(Report& report, const Outcome& outcome) {
+  for (const std::string& note : outcome.notes) report.add_warning(note);
+  if (const auto& part = outcome.part) {
+    Json& model = report.json()["model"];
+    model["part"] = part->number;
+    model["parts"] = part->count;
+    model["shards"] = part->shards;
+    model["shards_own"] = part->shards_own;
+    model["shards_made"] = part->shards_made;
+  }
+}
+
 // Settings of how weights are quantized, in a job that does not choose that. A run that quantized has had a use for them.
 void warn_of_idle_keys(Report& report, const RunControl& control, const Config& config) {
   if (control.has_quantized()) return;
@@ -109,7 +121,7 @@ Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, 
   Report report = make_plan_report(kind, plan, source, output.path, job.threads);
   warn_of_members(report, source, output.carries_members);
   fill_accuracy(report, outcome.accuracies, plan);
-  for (const std::string& note : outcome.notes) report.add_warning(note);
+  add_outcome(report, outcome);
   warn_of_idle_keys(report, control, config);
   report.finish(stopwatch.seconds());
   log_warnings(report);
@@ -151,7 +163,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
     Report report = make_plan_report("quantize", plan, source, output.path, job.threads);
     warn_of_members(report, source, output.carries_members);
     fill_accuracy(report, outcome.accuracies, plan);
-    for (const std::string& note : outcome.notes) report.add_warning(note);
+    add_outcome(report, outcome);
     for (const std::string& warning : warnings) report.add_warning(warning);
     for (const auto& [name, why] : unfit) report.add_warning(formatted("{}: kept as it was: {}", name, why));
     if (job.accuracy_warning != AccuracyWarning::kIgnore) warn_of_extremes(report, plan);

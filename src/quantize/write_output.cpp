@@ -73,7 +73,7 @@ Outcome write_file(const Work& work) {
   const std::unique_ptr<TensorSink> sink = work.output.open(plan.outputs(), reserved_metadata(work.source, plan));
   run.run(*sink);
   work.source.require_unchanged();
-  Outcome outcome{run.accuracies(), sink->notes()};
+  Outcome outcome{run.accuracies(), sink->notes(), std::nullopt};
   run.commit([&] { sink->commit(final_metadata(work.source, plan, outcome.accuracies)); });
   return outcome;
 }
@@ -162,15 +162,18 @@ std::uint64_t choose_shard_size(const Work& work, const FolderOutput& folder) {
 }
 
 // What a run of one part made, and what it is a part of.
-std::string part_note(const JobSettings& job, std::size_t made, std::size_t shard_count, std::uint64_t shard_size) {
-  const std::string part = formatted("part {} of {}", job.part + 1, job.part_count);
-  if (made == 0) {
-    return formatted("{}: nothing to make, since there are only {} shards: let fewer parts make them{}", part,
-                     shard_count, job.is_shard_size_set ? ", or leave max_shard_size unset" : "");
+std::string part_note(const PartOutcome& part, const JobSettings& job, std::uint64_t shard_size) {
+  const std::string name = formatted("part {} of {}", part.number, part.count);
+  const std::string shards = formatted("{} {}", part.shards, part.shards == 1 ? "shard" : "shards");
+  if (part.shards_own == 0) {
+    return formatted("{}: nothing to make, since the folder has only {}: let fewer parts make it{}", name, shards,
+                     job.is_shard_size_set ? ", or leave max_shard_size unset" : "");
   }
+  const bool is_idle = part.shards_made == 0;
   return formatted(
-      "{}: {} of {} shards of up to {} bytes (max_shard_size); merge makes the folder once all parts are there", part,
-      made, shard_count, shard_size);
+      "{}: {}{} of {} of up to {} bytes (max_shard_size){}; merge makes the folder once all parts are there", name,
+      is_idle ? "nothing left to make: " : "", part.shards_own, shards, shard_size,
+      is_idle ? " are there already" : "");
 }
 
 Outcome write_folder(const Work& work) {
@@ -180,7 +183,7 @@ Outcome write_folder(const Work& work) {
   FolderQuantization quantization = describe_quantization(work.plan, folder);
   folder.start({describe_job(work.plan, shards, work.job), identify_input(work.source), shards.size(), shard_size,
                 folder_config(folder, quantization.config)});
-  Outcome outcome{std::vector<Accuracy>(work.plan.tensors.size()), std::move(quantization.notes)};
+  Outcome outcome{std::vector<Accuracy>(work.plan.tensors.size()), std::move(quantization.notes), std::nullopt};
   std::vector<PendingShard> pending;
   std::size_t already = 0;
   std::uint64_t done = 0, total = 0;
@@ -218,7 +221,9 @@ Outcome write_folder(const Work& work) {
         formatted("{} of {} shards were there already: their accuracy is not in this report", already, shards.size()));
   }
   if (work.job.part_count > 0) {
-    outcome.notes.push_back(part_note(work.job, already + pending.size(), shards.size(), shard_size));
+    outcome.part =
+        PartOutcome{work.job.part + 1, work.job.part_count, shards.size(), already + pending.size(), pending.size()};
+    outcome.notes.push_back(part_note(*outcome.part, work.job, shard_size));
   }
   return outcome;
 }

@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <map>
 
 #include "cli/cli_fixture.h"
@@ -180,6 +181,22 @@ TEST_F(QuantizeFlags, WinOverTheConfigFile) {
   EXPECT_EQ(with_flag.at("a"), "int8 group 2");
   EXPECT_EQ(with_flag.at("b"), "int8 group 3");
   EXPECT_EQ(with_flag.at("c"), "");
+}
+
+// Whatever else it prints.
+TEST_F(QuantizeFlags, APartWithNothingToMakeSaysSoOnStderr) {
+  std::filesystem::create_directory(folder.path("in"));
+  write("in/model.safetensors", tiny_model().bytes());  // two tensors: two shards at most
+  const auto part = [&](const std::string& which, const std::string& how) {
+    return run({"quantize", "in", "-o", "out", "--shard", which, how});
+  };
+  for (const char* how : {"--quiet", "--json", "--verbose"}) {
+    const Result result = part("3/3", how);
+    EXPECT_EQ(result.exit_code, 0) << how;
+    EXPECT_EQ(result.err, "monoquant: part 3 of 3: nothing to make: the folder has only 2 shards\n") << how;
+  }
+  EXPECT_EQ(part("1/3", "--quiet").err, "");
+  EXPECT_EQ(part("1/3", "--quiet").err, "monoquant: part 1 of 3: nothing to make: it was made before, 1 shard\n");
 }
 
 TEST_F(QuantizeFlags, ThreadsReachTheLibrary) {

@@ -336,14 +336,38 @@ TEST(FolderParts, ThatHaveNothingToMakeSaySo) {
   const TempFolder folder;
   write_model(folder, "in");
   const auto note = [&](const char* part, const char* size) {
-    return quantize_to(folder.path("in"), folder.path(std::string("out") + size), part, nullptr, size)
-        .warnings()
-        .back();
+    const Report report = quantize_to(folder.path("in"), folder.path(std::string("out") + size), part, nullptr, size);
+    EXPECT_EQ(report.head()["model"]["shards_made"], 0) << part;
+    return report.warnings().back();
   };
-  EXPECT_EQ(note(R"("shard": "4/4")", "2400").substr(0, 57),
-            "part 4 of 4: nothing to make, since there are only 3 shar");
-  EXPECT_NE(note(R"("shard": "4/4")", "2400").find("leave max_shard_size unset"), std::string::npos);
-  EXPECT_EQ(note(R"("shard": "7/7")", "null").find("part 7 of 7: nothing to make, since there are only 6 shards"), 0U);
+  EXPECT_EQ(note(R"("shard": "4/4")", "2400"),
+            "part 4 of 4: nothing to make, since the folder has only 3 shards: let fewer parts make it, or leave "
+            "max_shard_size unset");
+  EXPECT_EQ(note(R"("shard": "2/2")", "1000000"),
+            "part 2 of 2: nothing to make, since the folder has only 1 shard: let fewer parts make it, or leave "
+            "max_shard_size unset");
+  // More parts than tensors: there cannot be a shard each.
+  EXPECT_EQ(note(R"("shard": "7/7")", "null"),
+            "part 7 of 7: nothing to make, since the folder has only 6 shards: let fewer parts make it");
+}
+
+TEST(FolderParts, ThatAreMadeAlreadySaySo) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  const auto model_of_run = [&] {
+    return Json(quantize_to(folder.path("in"), folder.path("out"), R"("shard": "1/2")").head()["model"]);
+  };
+  const Json first = model_of_run(), second = model_of_run();
+  for (const Json* model : {&first, &second}) {
+    EXPECT_EQ((*model)["part"], 1);
+    EXPECT_EQ((*model)["parts"], 2);
+    EXPECT_EQ((*model)["shards"], 3);
+    EXPECT_EQ((*model)["shards_own"], 2);  // the first and the third
+  }
+  EXPECT_EQ(first["shards_made"], 2);
+  EXPECT_EQ(second["shards_made"], 0);
+  const Report third = quantize_to(folder.path("in"), folder.path("out"), R"("shard": "1/2")");
+  EXPECT_EQ(third.warnings().back().find("part 1 of 2: nothing left to make: 2 of 3 shards of up to 2400 bytes"), 0U);
 }
 
 // resume without a part makes what the parts have left, in their shards.
