@@ -258,8 +258,27 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   planned.reason = choice.reason;
 }
 
-// A pattern that matches nothing is a misspelling more often than not.
+// The name that was most likely meant; empty for a pattern, which has no spelling to be near to.
+std::string nearest_layer(const Plan& plan, const std::string& text) {
+  if (text.find_first_of("*?[\\") != text.npos) return "";
+  std::vector<std::string> names;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    names.push_back(tensor.layer.name.name);
+    names.push_back(tensor.layer.name.tensor);
+  }
+  return nearest_name(text, names);
+}
+
+// A pattern that matches nothing is a misspelling more often than not. Looking for what was meant takes long in a large model:
+// that is done for a few.
 void warn_of_idle_globs(Plan& plan, const Config& config, const Selection& selection) {
+  constexpr int kMostSuggestions = 8;
+  int suggestions = 0;
+  const auto warn = [&](std::string_view key, const std::string& glob) {
+    const std::string meant = ++suggestions > kMostSuggestions ? "" : nearest_layer(plan, glob);
+    plan.warnings.push_back(formatted("{}: '{}' matches no tensor of this model{}", key, glob,
+                                      meant.empty() ? "" : formatted("; did you mean '{}'?", meant)));
+  };
   const auto check = [&](std::string_view key, const NameList& list) {
     std::vector<bool> matches(list.globs.size(), false);
     const auto mark = [&](std::size_t glob) { matches[glob] = true; };
@@ -269,8 +288,7 @@ void warn_of_idle_globs(Plan& plan, const Config& config, const Selection& selec
       list.set.for_each_match(tensor.layer.name.tensor, mark);
     }
     for (std::size_t i = 0; i < matches.size(); ++i) {
-      if (!matches[i])
-        plan.warnings.push_back(formatted("{}: '{}' matches no tensor of this model", key, list.globs[i]));
+      if (!matches[i]) warn(key, list.globs[i]);
     }
   };
   check("only", selection.only);

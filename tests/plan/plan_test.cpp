@@ -173,6 +173,18 @@ TEST(Plan, PatternsThatMatchNothing) {
                                                      "layers: 'decoder.*' matches no tensor of this model"}));
 }
 
+TEST(Plan, NamesThatMatchNothingBringTheNearest) {
+  const Plan plan = plan_of(transformer(), R"({"only": ["layers.0.qeury", "*"], "skip": ["lm_heads", "nothing.like.it"],
+      "layers": [{"name": "layers.1.conv.wieght", "bits": 8}]})");
+  EXPECT_EQ(
+      plan.warnings,
+      (std::vector<std::string>{
+          "only: 'layers.0.qeury' matches no tensor of this model; did you mean 'layers.0.query'?",
+          "skip: 'lm_heads' matches no tensor of this model; did you mean 'lm_head'?",
+          "skip: 'nothing.like.it' matches no tensor of this model",
+          "layers: 'layers.1.conv.wieght' matches no tensor of this model; did you mean 'layers.1.conv.weight'?"}));
+}
+
 TEST(Plan, AKindOfLayerThatIsNone) {
   const Error error = error_of([] { plan_of(transformer(), R"({"layer_types": ["linear"]})"); });
   EXPECT_EQ(error.status(), Status::kConfig);
