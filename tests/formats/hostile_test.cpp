@@ -74,6 +74,8 @@ TEST_P(Hostile, GivesAStatus) {
   EXPECT_EQ(error.message().find("0x0000"), std::string::npos);
   EXPECT_NE(error.message().find("malformed/"), std::string::npos) << "the file is not named: " << error.message();
   EXPECT_FALSE(error.suggestion().empty()) << error.message();
+  EXPECT_EQ(error.suggestion().find("torch.save("), std::string::npos)
+      << "a hint to type Python: " << error.suggestion();
   EXPECT_FALSE(std::filesystem::exists("executed"));
 }
 

@@ -34,7 +34,8 @@ void PickleMachine::step(unsigned char opcode) {
   if (step_number(opcode) || step_text(opcode) || step_container(opcode) || step_memo(opcode) || step_object(opcode)) {
     return;
   }
-  refuse_record(pickle_.title_, pickle_.record_, place() + " is unknown", "save it again by torch.save");
+  refuse_record(pickle_.title_, pickle_.record_, place() + " is unknown",
+                "fetch or write the file again: torch.save writes no such pickle");
 }
 
 std::string PickleMachine::place() const {

@@ -20,7 +20,8 @@ constexpr std::array<std::string_view, 14> kModelKeys{
     "state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state",    "model", "module", "net",
     "network",        "weights",   "params_ema", "params",           "ema_state_dict", "ema"};
 
-constexpr const char* kSaveStateDict = "save its state dict: torch.save(model.state_dict(), path)";
+constexpr const char* kPassStateDict =
+    "pass a file with its state dict: a .pt or .safetensors file of tensors and their names";
 
 bool is_optimizer_key(std::string_view key) {
   return key.find("optim") != key.npos || key.find("scheduler") != key.npos || key.find("scaler") != key.npos ||
@@ -72,11 +73,12 @@ class ObjectReader {
     const PickleIndex root = pickle_.root_index();
     const std::string what = dicts_.described(root);
     if (dicts_.tensor_call(root)) {
-      refuse("is a single tensor, not a dict of tensors", "save a dict: torch.save({'x': x}, path)");
+      refuse("is a single tensor, not a dict of tensors",
+             "pass a file in which it has a name: a dict in a .pt file, or a .safetensors file");
     }
-    if (pickle_.root().kind == PickleKind::kCall) refuse(formatted("is {}", what), kSaveStateDict);
+    if (pickle_.root().kind == PickleKind::kCall) refuse(formatted("is {}", what), kPassStateDict);
     const bool has_tensors = dicts_.holds_tensors(root);
-    refuse(formatted("is {}{}, no dict of tensors", what, has_tensors ? " with tensors in it" : ""), kSaveStateDict);
+    refuse(formatted("is {}{}, no dict of tensors", what, has_tensors ? " with tensors in it" : ""), kPassStateDict);
   }
 
   // What was passed over says why there are none.
@@ -86,13 +88,13 @@ class ObjectReader {
     }
     for (const auto& within : {nameless_, held_}) {
       if (within.empty()) continue;
-      refuse(formatted("holds no dict of tensors, but tensors within {}", joined(within)), kSaveStateDict);
+      refuse(formatted("holds no dict of tensors, but tensors within {}", joined(within)), kPassStateDict);
     }
     if (!arrays_.empty()) {
       refuse(formatted("holds no tensors, but NumPy arrays: {}", joined(arrays_)),
-             "save them as safetensors: safetensors.numpy.save_file(arrays, path)");
+             "pass a .safetensors file with them");
     }
-    refuse("holds no tensors", "save the state dict of the model: torch.save(model.state_dict(), path)");
+    refuse("holds no tensors", "pass the file with the state dict of the model");
   }
 
   // A dict that holds weights itself is the model; else the likeliest of those below.

@@ -140,11 +140,12 @@ struct ZipKind {
   std::string_view record, what, advice;
 };
 constexpr ZipKind kZipKinds[] = {
-    {"/archive_format", "a program of torch.export", "save its state dict: torch.save(program.state_dict, path)"},
+    {"/archive_format", "a program of torch.export",
+     "pass the checkpoint it was exported from: its state dict as a .pt or .safetensors file"},
     {"serialized_exported_program.json", "a program of torch.export",
-     "save its state dict: torch.save(program.state_dict, path)"},
-    {"model.weights.h5", "a Keras model", "save its weights as safetensors"},
-    {".npy", "a NumPy archive", "save its arrays as safetensors: safetensors.numpy.save_file(dict(arrays), path)"},
+     "pass the checkpoint it was exported from: its state dict as a .pt or .safetensors file"},
+    {"model.weights.h5", "a Keras model", "pass a .safetensors file with its weights"},
+    {".npy", "a NumPy archive", "pass a .safetensors file with its arrays"},
     {"", "a ZIP archive", "pass a state dict, a safetensors file or a TorchScript module"},
 };
 
