@@ -13,13 +13,20 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #define MNQ_ADDRESS_SANITIZER 1
+#elif defined(__SANITIZE_THREAD__)
+#define MNQ_THREAD_SANITIZER 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define MNQ_ADDRESS_SANITIZER 1
+#elif __has_feature(thread_sanitizer)
+#define MNQ_THREAD_SANITIZER 1
 #endif
 #endif
 #ifdef MNQ_ADDRESS_SANITIZER
 #include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef MNQ_THREAD_SANITIZER
+#include <sanitizer/tsan_interface.h>
 #endif
 
 namespace mnq {
@@ -49,6 +56,19 @@ class Stack {
   void* memory_;
 };
 
+#ifdef MNQ_THREAD_SANITIZER
+// The calls that the sanitizer keeps count of, for each of two stacks.
+class Fibers {
+ public:
+  ~Fibers() { __tsan_destroy_fiber(own_); }
+  void switch_to(bool own) { __tsan_switch_to_fiber(own ? own_ : host_, 0); }
+
+ private:
+  void* host_ = __tsan_get_current_fiber();
+  void* own_ = __tsan_create_fiber(0);
+};
+#endif
+
 // Two contexts of one thread: each of the two runs while the other one waits for it.
 class Visit {
  public:
@@ -71,7 +91,9 @@ class Visit {
   bool is_done_ = false;
   const void* host_bottom_ = nullptr;
   std::size_t host_size_ = 0;
-  void* fake_stack_ = nullptr;  // AddressSanitizer's
+#ifdef MNQ_THREAD_SANITIZER
+  Fibers fibers_;
+#endif
 };
 
 thread_local Visit* current = nullptr;  // of a thread that is on a stack of ours
@@ -94,6 +116,9 @@ void Visit::switch_to(ucontext_t& from, ucontext_t& to, [[maybe_unused]] const v
   __sanitizer_finish_switch_fiber(fake_stack, &from == &own_ ? &host_bottom_ : nullptr,
                                   &from == &own_ ? &host_size_ : nullptr);
 #else
+#ifdef MNQ_THREAD_SANITIZER
+  fibers_.switch_to(&to == &own_);
+#endif
   ::swapcontext(&from, &to);
 #endif
 }
