@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <thread>
 
@@ -61,6 +62,71 @@ TEST(Threads, EveryConstFunctionOfOneModelAtOnce) {
   for (int i = 1; i < kThreads; ++i) {
     EXPECT_EQ(read_bytes(folder.path("out" + std::to_string(i) + ".safetensors")),
               read_bytes(folder.path("out0.safetensors")));
+  }
+}
+
+// Much of what these give is made when it is first asked for.
+TEST(Threads, EveryConstFunctionOfQuantizedModelsAndReportsAtOnce) {
+  const TempFolder folder;
+  const Model model = network();
+  mono_quant::quantize_to_file(model, folder.path("quantized.safetensors"));
+  const Model quantized = Model::open(folder.path("quantized.safetensors"));
+  const std::string floats(mono_quant::dequantize(quantized).model.save_memory().text());
+  const std::string report_text = mono_quant::plan(model).json();
+  const Report report = mono_quant::plan(model), comparison = mono_quant::compare(model, quantized);
+  const Tensor tensor = quantized.tensor("layer0.bias");
+  run_in_threads([&](int thread) {
+    const std::string text = thread % 2 == 0 ? report.json() : "";  // the other half asks for a layer first
+    EXPECT_EQ(report.layers().at(2).text("name"), "layer1");
+    EXPECT_EQ(report.json(), report_text);
+    EXPECT_TRUE(text.empty() || text == report_text);
+    EXPECT_GT(comparison.layers().at(0).number("sqnr_db"), 30);
+    EXPECT_GT(comparison.number("sqnr_db"), 30);
+    EXPECT_EQ(values_of<float>(tensor), values_of<float>(model, "layer0.bias"));
+    EXPECT_EQ(mono_quant::dequantize(quantized).model.save_memory().text(), floats);
+    EXPECT_EQ(error_of([&] { quantized.tensor("layer9.bias"); }).code(), MNQ_E_NOT_FOUND);
+    quantized.save(folder.path("copy" + std::to_string(thread) + ".safetensors"));
+  });
+  for (int i = 1; i < kThreads; ++i) {
+    EXPECT_EQ(read_bytes(folder.path("copy" + std::to_string(i) + ".safetensors")),
+              read_bytes(folder.path("copy0.safetensors")));
+  }
+}
+
+// Files and folders are read and written, what the process has in common is asked and set.
+TEST(Threads, EveryFunctionWithoutAHandleAtOnce) {
+  const TempFolder folder;
+  const std::string in = folder.path("in.safetensors"), quantized = folder.path("quantized.safetensors");
+  network().save(in);
+  mono_quant::quantize_file(in, quantized);
+  std::atomic<int> message_count = 0;
+  mono_quant::set_log_callback([&](mnq_log_level, std::string_view) { ++message_count; });
+  run_in_threads([&](int thread) {
+    const std::string name = std::to_string(thread);
+    mono_quant::set_threads(1 + static_cast<std::uint32_t>(thread) % 4);
+    EXPECT_GT(mono_quant::threads(), 0u);
+    EXPECT_NE(mono_quant::build_info(), "");
+    EXPECT_NE(Config::keys_json(), "");
+    EXPECT_EQ(mono_quant::detect_format(in), "safetensors");
+    const Config shards(R"({"format": "compressed-tensors", "max_shard_size": 20000, "sqnr_warning_db": 100})");
+    mono_quant::quantize_file(in, folder.path("folder" + name), shards);
+    mono_quant::dequantize_file(quantized, folder.path("floats" + name + ".safetensors"));
+    mono_quant::convert_file(quantized, folder.path("converted" + name + ".gguf"));
+    EXPECT_EQ(mono_quant::validate_file(quantized, in).number("valid"), 1);
+    mono_quant::Run run;
+    run.set_progress([&](std::uint64_t, std::uint64_t) { return false; });
+    EXPECT_EQ(error_of([&] {
+                mono_quant::quantize_file(in, folder.path("cancelled" + name + ".safetensors"), {}, &run);
+              }).code(),
+              MNQ_E_CANCELLED);
+  });
+  mono_quant::set_threads(0);
+  mono_quant::set_log_callback({});
+  EXPECT_GT(message_count, 0);
+  EXPECT_EQ(folder.names().size(), 3 * kThreads + 2u);
+  for (int i = 1; i < kThreads; ++i) {
+    EXPECT_EQ(read_bytes(folder.path("converted" + std::to_string(i) + ".gguf")),
+              read_bytes(folder.path("converted0.gguf")));
   }
 }
 
