@@ -10,7 +10,7 @@
 #include "base/tensor.h"
 #include "base/tensor_source.h"
 #include "config/config.h"
-#include "formats/format_table.h"
+#include "formats/open_source.h"
 #include "module/backend.h"
 #include "mono_quant.h"
 #include "quantize/report.h"
@@ -45,6 +45,7 @@ struct mnq_model {
 };
 
 struct mnq_layers {
+  std::shared_ptr<const mnq::TensorSource> source;  // of the plan
   mnq::Plan plan;
   std::vector<std::string> schemes;  // of each tensor of the plan; "" where it is copied
 };

@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "base/shape.h"
 #include "guard.h"
+#include "kernels/not_finite.h"
 #include "kernels/kernel_table.h"
 #include "quantize/job_parts.h"
 #include "quantize/report.h"
@@ -51,7 +52,7 @@ Matrix check_matrix(std::size_t rows, std::size_t columns, std::size_t group_siz
 }
 
 void require_finite(const char* what, const float* values, std::size_t count, std::size_t row) {
-  const auto bad = find_not_finite(kernel_table(), values, count);
+  const auto bad = find_not_finite(values, count);
   if (bad) fail_not_finite(what, row, *bad);
 }
 
@@ -62,7 +63,7 @@ kernels::CodeRule rule_for(std::int32_t bits, std::int32_t symmetric) {
   if (symmetric != 0 && symmetric != 1) {
     throw Error(Status::kInvalidArg, formatted("symmetric is {}", symmetric), "pass 0 or 1", "symmetric");
   }
-  kernels::CodeRule rule = find_scheme(bits == 8 ? "qint8" : "qint4")->rule;
+  kernels::CodeRule rule = find_scheme_of_bits(bits)->rule;
   rule.symmetric = symmetric == 1;
   return rule;
 }

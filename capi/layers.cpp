@@ -1,7 +1,6 @@
 // The layers of a model, and what settings make of them.
 #include "guard.h"
 #include "handles.h"
-#include "plan/logical_tensors.h"
 #include "plan/plan.h"
 
 using namespace mnq;
@@ -26,7 +25,8 @@ mnq_status mnq_model_list_layers(const mnq_model* model, const mnq_config* confi
     clear(require(out, "out"));
     const TensorSource& source = *require(model, "model")->source;
     auto layers = std::make_unique<mnq_layers>();
-    layers->plan = make_plan(require_logical_tensors(source), source, settings_of(config, run));
+    layers->source = model->source;
+    layers->plan = make_plan(source, settings_of(config, run));
     for (const PlannedTensor& tensor : layers->plan.tensors) {
       layers->schemes.push_back(tensor.action == Action::kCopy ? "" : scheme_text(tensor.spec));
     }

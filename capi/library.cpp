@@ -85,11 +85,11 @@ Json build_info() {
   const std::string libtorch = loaded_libtorch_version();
   json["libtorch"] = libtorch.empty() ? Json(nullptr) : Json(libtorch);
   json["formats"] = Json::array();
-  for (const Format& format : all_formats()) {
-    json["formats"].push_back({{"name", format.name},
-                               {"extensions", split_list(format.extensions)},
-                               {"reads", format.open_source != nullptr || format.is_folder},
-                               {"writes", format.open_sink != nullptr || format.is_module}});
+  for (const Format* format : all_formats()) {
+    json["formats"].push_back({{"name", format->name},
+                               {"extensions", split_list(format->extensions)},
+                               {"reads", format->open_source != nullptr || format->is_folder},
+                               {"writes", format->open_sink != nullptr}});
   }
   json["schemes"] = Json::array();
   for (const Scheme* scheme : all_schemes()) {

@@ -4,7 +4,7 @@
 
 #include "base/format.h"
 #include "base/text.h"
-#include "formats/format_table.h"
+#include "formats/open_source.h"
 #include "formats/memory.h"
 #include "guard.h"
 #include "handles.h"
@@ -107,7 +107,7 @@ mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffe
     Call call(nullptr, run);
     auto buffer = std::make_unique<mnq_buffer>();
     convert(*require(model, "model")->source, call.config(), call.control(),
-            bytes_output(*require(model, "model")->source, call.config(), call.control(), buffer->bytes));
+            bytes_output(*require(model, "model")->source, call.config(), buffer->bytes));
     *out = buffer.release();
   });
 }

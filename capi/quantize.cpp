@@ -1,5 +1,6 @@
 // The jobs: quantize, dequantize, compare, validate.
-#include "formats/format_table.h"
+#include "formats/folder/folder_output.h"
+#include "formats/open_source.h"
 #include "guard.h"
 #include "handles.h"
 #include "quantize/jobs.h"

@@ -1,14 +1,18 @@
 // Where tensors come from and where they go: the two ends of the one loop. Sources never write, sinks never read.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/byte_stream.h"
+#include "base/quantized_weight.h"
 #include "base/tensor.h"
 
 namespace mnq {
@@ -27,6 +31,35 @@ struct LayerHint {
   std::string reason;             ///< why there is no kind
 };
 
+struct Layout;  // layouts/layout.h
+
+/// A tensor as the user thinks of it: a float tensor, or a quantized weight with all its parts.
+struct LogicalTensor {
+  std::string name;
+  DType dtype = DType::kF32;  ///< of a quantized weight: before it was quantized
+  Shape shape;
+  std::vector<std::size_t> parts;     ///< of the source's stored tensors; of a quantized weight in its layout's order
+  std::optional<QuantizedSpec> spec;  ///< of a quantized weight
+  const Layout* layout = nullptr;     ///< of a quantized weight: how its parts hold it
+  std::optional<double> sqnr_db;      ///< of a quantized weight, where the file says
+  std::optional<LayerHint> hint;      ///< where the source knows its layers
+  std::vector<std::string> ties;      ///< other names of it
+};
+
+/// Something a file gets wrong about its quantized weights.
+struct Problem {
+  std::string tensor;  ///< may be empty: the metadata itself
+  std::string text;
+};
+
+struct LogicalTensors {
+  std::vector<LogicalTensor> tensors;  ///< in the order of the data, by the first part
+  std::vector<Problem> problems;       ///< weights whose parts are missing or do not fit: they are left out
+};
+
+class Buffer;        // base/buffer.h
+struct OwnMetadata;  // plan/own_metadata.h
+class ModuleSource;  // formats/torchscript/torchscript.h
 class PytorchFrame;  // containers/torch_save/pytorch_frame.h
 
 /// A file of a folder that is copied as it is.
@@ -62,6 +95,15 @@ class TensorSource {
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }
 
+  /// What the stored tensors are to the user. Found when it is first asked for, once.
+  const std::vector<LogicalTensor>& weights() const { return found().tensors; }
+
+  /// What does not fit together. Its stored tensors are among weights() as they are.
+  const std::vector<Problem>& problems() const { return found().problems; }
+
+  /// As weights(), for who needs a sound model. Throws kFormat at the first problem.
+  const std::vector<LogicalTensor>& require_weights() const;
+
   /// The index of a stored tensor, or kNone. Looks through all: for a few look-ups.
   std::size_t find(std::string_view name) const {
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
@@ -95,6 +137,12 @@ class TensorSource {
   /// Null where there is none.
   virtual const Companion* companion() const { return nullptr; }
 
+  /// What the container says of its quantized weights in our own metadata; null where it says nothing.
+  virtual const OwnMetadata* own_metadata() const { return nullptr; }
+
+  /// Null where the tensors are not those of a module.
+  virtual const ModuleSource* as_module() const { return nullptr; }
+
   /// What was left as it is and is no tensor here, and what else a report should say of the input.
   const std::vector<std::string>& remarks() const { return remarks_; }
 
@@ -112,15 +160,32 @@ class TensorSource {
   void add_input(std::shared_ptr<const ByteSource> bytes) { inputs_.push_back(std::move(bytes)); }
 
  protected:
+  /// Where nothing says otherwise each stored tensor is one by itself.
+  virtual LogicalTensors find_weights() const;
+
+  /// Completes quantized weights by the tensors that are no parts of them, by hints and ties. Of two weights that share
+  /// a part the second one is a problem.
+  LogicalTensors complete(LogicalTensors quantized) const;
+
   std::vector<TensorInfo> tensors_;
   Metadata metadata_;
   std::vector<std::string> remarks_;
   std::vector<std::shared_ptr<const ByteSource>> inputs_;
+
+ private:
+  const LogicalTensors& found() const;
+
+  mutable std::once_flag was_found_;
+  mutable LogicalTensors found_;
 };
+
+/// Bytes [offset, offset + size) of a stored tensor: where they lie, or read into `buffer`. Aligned for its dtype. Errors: kIo.
+const std::byte* fetch(const TensorSource& source, std::size_t stored, std::uint64_t offset, std::uint64_t size,
+                       Buffer& buffer);
 
 /// Names beside the tensors' own: (name, tensor), as safetensors' save_model writes ties into its metadata.
 std::vector<std::pair<std::string, std::string>> tied_names(const Metadata& metadata,
-                                                            const std::vector<TensorInfo>& tensors);
+                                                            const std::function<bool(std::string_view)>& is_tensor);
 
 /// Takes the tensors it was opened with, and nothing is there until commit.
 class TensorSink {
@@ -130,8 +195,9 @@ class TensorSink {
   /// Bytes of a tensor, an index into those the sink was opened with; from any thread, any order, each byte once.
   virtual void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
-  /// Makes it real. metadata: what the sink was opened with, or the same with values that are no longer than those.
-  virtual void commit(const Metadata& metadata) = 0;
+  /// Makes it real. sqnr_db: of each weight of the plan it was opened with that was quantized or cast, in the plan's order;
+  /// what stands at the others is of no meaning.
+  virtual void commit(std::span<const double> sqnr_db) = 0;
 
   /// What the format has no place for, and what became of it: for the report's warnings.
   virtual std::vector<std::string> notes() const { return {}; }

@@ -55,27 +55,22 @@ std::string describe(std::string_view key, const FoundValue& found) {
   throw Error(Status::kConfig, prefix + what, suggestion, layer.name.empty() ? std::string(key) : layer.name);
 }
 
-// dtype and bits decide the scheme together: bits follow dtype where unset and the other way round; qint8 with 4 bits
-// is qint4; anything else must agree.
+// dtype and bits decide the scheme together: bits follow dtype where unset and the other way round; a scheme with fewer bits
+// is the narrower one of its kind; anything else must agree.
 const Scheme& resolve_scheme(const LayerName& layer, const FoundValue& dtype, const FoundValue& bits) {
   const Scheme& by_dtype = *find_scheme(dtype.value);
   if (bits.value == "auto") return by_dtype;
   const std::int64_t wanted = *parse_int(bits.value);
-  if (by_dtype.bits == wanted) return by_dtype;
-  if (wanted == 4 && by_dtype.name == "qint8") return *find_scheme("qint4");
-  const bool dtype_is_unset = dtype.source == ValueSource::kDefault;
-  if (dtype_is_unset && wanted == 16) return *find_scheme("float16");
-  // A setting for this layer overrules a general one: dtype=float16 for one layer of a job with bits=4, or bits=8 for
-  // one.
+  if (has_bits(by_dtype, wanted)) return by_dtype;
+  if (const Scheme* narrower = find_narrower_scheme(by_dtype, wanted)) return *narrower;
+  const Scheme* by_bits = find_scheme_of_bits(wanted);
+  if (dtype.source == ValueSource::kDefault && by_bits != nullptr) return *by_bits;
+  // A setting for this layer overrules a general one: dtype for one layer of a job with bits=4, or bits for one.
   if (is_for_layers(dtype.source) && !is_for_layers(bits.source)) return by_dtype;
-  if (is_for_layers(bits.source) && !is_for_layers(dtype.source)) {
-    for (const Scheme* scheme : all_schemes()) {
-      if (scheme->bits == wanted) return *scheme;
-    }
-  }
-  fail_combination(
-      layer, "bits", formatted("{} and {} cannot go together", describe("bits", bits), describe("dtype", dtype)),
-      "8 bits go with qint8 or quint8, 4 with qint4 or qint8, 16 with float16; leave bits unset to follow dtype");
+  if (is_for_layers(bits.source) && !is_for_layers(dtype.source) && by_bits != nullptr) return *by_bits;
+  fail_combination(layer, "bits",
+                   formatted("{} and {} cannot go together", describe("bits", bits), describe("dtype", dtype)),
+                   bits_advice() + "; leave bits unset to follow dtype");
 }
 
 // Which of the two decided, to weigh other settings against: the one for this layer before a general one, else dtype.
@@ -263,7 +258,7 @@ FoundValue resolve_value(const Config& config, const LayerName& layer, std::stri
     if (found.value != settings.scheme->name) found.source = config.find("bits", layer).source;
     found.value = settings.scheme->name;
   }
-  if (key == "bits") found.value = std::to_string(settings.scheme->bits);
+  if (key == "bits") found.value = bits_text(*settings.scheme);
   if (key == "threads") found.value = std::to_string(resolve_job(config).threads);
   if (key == "min_parameters") found.value = std::to_string(settings.min_parameters);
   if (settings.scheme->is_cast) return found;

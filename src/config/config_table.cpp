@@ -1,79 +1,169 @@
 #include "config/config_table.h"
 
 #include <algorithm>
-#include <array>
+#include <deque>
 #include <vector>
 
 #include "base/error.h"
 #include "base/format.h"
 #include "base/text.h"
+#include "schemes/scheme.h"
 
 namespace mnq {
 namespace {
 
 constexpr double kMebi = 1024.0 * 1024.0;
 
-constexpr std::array kKeys{
-    ConfigKey{"dtype", KeyType::kChoice, "qint8", true, "qint8,quint8,qint4,float16", 0, 0,
-              "what weights become; where unset it follows bits", true},
-    ConfigKey{"bits", KeyType::kChoice, "auto", true, "4,8,16", 0, 0,
-              "bits a weight; follows dtype where unset; 4 with qint8 means qint4", true},
-    ConfigKey{"symmetric", KeyType::kBool, "auto", true, "", 0, 0,
-              "zero point 0; where unset the scheme decides: true for qint8 and qint4, false for quint8", true},
-    ConfigKey{"per_channel", KeyType::kBool, "true", true, "", 0, 0,
-              "a scale for each output channel; false: one for the whole tensor (8 bits only)", true},
-    ConfigKey{
-        "group_size", KeyType::kInteger, "auto", true, "", 0, 65536,
-        "consecutive input elements that share a scale; 0: a whole channel; where unset 128 for qint4, 0 for others",
-        true},
-    ConfigKey{"channel_axis", KeyType::kInteger, "auto", true, "", -16, 15,
-              "the axis of the output channels; negative counts from the end; where unset it follows the layer's kind",
-              true},
-    ConfigKey{
-        "layer_types", KeyType::kList, "auto", false,
-        "Linear,Conv1d,Conv2d,Conv3d,ConvTranspose1d,ConvTranspose2d,ConvTranspose3d,Embedding,LSTM,GRU,RNN,LSTMCell,"
-        "GRUCell,RNNCell,Conv1D,Experts",
-        0, 0, "quantize only layers of these kinds", true},
-    ConfigKey{"only", KeyType::kList, "auto", false, "", 0, 0,
-              "quantize only layers whose name, or whose tensor's name, matches one of these patterns", true},
-    ConfigKey{
-        "skip", KeyType::kList, "auto", false, "", 0, 0,
-        "leave layers that match one of these patterns as they are; a layer that `only` names exactly is not skipped",
-        true},
-    ConfigKey{"min_parameters", KeyType::kInteger, "auto", true, "", 0, 9e15,
-              "leave smaller weights as they are; where unset 512 for qint4, 0 for others", true},
-    ConfigKey{"nonfinite", KeyType::kChoice, "error", true, "error,copy", 0, 0,
-              "a weight with NaN or infinity: stop, or keep that tensor as it was and say so", true},
-    ConfigKey{"accuracy_warning", KeyType::kChoice, "warn", false, "warn,error,ignore", 0, 0,
-              "what to do with a layer below sqnr_warning_db", true},
-    ConfigKey{"sqnr_warning_db", KeyType::kNumber, "20", false, "", -1000, 1000,
-              "accuracy below which a layer is warned of", true},
-    ConfigKey{"sqnr_critical_db", KeyType::kNumber, "10", false, "", -1000, 1000,
-              "accuracy below which the warning is critical", true},
-    ConfigKey{"threads", KeyType::kInteger, "auto", false, "", 0, 1024,
-              "threads that work, at most one for each CPU; where unset, or 0, that many"},
-    ConfigKey{"memory_budget", KeyType::kSize, "256MiB", false, "", 16 * kMebi, 1e18,
-              "memory for the weights that are being worked on; the model's list of tensors and one tensor's scales "
-              "come on top"},
-    ConfigKey{"activations", KeyType::kChoice, "dynamic", false, "dynamic,float", 0, 0,
-              "when a module runs here: Linear layers of int8 in integer arithmetic, or as the file holds them"},
-    ConfigKey{"format", KeyType::kChoice, "auto", false,
-              "safetensors,pytorch,gguf,torchscript,compressed-tensors,folder", 0, 0,
-              "what to write; where unset the output's extension says it, and a folder is compressed-tensors"},
-    ConfigKey{"tensors_key", KeyType::kText, "auto", false, "", 0, 0,
-              "of a PyTorch checkpoint: the dict with the tensors, as model.ema; where unset it is found"},
-    ConfigKey{
-        "max_shard_size", KeyType::kSize, "5GiB", false, "", 1, 1e18,
-        "folders: bytes of a shard, unless one tensor alone has more; where unset and shard=I/N, N shards at least"},
-    ConfigKey{"shard", KeyType::kText, "auto", false, "", 0, 0,
-              "folders: I/N makes the I-th of N parts only, merge puts them together"},
-    ConfigKey{"resume", KeyType::kBool, "false", false, "", 0, 0,
-              "folders: go on with what an earlier run of the same job has finished"},
-    ConfigKey{"activation_bits", KeyType::kChoice, "auto", true, "8,none", 0, 0,
-              "compressed-tensors: 8 lets readers quantize the activations of int8 layers too (W8A8); none takes it "
-              "back for some layers"},
-    ConfigKey{"overwrite", KeyType::kBool, "false", false, "", 0, 0, "replace an output file that is there already"},
-};
+// What the scheme table says, as texts that live as long as the keys.
+const std::string& dtype_choices() {
+  static const std::string text = list_chosen_schemes();
+  return text;
+}
+const std::string& bits_choices() {
+  static const std::string text = list_code_bits();
+  return text;
+}
+std::string_view keep(std::string text) {
+  static std::deque<std::string> kept;
+  return kept.emplace_back(std::move(text));
+}
+
+std::vector<ConfigKey> make_keys() {
+  return {
+      {.name = "dtype",
+       .default_value = default_scheme().name,
+       .per_layer = true,
+       .choices = dtype_choices(),
+       .help = "what weights become; where unset it follows bits",
+       .is_of_quantizing = true},
+      {.name = "bits",
+       .per_layer = true,
+       .choices = bits_choices(),
+       .help = "bits a weight; follows dtype where unset; fewer than those of an integer dtype mean its narrower kind",
+       .is_of_quantizing = true},
+      {.name = "symmetric",
+       .type = KeyType::kBool,
+       .per_layer = true,
+       .help = keep("zero point 0; where unset the scheme decides: " +
+                    list_by_default([](const Scheme& scheme) { return scheme.symmetric_default ? "true" : "false"; })),
+       .is_of_quantizing = true},
+      {.name = "per_channel",
+       .type = KeyType::kBool,
+       .default_value = "true",
+       .per_layer = true,
+       .help = "a scale for each output channel; false: one for the whole tensor (8 bits only)",
+       .is_of_quantizing = true},
+      {.name = "group_size",
+       .type = KeyType::kInteger,
+       .per_layer = true,
+       .minimum = 0,
+       .maximum = 65536,
+       .help = keep("consecutive input elements that share a scale; 0: a whole channel; where unset " +
+                    list_by_default([](const Scheme& scheme) { return std::to_string(scheme.group_size_default); })),
+       .is_of_quantizing = true},
+      {.name = "channel_axis",
+       .type = KeyType::kInteger,
+       .per_layer = true,
+       .minimum = -16,
+       .maximum = 15,
+       .help = "the axis of the output channels; negative counts from the end; where unset it follows the layer's kind",
+       .is_of_quantizing = true},
+      {.name = "layer_types",
+       .type = KeyType::kList,
+       .choices = "Linear,Conv1d,Conv2d,Conv3d,ConvTranspose1d,ConvTranspose2d,ConvTranspose3d,Embedding,LSTM,GRU,RNN,"
+                  "LSTMCell,GRUCell,RNNCell,Conv1D,Experts",
+       .help = "quantize only layers of these kinds",
+       .is_of_quantizing = true},
+      {.name = "only",
+       .type = KeyType::kList,
+       .help = "quantize only layers whose name, or whose tensor's name, matches one of these patterns",
+       .is_of_quantizing = true},
+      {.name = "skip",
+       .type = KeyType::kList,
+       .help = "leave layers that match one of these patterns as they are; a layer that `only` names exactly is not "
+               "skipped",
+       .is_of_quantizing = true},
+      {.name = "min_parameters",
+       .type = KeyType::kInteger,
+       .per_layer = true,
+       .minimum = 0,
+       .maximum = 9e15,
+       .help = keep("leave smaller weights as they are; where unset " + list_by_default([](const Scheme& scheme) {
+                      return std::to_string(scheme.min_parameters_default);
+                    })),
+       .is_of_quantizing = true},
+      {.name = "nonfinite",
+       .default_value = "error",
+       .per_layer = true,
+       .choices = "error,copy",
+       .help = "a weight with NaN or infinity: stop, or keep that tensor as it was and say so",
+       .is_of_quantizing = true},
+      {.name = "accuracy_warning",
+       .default_value = "warn",
+       .choices = "warn,error,ignore",
+       .help = "what to do with a layer below sqnr_warning_db",
+       .is_of_quantizing = true},
+      {.name = "sqnr_warning_db",
+       .type = KeyType::kNumber,
+       .default_value = "20",
+       .minimum = -1000,
+       .maximum = 1000,
+       .help = "accuracy below which a layer is warned of",
+       .is_of_quantizing = true},
+      {.name = "sqnr_critical_db",
+       .type = KeyType::kNumber,
+       .default_value = "10",
+       .minimum = -1000,
+       .maximum = 1000,
+       .help = "accuracy below which the warning is critical",
+       .is_of_quantizing = true},
+      {.name = "threads",
+       .type = KeyType::kInteger,
+       .minimum = 0,
+       .maximum = 1024,
+       .help = "threads that work, at most one for each CPU; where unset, or 0, that many"},
+      {.name = "memory_budget",
+       .type = KeyType::kSize,
+       .default_value = "256MiB",
+       .minimum = 16 * kMebi,
+       .maximum = 1e18,
+       .help = "memory for the weights that are being worked on; the model's list of tensors and one tensor's scales "
+               "come on top"},
+      {.name = "activations",
+       .default_value = "dynamic",
+       .choices = "dynamic,float",
+       .help = "when a module runs here: Linear layers of int8 in integer arithmetic, or as the file holds them"},
+      {.name = "format",
+       .choices = "safetensors,pytorch,gguf,torchscript,compressed-tensors,folder",
+       .help = "what to write; where unset the output's extension says it, and a folder is compressed-tensors"},
+      {.name = "tensors_key",
+       .type = KeyType::kText,
+       .help = "of a PyTorch checkpoint: the dict with the tensors, as model.ema; where unset it is found"},
+      {.name = "max_shard_size",
+       .type = KeyType::kSize,
+       .default_value = "5GiB",
+       .minimum = 1,
+       .maximum = 1e18,
+       .help = "folders: bytes of a shard, unless one tensor alone has more; where unset and shard=I/N, N shards at "
+               "least"},
+      {.name = "shard",
+       .type = KeyType::kText,
+       .help = "folders: I/N makes the I-th of N parts only, merge puts them together"},
+      {.name = "resume",
+       .type = KeyType::kBool,
+       .default_value = "false",
+       .help = "folders: go on with what an earlier run of the same job has finished"},
+      {.name = "activation_bits",
+       .per_layer = true,
+       .choices = "8,none",
+       .help = "compressed-tensors: 8 lets readers quantize the activations of int8 layers too (W8A8); none takes it "
+               "back for some layers"},
+      {.name = "overwrite",
+       .type = KeyType::kBool,
+       .default_value = "false",
+       .help = "replace an output file that is there already"},
+  };
+}
 
 [[noreturn]] void fail_value(const ConfigKey& key, std::string_view value, const std::string& expected) {
   const std::string nearest = nearest_name(value, split_list(key.choices));
@@ -95,13 +185,17 @@ void check_range(const ConfigKey& key, std::string_view value, double number) {
 
 }  // namespace
 
-std::span<const ConfigKey> all_config_keys() { return kKeys; }
+std::span<const ConfigKey> all_config_keys() {
+  static const std::vector<ConfigKey> keys = make_keys();
+  return keys;
+}
 
 const ConfigKey& find_config_key(std::string_view name) {
-  const auto found = std::ranges::find(kKeys, name, &ConfigKey::name);
-  if (found != kKeys.end()) return *found;
+  const auto keys = all_config_keys();
+  const auto found = std::ranges::find(keys, name, &ConfigKey::name);
+  if (found != keys.end()) return *found;
   std::vector<std::string> names;
-  for (const ConfigKey& key : kKeys) names.emplace_back(key.name);
+  for (const ConfigKey& key : keys) names.emplace_back(key.name);
   const std::string nearest = nearest_name(name, names);
   throw Error(Status::kConfig, formatted("'{}' is not a configuration key", name),
               nearest.empty() ? "the list of keys says which there are" : formatted("did you mean '{}'?", nearest),

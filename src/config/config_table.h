@@ -14,10 +14,10 @@ enum class KeyType { kChoice, kBool, kInteger, kNumber, kSize, kList, kText };
 struct ConfigKey {
   std::string_view name;
   KeyType type = KeyType::kChoice;
-  std::string_view default_value;  ///< "auto": follows from other keys or from the model
-  bool per_layer = false;          ///< may be set for some layers
-  std::string_view choices;        ///< kChoice, and of kList the items where not any will do: comma-separated
-  double minimum = 0;              ///< kInteger, kNumber, kSize: the range
+  std::string_view default_value = "auto";  ///< "auto": follows from other keys or from the model
+  bool per_layer = false;                   ///< may be set for some layers
+  std::string_view choices = "";            ///< kChoice, and of kList the items where not any will do: comma-separated
+  double minimum = 0;                       ///< kInteger, kNumber, kSize: the range
   double maximum = 0;
   std::string_view help;
   bool is_of_quantizing = false;  ///< jobs that do not choose how weights are quantized have no use for it

@@ -10,10 +10,11 @@
 namespace mnq {
 namespace {
 
-class MemorySource final : public TensorSource {
+class MemorySource final : public DescribedSource {
  public:
-  MemorySource(std::vector<NamedTensor> tensors, Metadata metadata) {
+  MemorySource(std::vector<NamedTensor> tensors, Metadata metadata, std::optional<OwnMetadata> own) {
     metadata_ = std::move(metadata);
+    own_ = std::move(own);
     for (NamedTensor& named : tensors) {
       size_bytes_ += named.tensor.size_bytes;
       tensors_.push_back({std::move(named.name), named.tensor.dtype, named.tensor.shape, named.tensor.size_bytes});
@@ -35,34 +36,36 @@ class MemorySource final : public TensorSource {
 
 class MemorySink final : public TensorSink {
  public:
-  MemorySink(const std::vector<TensorInfo>& tensors, std::shared_ptr<const TensorSource>& model)
-      : tensors_(tensors), model_(model) {
-    for (const TensorInfo& info : tensors) data_.push_back(allocate_bytes(info.size_bytes));
+  MemorySink(const SinkRequest& request, std::shared_ptr<const TensorSource>& model)
+      : plan_(request.plan), metadata_(request.metadata), tensors_(plan_.outputs()), model_(model) {
+    for (const TensorInfo* info : tensors_) data_.push_back(allocate_bytes(info->size_bytes));
   }
 
   void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) override {
     if (!bytes.empty()) std::memcpy(data_[tensor].get() + offset, bytes.data(), bytes.size());
   }
 
-  void commit(const Metadata& metadata) override {
+  void commit(std::span<const double> sqnr_db) override {
     std::vector<NamedTensor> tensors;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      TensorInfo& info = tensors_[i];
-      tensors.push_back(
-          {std::move(info.name), {info.dtype, std::move(info.shape), std::move(data_[i]), info.size_bytes}});
+      const TensorInfo& info = *tensors_[i];
+      tensors.push_back({info.name, {info.dtype, info.shape, std::move(data_[i]), info.size_bytes}});
     }
-    model_ = make_memory_source(std::move(tensors), metadata);
+    model_ = std::make_shared<MemorySource>(std::move(tensors), metadata_, own_metadata_of(plan_, sqnr_db));
   }
 
  private:
-  std::vector<TensorInfo> tensors_;
+  PlanSlice plan_;
+  Metadata metadata_;
+  std::vector<const TensorInfo*> tensors_;
   std::vector<std::shared_ptr<std::byte>> data_;
   std::shared_ptr<const TensorSource>& model_;
 };
 
 }  // namespace
 
-std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> tensors, Metadata metadata) {
+std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> tensors, Metadata metadata,
+                                                       std::optional<OwnMetadata> own) {
   std::unordered_set<std::string_view> names;
   for (const NamedTensor& named : tensors) {
     if (named.name.empty()) throw Error(Status::kInvalidArg, "a tensor has an empty name");
@@ -77,12 +80,11 @@ std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> 
       throw Error(Status::kInvalidArg, formatted("two tensors are called {}", named.name), "", named.name);
     }
   }
-  return std::make_shared<MemorySource>(std::move(tensors), std::move(metadata));
+  return std::make_shared<MemorySource>(std::move(tensors), std::move(metadata), std::move(own));
 }
 
-std::unique_ptr<TensorSink> open_memory_sink(const std::vector<TensorInfo>& tensors,
-                                             std::shared_ptr<const TensorSource>& model) {
-  return std::make_unique<MemorySink>(tensors, model);
+std::unique_ptr<TensorSink> open_memory_sink(const SinkRequest& request, std::shared_ptr<const TensorSource>& model) {
+  return std::make_unique<MemorySink>(request, model);
 }
 
 }  // namespace mnq

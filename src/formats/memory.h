@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "base/tensor_source.h"
+#include "formats/format.h"
+#include "plan/own_metadata.h"
 
 namespace mnq {
 
@@ -14,11 +15,12 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-/// Errors: kInvalidArg for a name that is empty, not UTF-8 or there twice.
-std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> tensors, Metadata metadata);
+/// own: what the tensors are of quantized weights; none. Errors: kInvalidArg for a name that is empty, not UTF-8 or there
+/// twice.
+std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> tensors, Metadata metadata,
+                                                       std::optional<OwnMetadata> own = std::nullopt);
 
 /// A sink whose tensors become `model` at commit.
-std::unique_ptr<TensorSink> open_memory_sink(const std::vector<TensorInfo>& tensors,
-                                             std::shared_ptr<const TensorSource>& model);
+std::unique_ptr<TensorSink> open_memory_sink(const SinkRequest& request, std::shared_ptr<const TensorSource>& model);
 
 }  // namespace mnq

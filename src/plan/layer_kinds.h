@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/quantized_weight.h"
+#include "base/tensor_source.h"
 #include "base/tensor.h"
 #include "config/config.h"
 

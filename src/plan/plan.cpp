@@ -89,7 +89,7 @@ bool is_selected(const Selection& selection, const Config& config, const Layer& 
 // Groups and packed codes are consecutive elements behind one index of the first axis, or of the first of each matrix of a
 // stack, whatever the layer's kind.
 bool needs_first_axis(const LayerSettings& settings) {
-  return settings.granularity == Granularity::kGroup || settings.scheme->pack != nullptr;
+  return settings.granularity == Granularity::kGroup || settings.scheme->needs_first_axis;
 }
 
 std::int64_t resolve_axis(const LayerSettings& settings, const Layer& layer, std::size_t rank) {
@@ -162,25 +162,20 @@ void adopt_named(Layer& layer, const Selection& selection, const LogicalTensor& 
   if (layer.kind != nullptr) layer.channel_axis = layer.kind->channel_axis;
 }
 
+// Scales of earlier versions get the shape that they have now.
 void add_copies(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source) {
-  const auto parts = tensor.spec ? scheme_of(*tensor.spec).parts(*tensor.spec) : std::vector<StoredPart>();
+  const auto parts = tensor.spec ? tensor.layout->parts(*tensor.spec) : std::vector<StoredPart>();
   for (std::size_t i = 0; i < tensor.parts.size(); ++i) {
-    PlannedOutput output{source.tensors()[tensor.parts[i]], PartRole::kCodes, tensor.parts[i]};
-    if (i < parts.size()) {
-      output.role = parts[i].role;
-      output.info.shape = parts[i].shape;
-    }
-    planned.outputs.push_back(std::move(output));
+    PlannedOutput& output = planned.outputs.emplace_back(source.tensors()[tensor.parts[i]], tensor.parts[i]);
+    const bool is_former = i < parts.size() && !parts[i].former_shape.empty();
+    if (is_former && output.info.shape == parts[i].former_shape) output.info.shape = parts[i].shape;
   }
 }
 
 void add_parts(PlannedTensor& planned, const LogicalTensor& tensor) {
-  for (const StoredPart& part : scheme_of(planned.spec).parts(planned.spec)) {
-    PlannedOutput output;
-    output.role = part.role;
-    output.info = {tensor.name + std::string(part.suffix), part.dtype, part.shape,
-                   *checked_size_bytes(part.dtype, part.shape)};
-    planned.outputs.push_back(std::move(output));
+  for (const StoredPart& part : planned.layout->parts(planned.spec)) {
+    planned.outputs.push_back({{tensor.name + std::string(part.suffix), part.dtype, part.shape,
+                                *checked_size_bytes(part.dtype, part.shape)}});
   }
 }
 
@@ -189,36 +184,45 @@ void add_floats(PlannedTensor& planned, const LogicalTensor& tensor) {
       {{tensor.name, tensor.dtype, tensor.shape, *checked_size_bytes(tensor.dtype, tensor.shape)}});
 }
 
+// What becomes of the codes of a weight: how they lie, and how they are chosen. A cast has none.
+void set_storage(PlannedTensor& planned, QuantizedSpec spec, const Fit& fit, const Storage& storage) {
+  const bool coded = is_coded(spec);
+  planned.layout = !coded ? &kRowsLayout : fit.layout != nullptr ? fit.layout : storage.layout;
+  planned.method = fit.method != nullptr ? fit.method : &kMinmaxMethod;
+  planned.spec = std::move(spec);
+  planned.taken_suffixes = fit.suffixes;
+}
+
 // A weight that is quantized already.
 void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
-                 FitWeight fit) {
+                 const Storage& storage) {
   planned.reason = formatted("quantized already ({})", scheme_text(*tensor.spec));
-  if (fit == nullptr) return;
-  Fit found = fit({*tensor.spec, planned.layer, config, true, true, source.companion()});
-  planned.taken_suffixes = found.suffixes;
-  if (found.spec == tensor.spec) return;
-  planned.reason = std::move(found.reason);
-  planned.action = found.spec ? Action::kQuantize : Action::kDequantize;
-  planned.spec = found.spec ? std::move(*found.spec) : *tensor.spec;
+  Fit found{tensor.spec, ""};
+  if (storage.fit != nullptr)
+    found = storage.fit({*tensor.spec, planned.layer, config, true, true, source.companion()});
+  if (found.spec != tensor.spec) {
+    planned.reason = std::move(found.reason);
+    planned.action = found.spec ? Action::kQuantize : Action::kDequantize;
+  }
+  set_storage(planned, found.spec ? *found.spec : *tensor.spec, found, storage);
 }
 
 // A float weight that the settings choose.
 Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source,
-                   const Config& config, const Selection& selection, FitWeight fit) {
+                   const Config& config, const Selection& selection, const Storage& storage) {
   const Layer& layer = planned.layer;
   const LayerSettings settings = resolve_layer(config, layer.name);
-  Choice choice = choose_by_scheme(selection, config, layer, tensor, settings, fit);
+  Choice choice = choose_by_scheme(selection, config, layer, tensor, settings, storage.fit);
   if (!choice.quantize) return choice;
-  QuantizedSpec spec = make_spec(tensor, layer, settings);
-  if (fit != nullptr) {
-    Fit found = fit({spec, layer, config, false, is_selected(selection, config, layer), source.companion()});
+  const QuantizedSpec spec = make_spec(tensor, layer, settings);
+  Fit found{spec, ""};
+  if (storage.fit != nullptr) {
+    found = storage.fit({spec, layer, config, false, is_selected(selection, config, layer), source.companion()});
     if (!found.spec) return leave(std::move(found.reason));
-    spec = std::move(*found.spec);
-    planned.taken_suffixes = found.suffixes;
     choice.reason = std::move(found.reason);
   }
-  planned.action = scheme_of(spec).is_cast ? Action::kCast : Action::kQuantize;
-  planned.spec = std::move(spec);
+  set_storage(planned, *found.spec, found, storage);
+  planned.action = is_coded(planned.spec) ? Action::kQuantize : Action::kCast;
   planned.copies_nonfinite = settings.copies_nonfinite;
   return choice;
 }
@@ -226,7 +230,7 @@ Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Te
 void add_outputs(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source) {
   switch (planned.action) {
     case Action::kCopy:
-      return add_copies(planned, tensor, source);
+      return is_recoded(planned, tensor) ? add_parts(planned, tensor) : add_copies(planned, tensor, source);
     case Action::kDequantize:
       return add_floats(planned, tensor);
     case Action::kQuantize:
@@ -236,10 +240,10 @@ void add_outputs(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
 }
 
 void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
-                 const Selection& selection, FitWeight fit, const UnfitWeights& unfit) {
+                 const Selection& selection, const Storage& storage, const UnfitWeights& unfit) {
   Layer& layer = planned.layer;
   adopt_named(layer, selection, tensor);
-  if (tensor.spec) return plan_stored(planned, tensor, source, config, fit);
+  if (tensor.spec) return plan_stored(planned, tensor, source, config, storage);
   Choice choice;
   if (layer.kind == nullptr) {
     choice = leave(layer.reason);
@@ -251,7 +255,7 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
       choice = leave(formatted("{} (nonfinite=copy)", found->second));
     } else {
       const std::string selected = std::move(choice.reason);
-      choice = plan_chosen(planned, tensor, source, config, selection, fit);
+      choice = plan_chosen(planned, tensor, source, config, selection, storage);
       if (choice.reason.empty()) choice.reason = selected;
     }
   }
@@ -352,9 +356,9 @@ void remark_on_conv1d(Plan& plan, const Companion* companion) {
 }
 
 // One planned copy for each logical tensor.
-Plan start_plan(std::vector<LogicalTensor> logical, const TensorSource& source) {
+Plan start_plan(const TensorSource& source) {
   Plan plan;
-  plan.logical = std::move(logical);
+  plan.logical = source.require_weights();
   std::vector<Layer> layers = find_layers(plan.logical, source.companion());
   plan.tensors.resize(plan.logical.size());
   for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
@@ -371,8 +375,8 @@ void finish_plan(Plan& plan, const TensorSource& source) {
 
 // A plan for weights that are quantized already; all others are copied.
 template <class Decide>
-Plan plan_quantized(std::vector<LogicalTensor> logical, const TensorSource& source, const Decide& decide) {
-  Plan plan = start_plan(std::move(logical), source);
+Plan plan_quantized(const TensorSource& source, const Decide& decide) {
+  Plan plan = start_plan(source);
   for (PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
     if (tensor.spec) {
@@ -402,25 +406,28 @@ std::string_view action_name(Action action) {
   return "dequantize";
 }
 
-std::vector<TensorInfo> PlanSlice::outputs() const {
-  std::vector<TensorInfo> infos;
+bool is_recoded(const PlannedTensor& planned, const LogicalTensor& tensor) {
+  return planned.action == Action::kCopy && tensor.spec && is_coded(*tensor.spec) && planned.layout != tensor.layout;
+}
+
+std::vector<const TensorInfo*> PlanSlice::outputs() const {
+  std::vector<const TensorInfo*> infos;
   std::size_t count = 0;
   for (std::size_t item = 0; item < size(); ++item) count += tensor(item).outputs.size();
   infos.reserve(count);
   for (std::size_t item = 0; item < size(); ++item) {
-    for (const PlannedOutput& output : tensor(item).outputs) infos.push_back(output.info);
+    for (const PlannedOutput& output : tensor(item).outputs) infos.push_back(&output.info);
   }
   return infos;
 }
 
-Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config, FitWeight fit,
-               const UnfitWeights& unfit) {
-  refuse_foreign_tensors(source, logical);
-  Plan plan = start_plan(std::move(logical), source);
+Plan make_plan(const TensorSource& source, const Config& config, const Storage& storage, const UnfitWeights& unfit) {
+  refuse_foreign_tensors(source, source.require_weights());
+  Plan plan = start_plan(source);
   const Selection selection = read_selection(config);
   resolve_layer(config, {});  // a combination that cannot be is an error even where no layer would use it
   for (PlannedTensor& planned : plan.tensors) {
-    plan_tensor(planned, plan.logical[planned.logical], source, config, selection, fit, unfit);
+    plan_tensor(planned, plan.logical[planned.logical], source, config, selection, storage, unfit);
     add_outputs(planned, plan.logical[planned.logical], source);
   }
   remark_on_conv1d(plan, source.companion());
@@ -430,20 +437,19 @@ Plan make_plan(std::vector<LogicalTensor> logical, const TensorSource& source, c
   return plan;
 }
 
-Plan make_dequantize_plan(std::vector<LogicalTensor> logical, const TensorSource& source) {
-  refuse_foreign_tensors(source, logical);
-  return plan_quantized(std::move(logical), source, [](PlannedTensor& planned, const LogicalTensor& tensor) {
+Plan make_dequantize_plan(const TensorSource& source) {
+  refuse_foreign_tensors(source, source.require_weights());
+  return plan_quantized(source, [](PlannedTensor& planned, const LogicalTensor& tensor) {
     planned.action = Action::kDequantize;
     planned.spec = *tensor.spec;
   });
 }
 
-Plan make_convert_plan(std::vector<LogicalTensor> logical, const TensorSource& source, const Config& config,
-                       FitWeight fit) {
-  if (fit != nullptr) refuse_foreign_tensors(source, logical);
-  const auto foreign = find_foreign_tensors(logical);
-  Plan plan = plan_quantized(std::move(logical), source, [&](PlannedTensor& planned, const LogicalTensor& tensor) {
-    plan_stored(planned, tensor, source, config, fit);
+Plan make_convert_plan(const TensorSource& source, const Config& config, const Storage& storage) {
+  if (storage.fit != nullptr) refuse_foreign_tensors(source, source.require_weights());
+  const auto foreign = find_foreign_tensors(source.require_weights());
+  Plan plan = plan_quantized(source, [&](PlannedTensor& planned, const LogicalTensor& tensor) {
+    plan_stored(planned, tensor, source, config, storage);
   });
   if (foreign) {
     plan.warnings.push_back(

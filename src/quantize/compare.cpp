@@ -29,8 +29,8 @@ bool describe_pair(ReportLayer& layer, const TensorPair& pair) {
 Report compare(const TensorSource& reference, const TensorSource& other, const Config& config, RunControl& control) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);
-  const std::vector<LogicalTensor> tensors_a = require_logical_tensors(reference);
-  const std::vector<LogicalTensor> tensors_b = require_logical_tensors(other);
+  const std::vector<LogicalTensor>& tensors_a = reference.require_weights();
+  const std::vector<LogicalTensor>& tensors_b = other.require_weights();
   const TensorByName by_name_a = index_by_name(tensors_a);
   const TensorByName by_name_b = index_by_name(tensors_b);
   const std::vector<Layer> layers = find_layers(tensors_a, reference.companion());

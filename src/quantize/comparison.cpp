@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/format.h"
+#include "kernels/not_finite.h"
 #include "quantize/job_parts.h"
 
 namespace mnq {
@@ -74,24 +75,25 @@ void TensorComparison::run(const JobSettings& job, RunControl& control) {
 void TensorComparison::work(const Block& block, Scratch& scratch) const {
   TensorPair& pair = *pairs_[block.item];
   if (pair.is_weight) return compare_floats(pair, block, scratch);
-  const auto* a = fetch(a_, pair.a->parts.front(), block.first_column, block.column_count, scratch.raw);
-  const auto* b = fetch(b_, pair.b->parts.front(), block.first_column, block.column_count, scratch.stored);
+  const auto* a = fetch(a_, pair.a->parts.front(), block.first_column, block.column_count, scratch.in.layout.raw);
+  const auto* b = fetch(b_, pair.b->parts.front(), block.first_column, block.column_count, scratch.other.layout.raw);
   scratch.differs = std::memcmp(a, b, block.column_count) != 0;
 }
 
 void TensorComparison::compare_floats(TensorPair& pair, const Block& block, Scratch& scratch) const {
-  std::call_once(pair.readers_made, [&] {
-    pair.reader_a = std::make_unique<WeightReader>(a_, *pair.a);
-    pair.reader_b = std::make_unique<WeightReader>(b_, *pair.b);
-  });
+  const WeightReader& reader_a = pair.reader_a.get([&] { return std::make_unique<WeightReader>(a_, *pair.a); });
+  const WeightReader& reader_b = pair.reader_b.get([&] { return std::make_unique<WeightReader>(b_, *pair.b); });
   const std::uint64_t count = block.row_count * block.column_count;
   const std::uint64_t begin =
       block.first_row * rows_to_read(pair.a->shape, pair.stacked_axes).row_length + block.first_column;
-  if (pair.reader_a->is_double() || pair.reader_b->is_double()) return compare_doubles(pair, begin, count, scratch);
-  const float* a = pair.reader_a->read(kernels_, begin, count, scratch.raw, scratch.codes, scratch.weights);
-  const float* b = pair.reader_b->read(kernels_, begin, count, scratch.stored, scratch.zero_points, scratch.other);
+  if (reader_a.is_double() || reader_b.is_double()) {
+    const double* a = reader_a.read_double(begin, count, scratch.in);
+    return compare_doubles(a, reader_b.read_double(begin, count, scratch.other), begin, count, scratch);
+  }
+  const float* a = reader_a.read(begin, count, scratch.in);
+  const float* b = reader_b.read(begin, count, scratch.other);
   std::optional<kernels::ErrorSums> sums;
-  const auto find = [&](const float* values) { return find_not_finite(kernels_, values, count); };
+  const auto find = [&](const float* values) { return find_not_finite(values, count); };
   if (const auto bad = find_bad(a, b, count, find, sums)) {
     scratch.bad_element = begin + *bad;
     return;
@@ -99,12 +101,8 @@ void TensorComparison::compare_floats(TensorPair& pair, const Block& block, Scra
   scratch.sums.assign(1, sums ? *sums : kernels_.error_sums(a, b, count));
 }
 
-void TensorComparison::compare_doubles(const TensorPair& pair, std::uint64_t begin, std::uint64_t count,
-                                       Scratch& scratch) const {
-  const double* a =
-      pair.reader_a->read_double(kernels_, begin, count, scratch.raw, scratch.codes, scratch.weights, scratch.doubles);
-  const double* b = pair.reader_b->read_double(kernels_, begin, count, scratch.stored, scratch.zero_points,
-                                               scratch.other, scratch.scales);
+void TensorComparison::compare_doubles(const double* a, const double* b, std::uint64_t begin, std::uint64_t count,
+                                       Scratch& scratch) {
   std::optional<kernels::ErrorSums> sums;
   const auto find = [&](const double* values) { return find_not_finite(values, count); };
   if (const auto bad = find_bad(a, b, count, find, sums)) {

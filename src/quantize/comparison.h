@@ -2,12 +2,12 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "quantize/block_loop.h"
+#include "quantize/lazy.h"
 #include "quantize/report.h"
 #include "quantize/weight_reader.h"
 
@@ -23,9 +23,8 @@ struct TensorPair {
   bool differs = false;                      ///< not is_weight: bytes that are not the same
   std::optional<std::uint64_t> bad_element;  ///< not finite in one of the two, and not the same in both
 
-  std::once_flag readers_made;
-  std::unique_ptr<WeightReader> reader_a;
-  std::unique_ptr<WeightReader> reader_b;
+  Lazy<WeightReader> reader_a;
+  Lazy<WeightReader> reader_b;
 };
 
 /// Why a pair cannot be compared; empty where it can.
@@ -49,7 +48,8 @@ class TensorComparison {
  private:
   void work(const Block& block, Scratch& scratch) const;
   void compare_floats(TensorPair& pair, const Block& block, Scratch& scratch) const;
-  void compare_doubles(const TensorPair& pair, std::uint64_t begin, std::uint64_t count, Scratch& scratch) const;
+  static void compare_doubles(const double* a, const double* b, std::uint64_t begin, std::uint64_t count,
+                              Scratch& scratch);
   void finish(const Block& block, Scratch& scratch) const;
 
   const TensorSource& a_;

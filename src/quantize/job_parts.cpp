@@ -13,7 +13,8 @@ TensorByName index_by_name(const std::vector<LogicalTensor>& tensors) {
 }
 
 std::uint64_t stored_bits(const TensorSource& source, const LogicalTensor& tensor) {
-  return dtype_bits(source.tensors()[tensor.parts.front()].dtype);
+  const std::uint64_t count = element_count(tensor.shape);
+  return count == 0 ? 0 : ceil_div(source.tensors()[tensor.parts.front()].size_bytes * 8, count);
 }
 
 std::uint64_t stored_bytes(const TensorSource& source, const LogicalTensor& tensor) {
@@ -33,20 +34,6 @@ std::uint64_t token_bytes(const std::vector<Block>& blocks) {
   std::uint64_t largest = kBlockBytes;
   for (const Block& block : blocks) largest = std::max(largest, block.row_count * block.column_count * kBytesPerValue);
   return largest;
-}
-
-std::optional<std::uint64_t> find_not_finite(const kernels::KernelTable& kernels, const float* values,
-                                             std::uint64_t count) {
-  constexpr std::uint32_t kInfinityBits = 0x7f800000;
-  if (kernels.range(values, count).max_abs_bits < kInfinityBits) return std::nullopt;
-  const float* bad = std::find_if(values, values + count, [](float value) { return !std::isfinite(value); });
-  return static_cast<std::uint64_t>(bad - values);
-}
-
-std::optional<std::uint64_t> find_not_finite(const double* values, std::uint64_t count) {
-  const double* bad = std::find_if(values, values + count, [](double value) { return !std::isfinite(value); });
-  if (bad == values + count) return std::nullopt;
-  return static_cast<std::uint64_t>(bad - values);
 }
 
 kernels::ErrorSums error_sums_double(const double* reference, const double* other, std::uint64_t count) {

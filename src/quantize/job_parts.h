@@ -24,7 +24,7 @@ class Stopwatch {
 using TensorByName = std::map<std::string_view, const LogicalTensor*>;
 TensorByName index_by_name(const std::vector<LogicalTensor>& tensors);
 
-/// Bits of a stored code or value.
+/// Bits of a stored code or value, scales that lie with them included.
 std::uint64_t stored_bits(const TensorSource& source, const LogicalTensor& tensor);
 
 /// Bytes of all parts.
@@ -38,11 +38,6 @@ std::uint64_t total_source_bytes(const std::vector<Block>& blocks);
 /// What the largest block needs at most: its values read, as float32 twice, as codes and as stored, with some scales
 /// and sums.
 std::uint64_t token_bytes(const std::vector<Block>& blocks);
-
-/// The index of the first value that is not finite; empty where all are.
-std::optional<std::uint64_t> find_not_finite(const kernels::KernelTable& kernels, const float* values,
-                                             std::uint64_t count);
-std::optional<std::uint64_t> find_not_finite(const double* values, std::uint64_t count);
 
 /// Sums of `reference` against `other`, both [count] and finite, for what float32 cannot hold. A square that vanishes is
 /// the smallest number there is, so that nothing that was lost is called exact.

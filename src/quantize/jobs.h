@@ -7,20 +7,20 @@
 #include <string>
 
 #include "formats/folder/folder_output.h"
-#include "formats/format_table.h"
+#include "formats/format.h"
 #include "plan/plan.h"
 #include "quantize/report.h"
 #include "quantize/run_control.h"
 
 namespace mnq {
 
-/// Opens the place where a job's output goes, once its tensors are known. Called again where a job starts over.
-using OpenSink = std::function<std::unique_ptr<TensorSink>(const std::vector<TensorInfo>&, const Metadata&)>;
+/// Opens the place where a job's output goes, once its plan is known. Called again where a job starts over.
+using OpenSink = std::function<std::unique_ptr<TensorSink>(const SinkRequest&)>;
 
 struct Output {
   std::string path;  ///< empty in memory
   OpenSink open;
-  FitWeight fit = nullptr;               ///< of the format; null: it holds everything
+  Storage storage;                       ///< of the format
   std::shared_ptr<FolderOutput> folder;  ///< in place of open
   bool carries_members = false;          ///< of the format: see Format
   bool is_module = false;                ///< it is made of the module that the source is
@@ -28,10 +28,10 @@ struct Output {
 
 /// Of the format that the settings name. Where they name none, everything fits, and a module becomes a module.
 struct OutputForm {
-  FitWeight fit = nullptr;
+  Storage storage;
   bool is_module = false;
 };
-OutputForm output_form(const Config& config);
+OutputForm output_form(const Config& config, const TensorSource& source);
 
 /// Whether that format carries on what lies besides the tensors; true where none is named.
 bool planned_to_carry(const Config& config);
@@ -47,7 +47,7 @@ Output file_output(const TensorSource& source, const std::string& path, const Co
 /// A model in memory, or the bytes of a file: a module where the source is one, else tensors and safetensors. Both are
 /// set at commit and must outlive the job.
 Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSource>& model);
-Output bytes_output(const TensorSource& source, const Config& config, const RunControl& control, std::string& bytes);
+Output bytes_output(const TensorSource& source, const Config& config, std::string& bytes);
 
 /// Errors of all: kCancelled, kIo, kFormat, and as said.
 /// kConfig; kValidation for weights that are not finite or accuracy that was asked for and missed.

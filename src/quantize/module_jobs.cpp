@@ -15,7 +15,7 @@ namespace mnq {
 namespace {
 
 const Module& require_module(const TensorSource& source) {
-  const ModuleSource* module = as_module_source(source);
+  const ModuleSource* module = source.as_module();
   if (module != nullptr) return *module->module();
   throw Error(Status::kUnsupported, formatted("{}: has tensors but no code that could run", source.title()),
               "open a TorchScript module (torch.jit.save)", source.title());
@@ -218,7 +218,7 @@ class Trial {
 Report validate_model(const TensorSource& source, const TensorSource* original, const std::vector<ModuleValue>* inputs,
                       const Config& config, RunControl& control) {
   const Stopwatch stopwatch;
-  if (inputs == nullptr && as_module_source(source) == nullptr) return validate(source, original, config, control);
+  if (inputs == nullptr && source.as_module() == nullptr) return validate(source, original, config, control);
   Report report = validate(source, original, config, control);
   bool ran = false;
   std::string bytes;
@@ -228,9 +228,9 @@ Report validate_model(const TensorSource& source, const TensorSource* original, 
   } else {
     attempt(report, "it cannot be loaded, saved and loaded again", [&] {
       const auto is_cancelled = [&control] { return control.is_cancelled(); };
-      write_torchscript(string_bytes(bytes), is_cancelled)(as_module_source(source)->module());
+      write_torchscript(string_bytes(bytes), is_cancelled)(source.as_module()->module());
       saved = open_torchscript_source(memory_bytes(std::as_bytes(std::span(bytes))), {});
-      as_module_source(*saved)->loaded();
+      saved->as_module()->loaded();
     });
   }
   if (inputs != nullptr) {

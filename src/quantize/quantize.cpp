@@ -137,7 +137,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
   control.set_has_quantized();
   UnfitWeights unfit;
   for (;;) {
-    const Plan plan = make_plan(require_logical_tensors(source), source, config, output.fit, unfit);
+    const Plan plan = make_plan(source, config, output.storage, unfit);
     std::vector<std::string> warnings;
     const auto judge = [&](const PlannedTensor& tensor, const Accuracy& accuracy) {
       std::string warning = accuracy_warning(tensor, accuracy, job);
@@ -175,9 +175,9 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
 
 Report plan_quantize(const TensorSource& given, const Config& config) {
   const JobSettings job = resolve_job(config);
-  const OutputForm output = output_form(config);
+  const OutputForm output = output_form(config, given);
   const TensorSource& source = planned_source(given, output.is_module);
-  const Plan plan = make_plan(require_logical_tensors(source), source, config, output.fit);
+  const Plan plan = make_plan(source, config, output.storage);
   Report report = make_plan_report("quantize", plan, source, "", job.threads);
   report.json()["dry_run"] = true;
   warn_of_members(report, source, planned_to_carry(config));
@@ -188,13 +188,13 @@ Report plan_quantize(const TensorSource& given, const Config& config) {
 
 Report dequantize(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
   const TensorSource& source = planned_source(given, output.is_module);
-  const Plan plan = make_dequantize_plan(require_logical_tensors(source), source);
+  const Plan plan = make_dequantize_plan(source);
   return run_plan("dequantize", source, plan, config, control, output);
 }
 
 Report convert(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
   const TensorSource& source = planned_source(given, output.is_module);
-  const Plan plan = make_convert_plan(require_logical_tensors(source), source, config, output.fit);
+  const Plan plan = make_convert_plan(source, config, output.storage);
   return run_plan("convert", source, plan, config, control, output);
 }
 

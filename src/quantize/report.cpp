@@ -18,10 +18,9 @@ Json text_or_null(std::string_view text) { return text.empty() ? Json(nullptr) :
 Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 void set_spec(Json& object, const QuantizedSpec& spec) {
-  const Scheme& scheme = scheme_of(spec);
   object["scheme"] = scheme_text(spec);
-  object["bits"] = scheme.bits;
-  if (scheme.is_cast) return;
+  object["bits"] = code_bits(spec);
+  if (!is_coded(spec)) return;
   object["symmetric"] = spec.symmetric;
   if (spec.granularity == Granularity::kGroup) object["group_size"] = spec.group_size;
   object["channel_axis"] = spec.channel_axis;
@@ -220,14 +219,12 @@ std::string describe_source(const TensorSource& source) {
   json["format"] = source.format();
   json["path"] = text_or_null(source.path());
   json["size_bytes"] = source.size_bytes();
-  const std::vector<LogicalTensor> logical = require_logical_tensors(source);
+  const std::vector<LogicalTensor>& logical = source.require_weights();
   std::uint64_t parameters = 0;
   for (const LogicalTensor& tensor : logical) parameters += element_count(tensor.shape);
   json["parameters"] = parameters;
   json["metadata"] = Json::object();
-  for (const auto& [key, value] : source.metadata()) {
-    if (key != kMetadataKey) json["metadata"].add(key, value);
-  }
+  for (const auto& [key, value] : source.metadata()) json["metadata"].add(key, value);
   json["remarks"] = source.remarks();
   if (const std::string members = members_of(source); !members.empty()) {
     json["remarks"].push_back(formatted("beside the tensors, and kept in a .pt only: {}", members));

@@ -10,7 +10,6 @@
 
 #include "base/json.h"
 #include "kernels/kernel_table.h"
-#include "plan/logical_tensors.h"
 #include "plan/plan.h"
 
 namespace mnq {

@@ -1,44 +1,38 @@
 // Validates a checkpoint: values, scales, shapes and, against an original, names.
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 
 #include "base/format.h"
+#include "kernels/not_finite.h"
 #include "plan/foreign_tensors.h"
 #include "quantize/comparison.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
+#include "quantize/lazy.h"
 
 namespace mnq {
 namespace {
 
 // One tensor of the checkpoint that is validated.
 struct Checked {
-  std::once_flag reader_made;
-  std::unique_ptr<WeightReader> reader;
+  Lazy<WeightReader> reader;
   std::optional<std::uint64_t> bad_element;
   bool has_nan = false;
 };
 
-// Scales that no decoder can use. ggml's may be 0, and of Q4_0 negative.
+// Scales that no decoder can use.
 std::string scale_problem(const std::vector<float>& scales, const QuantizedSpec& spec) {
-  const auto bad =
-      std::ranges::find_if(scales, [&](float scale) { return !std::isfinite(scale) || !(scale > 0 || spec.is_ggml); });
+  const auto bad = std::ranges::find_if(
+      scales, [&](float scale) { return !std::isfinite(scale) || !(scale > 0 || spec.has_free_scales); });
   if (bad == scales.end()) return "";
-  if (spec.is_ggml) return formatted("scale {} is {}, but must be finite", bad - scales.begin(), *bad);
+  if (spec.has_free_scales) return formatted("scale {} is {}, but must be finite", bad - scales.begin(), *bad);
   return formatted("scale {} is {}, but must be finite and above 0", bad - scales.begin(), *bad);
 }
 
-void check_shape_part(Report& report, const TensorSource& source, const LogicalTensor& tensor) {
-  const std::vector<StoredPart> parts = scheme_of(*tensor.spec).parts(*tensor.spec);
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (parts[i].role != PartRole::kShape) continue;
-    Shape stored(tensor.shape.size());
-    source.read(tensor.parts[i], 0, std::as_writable_bytes(std::span(stored)));
-    if (stored == tensor.shape) continue;
-    report.add_problem({tensor.name, formatted("{}{} holds {}, but the metadata says {}", tensor.name, parts[i].suffix,
-                                               shape_text(stored), shape_text(tensor.shape))});
-  }
+void check_parts(Report& report, const TensorSource& source, const LogicalTensor& tensor) {
+  if (tensor.layout->find_problem == nullptr) return;
+  const std::string problem = tensor.layout->find_problem(*tensor.spec, PartReader(source, tensor.parts));
+  if (!problem.empty()) report.add_problem({tensor.name, problem});
 }
 
 // What no metadata calls a weight, but looks like the codes of one, needs the scale beside it.
@@ -68,7 +62,7 @@ bool check_foreign(Report& report, const std::vector<LogicalTensor>& tensors) {
 
 // Floats of another width still are the original's weights; GGUF does not even say what its blocks were made of.
 void check_dtype(Report& report, const LogicalTensor& tensor, const LogicalTensor& expected) {
-  if (tensor.dtype == expected.dtype || (tensor.spec && tensor.spec->is_ggml)) return;
+  if (tensor.dtype == expected.dtype || (tensor.spec && tensor.spec->has_free_scales)) return;
   const std::string text =
       formatted("is {}, but the original is {}", dtype_name(tensor.dtype), dtype_name(expected.dtype));
   if (is_weight_dtype(tensor.dtype) && is_weight_dtype(expected.dtype)) {
@@ -221,17 +215,16 @@ class ValueCheck {
   void work(const Block& block, Scratch& scratch) {
     const LogicalTensor& tensor = tensors_[block.item];
     Checked& state = states_[block.item];
-    std::call_once(state.reader_made, [&] { state.reader = std::make_unique<WeightReader>(source_, tensor); });
+    const WeightReader& reader = state.reader.get([&] { return std::make_unique<WeightReader>(source_, tensor); });
     const RowView rows = rows_to_read(tensor.shape, stacked_axes(tensor));
     const std::uint64_t begin = block.first_row * rows.row_length + block.first_column;
     const std::uint64_t count = block.row_count * block.column_count;
-    if (state.reader->is_double()) {
-      const double* values = state.reader->read_double(kernels_, begin, count, scratch.raw, scratch.codes,
-                                                       scratch.weights, scratch.doubles);
+    if (reader.is_double()) {
+      const double* values = reader.read_double(begin, count, scratch.in);
       return keep_worst(scratch, begin, values, count, find_not_finite(values, count));
     }
-    const float* values = state.reader->read(kernels_, begin, count, scratch.raw, scratch.codes, scratch.weights);
-    keep_worst(scratch, begin, values, count, find_not_finite(kernels_, values, count));
+    const float* values = reader.read(begin, count, scratch.in);
+    keep_worst(scratch, begin, values, count, find_not_finite(values, count));
   }
 
   // The first NaN, else the first infinity.
@@ -256,7 +249,7 @@ class ValueCheck {
   void judge(std::size_t item) {
     const LogicalTensor& tensor = tensors_[item];
     Checked& state = states_[item];
-    const std::string problem = tensor.spec ? scale_problem(state.reader->scales(), *tensor.spec) : std::string();
+    const std::string problem = scale_problem_of(tensor, state);
     state.reader.reset();
     if (!problem.empty()) {
       report_.add_problem({tensor.name, problem});
@@ -265,13 +258,19 @@ class ValueCheck {
     }
   }
 
+  // Scales that lie with their codes were read with them: a bad one has made a bad value.
+  std::string scale_problem_of(const LogicalTensor& tensor, Checked& state) {
+    if (!tensor.spec || (!tensor.layout->has_tables && !state.bad_element)) return "";
+    const auto reader = [&] { return std::make_unique<WeightReader>(source_, tensor); };
+    return scale_problem(state.reader.get(reader).scales(), *tensor.spec);
+  }
+
   Report& report_;
   const TensorSource& source_;
   const std::vector<LogicalTensor>& tensors_;
   const std::vector<Layer>& layers_;
   const std::vector<TensorPair>& pairs_;
   std::vector<Checked> states_;
-  const kernels::KernelTable& kernels_ = kernels::kernel_table();
 };
 
 }  // namespace
@@ -279,30 +278,29 @@ class ValueCheck {
 Report validate(const TensorSource& source, const TensorSource* original, const Config& config, RunControl& control) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);
-  const LogicalTensors found = find_logical_tensors(source);
+  const std::vector<LogicalTensor>& tensors = source.weights();
   Report report("validate", &source, "", job.threads);
   report.json()["problems"] = Json::array();
-  for (const Problem& problem : found.problems) report.add_problem(problem);
-  for (const LogicalTensor& tensor : found.tensors) {
-    if (tensor.spec) check_shape_part(report, source, tensor);
+  for (const Problem& problem : source.problems()) report.add_problem(problem);
+  for (const LogicalTensor& tensor : tensors) {
+    if (tensor.spec) check_parts(report, source, tensor);
   }
-  if (!check_foreign(report, found.tensors)) check_orphans(report, found.tensors);
-  const std::vector<Layer> layers = find_layers(found.tensors, source.companion());
-  std::vector<LogicalTensor> expected;
+  if (!check_foreign(report, tensors)) check_orphans(report, tensors);
+  const std::vector<Layer> layers = find_layers(tensors, source.companion());
   std::vector<TensorPair> pairs;
   const std::uint64_t bytes = original == nullptr ? 0 : original->size_bytes();
   if (original != nullptr) {
-    expected = require_logical_tensors(*original);
-    check_original(report, found.tensors, expected);
+    const std::vector<LogicalTensor>& expected = original->require_weights();
+    check_original(report, tensors, expected);
     const RunControl::Span span(control, 0, bytes + source.size_bytes());
-    pairs = check_accuracy(report, source, found.tensors, *original, expected, layers, job, control);
+    pairs = check_accuracy(report, source, tensors, *original, expected, layers, job, control);
     original->require_unchanged();
   }
   const RunControl::Span span(control, bytes, bytes + source.size_bytes());
-  ValueCheck(report, source, found.tensors, layers, pairs).run(job, control);
+  ValueCheck(report, source, tensors, layers, pairs).run(job, control);
   source.require_unchanged();
   report.json()["model"]["valid"] = report.problems().empty();
-  report.json()["model"]["tensors_checked"] = found.tensors.size();
+  report.json()["model"]["tensors_checked"] = tensors.size();
   report.finish(stopwatch.seconds());
   return report;
 }

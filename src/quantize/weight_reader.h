@@ -5,17 +5,12 @@
 #include <span>
 #include <vector>
 
-#include "base/quantized_weight.h"
+#include "base/buffer.h"
 #include "base/tensor_source.h"
 #include "kernels/float_conversions.h"
-#include "quantize/scratch.h"
-#include "schemes/scheme.h"
+#include "layouts/layout.h"
 
 namespace mnq {
-
-/// Bytes of a stored tensor: where they lie, or read into `buffer`. Aligned for its dtype.
-const std::byte* fetch(const TensorSource& source, std::size_t stored, std::uint64_t offset, std::uint64_t size,
-                       Buffer& buffer);
 
 /// Converts `count` values of a float dtype to float32: into `converted`, or in place where they are float32 already.
 const float* to_float32(const kernels::KernelTable& kernels, DType dtype, const std::byte* values, std::uint64_t count,
@@ -25,44 +20,56 @@ const float* to_float32(const kernels::KernelTable& kernels, DType dtype, const 
 const std::byte* from_float32(const kernels::KernelTable& kernels, DType dtype, const float* values,
                               std::uint64_t count, Buffer& converted);
 
-/// Codes of groups of group_size to weights [count]; minima may be null, else weight = (code + 8) · scale + minimum.
-void decode_groups(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t count,
-                   std::uint64_t group_size, const float* scales, const float* minima, float* weights);
+/// Memory for what is read of one tensor at a time.
+struct ReadBuffers {
+  LayoutBuffers layout;
+  Buffer scales;       ///< of rows that share them
+  Buffer zero_points;  ///< likewise
+  Buffer weights;      ///< float32
+  Buffer doubles;      ///< float64
+};
 
-/// Reads one logical tensor of a weight dtype. Holds its scales, not its codes.
+/// Reads one logical tensor of a weight dtype. Holds its scales where they lie in tables, not its codes.
 class WeightReader {
  public:
-  /// Reads the scales and zero points of a quantized weight. Errors: kIo.
+  /// Both must outlive it. Reads the tables of a quantized weight. Errors: kIo.
   WeightReader(const TensorSource& source, const LogicalTensor& tensor);
 
   /// Elements [begin, begin + count), flat; valid until the buffers are used again. Where begin lies inside a row, it
-  /// is a multiple of 8 elements into it. From several threads, with a scratch each. Errors: kIo.
-  const float* read(const kernels::KernelTable& kernels, std::uint64_t begin, std::uint64_t count, Buffer& raw,
-                    Buffer& codes, Buffer& weights) const;
+  /// is a multiple of 8 elements into it. From several threads, with buffers each. Errors: kIo.
+  const float* read(std::uint64_t begin, std::uint64_t count, ReadBuffers& buffers) const;
 
   /// As read, in double precision: what float32 cannot hold stays as it is.
-  const double* read_double(const kernels::KernelTable& kernels, std::uint64_t begin, std::uint64_t count, Buffer& raw,
-                            Buffer& codes, Buffer& weights, Buffer& doubles) const;
+  const double* read_double(std::uint64_t begin, std::uint64_t count, ReadBuffers& buffers) const;
 
   /// Whether read() rounds: the values are stored as F64.
   bool is_double() const { return source_.tensors()[tensor_.parts.front()].dtype == DType::kF64; }
 
-  const std::vector<float>& scales() const { return scales_; }
+  /// The codes of a piece as they are, with its scales where the layout keeps them together.
+  CodedPiece load(const PiecePlace& place, LayoutBuffers& buffers) const {
+    return tensor_.layout->load(*tensor_.spec, parts_, place, buffers);
+  }
+
+  /// Empty where the layout has none.
+  const ScaleTables& tables() const { return tables_; }
+
+  /// Every scale of a quantized weight, in the order of the rows. Errors: kIo.
+  std::vector<float> scales() const;
 
  private:
-  void decode_rows(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t first_row,
-                   std::uint64_t row_count, float* weights) const;
-  void decode_numbers(const std::int8_t* codes, std::uint64_t first_row, std::uint64_t row_count, float* weights) const;
-  void decode_piece(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t row,
-                    std::uint64_t column, std::uint64_t count, float* weights) const;
+  bool is_coded() const { return tensor_.spec && mnq::is_coded(*tensor_.spec); }
+  const float* read_values(std::uint64_t begin, std::uint64_t count, ReadBuffers& buffers) const;
+  const float* read_units(std::uint64_t begin, std::uint64_t count, ReadBuffers& buffers) const;
+  void decode_rows(const PiecePlace& place, ReadBuffers& buffers, float* weights) const;
+  void decode_piece(const PiecePlace& place, ReadBuffers& buffers, float* weights) const;
+  void spread_scales(CodedPiece& piece, ReadBuffers& buffers) const;
 
   const TensorSource& source_;
   const LogicalTensor& tensor_;
+  PartReader parts_;
   RowView rows_;
   ScaleShape scale_shape_;
-  std::vector<float> scales_;             // [scale_shape]
-  std::vector<float> minima_;             // [scale_shape]; empty: there are none
-  std::vector<std::int8_t> zero_points_;  // [scale_shape]; empty: all zero
+  ScaleTables tables_;
 };
 
 }  // namespace mnq

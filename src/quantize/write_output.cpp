@@ -26,56 +26,45 @@ void add_ties(Metadata& metadata, const PlannedTensor& planned, const LogicalTen
   }
 }
 
-// The metadata of the output: what the input had, and what our own reader needs.
-Metadata output_metadata(const TensorSource& source, const PlanSlice& plan,
-                         const std::function<std::optional<double>(std::size_t item)>& sqnr_of) {
+// What goes along with the tensors: what the input had, and the names of ties.
+Metadata output_metadata(const TensorSource& source, const PlanSlice& plan) {
   Metadata metadata = source.metadata();
-  metadata.erase(std::string(kMetadataKey));
   metadata.erase(std::string(kFolderJobKey));
   metadata.emplace("format", "pt");
-  std::vector<QuantizedEntry> entries;
-  for (std::size_t item = 0; item < plan.size(); ++item) {
-    const PlannedTensor& planned = plan.tensor(item);
-    const LogicalTensor& tensor = plan.logical(item);
-    add_ties(metadata, planned, tensor);
-    if (planned.action == Action::kQuantize || planned.action == Action::kCast) {
-      entries.push_back({tensor.name, planned.spec, sqnr_of(item)});
-    } else if (planned.action == Action::kCopy && tensor.spec) {
-      entries.push_back({tensor.name, *tensor.spec, tensor.sqnr_db});
-    }
-  }
-  if (!entries.empty()) metadata.emplace(kMetadataKey, write_quantized_metadata(entries));
+  for (std::size_t item = 0; item < plan.size(); ++item) add_ties(metadata, plan.tensor(item), plan.logical(item));
   return metadata;
 }
 
-// Room in the header for accuracies that are known at the end: no SQNR has more digits before the point, and where JSON
-// does not find the shortest form of a number, it is shorter than this by a few digits.
-constexpr double kWidestSqnr = -9999.9999;
-constexpr std::size_t kSqnrSlack = 10;
-
-Metadata reserved_metadata(const TensorSource& source, const PlanSlice& plan) {
-  Metadata reserved = output_metadata(source, plan, [](std::size_t) { return kWidestSqnr; });
-  if (const auto ours = reserved.find(std::string(kMetadataKey)); ours != reserved.end()) {
-    ours->second.append(plan.size() * kSqnrSlack, ' ');
-  }
-  return reserved;
+std::vector<double> sqnr_of(const std::vector<Accuracy>& accuracies) {
+  std::vector<double> sqnr_db;
+  sqnr_db.reserve(accuracies.size());
+  for (const Accuracy& accuracy : accuracies) sqnr_db.push_back(accuracy.sqnr_db());
+  return sqnr_db;
 }
 
-// With the accuracies that were measured.
-Metadata final_metadata(const TensorSource& source, const PlanSlice& plan, const std::vector<Accuracy>& accuracies) {
-  return output_metadata(source, plan, [&](std::size_t item) { return accuracies[item].sqnr_db(); });
+SinkRequest request_of(const Work& work, const PlanSlice& plan, const Metadata& metadata) {
+  return {plan, metadata, work.source.companion(), &work.source,
+          [&control = work.control] { return control.is_cancelled(); }};
 }
 
 Outcome write_file(const Work& work) {
   const PlanSlice plan(work.plan);
-  PlanRun run(work.source, plan, work.job, work.control);
-  run.on_done = work.on_done;
-  const std::unique_ptr<TensorSink> sink = work.output.open(plan.outputs(), reserved_metadata(work.source, plan));
+  PlanRun run(work.source, plan, work.job, work.control, work.on_done);
+  const Metadata metadata = output_metadata(work.source, plan);
+  const std::unique_ptr<TensorSink> sink = work.output.open(request_of(work, plan, metadata));
   run.run(*sink);
   work.source.require_unchanged();
   Outcome outcome{run.accuracies(), sink->notes(), std::nullopt};
-  run.commit([&] { sink->commit(final_metadata(work.source, plan, outcome.accuracies)); });
+  run.commit([&] { sink->commit(sqnr_of(outcome.accuracies)); });
   return outcome;
+}
+
+// All of a spec that decides bytes.
+std::string spec_text(const PlannedTensor& planned) {
+  const QuantizedSpec& spec = planned.spec;
+  return formatted("{} {} {} {} {} {} {} {} {} {}", scheme_text(spec), planned.layout->name, planned.method->name,
+                   spec.group_rows, spec.channel_axis, spec.stacked_axes, dtype_name(spec.weight_dtype),
+                   dtype_name(spec.scale_dtype), spec.activation_bits, shape_text(spec.shape));
 }
 
 // Everything but the input that decides the bytes of the shards, and which of them are refused.
@@ -85,17 +74,15 @@ std::string describe_job(const Plan& plan, const std::vector<PlanSlice>& shards,
   if (job.accuracy_warning == AccuracyWarning::kError) {
     text += formatted("no layer below {} and {} dB\n", job.sqnr_warning_db, job.sqnr_critical_db);
   }
-  std::vector<QuantizedEntry> entries;
   for (const PlannedTensor& planned : plan.tensors) {
     for (const PlannedOutput& output : planned.outputs) {
       text += formatted("{} {} {} {}\n", output.info.name, dtype_name(output.info.dtype), shape_text(output.info.shape),
                         action_name(planned.action));
     }
-    if (planned.action == Action::kQuantize || planned.action == Action::kCast) {
-      entries.push_back({plan.logical[planned.logical].name, planned.spec, std::nullopt});
-    }
+    const bool is_changed = planned.action == Action::kQuantize || planned.action == Action::kCast;
+    if (is_changed) text += spec_text(planned) + "\n";
   }
-  return text + write_quantized_metadata(entries);
+  return text;
 }
 
 // What the plan says of quantization, for config.json.
@@ -193,24 +180,23 @@ Outcome write_folder(const Work& work) {
       ++already;
       continue;
     }
-    auto run = std::make_unique<PlanRun>(work.source, shards[i], work.job, work.control);
-    run->on_done = work.on_done;
+    auto run = std::make_unique<PlanRun>(work.source, shards[i], work.job, work.control, work.on_done);
     total += run->total_bytes();
     pending.push_back({i, shards[i], std::move(run)});
   }
   Committer committer;
   for (PendingShard& shard : pending) {
     const RunControl::Span span(work.control, done, total);
-    Metadata reserved = reserved_metadata(work.source, shard.plan);
-    reserved.insert(folder.mark(shard.index));
-    std::shared_ptr<TensorSink> sink = folder.open_shard(shard.index, shard.plan.outputs(), reserved);
+    Metadata metadata = output_metadata(work.source, shard.plan);
+    metadata.insert(folder.mark(shard.index));
+    SinkRequest request = request_of(work, shard.plan, metadata);
+    request.companion = folder.companion();
+    std::shared_ptr<TensorSink> sink = folder.open_shard(shard.index, request);
     shard.run->run(*sink);
     work.source.require_unchanged();
     const std::vector<Accuracy> accuracies = shard.run->accuracies();
     std::ranges::copy(accuracies, outcome.accuracies.begin() + static_cast<std::ptrdiff_t>(shard.plan.begin()));
-    Metadata metadata = final_metadata(work.source, shard.plan, accuracies);
-    metadata.insert(folder.mark(shard.index));
-    committer.commit([sink = std::move(sink), metadata = std::move(metadata)] { sink->commit(metadata); });
+    committer.commit([sink = std::move(sink), sqnr_db = sqnr_of(accuracies)] { sink->commit(sqnr_db); });
     done += shard.run->total_bytes();
     shard.run.reset();
   }

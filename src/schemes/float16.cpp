@@ -8,11 +8,8 @@ const Scheme kFloat16Scheme{
     .text = "float16",
     .bits = 16,
     .is_cast = true,
-    .parts =
-        [](const QuantizedSpec& spec) {
-          return std::vector<StoredPart>{{PartRole::kCodes, "", DType::kF16, spec.shape}};
-        },
-    .code_bytes = [](std::uint64_t count) { return 2 * count; },
+    .cast_dtype = DType::kF16,
+    .is_default_of_bits = true,
 };
 
 }  // namespace mnq

@@ -1,12 +1,14 @@
-// A scheme: how floats become codes, and how codes, scales and zero points are stored. One file a scheme, one row each
-// in scheme_table.cpp.
+// A scheme: what a code means. One file a scheme, one row each in scheme_table.cpp. Where codes, scales and zero points lie is
+// a layout's (layouts/layout.h), how they are chosen a method's (methods/method.h).
 //
-// A weight is seen as rows (RowView). The loop hands out rows, or pieces of a long row, as float32; kernels make the
-// codes one a byte; a scheme says by which rule, and what is stored of them. Nothing here reads files or knows threads.
+// A weight is seen as rows (RowView). Codes are worked on one a byte, in pieces of rows (coded_piece.h). Nothing here reads
+// files or knows threads.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,17 +17,6 @@
 
 namespace mnq {
 
-enum class PartRole { kCodes, kScale, kZeroPoint, kShape, kMinimum };
-
-/// One stored tensor of a quantized weight X: its name is X + suffix.
-struct StoredPart {
-  PartRole role = PartRole::kCodes;
-  std::string_view suffix;
-  DType dtype = DType::kI8;
-  Shape shape;
-  Shape former_shape = {};  ///< in files of earlier versions, the same values in the same order; empty: as now
-};
-
 /// The matrix of scales: [1, 1] per tensor, [channels, 1] per channel, [rows, groups] per group. The channels of a stack
 /// are those of all its matrices.
 struct ScaleShape {
@@ -33,65 +24,97 @@ struct ScaleShape {
   std::uint64_t groups = 1;
   std::uint64_t channel_count = 1;                ///< of one matrix
   std::uint64_t matrix_rows = ~std::uint64_t{0};  ///< of the weight
+  std::uint64_t group_rows = 1;                   ///< neighbours that share their scales
 
   /// Which row of scales a row of the weight has.
   std::uint64_t row_of(std::uint64_t weight_row) const {
+    if (group_rows > 1) return weight_row / group_rows;
     return weight_row / matrix_rows * channel_count + weight_row % channel_count;
   }
+  std::uint64_t count() const { return row_count * groups; }
 };
 ScaleShape scale_shape(const QuantizedSpec& spec);
 
 /// The same as a shape.
 Shape scale_matrix(const QuantizedSpec& spec);
 
+/// Blocks that only their scheme can take apart: super-blocks with scales of scales, or codes from books of vectors. A
+/// layout stores them as they are.
+struct OwnBlocks {
+  std::uint64_t elements = 0;  ///< consecutive ones of a row
+  std::uint64_t bytes = 0;
+
+  /// blocks [block_count * bytes] to weights [block_count * elements].
+  void (*decode)(const std::byte* blocks, std::uint64_t block_count, float* weights) = nullptr;
+};
+
 struct Scheme {
-  std::string_view name;  ///< the value of the config key dtype: "qint8"
-  std::string_view text;  ///< in reports: "int8"
-  std::int32_t bits = 8;
+  std::string_view name;                 ///< the value of the config key dtype: "qint8"
+  std::string_view text;                 ///< in reports: "int8"
+  std::int32_t bits = 8;                 ///< of a code; of a cast: of a value
   bool may_be_chosen = true;             ///< false: only what files have
   bool is_cast = false;                  ///< to another float dtype: no codes, no scales, nothing to choose
+  DType cast_dtype = DType::kF16;        ///< of casts
+  bool is_default_of_bits = false;       ///< the config key bits with this number means it
+  std::string_view narrows = "";         ///< the scheme that becomes this one with its bits
   bool symmetric_default = true;         ///< these three where the config does not say
   std::uint64_t group_size_default = 0;  ///< 0: per channel
   std::uint64_t min_parameters_default = 0;
   bool may_be_per_tensor = true;        ///< one scale for the whole tensor
+  bool needs_first_axis = false;        ///< its channels are the first axis of each matrix: codes lie in words of a row
   bool skips_sensitive_layers = false;  ///< embeddings and lm_head stay as they are unless selected
 
-  /// Codes lie in [code_min, code_max]; `symmetric` is the spec's. Unused by casts.
+  /// Integers: codes lie in [code_min, code_max]; `symmetric` is the spec's. Unused by the other kinds.
   kernels::CodeRule rule{};
 
-  /// What is stored of a weight, codes first.
-  std::vector<StoredPart> (*parts)(const QuantizedSpec& spec) = nullptr;
+  bool has_minima = false;              ///< weight = (code - code_min) * scale + minimum, in place of a zero point
+  bool always_has_zero_points = false;  ///< readers need them even where all are the same
 
-  /// Bytes of `count` consecutive codes of a row, where the first one starts a byte. For a cast: of values.
-  std::uint64_t (*code_bytes)(std::uint64_t count) = nullptr;
-
-  /// Codes [row_count, count], one a byte, to stored bytes, code_bytes(count) a row, and back. Null where codes are
-  /// stored as the kernels make them.
-  void (*pack)(const kernels::KernelTable& kernels, const std::int8_t* codes, std::uint64_t row_count,
-               std::uint64_t count, std::byte* stored) = nullptr;
-  void (*unpack)(const kernels::KernelTable& kernels, const std::byte* stored, std::uint64_t row_count,
-                 std::uint64_t count, std::int8_t* codes) = nullptr;
-
-  /// Zero points [shape] to stored bytes, and one of them back from all stored bytes.
-  std::vector<std::byte> (*store_zero_points)(std::span<const std::int8_t> zero_points, ScaleShape shape) = nullptr;
-  std::int8_t (*load_zero_point)(std::span<const std::byte> stored, ScaleShape shape, std::uint64_t row,
-                                 std::uint64_t group) = nullptr;
+  const float* book = nullptr;        ///< [2^bits] what codes stand for, times their scale; null: the integers
+  const OwnBlocks* blocks = nullptr;  ///< in place of codes and scales; null: none
 };
 
 /// "int8 per channel", "int4 group 128 asymmetric", "float16": what reports call a spec.
 std::string scheme_text(const QuantizedSpec& spec);
 
-/// Whether a weight has a minimum beside each scale: weight = (code + 8) · scale + minimum.
-inline bool has_minima(const QuantizedSpec& spec) { return spec.scheme == "q4_1"; }
-
 /// The rule of an integer scheme as this spec uses it.
 kernels::CodeRule code_rule(const Scheme& scheme, const QuantizedSpec& spec);
+
+/// Bits of a code: for people, who compare sizes.
+std::int32_t code_bits(const QuantizedSpec& spec);
+
+/// Whether a weight of this spec has zero points of its own.
+bool has_zero_points(const QuantizedSpec& spec);
+
+/// Whether it is a weight with codes, and no cast.
+bool is_coded(const QuantizedSpec& spec);
 
 /// All schemes. To add one: a file beside this one and a row in scheme_table.cpp.
 std::span<const Scheme* const> all_schemes();
 
 /// The scheme of that name; null where there is none.
 const Scheme* find_scheme(std::string_view name);
+
+/// The scheme that a number of bits alone means; null where there is none.
+const Scheme* find_scheme_of_bits(std::int64_t bits);
+
+/// What a scheme becomes with fewer bits: int4 for int8 with 4. Null where there is none.
+const Scheme* find_narrower_scheme(const Scheme& scheme, std::int64_t bits);
+
+/// The scheme where the settings say nothing.
+const Scheme& default_scheme();
+
+/// For people and settings: the names that may be chosen ("qint8,quint8"), the numbers of bits ("4,8,16"), a default of each
+/// ("128 for qint4, 0 for others"), and which bits go with which ("8 bits go with qint8 or quint8; ...").
+std::string list_chosen_schemes();
+std::string list_code_bits();
+std::string list_by_default(const std::function<std::string(const Scheme&)>& value_of);
+std::string bits_advice();
+std::string bits_text(const Scheme& scheme);
+bool has_bits(const Scheme& scheme, std::int64_t bits);
+
+/// The cast to float16, which formats fall back to.
+const Scheme& half_cast_scheme();
 
 /// As find_scheme, for a name that was checked when it came in. Throws kInternal otherwise.
 const Scheme& scheme_of(const QuantizedSpec& spec);

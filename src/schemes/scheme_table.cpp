@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <array>
+#include <map>
+#include <set>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -20,10 +22,79 @@ const Scheme* find_scheme(std::string_view name) {
   return found == kSchemes.end() ? nullptr : *found;
 }
 
+const Scheme& default_scheme() { return kInt8Scheme; }
+
+std::string list_chosen_schemes() {
+  std::string names;
+  for (const Scheme* scheme : kSchemes) {
+    if (scheme->may_be_chosen) names += (names.empty() ? "" : ",") + std::string(scheme->name);
+  }
+  return names;
+}
+
+std::string list_code_bits() {
+  std::set<std::int32_t> bits;
+  for (const Scheme* scheme : kSchemes) {
+    if (scheme->may_be_chosen) bits.insert(scheme->bits);
+  }
+  std::string text;
+  for (const std::int32_t each : bits) text += (text.empty() ? "" : ",") + std::to_string(each);
+  return text;
+}
+
+// The most frequent value is that of the others.
+std::string list_by_default(const std::function<std::string(const Scheme&)>& value_of) {
+  std::map<std::string, std::vector<std::string_view>> names;
+  for (const Scheme* scheme : kSchemes) {
+    if (scheme->may_be_chosen && !scheme->is_cast) names[value_of(*scheme)].push_back(scheme->name);
+  }
+  const auto most = std::ranges::max_element(names, {}, [](const auto& row) { return row.second.size(); });
+  std::string text;
+  for (const auto& [value, schemes] : names) {
+    if (value == most->first) continue;
+    std::string listed;
+    for (const std::string_view name : schemes) listed += (listed.empty() ? "" : ", ") + std::string(name);
+    text += formatted("{} for {}, ", value, listed);
+  }
+  return text + most->first + " for others";
+}
+
+std::string bits_advice() {
+  std::string text;
+  for (const std::int32_t bits : {8, 4, 16}) {
+    std::string names;
+    for (const Scheme* scheme : kSchemes) {
+      if (!scheme->may_be_chosen || scheme->bits != bits) continue;
+      names += (names.empty() ? "" : " or ") + std::string(scheme->name);
+      if (!scheme->narrows.empty()) names += " or " + std::string(scheme->narrows);
+    }
+    text += text.empty() ? formatted("{} bits go with {}", bits, names) : formatted(", {} with {}", bits, names);
+  }
+  return text;
+}
+
+std::string bits_text(const Scheme& scheme) { return std::to_string(scheme.bits); }
+
+bool has_bits(const Scheme& scheme, std::int64_t bits) { return scheme.bits == bits; }
+
+const Scheme& half_cast_scheme() { return kFloat16Scheme; }
+
 const Scheme& scheme_of(const QuantizedSpec& spec) {
   const Scheme* scheme = find_scheme(spec.scheme);
   if (scheme == nullptr) throw Error(Status::kInternal, formatted("no scheme is called {}", spec.scheme));
   return *scheme;
+}
+
+const Scheme* find_scheme_of_bits(std::int64_t bits) {
+  const auto found = std::ranges::find_if(
+      kSchemes, [&](const Scheme* each) { return each->is_default_of_bits && each->bits == bits; });
+  return found == kSchemes.end() ? nullptr : *found;
+}
+
+const Scheme* find_narrower_scheme(const Scheme& scheme, std::int64_t bits) {
+  const auto found = std::ranges::find_if(
+      kSchemes, [&](const Scheme* each) { return each->narrows == scheme.name && each->bits == bits; });
+  return found == kSchemes.end() ? nullptr : *found;
 }
 
 ScaleShape scale_shape(const QuantizedSpec& spec) {
@@ -40,7 +111,8 @@ ScaleShape scale_shape(const QuantizedSpec& spec) {
     case Granularity::kGroup:
       break;
   }
-  return {rows.row_count, ceil_div(rows.row_length, spec.group_size), rows.row_count, rows.row_count};
+  return {ceil_div(rows.row_count, spec.group_rows), ceil_div(rows.row_length, spec.group_size), rows.row_count,
+          rows.row_count, spec.group_rows};
 }
 
 Shape scale_matrix(const QuantizedSpec& spec) {
@@ -54,9 +126,22 @@ std::string scheme_text(const QuantizedSpec& spec) {
   std::string text(scheme.text);
   if (spec.granularity == Granularity::kTensor) text += " per tensor";
   if (spec.granularity == Granularity::kChannel) text += " per channel";
-  if (spec.granularity == Granularity::kGroup) text += formatted(" group {}", spec.group_size);
+  if (spec.granularity == Granularity::kGroup) {
+    text += spec.group_rows > 1 ? formatted(" block {}x{}", spec.group_rows, spec.group_size)
+                                : formatted(" group {}", spec.group_size);
+  }
   if (spec.symmetric != scheme.symmetric_default) text += spec.symmetric ? " symmetric" : " asymmetric";
   return text;
+}
+
+std::int32_t code_bits(const QuantizedSpec& spec) { return scheme_of(spec).bits; }
+
+bool is_coded(const QuantizedSpec& spec) { return !scheme_of(spec).is_cast; }
+
+bool has_zero_points(const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  if (scheme.is_cast || scheme.has_minima || scheme.book != nullptr || scheme.blocks != nullptr) return false;
+  return !spec.symmetric || scheme.always_has_zero_points;
 }
 
 kernels::CodeRule code_rule(const Scheme& scheme, const QuantizedSpec& spec) {

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "containers/torchscript/torchscript_program.h"
-#include "formats/format_table.h"
+#include "formats/open_source.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
 #include "support/zip_bytes.h"

@@ -6,6 +6,7 @@
 
 #include "base/format.h"
 #include "quantize/job_fixture.h"
+#include "quantize/weight_reader.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
 
@@ -66,7 +67,7 @@ Report write_as(const TensorSource& source, const std::string& path, const Targe
   return quantizes ? quantize(source, config, control, output) : convert(source, config, control, output);
 }
 
-std::vector<LogicalTensor> logical_of(const TensorSource& source) { return require_logical_tensors(source); }
+std::vector<LogicalTensor> logical_of(const TensorSource& source) { return source.require_weights(); }
 
 const LogicalTensor* find_tensor(const std::vector<LogicalTensor>& tensors, const std::string& name) {
   const auto found = std::ranges::find(tensors, name, &LogicalTensor::name);
@@ -79,16 +80,40 @@ std::vector<std::byte> part_bytes(const TensorSource& source, std::size_t part) 
   return bytes;
 }
 
-// Codes, scales and all else, byte by byte.
-void expect_same_parts(const TensorSource& a, const LogicalTensor& x, const TensorSource& b, const LogicalTensor& y) {
-  ASSERT_EQ(x.parts.size(), y.parts.size()) << x.name;
-  for (std::size_t i = 0; i < x.parts.size(); ++i) {
-    const TensorInfo& info = a.tensors()[x.parts[i]];
-    EXPECT_EQ(info.name, b.tensors()[y.parts[i]].name);
-    EXPECT_EQ(info.dtype, b.tensors()[y.parts[i]].dtype) << info.name;
-    EXPECT_EQ(info.shape, b.tensors()[y.parts[i]].shape) << info.name;
-    EXPECT_EQ(part_bytes(a, x.parts[i]), part_bytes(b, y.parts[i])) << info.name;
+// A weight as its layout gives it: codes, one a byte, and everything that decodes them.
+struct CodesAndScales {
+  std::vector<std::int8_t> codes, zero_points;
+  std::vector<float> scales, minima;
+
+  bool operator==(const CodesAndScales&) const = default;
+};
+
+CodesAndScales codes_of(const TensorSource& source, const LogicalTensor& tensor) {
+  const WeightReader reader(source, tensor);
+  const RowView rows = row_view(tensor.shape, tensor.spec->channel_axis);
+  LayoutBuffers buffers;
+  const CodedPiece piece = reader.load({0, rows.row_count, 0, rows.row_length}, buffers);
+  CodesAndScales result{{piece.codes, piece.codes + piece.place.count()},
+                        reader.tables().zero_points,
+                        reader.scales(),
+                        reader.tables().minima};
+  if (piece.minima != nullptr) result.minima.assign(piece.minima, piece.minima + piece.scale_count());
+  return result;
+}
+
+// Codes, scales and all else, wherever they lie; floats byte by byte.
+void expect_same_values(const TensorSource& a, const LogicalTensor& x, const TensorSource& b, const LogicalTensor& y) {
+  if (x.spec && is_coded(*x.spec)) {
+    EXPECT_TRUE(codes_of(a, x) == codes_of(b, y)) << x.name;
+    return;
   }
+  ASSERT_EQ(x.parts.size(), 1u) << x.name;
+  ASSERT_EQ(y.parts.size(), 1u) << x.name;
+  const TensorInfo& info = a.tensors()[x.parts[0]];
+  EXPECT_EQ(info.name, b.tensors()[y.parts[0]].name);
+  EXPECT_EQ(info.dtype, b.tensors()[y.parts[0]].dtype) << info.name;
+  EXPECT_EQ(info.shape, b.tensors()[y.parts[0]].shape) << info.name;
+  EXPECT_EQ(part_bytes(a, x.parts[0]), part_bytes(b, y.parts[0])) << info.name;
 }
 
 // A uint8 weight whose zero points are all 128 is the int8 weight of codes 128 lower.
@@ -108,10 +133,10 @@ void expect_converted(const TensorSource& from, const TensorSource& to, const Re
       EXPECT_FALSE(layer["reason"].text().empty()) << x->name;
       continue;
     }
-    const bool is_cast = x->spec && scheme_of(*x->spec).is_cast;  // some formats have float16 and nothing to say of it
+    const bool is_cast = x->spec && !is_coded(*x->spec);  // some formats have float16 and nothing to say of it
     ASSERT_TRUE(is_cast || x->spec.has_value() == y->spec.has_value()) << x->name;
     if (x->spec && y->spec && is_other_spelling(*x->spec, *y->spec)) continue;
-    expect_same_parts(from, *x, to, *y);
+    expect_same_values(from, *x, to, *y);
   }
   // Whatever became of it, the weights are near.
   RunControl control;

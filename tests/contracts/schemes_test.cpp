@@ -78,7 +78,7 @@ TEST_P(EveryScheme, ComesBackWithinItsError) {
     SCOPED_TRACE(length);
     const auto values = values_of(length);
     const Result quantized = quantize_in_memory(*one_weight({kRows, length}, values), GetParam().settings);
-    const auto logical = require_logical_tensors(*quantized.model);
+    const auto logical = quantized.model->require_weights();
     ASSERT_EQ(logical.size(), 1u);
     if (length == 1 && quantized.report["layers"][0]["reason"] == "each of its rows is one number") continue;
     ASSERT_TRUE(logical[0].spec) << quantized.report["layers"][0]["reason"];
@@ -164,7 +164,7 @@ TEST_P(EveryScheme, IsTheSameWhereverItIsWritten) {
   const TempFolder folder;
   const std::string path = folder.path("out.safetensors");
   std::string bytes;
-  quantize(*model, config, control, bytes_output(*model, config, control, bytes));
+  quantize(*model, config, control, bytes_output(*model, config, bytes));
   quantize(*model, config, control, file_output(*model, path, config, control));
   EXPECT_EQ(read_bytes(path), bytes);
   const auto source = open_memory(std::as_bytes(std::span(bytes)));
@@ -172,7 +172,7 @@ TEST_P(EveryScheme, IsTheSameWhereverItIsWritten) {
   expect_same_tensors(*source, *in_memory.model);
   expect_same_tensors(*dequantize_in_memory(*source).model, *dequantize_in_memory(*in_memory.model).model);
   std::string copied;
-  convert(*source, config, control, bytes_output(*source, config, control, copied));
+  convert(*source, config, control, bytes_output(*source, config, copied));
   expect_same_tensors(*open_memory(std::as_bytes(std::span(copied))), *source);
 }
 

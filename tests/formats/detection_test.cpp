@@ -4,7 +4,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "formats/format_table.h"
+#include "formats/open_source.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
 

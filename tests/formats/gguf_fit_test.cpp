@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "formats/gguf/gguf.h"
-#include "plan/logical_tensors.h"
+#include "plan/own_metadata.h"
 #include "support/listed_source.h"
 
 namespace mnq::test {
@@ -30,7 +30,7 @@ std::vector<int> bits_of(const std::vector<Listed>& listed, const std::string& j
                          const std::string& architecture = "llama") {
   const GgufLike source(listed, architecture);
   const Settings settings = parse_settings(json);
-  const Plan plan = make_plan(require_logical_tensors(source), source, Config(&settings, nullptr), fit_gguf);
+  const Plan plan = make_plan(source, Config(&settings, nullptr), kGgufFormat.storage);
   std::vector<int> bits;
   for (const PlannedTensor& tensor : plan.tensors) {
     bits.push_back(tensor.action == Action::kCopy ? 0 : scheme_of(tensor.spec).bits);

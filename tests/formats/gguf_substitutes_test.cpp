@@ -3,8 +3,9 @@
 
 #include "formats/gguf/gguf.h"
 #include "formats/gguf/gguf_substitutes.h"
-#include "plan/logical_tensors.h"
-#include "schemes/scheme.h"
+#include "formats/open_source.h"
+#include "layouts/ggml.h"
+#include "support/copied_tensors.h"
 #include "support/error_of.h"
 
 namespace mnq::test {
@@ -45,9 +46,10 @@ struct Written {
 Written write(const std::vector<TensorInfo>& tensors, const Metadata& metadata = {},
               const Companion* companion = nullptr) {
   Written written;
-  const auto sink = open_gguf_sink({tensors, metadata, companion}, string_bytes(written.bytes));
+  const CopiedTensors copied(tensors, metadata);
+  const auto sink = open_gguf_sink(copied.request(companion), string_bytes(written.bytes));
   for (std::size_t i = 0; i < tensors.size(); ++i) sink->write(i, 0, data_of(tensors[i]));
-  sink->commit(metadata);
+  sink->commit(copied.no_sqnr());
   written.notes = sink->notes();
   return written;
 }
@@ -133,24 +135,16 @@ TEST(GgufSubstitutes, NamesAreShortAndDiffer) {
 
 // As ComfyUI has it, blocks run on over rows; ours are made of whole rows, and the shape is the weight's.
 TEST(GgufSubstitutes, FiveDimensionsOfBlocks) {
-  QuantizedSpec spec;
-  spec.scheme = "qint8";
-  spec.granularity = Granularity::kGroup;
-  spec.group_size = 32;
-  spec.scale_dtype = DType::kF16;
-  spec.is_ggml = true;
-  spec.shape = {2, 2, 1, 2, 64};
-  std::vector<TensorInfo> tensors;
-  for (const StoredPart& part : scheme_of(spec).parts(spec)) {
-    tensors.push_back(
-        {"w" + std::string(part.suffix), part.dtype, part.shape, *checked_size_bytes(part.dtype, part.shape)});
-  }
-  const Metadata metadata{{std::string(kMetadataKey), write_quantized_metadata({{"w", spec, std::nullopt}})}};
-  const Written written = write(tensors, metadata);
-  const auto logical = find_logical_tensors(*open(written.bytes));
-  ASSERT_EQ(logical.tensors.size(), 1u);
-  EXPECT_EQ(logical.tensors[0].shape, spec.shape);
-  EXPECT_EQ(logical.problems.size(), 0u);
+  const QuantizedSpec spec = ggml_spec(*find_ggml_block("Q8_0"), {2, 2, 1, 2, 64});
+  const CopiedTensors copied(std::vector<CopiedWeight>{{"w", spec, &kGgmlLayout}});
+  std::string bytes;
+  const auto sink = open_gguf_sink(copied.request(), string_bytes(bytes));
+  sink->write(0, 0, std::vector<std::byte>(16 * 34));  // blocks of 32
+  sink->commit(copied.no_sqnr());
+  const auto source = open(bytes);
+  ASSERT_EQ(source->weights().size(), 1u);
+  EXPECT_EQ(source->weights()[0].shape, spec.shape);
+  EXPECT_EQ(source->problems().size(), 0u);
 }
 
 TEST(GgufSubstitutes, TextsBecomeKeyValues) {

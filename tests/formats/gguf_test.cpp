@@ -3,22 +3,23 @@
 
 #include <gtest/gtest.h>
 
-#include "plan/logical_tensors.h"
-#include "schemes/scheme.h"
+#include "formats/open_source.h"
+#include "layouts/ggml.h"
+#include "support/copied_tensors.h"
 
 namespace mnq::test {
 namespace {
 
 std::string write_tied(const Metadata& metadata, const Companion* companion) {
-  const std::vector<TensorInfo> tensors{{"enc.weight", DType::kF32, {2, 4}, 32}};
+  const CopiedTensors copied({{"enc.weight", DType::kF32, {2, 4}, 32}}, metadata);
   std::string bytes;
-  const auto sink = open_gguf_sink({tensors, metadata, companion}, string_bytes(bytes));
+  const auto sink = open_gguf_sink(copied.request(companion), string_bytes(bytes));
   sink->write(0, 0, std::vector<std::byte>(32));
-  sink->commit(metadata);
+  sink->commit(copied.no_sqnr());
   return bytes;
 }
 
-std::vector<std::string> ties_of(const TensorSource& source) { return find_logical_tensors(source).tensors.at(0).ties; }
+std::vector<std::string> ties_of(const TensorSource& source) { return source.weights().at(0).ties; }
 
 // As key-values, once, however often it is written again.
 TEST(Gguf, KeepsTheNamesOfTiedTensors) {
@@ -33,28 +34,17 @@ TEST(Gguf, KeepsTheNamesOfTiedTensors) {
 // As llama.cpp guesses it: by the count of tensors, whatever their sizes.
 TEST(Gguf, SaysWhichTypeTheFileMostlyIs) {
   const auto file_type = [](const std::vector<std::string>& eight_bits, const std::vector<std::string>& four_bits) {
-    std::vector<TensorInfo> tensors;
-    std::vector<QuantizedEntry> entries;
-    const auto add = [&](const std::vector<std::string>& names, const char* scheme, std::int64_t rows) {
+    std::vector<CopiedWeight> weights{{"norm.weight"}};
+    const auto add = [&](const std::vector<std::string>& names, const char* block, std::int64_t rows) {
       for (const std::string& name : names) {
-        QuantizedSpec spec;
-        spec.scheme = scheme;
-        spec.granularity = Granularity::kGroup;
-        spec.group_size = 32;
-        spec.shape = {rows, 32};
-        for (const StoredPart& part : scheme_of(spec).parts(spec)) {
-          tensors.push_back(
-              {name + std::string(part.suffix), part.dtype, part.shape, *checked_size_bytes(part.dtype, part.shape)});
-        }
-        entries.push_back({name, spec, std::nullopt});
+        weights.push_back({name, ggml_spec(*find_ggml_block(block), {rows, 32}), &kGgmlLayout});
       }
     };
-    add(eight_bits, "qint8", 1000);
-    add(four_bits, "qint4", 2);
-    tensors.push_back({"norm.weight", DType::kF32, {4}, 16});
-    const Metadata metadata{{std::string(kMetadataKey), write_quantized_metadata(entries)}};
+    add(eight_bits, "Q8_0", 1000);
+    add(four_bits, "Q4_0", 2);
+    const CopiedTensors copied(weights);
     std::string bytes;
-    open_gguf_sink({tensors, metadata, nullptr}, string_bytes(bytes))->commit(metadata);
+    open_gguf_sink(copied.request(), string_bytes(bytes))->commit(copied.no_sqnr());
     return open_memory(std::as_bytes(std::span(bytes)))->metadata().at("general.file_type");
   };
   EXPECT_EQ(file_type({"a"}, {"b", "c"}), "2") << "Q4_0";

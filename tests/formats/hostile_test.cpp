@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "containers/strided_read.h"
-#include "formats/format_table.h"
+#include "formats/open_source.h"
 #include "quantize/job_fixture.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
@@ -58,7 +58,7 @@ void read_everything(const TensorSource& source) {
     std::vector<std::byte> bytes(source.tensors()[i].size_bytes);
     source.read(i, 0, bytes);
   }
-  require_logical_tensors(source);
+  source.require_weights();
 }
 
 class Hostile : public testing::TestWithParam<Case> {};

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "formats/format_table.h"
+#include "formats/open_source.h"
 #include "support/error_of.h"
 #include "support/safetensors_bytes.h"
 #include "support/temp_folder.h"

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/utf8.h"
-#include "formats/format_table.h"
+#include "formats/open_source.h"
 #include "support/error_of.h"
 
 namespace mnq::test {

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "base/error.h"
-#include "formats/format_table.h"
+#include "formats/open_source.h"
 #include "support/temp_folder.h"
 
 namespace mnq::test {

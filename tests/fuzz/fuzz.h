@@ -15,8 +15,8 @@
 
 #include "base/error.h"
 #include "config/config.h"
-#include "formats/format_table.h"
-#include "plan/logical_tensors.h"
+#include "formats/open_source.h"
+#include "plan/own_metadata.h"
 #include "quantize/jobs.h"
 #include "support/temp_folder.h"
 
@@ -94,7 +94,7 @@ inline void read_everything(const TensorSource& source) {
     std::vector<std::byte> bytes(std::min(source.tensors()[i].size_bytes, kMostBytes));
     source.read(i, 0, bytes);
   }
-  require_logical_tensors(source);
+  source.require_weights();
 }
 
 inline std::uint64_t bytes_to_read(const TensorSource& source) {

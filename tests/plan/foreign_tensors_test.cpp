@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "formats/memory.h"
-#include "plan/logical_tensors.h"
+#include "plan/own_metadata.h"
 #include "plan/plan.h"
 #include "support/error_of.h"
 
@@ -68,7 +68,7 @@ const std::vector<Case>& cases() {
 TEST(ForeignTensors, AreToldByTheirKind) {
   for (const Case& each : cases()) {
     const auto source = source_of(each.tensors);
-    const auto found = find_foreign_tensors(require_logical_tensors(*source));
+    const auto found = find_foreign_tensors(source->require_weights());
     ASSERT_TRUE(found.has_value()) << each.what;
     EXPECT_NE(found->text().find(each.what), std::string::npos) << found->text();
     EXPECT_EQ(found->count, 1u) << each.what;
@@ -81,13 +81,12 @@ TEST(ForeignTensors, AreRefusedWhereTheyWouldBeTakenForWeights) {
   const Config config(nullptr, nullptr);
   for (const Case& each : cases()) {
     const auto source = source_of(each.tensors);
-    const auto logical = require_logical_tensors(*source);
-    for (const Error& error : {error_of([&] { make_plan(logical, *source, config); }),
-                               error_of([&] { make_dequantize_plan(logical, *source); })}) {
+    for (const Error& error :
+         {error_of([&] { make_plan(*source, config); }), error_of([&] { make_dequantize_plan(*source); })}) {
       EXPECT_EQ(error.status(), Status::kUnsupported) << each.what;
       EXPECT_NE(error.message().find(each.what), std::string::npos) << error.message();
     }
-    const Plan copied = make_convert_plan(logical, *source, config, nullptr);
+    const Plan copied = make_convert_plan(*source, config, {});
     ASSERT_EQ(copied.warnings.size(), 1u) << each.what;
     EXPECT_NE(copied.warnings[0].find("copied as they are"), std::string::npos) << copied.warnings[0];
   }
@@ -102,7 +101,7 @@ TEST(ForeignTensors, FloatsAndWhatComesWithThemAreNone) {
         {{"codes", kI64}, {"a.codes", kI64}},
         {{"a.weight", kI8}},
         {}}) {
-    EXPECT_FALSE(find_foreign_tensors(require_logical_tensors(*source_of(tensors))).has_value());
+    EXPECT_FALSE(find_foreign_tensors(source_of(tensors)->require_weights()).has_value());
   }
 }
 

@@ -3,7 +3,7 @@
 
 #include <ctime>
 
-#include "plan/logical_tensors.h"
+#include "plan/own_metadata.h"
 #include "plan/plan.h"
 #include "support/listed_source.h"
 
@@ -42,7 +42,7 @@ TEST_P(ManyPatterns, OfSkipAndLayersChooseQuickly) {
   const double start = cpu_seconds();
   const Config config(&settings, nullptr);
   validate_settings(config, settings);
-  const Plan plan = make_plan(require_logical_tensors(source), source, config);
+  const Plan plan = make_plan(source, config);
   EXPECT_LT(cpu_seconds() - start, 10);
   for (int i = 0; i < kCount; ++i) {
     const PlannedTensor& planned = plan.tensors[static_cast<std::size_t>(i)];

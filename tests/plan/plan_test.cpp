@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "plan/logical_tensors.h"
+#include "plan/own_metadata.h"
 #include "support/error_of.h"
 #include "support/listed_source.h"
 
@@ -12,7 +12,7 @@ namespace {
 
 Plan plan_of(const TensorSource& source, const std::string& json, const UnfitWeights& unfit = {}) {
   const Settings settings = parse_settings(json);
-  return make_plan(require_logical_tensors(source), source, Config(&settings, nullptr), nullptr, unfit);
+  return make_plan(source, Config(&settings, nullptr), {}, unfit);
 }
 
 const PlannedTensor& planned(const Plan& plan, std::string_view name) {
@@ -212,10 +212,10 @@ TEST(Plan, OutputsWithSizes) {
   const auto outputs = PlanSlice(plan).outputs();
   ASSERT_EQ(outputs.size(), 5u);
   const auto expect_output = [&](std::size_t i, const char* name, DType dtype, const Shape& shape, std::uint64_t size) {
-    EXPECT_EQ(outputs[i].name, name);
-    EXPECT_EQ(outputs[i].dtype, dtype) << name;
-    EXPECT_EQ(outputs[i].shape, shape) << name;
-    EXPECT_EQ(outputs[i].size_bytes, size) << name;
+    EXPECT_EQ(outputs[i]->name, name);
+    EXPECT_EQ(outputs[i]->dtype, dtype) << name;
+    EXPECT_EQ(outputs[i]->shape, shape) << name;
+    EXPECT_EQ(outputs[i]->size_bytes, size) << name;
   };
   expect_output(0, "fc.weight_packed", DType::kI32, {9, 3}, 108);
   expect_output(1, "fc.weight_scale", DType::kF32, {9, 3}, 108);
@@ -271,8 +271,9 @@ TEST(Plan, ExpertsHaveScalesOfTheirOwn) {
                              {"t.experts.down_proj", {4, 48, 64}}});
   const auto shapes_of = [&](const char* settings) {
     std::string text;
-    for (const TensorInfo& info : PlanSlice(plan_of(source, settings)).outputs()) {
-      if (info.name.ends_with("_scale")) text += shape_text(info.shape) + " ";
+    const Plan plan = plan_of(source, settings);
+    for (const TensorInfo* info : PlanSlice(plan).outputs()) {
+      if (info->name.ends_with("_scale")) text += shape_text(info->shape) + " ";
     }
     return text;
   };

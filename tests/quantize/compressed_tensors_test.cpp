@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "formats/choose_format.h"
 #include "quantize/job_fixture.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
@@ -195,7 +196,7 @@ TEST_F(CompressedTensors, ModelsThatCannotBePackedAreNot) {
     const auto before = open_source(path("in")), after = open_source(path("out"));
     const Report compared = compare(*before, *after, Config(nullptr, nullptr), control);
     EXPECT_NEAR(compared.json()["model"]["sqnr_db"].get<double>(), made.report["model"]["sqnr_db"].get<double>(), 1e-6);
-    EXPECT_EQ(require_logical_tensors(*after).at(0).spec->activation_bits, 0);
+    EXPECT_EQ(after->require_weights().at(0).spec->activation_bits, 0);
   }
   EXPECT_TRUE(says(quantize_folder({weight("layer", {8, 128})}, t5, R"("bits": 4)").report, "cannot load"));
 }
@@ -229,7 +230,7 @@ TEST_F(CompressedTensors, AConfigThatIsNoObject) {
 TEST_F(CompressedTensors, OneFileOfAFolderIsReadByItsConfig) {
   quantize_folder({weight("layer")}, "{}");
   const auto source = open_source(path("out/model.safetensors"));
-  EXPECT_TRUE(require_logical_tensors(*source).at(0).spec.has_value());
+  EXPECT_TRUE(source->require_weights().at(0).spec.has_value());
   EXPECT_EQ(output_format("x.safetensors", "auto", *source).name, "safetensors");
   // Floats need no config, so a damaged one is none of their business.
   write_folder("in", {weight("layer")}, "damaged");
@@ -270,7 +271,7 @@ std::vector<NamedTensor> plain_int8() {
 TEST_F(CompressedTensors, OnlyActivationsThatCanBeWrittenAreKept) {
   const auto bits_of = [&](const std::string& config) {
     write_folder("in", plain_int8(), config);
-    return require_logical_tensors(*open_source(path("in"))).at(0).spec->activation_bits;
+    return open_source(path("in"))->require_weights().at(0).spec->activation_bits;
   };
   EXPECT_EQ(bits_of(foreign_config(R"("num_bits": 8)", kDynamic)), 8);
   EXPECT_TRUE(open_source(path("in"))->remarks().at(0).find("1 scales of activations") == 0);
@@ -287,7 +288,7 @@ TEST_F(CompressedTensors, OnlyActivationsThatCanBeWrittenAreKept) {
 TEST_F(CompressedTensors, ScalesOfActivationsAreDropped) {
   write_folder("in", plain_int8(), foreign_config(R"("num_bits": 8)", kDynamic, R"(, "kv_cache_scheme": {})"));
   const auto source = open_source(path("in"));
-  const auto tensors = require_logical_tensors(*source);
+  const auto tensors = source->require_weights();
   ASSERT_EQ(tensors.size(), 1u) << tensors.back().name;
   EXPECT_EQ(source->remarks(),
             (Names{"the kv_cache_scheme is not kept", "2 scales of activations are not carried on"}));
@@ -325,7 +326,7 @@ TEST_F(CompressedTensors, ActivationsOfSomeLayersOnly) {
                                     R"("activation_bits": 8, "layers": [{"name": "b", "activation_bits": "none"}])");
   EXPECT_EQ(made.config["config_groups"].size(), 2u);
   const auto source = open_source(path("out"));
-  for (const LogicalTensor& tensor : require_logical_tensors(*source)) {
+  for (const LogicalTensor& tensor : source->require_weights()) {
     EXPECT_EQ(tensor.spec->activation_bits, tensor.name == "b.weight" ? 0 : 8) << tensor.name;
   }
 }

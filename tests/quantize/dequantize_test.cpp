@@ -13,7 +13,7 @@ TEST(Dequantize, CodesTimesScales) {
   const float scale = 2.0f / 127;
   EXPECT_EQ(read_values<float>(*result.model, "fc.weight"), (std::vector<float>{127 * scale, -64 * scale, 127, 0}));
   EXPECT_EQ(result.model->tensors().size(), 1u);
-  EXPECT_EQ(result.model->metadata().count("mono_quant"), 0u);
+  EXPECT_EQ(result.model->own_metadata(), nullptr);
   EXPECT_EQ(result.report["model"]["layers_dequantized"], 1);
 }
 
@@ -79,16 +79,17 @@ TEST(Dequantize, GroupsOfAnySizeInLongRows) {
   const std::int64_t length = (1 << 20) + 1;
   for (const std::uint64_t group_size : {200000ull, 1ull << 61, ~0ull >> 1}) {
     const std::size_t groups = ceil_div(length, group_size);
-    const auto text =
-        "{\"version\":1,\"tensors\":{\"w\":{\"scheme\":\"qint8\",\"dtype\":\"F32\",\"shape\":[1,1048577]," +
-        std::string("\"granularity\":\"group\",\"symmetric\":true,\"channel_axis\":0,\"group_size\":") +
-        std::to_string(group_size) + "}}}";
+    QuantizedSpec spec;
+    spec.scheme = "qint8";
+    spec.granularity = Granularity::kGroup;
+    spec.group_size = group_size;
+    spec.shape = {1, length};
     std::vector<float> scales(groups);
     for (std::size_t i = 0; i < groups; ++i) scales[i] = static_cast<float>(i + 1);
     const auto model =
         make_memory_source({{"w", tensor_of(DType::kI8, {1, length}, std::vector<std::int8_t>(length, 1))},
                             {"w_scale", tensor_of(DType::kF32, {1, static_cast<std::int64_t>(groups)}, scales)}},
-                           {{"mono_quant", text}});
+                           {}, OwnMetadata{{{"w", spec, std::nullopt}}, {}});
     const auto weights = read_values<float>(*dequantize_in_memory(*model).model, "w");
     ASSERT_EQ(weights.size(), static_cast<std::size_t>(length));
     for (std::size_t i = 0; i < weights.size(); ++i) ASSERT_EQ(weights[i], static_cast<float>(i / group_size + 1)) << i;

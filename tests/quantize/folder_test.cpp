@@ -128,7 +128,7 @@ TEST(Folder, APlainOneSaysThatItIsQuantized) {
             std::string::npos)
       << report.json()["warnings"];
   const auto source = open_source(folder.path("out"));
-  EXPECT_TRUE(require_logical_tensors(*source)[0].spec.has_value());
+  EXPECT_TRUE(source->require_weights()[0].spec.has_value());
   RunControl control;
   const Config none(nullptr, nullptr);
   dequantize(*source, none, control, file_output(*source, folder.path("float"), none, control));

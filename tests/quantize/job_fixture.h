@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "formats/memory.h"
+#include "formats/open_source.h"
 #include "quantize/jobs.h"
 
 namespace mnq::test {

@@ -130,8 +130,7 @@ TEST(Quantize, BytesAreTheSameWithAnyNumberOfThreadsAndAnyBudget) {
       std::string bytes;
       RunControl control;
       const Settings settings = parse_settings(std::string("{") + scheme + ", " + how + "}");
-      quantize(*model, Config(&settings, nullptr), control,
-               bytes_output(*model, Config(&settings, nullptr), control, bytes));
+      quantize(*model, Config(&settings, nullptr), control, bytes_output(*model, Config(&settings, nullptr), bytes));
       return bytes;
     };
     const std::string expected = run(R"("threads": 1)");

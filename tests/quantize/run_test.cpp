@@ -139,7 +139,7 @@ TEST_F(RunTest, AScaleThatTheFormatCannotHold) {
     const Settings settings = parse_settings(R"({"format": "gguf", "nonfinite": "copy")" + std::string(more) + "}");
     const Config config(&settings, nullptr);
     std::string bytes;
-    const Report report = quantize(*model, config, control, bytes_output(*model, config, control, bytes));
+    const Report report = quantize(*model, config, control, bytes_output(*model, config, bytes));
     EXPECT_EQ(report.json()["layers"][0]["action"], "copy") << more;
     EXPECT_EQ(report.json()["layers"][1]["action"], "quantize") << more;
     EXPECT_NE(report.json()["warnings"].dump().find("a scale of F16"), std::string::npos) << report.json()["warnings"];

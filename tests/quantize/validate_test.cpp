@@ -27,7 +27,7 @@ class ValidateTest : public testing::Test {
 
   // The one problem of the changed model.
   std::string problem(const TensorSource* original = nullptr) {
-    const Json report = validate_model(*make_memory_source(tensors_, model_->metadata()), original);
+    const Json report = validate_model(*make_memory_source(tensors_, {}, *model_->own_metadata()), original);
     EXPECT_EQ(report["model"]["valid"], false);
     EXPECT_EQ(report["problems"].size(), 1u) << report["problems"];
     return report["problems"].empty() ? "" : report["problems"][0].dump();
@@ -55,14 +55,14 @@ TEST_F(ValidateTest, ScalesMustBePositiveAndFinite) {
 
 TEST_F(ValidateTest, AMissingScale) {
   std::erase_if(tensors_, [](const NamedTensor& tensor) { return tensor.name == "fc.weight_scale"; });
-  const Json report = validate_model(*make_memory_source(tensors_, model_->metadata()));
+  const Json report = validate_model(*make_memory_source(tensors_, {}, *model_->own_metadata()));
   EXPECT_EQ(report["model"]["valid"], false);
   EXPECT_NE(report["problems"].dump().find("fc.weight_scale is missing"), std::string::npos) << report["problems"];
 }
 
 TEST_F(ValidateTest, AScaleOfAnotherShape) {
   find(tensors_, "fc.weight_scale").tensor = tensor_of(DType::kF32, {2}, std::vector<float>{1, 1});
-  const Json report = validate_model(*make_memory_source(tensors_, model_->metadata()));
+  const Json report = validate_model(*make_memory_source(tensors_, {}, *model_->own_metadata()));
   EXPECT_NE(report["problems"].dump().find("must be F32 [2, 1]"), std::string::npos) << report["problems"];
 }
 
@@ -85,7 +85,7 @@ TEST_F(ValidateTest, TheShapePartOfInt4MustAgree) {
   const Result quantized = quantize_in_memory(*wide, R"({"bits": 4})");
   std::vector<NamedTensor> tensors = tensors_of(*quantized.model);
   find(tensors, "fc.weight_shape").tensor = tensor_of(DType::kI64, {2}, std::vector<std::int64_t>{4, 256});
-  const Json report = validate_model(*make_memory_source(tensors, quantized.model->metadata()));
+  const Json report = validate_model(*make_memory_source(tensors, {}, *quantized.model->own_metadata()));
   ASSERT_EQ(report["problems"].size(), 1u) << report["problems"];
   EXPECT_NE(report["problems"][0].dump().find("fc.weight"), std::string::npos);
 }
@@ -213,12 +213,10 @@ TEST(ValidateAgainst, ALayerThatIsHonestlyBadIsTheOriginals) {
   const Settings critical = parse_settings(R"({"sqnr_critical_db": 35, "sqnr_warning_db": 35})");
   RunControl control;
   for (const bool has_record : {true, false}) {
-    Metadata metadata = quantized->metadata();
-    std::string& text = metadata.at(std::string(kMetadataKey));
-    const std::size_t at = text.find(",\"sqnr_db\":");
-    ASSERT_NE(at, std::string::npos);
-    if (!has_record) text.erase(at, text.find_first_of(",}", at + 1) - at);
-    const auto source = make_memory_source(tensors_of(*quantized), metadata);
+    OwnMetadata own = *quantized->own_metadata();
+    ASSERT_TRUE(own.entries.at(0).sqnr_db.has_value());
+    if (!has_record) own.entries[0].sqnr_db.reset();
+    const auto source = make_memory_source(tensors_of(*quantized), {}, own);
     const Report same = validate(*source, model.get(), Config(&critical, nullptr), control);
     EXPECT_TRUE(same.problems().empty()) << same.problems().front();
     ASSERT_EQ(same.warnings().size(), 1u);
@@ -252,13 +250,12 @@ TEST_F(ValidateTest, ScalesOfGroupsInFloat16MustBePositive) {
   const auto model =
       model_of({{"fc.weight", tensor_of(DType::kF16, {2, 64}, std::vector<std::uint16_t>(128, 0x3c00))}});
   const Result quantized = quantize_in_memory(*model, R"({"group_size": 32})");
-  Metadata metadata = quantized.model->metadata();
-  std::string& text = metadata.at(std::string(kMetadataKey));
-  text.replace(text.find("\"group_size\""), 0, "\"scale_dtype\":\"F16\",");
+  OwnMetadata own = *quantized.model->own_metadata();
+  own.entries.at(0).spec.scale_dtype = DType::kF16;
   std::vector<NamedTensor> tensors = tensors_of(*quantized.model);
-  EXPECT_EQ(validate_model(*make_memory_source(tensors, metadata))["model"]["valid"], true);
+  EXPECT_EQ(validate_model(*make_memory_source(tensors, {}, own))["model"]["valid"], true);
   find(tensors, "fc.weight_scale").tensor = tensor_of(DType::kF32, {2, 2}, std::vector<float>{1, -1, 1, 1});
-  EXPECT_EQ(validate_model(*make_memory_source(tensors, metadata))["problems"].size(), 1u);
+  EXPECT_EQ(validate_model(*make_memory_source(tensors, {}, own))["problems"].size(), 1u);
 }
 
 }  // namespace

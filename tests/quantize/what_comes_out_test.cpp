@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "quantize/job_fixture.h"
+#include "support/copied_tensors.h"
 #include "support/error_of.h"
 #include "support/safetensors_bytes.h"
 #include "support/temp_folder.h"
@@ -99,12 +100,12 @@ TEST(WhatComesOut, TheDictThatWasChosen) {
 // What a list has no room for is an error, not a loss.
 TEST(WhatComesOut, ScalesHaveNoPlaceInAListOfTensors) {
   const TempFolder folder;
-  std::vector<TensorInfo> tensors{{"0", DType::kI8, {2, 3}, 6}, {"0_scale", DType::kF32, {2, 1}, 8}};
+  const CopiedTensors copied({{"0", DType::kI8, {2, 3}, 6}, {"0_scale", DType::kF32, {2, 1}, 8}});
   const auto source = open_source(MNQ_TEST_DATA "/malformed/good_list.pt");
   RunControl control;
   const Config config(nullptr, nullptr);
   const Output output = file_output(*source, folder.path("out.pt"), config, control);
-  const Error error = error_of([&] { output.open(tensors, {}); });
+  const Error error = error_of([&] { output.open(copied.request(source->companion())); });
   EXPECT_EQ(error.status(), Status::kUnsupported);
   EXPECT_EQ(error.subject(), "0_scale");
 }

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "base/tensor_source.h"
+#include "plan/own_metadata.h"
 
 namespace mnq::test {
 
@@ -15,13 +15,13 @@ struct Listed {
   DType dtype = DType::kF32;
 };
 
-class ListedSource final : public TensorSource {
+class ListedSource final : public DescribedSource {
  public:
   explicit ListedSource(const std::vector<Listed>& listed, Metadata metadata = {}) {
     for (const Listed& each : listed) {
       tensors_.push_back({each.name, each.dtype, each.shape, checked_size_bytes(each.dtype, each.shape).value_or(0)});
     }
-    metadata_ = std::move(metadata);
+    set_metadata(std::move(metadata));
   }
   std::string_view format() const override { return "list"; }
   std::uint64_t size_bytes() const override { return 0; }

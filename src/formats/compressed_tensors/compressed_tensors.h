@@ -4,15 +4,17 @@
 //                    X.weight_zero_point I32 packed along the rows
 //   int-quantized    X.weight I8, X.weight_scale, asymmetric also X.weight_zero_point I8; with activations of 8 bits,
 //                    quantized per token as the model runs, or for models that cannot be built of packed weights
-// A source shows them as our own schemes store them, and the sink takes them so: 4 bits are the same bytes.
+// Where codes and scales lie in them: layouts/compressed_tensors.cpp.
 // Source: compressed_tensors/compressors, 0.20
 #pragma once
 
 #include "base/json.h"
-#include "formats/format_table.h"
+#include "formats/format.h"
 #include "plan/plan.h"
 
 namespace mnq {
+
+extern const Format kCompressedTensorsFormat;
 
 /// The tensors as ours where the config says that they are compressed; else the source as it is. config: config.json, or
 /// null. Errors: kFormat; kUnsupported for another method, or a layout that is not known.
@@ -20,9 +22,6 @@ std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSou
 
 /// Linear layers of 4 and 8 bits; anything else stays float.
 Fit fit_compressed_tensors(const FitRequest& request);
-
-/// Whether an integer weight is stored in words. needs_plain_weights: of the model.
-bool is_packed_layout(const QuantizedSpec& spec, bool needs_plain_weights);
 
 /// One shard.
 std::unique_ptr<TensorSink> open_compressed_tensors_sink(const SinkRequest& request, const OpenByteSink& open);

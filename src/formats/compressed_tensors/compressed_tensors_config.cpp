@@ -15,8 +15,9 @@ namespace {
 
 Json weights_json(const QuantizedSpec& spec) {
   const bool grouped = spec.granularity == Granularity::kGroup;
-  return Json{{"num_bits", scheme_of(spec).bits},
-              {"type", "int"},
+  const CodeNumbers numbers = code_numbers(spec);
+  return Json{{"num_bits", numbers.width},
+              {"type", numbers.type},
               {"symmetric", spec.symmetric},
               {"strategy", grouped                                    ? "group"
                            : spec.granularity == Granularity::kTensor ? "tensor"
@@ -50,14 +51,14 @@ bool is_expert(std::string_view layer) {
 // Layers that are quantized alike.
 struct Group {
   Json weights;
-  bool is_packed = true;
+  const Layout* layout = nullptr;
   bool has_activations = false;
   std::vector<std::string> layers;
   bool has_experts = false;
 
-  const char* layout() const { return is_packed ? "pack-quantized" : "int-quantized"; }
+  bool is_packed() const { return layout == &kPackQuantizedLayout; }
   bool is_like(const Group& other) const {
-    return weights == other.weights && is_packed == other.is_packed && has_activations == other.has_activations;
+    return weights == other.weights && layout == other.layout && has_activations == other.has_activations;
   }
 };
 
@@ -70,7 +71,7 @@ struct Layers {
 
 bool is_integer_spec(const PlannedTensor& planned, const LogicalTensor& tensor) {
   if (planned.action == Action::kQuantize) return true;
-  return planned.action == Action::kCopy && tensor.spec && !scheme_of(*tensor.spec).is_cast;
+  return planned.action == Action::kCopy && tensor.spec && is_coded(*tensor.spec);
 }
 
 void add_to_group(std::vector<Group>& groups, Group group) {
@@ -83,17 +84,15 @@ void add_to_group(std::vector<Group>& groups, Group group) {
   }
 }
 
-Layers sort_layers(const Plan& plan, const Companion* companion) {
+Layers sort_layers(const Plan& plan) {
   Layers layers;
-  const bool is_plain = needs_plain_weights(companion);
   for (const PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
     const std::string& layer = planned.layer.name.name;
     if (is_integer_spec(planned, tensor)) {
-      const QuantizedSpec& spec = planned.action == Action::kQuantize ? planned.spec : *tensor.spec;
-      add_to_group(
-          layers.groups,
-          {weights_json(spec), is_packed_layout(spec, is_plain), spec.activation_bits != 0, {layer}, is_expert(layer)});
+      const QuantizedSpec& spec = planned.spec;
+      add_to_group(layers.groups,
+                   {weights_json(spec), planned.layout, spec.activation_bits != 0, {layer}, is_expert(layer)});
     } else if (planned.layer.kind != nullptr && planned.layer.kind->name == "Linear") {
       layers.left.push_back(layer);
     } else if (planned.layer.kind != nullptr && planned.layer.kind->name == "Conv1D") {
@@ -138,7 +137,7 @@ Json groups_json(const std::vector<Group>& groups, bool is_mixed, const Companio
               {"weights", group.weights},
               {"input_activations", group.has_activations ? activations_json() : Json(nullptr)},
               {"output_activations", nullptr}};
-    if (is_mixed || (!group.is_packed && !group.has_activations)) each["format"] = group.layout();
+    if (is_mixed || (!group.is_packed() && !group.has_activations)) each["format"] = group.layout->name;
     json.add(formatted("group_{}", &group - groups.data()), std::move(each));
   }
   return json;
@@ -149,7 +148,7 @@ void note_experts(std::vector<std::string>& notes, const Layers& layers) {
   const auto groups = std::ranges::count_if(layers.groups, &Group::has_experts);
   if (groups == 0) return;
   const Group& experts = *std::ranges::find_if(layers.groups, &Group::has_experts);
-  const bool is_plain = experts.is_packed && !experts.has_activations && experts.weights["symmetric"] == true;
+  const bool is_plain = experts.is_packed() && !experts.has_activations && experts.weights["symmetric"] == true;
   if (groups == 1 && is_plain && std::ranges::none_of(layers.left, is_expert)) return;
   notes.emplace_back(
       "transformers loads experts only where all have one scheme, symmetric and without activation_bits: this folder "
@@ -168,8 +167,8 @@ std::vector<std::string> notes_of(const Layers& layers, const Companion* compani
   if (is_plain && std::ranges::any_of(layers.groups, &Group::is_packed)) {
     notes.emplace_back("transformers cannot load this model with weights of 4 bits, which are packed: 8 bits it can");
   }
-  if (is_plain && std::ranges::any_of(layers.groups,
-                                      [](const Group& group) { return !group.is_packed && !group.has_activations; })) {
+  if (is_plain && std::ranges::any_of(
+                      layers.groups, [](const Group& group) { return !group.is_packed() && !group.has_activations; })) {
     notes.emplace_back(
         "int8 is stored as int-quantized, as transformers needs it for this model; vLLM takes that with "
         "activation_bits=8 "
@@ -188,7 +187,7 @@ std::vector<std::string> notes_of(const Layers& layers, const Companion* compani
 }  // namespace
 
 FolderQuantization describe_compressed_tensors(const Plan& plan, const Companion* companion) {
-  const Layers layers = sort_layers(plan, companion);
+  const Layers layers = sort_layers(plan);
   FolderQuantization result{nullptr, notes_of(layers, companion)};
   if (layers.groups.empty()) return result;
   if (const FolderLoader& loader = folder_loader(companion); !loader.loads_compressed_tensors) {
@@ -197,14 +196,22 @@ FolderQuantization describe_compressed_tensors(const Plan& plan, const Companion
   std::vector<std::string> ignore = layers.left;
   if (renames_modules(companion)) std::ranges::copy(patterns_of(layers.left, true), std::back_inserter(ignore));
   add_heads(ignore, plan, companion);
-  const std::string_view layout = layers.groups.front().layout();
+  const std::string_view layout = layers.groups.front().layout->name;
   const bool is_mixed =
-      std::ranges::any_of(layers.groups, [&](const Group& group) { return group.layout() != layout; });
+      std::ranges::any_of(layers.groups, [&](const Group& group) { return group.layout->name != layout; });
   result.config =
       Json{{"quant_method", "compressed-tensors"}, {"format", is_mixed ? "mixed-precision" : layout},
            {"quantization_status", "compressed"},  {"ignore", ignore},
            {"kv_cache_scheme", nullptr},           {"config_groups", groups_json(layers.groups, is_mixed, companion)}};
   return result;
 }
+
+const Format kCompressedTensorsFormat{
+    .name = "compressed-tensors",
+    .open_sink = open_compressed_tensors_sink,
+    .storage = {&kPackQuantizedLayout, fit_compressed_tensors},
+    .is_folder = true,
+    .describe = describe_compressed_tensors,
+};
 
 }  // namespace mnq

@@ -45,8 +45,8 @@ std::string reason_against(const FitRequest& request) {
 // Changes what the format has no place for, and says so.
 std::string fit_scales(const FitRequest& request, QuantizedSpec& spec) {
   std::string reason;
-  if (spec.scheme == "q4_1") {
-    spec.scheme = "qint4";
+  if (scheme_of(spec).has_minima) {
+    spec.scheme = find_scheme_of_bits(code_bits(spec))->name;
     spec.symmetric = false;
     reason = "quantized anew: compressed-tensors has no float minima";
   }
@@ -81,7 +81,7 @@ bool has_own_scheme(const FitRequest& request) {
 void fit_activations(const FitRequest& request, QuantizedSpec& spec, std::string& reason) {
   const FoundValue wanted = request.config.find("activation_bits", request.layer.name);
   if (wanted.value != "8") return;
-  if (spec.scheme == "qint8" && spec.symmetric && spec.granularity == Granularity::kChannel) {
+  if (may_run_in_integers(spec)) {
     spec.activation_bits = 8;
   } else if (!request.is_stored && (is_for_layers(wanted) || !has_own_scheme(request))) {
     fail(request, "activation_bits", "activations of 8 bits need int8 weights, symmetric and per channel");
@@ -98,15 +98,15 @@ constexpr std::array kSuffixes{compressed_tensors::kPackedSuffix, compressed_ten
 
 Fit fit_compressed_tensors(const FitRequest& request) {
   QuantizedSpec spec = request.wanted;
-  if (scheme_of(spec).is_cast) return {spec, ""};
+  if (!is_coded(spec)) return {spec, ""};
   if (std::string reason = reason_against(request); !reason.empty()) return {std::nullopt, std::move(reason)};
   std::string reason = fit_scales(request, spec);
-  spec.is_rounded_as_ggml = false;
-  if (request.is_stored && reason.empty()) return {spec, "", kSuffixes};
-  spec.is_ggml = false;
-  spec.scale_dtype = spec.weight_dtype == DType::kF64 ? DType::kF32 : spec.weight_dtype;
-  fit_activations(request, spec, reason);
-  return {spec, reason, kSuffixes};
+  if (!request.is_stored || !reason.empty()) {
+    spec.has_free_scales = false;
+    spec.scale_dtype = spec.weight_dtype == DType::kF64 ? DType::kF32 : spec.weight_dtype;
+    fit_activations(request, spec, reason);
+  }
+  return {spec, reason, &integer_layout(spec, needs_plain_weights(request.companion)), nullptr, kSuffixes};
 }
 
 }  // namespace mnq

@@ -45,7 +45,7 @@ CompressedGroup read_group(const std::string& title, const std::string& key, con
   if (bits == nullptr || !bits->is_integer() || text_of(weights, "type", "int") != "int") {
     refuse_compressed(title, formatted("the weights of its {} are no integers", key));
   }
-  read.bits = bits->get<std::int64_t>();
+  read.width = bits->get<std::int64_t>();
   const std::string strategy = text_of(weights, "strategy", "tensor");
   if (std::ranges::find(kStrategies, strategy) == kStrategies.end()) {
     refuse_compressed(title, formatted("the strategy {} of its {} is not supported", strategy, key));
@@ -63,7 +63,7 @@ CompressedGroup read_group(const std::string& title, const std::string& key, con
 void read_activations(CompressedGroup& read, const std::string& key, const Json& group,
                       std::vector<std::string>& remarks) {
   const bool has_inputs = has_object(group, "input_activations");
-  read.runs_int8 = has_inputs && read.bits == 8 && is_dynamic_int8(group["input_activations"]);
+  read.runs_int8 = has_inputs && read.width == 8 && is_dynamic_int8(group["input_activations"]);
   if (has_inputs && !read.runs_int8) {
     remarks.push_back(
         formatted("how {} quantizes activations is not kept: only 8 bits, symmetric, dynamic and per "

@@ -45,7 +45,7 @@ constexpr std::array kLoaders{
 
 bool is_quantized(const PlannedTensor& planned, const LogicalTensor& tensor) {
   if (planned.action == Action::kQuantize) return true;
-  return planned.action == Action::kCopy && tensor.spec && !scheme_of(*tensor.spec).is_cast;
+  return planned.action == Action::kCopy && tensor.spec && is_coded(*tensor.spec);
 }
 
 }  // namespace

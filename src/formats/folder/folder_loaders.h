@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/json.h"
-#include "formats/format_table.h"
+#include "formats/format.h"
 
 namespace mnq {
 

@@ -271,10 +271,9 @@ std::pair<std::string, std::string> FolderOutput::mark(std::size_t shard) const 
   return {std::string(kFolderJobKey), shard_mark(hash_, shard, job_.shard_count)};
 }
 
-std::unique_ptr<TensorSink> FolderOutput::open_shard(std::size_t shard, const std::vector<TensorInfo>& tensors,
-                                                     Metadata metadata) {
+std::unique_ptr<TensorSink> FolderOutput::open_shard(std::size_t shard, const SinkRequest& request) {
   const std::string path = join_path(work_, shard_name(weights_, shard, job_.shard_count));
-  return format_.open_sink({tensors, metadata, companion_}, file_bytes(path, true, is_cancelled_, Claim::kHeld));
+  return format_.open_sink(request, file_bytes(path, true, is_cancelled_, Claim::kHeld));
 }
 
 void FolderOutput::copy_companion_files() const {

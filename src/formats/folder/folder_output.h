@@ -12,7 +12,7 @@
 
 #include "base/temporary.h"
 #include "formats/folder/folder_job.h"
-#include "formats/format_table.h"
+#include "formats/format.h"
 
 namespace mnq {
 
@@ -70,7 +70,7 @@ class FolderOutput {
   bool is_done(std::size_t shard) const;
 
   /// Errors: as Format::open_sink.
-  std::unique_ptr<TensorSink> open_shard(std::size_t shard, const std::vector<TensorInfo>& tensors, Metadata metadata);
+  std::unique_ptr<TensorSink> open_shard(std::size_t shard, const SinkRequest& request);
 
   /// What the metadata of that shard says of the job.
   std::pair<std::string, std::string> mark(std::size_t shard) const;

@@ -16,8 +16,10 @@
 #include "formats/folder/companion_files.h"
 #include "formats/folder/folder_loaders.h"
 #include "formats/folder/shard_names.h"
+#include "formats/format_table.h"
+#include "formats/open_source.h"
 #include "formats/unknown_file.h"
-#include "plan/logical_tensors.h"
+#include "plan/own_metadata.h"
 
 namespace mnq {
 namespace {
@@ -34,50 +36,39 @@ Json read_json(const ByteSource& bytes) {
   }
 }
 
-// Our own metadata of all shards as one. Each text is read once and the sum written once: with 1,000 shards of 10 tensors,
-// adding one after the other took 38 s.
-std::string merge_ours(const std::vector<std::string>& texts) {
-  if (texts.size() == 1) return texts.front();
-  Json version, tensors = Json::object();
-  std::unordered_set<std::string> names;
-  for (const std::string& text : texts) {
-    try {
-      const Json one = parse_json(text);
-      if (version.is_null()) version = one["version"];
-      if (one["version"] != version) continue;  // what does not fit is found to be missing
-      for (const auto& [name, entry] : one["tensors"].members()) {
-        if (names.insert(name).second) tensors.add(name, entry);
-      }
-    } catch (const Error&) {
-      return text;  // its reader says what is wrong with it
-    }
-  }
-  return Json{{"version", std::move(version)}, {"tensors", std::move(tensors)}}.dump();
-}
-
-// Of any other key the first one; where shards say different things, that is said.
+// Of any key the first one; where shards say different things, that is said.
 Metadata merge_metadata(const std::vector<std::unique_ptr<TensorSource>>& shards, std::vector<std::string>& remarks) {
   Metadata merged;
-  std::vector<std::string> ours;
   std::set<std::string> differing;
   for (const auto& shard : shards) {
     for (const auto& [key, value] : shard->metadata()) {
-      if (key == kMetadataKey) {
-        ours.push_back(value);
-      } else if (merged.emplace(key, value).first->second != value) {
-        differing.insert(shown(key));
-      }
+      if (merged.emplace(key, value).first->second != value) differing.insert(shown(key));
     }
   }
   if (!differing.empty()) {
     remarks.push_back(formatted("metadata that differs from shard to shard is the first one's: {}",
                                 joined({differing.begin(), differing.end()})));
   }
-  if (!ours.empty()) merged.emplace(kMetadataKey, merge_ours(ours));
   return merged;
 }
 
-class ShardedSource final : public TensorSource {
+// What all shards say of their weights; of one that several speak of, what the first says.
+std::optional<OwnMetadata> merge_own_metadata(const std::vector<std::unique_ptr<TensorSource>>& shards) {
+  std::optional<OwnMetadata> merged;
+  std::unordered_set<std::string> names;
+  for (const auto& shard : shards) {
+    const OwnMetadata* own = shard->own_metadata();
+    if (own == nullptr) continue;
+    if (!merged) merged.emplace();
+    for (const QuantizedEntry& entry : own->entries) {
+      if (names.insert(entry.name).second) merged->entries.push_back(entry);
+    }
+    merged->problems.insert(merged->problems.end(), own->problems.begin(), own->problems.end());
+  }
+  return merged;
+}
+
+class ShardedSource final : public DescribedSource {
  public:
   ShardedSource(std::string_view format, std::string path, std::vector<std::unique_ptr<TensorSource>> shards,
                 std::vector<std::string> remarks, std::vector<std::shared_ptr<const ByteSource>> inputs,
@@ -104,6 +95,7 @@ class ShardedSource final : public TensorSource {
       }
     }
     metadata_ = merge_metadata(shards_, remarks_);
+    own_ = merge_own_metadata(shards_);
     adopt_members();
   }
 
@@ -188,13 +180,10 @@ std::unique_ptr<TensorSource> open_shard(std::shared_ptr<const ByteSource> bytes
   std::array<std::byte, 16> buffer{};
   const std::span<std::byte> start = std::span(buffer).first(std::min<std::uint64_t>(buffer.size(), bytes->size()));
   bytes->read(0, start);
-  for (const Format& format : all_formats()) {
-    const bool is_one = format.name == "safetensors" || format.name.starts_with("pytorch");
-    if (!is_one || format.recognises == nullptr || format.open_source == nullptr) continue;
-    if (format.open_source != open_index_source && format.recognises(start, bytes)) {
-      check_settings(settings, format.name, bytes->path());
-      return format.open_source(std::move(bytes), settings);
-    }
+  for (const Format* format : all_formats()) {
+    if (!format->may_be_shard || !format->recognises(start, bytes)) continue;
+    check_settings(settings, *format, bytes->path());
+    return format->open_source(std::move(bytes), settings);
   }
   refuse_unknown(*bytes, "a shard is a safetensors file or a PyTorch state dict: fetch or save it again");
 }
@@ -207,7 +196,8 @@ std::set<std::string> names_in_shard(const TensorSource& shard) {
     names.insert(shard.tensors()[i].name);
     for (std::string& tie : shard.ties(i)) names.insert(std::move(tie));
   }
-  for (auto& [tie, target] : tied_names(shard.metadata(), shard.tensors())) names.insert(tie);
+  const auto is_there = [&](std::string_view name) { return names.contains(std::string(name)); };
+  for (auto& [tie, target] : tied_names(shard.metadata(), is_there)) names.insert(tie);
   return names;
 }
 
@@ -303,7 +293,7 @@ std::vector<std::string> find_weights(const std::string& path, const std::vector
 
 // Whether tensors have the names of compressed ones, and no metadata of ours says what they are.
 bool looks_compressed(const TensorSource& source) {
-  if (source.metadata().contains(std::string(kMetadataKey))) return false;
+  if (source.own_metadata() != nullptr) return false;
   std::set<std::string_view> names;
   for (const TensorInfo& info : source.tensors()) names.insert(info.name);
   return std::ranges::any_of(source.tensors(), [&](const TensorInfo& info) {
@@ -375,5 +365,13 @@ std::unique_ptr<TensorSource> adapt_to_config_beside(std::unique_ptr<TensorSourc
   for (const auto& bytes : folder.opened()) source->add_input(bytes);
   return source;
 }
+
+const Format kIndexFormat{
+    .name = "safetensors index",
+    .recognises = recognises_index,
+    .open_source = open_index_source,
+    .has_dicts = true,
+    .advice = "write a folder: its index comes with it",
+};
 
 }  // namespace mnq

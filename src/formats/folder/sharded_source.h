@@ -1,18 +1,18 @@
 // A checkpoint in several files, as one source: what an index names, or the weights of a Hugging Face folder.
 #pragma once
 
-#include "formats/format_table.h"
+#include "formats/format.h"
 
 namespace mnq {
 
-/// Opens one file of an index; its title is that of the file.
-using OpenShard = std::function<std::unique_ptr<TensorSource>(const std::string& path)>;
+extern const Format kIndexFormat;
 
 /// A JSON object with a weight_map of texts.
 bool recognises_index(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
 
-/// The shards beside an index, and what else lies there where that is a Hugging Face folder. Errors: kFormat naming the index and the shard or tensor (a shard that is missing, a path
-/// that leaves the folder, a tensor that is not where the index says); kUnsupported for an index in memory.
+/// The shards beside an index, and what else lies there where that is a Hugging Face folder. Errors: kFormat naming the index
+/// and the shard or tensor (a shard that is missing, a path that leaves the folder, a tensor that is not where the index says);
+/// kUnsupported for an index in memory.
 std::unique_ptr<TensorSource> open_index_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings& settings);
 
 /// A Hugging Face folder: model.safetensors or pytorch_model.bin, whole or in shards, with config.json and what else lies

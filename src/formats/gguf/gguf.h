@@ -1,11 +1,12 @@
-// GGUF, version 3: what ggml's programs read. Blocks of Q8_0, Q4_0 and Q4_1 are shown as our schemes store codes, scales and
-// minima, and the sink takes them so and puts the blocks together.
+// GGUF, version 3: what ggml's programs read. Quantized weights are tensors of blocks (layouts/ggml.h).
 // Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, ggml/src/gguf.cpp
 #pragma once
 
-#include "formats/format_table.h"
+#include "formats/format.h"
 
 namespace mnq {
+
+extern const Format kGgufFormat;
 
 bool recognises_gguf(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
 

@@ -4,8 +4,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "formats/gguf/gguf.h"
-#include "formats/gguf/gguf_blocks.h"
-#include "schemes/scheme.h"
+#include "layouts/ggml.h"
 
 namespace mnq {
 namespace {
@@ -122,41 +121,47 @@ Fit fit_odd_rows(const FitRequest& request) {
   std::string reason = formatted("GGUF's blocks of 32 do not fit {}", shape_text(request.wanted.shape));
   if (request.is_stored || request.wanted.weight_dtype == DType::kF16) return {std::nullopt, std::move(reason)};
   QuantizedSpec spec;
-  spec.scheme = "float16";
+  spec.scheme = half_cast_scheme().name;
   spec.weight_dtype = request.wanted.weight_dtype;
   spec.shape = request.wanted.shape;
   return {spec, "as float16: " + reason};
 }
 
 // The head decides between words that are near to each other: llama-quantize gives it 6 or 8 bits where others have 4.
-bool needs_eight_bits(const FitRequest& request) {
-  if (request.is_stored || scheme_of(request.wanted).bits >= 8) return false;
+bool needs_widest(const FitRequest& request) {
   const bool is_set = request.config.find("bits", request.layer.name).source >= ValueSource::kConfigLayers ||
                       request.config.find("dtype", request.layer.name).source >= ValueSource::kConfigLayers;
-  return !is_set && (request.layer.serves_as_head || find_rule(kEightBits, request) != nullptr);
+  return !request.is_stored && !is_set && (request.layer.serves_as_head || find_rule(kEightBits, request) != nullptr);
+}
+
+// Whether codes and scales of such a weight can lie in blocks as they are.
+bool lies_in(const GgmlBlock& block, const QuantizedSpec& wanted) {
+  QuantizedSpec spec = ggml_spec(block, wanted.shape);
+  spec.weight_dtype = wanted.weight_dtype;
+  spec.has_free_scales = wanted.has_free_scales;
+  return spec == wanted;
 }
 
 }  // namespace
 
 Fit fit_gguf(const FitRequest& request) {
   const QuantizedSpec& wanted = request.wanted;
-  const Scheme& scheme = scheme_of(wanted);
-  const bool fits_blocks = !scheme.is_cast && wanted.shape.size() >= 2 && wanted.shape.back() % 32 == 0;
-  const bool is_whole = needs_eight_bits(request);
-  const bool needs_minimum = scheme.bits == 4 && !wanted.symmetric;
-  const char* name = scheme.bits == 8 || is_whole ? "Q8_0" : needs_minimum ? "Q4_1" : "Q4_0";
-  QuantizedSpec spec = gguf_spec(*std::ranges::find(kGgufTypes, name, &GgufType::name), wanted.shape);
-  spec.weight_dtype = wanted.weight_dtype;
-  spec.is_ggml = wanted.is_ggml;
-  if (request.is_stored && fits_blocks && spec == wanted) return {spec, ""};
+  const bool is_cast = !is_coded(wanted);
+  const bool fits_blocks = !is_cast && wanted.shape.size() >= 2 && wanted.shape.back() % 32 == 0;
+  const GgmlBlock& nearest = nearest_ggml_block(wanted);
+  if (request.is_stored && fits_blocks && lies_in(nearest, wanted)) return {wanted, ""};
   if (std::string reason = reason_against(request); !reason.empty()) return {std::nullopt, std::move(reason)};
-  if (scheme.is_cast) return {wanted, ""};
+  if (is_cast) return {wanted, ""};
   if (!fits_blocks) return fit_odd_rows(request);
   if (!request.is_stored) require_groups(request);
-  spec.is_ggml = true;
-  spec.is_rounded_as_ggml = true;
-  if (request.is_stored) return {spec, formatted("quantized anew as {}: GGUF has no {}", name, scheme_text(wanted))};
-  return {spec, formatted("as {}{}", name, is_whole ? ": the output head gets 8 bits" : "")};
+  const bool is_widened = needs_widest(request) && &nearest != &widest_ggml_block();
+  const GgmlBlock& block = is_widened ? widest_ggml_block() : nearest;
+  QuantizedSpec spec = ggml_spec(block, wanted.shape);
+  spec.weight_dtype = wanted.weight_dtype;
+  const std::string reason = request.is_stored
+                                 ? formatted("quantized anew as {}: GGUF has no {}", block.name, scheme_text(wanted))
+                                 : formatted("as {}{}", block.name, is_widened ? ": the output head gets 8 bits" : "");
+  return {spec, reason, &kGgmlLayout, &kGgmlMethod};
 }
 
 }  // namespace mnq

@@ -165,8 +165,9 @@ std::string type_name(std::uint32_t id) {
 }
 
 const GgufType* find_type(std::uint32_t id) {
-  const auto* found = std::ranges::find(kGgufTypes, id, &GgufType::id);
-  return found == std::end(kGgufTypes) ? nullptr : found;
+  const auto types = all_gguf_types();
+  const auto found = std::ranges::find(types, id, &GgufType::id);
+  return found == types.end() ? nullptr : &*found;
 }
 
 // What a key-value says of a tensor that something else stands for.
@@ -317,7 +318,7 @@ class HeaderReader {
         in_.fail(formatted("tensor {}: {} of {} is not made of blocks of 32", shown(tensor.name), tensor.type->name,
                            shape_text(tensor.shape)));
       }
-      tensor.size_bytes = tensor.count / 32 * tensor.type->block_bytes;
+      tensor.size_bytes = tensor.count / tensor.type->block->elements * tensor.type->block->bytes;
     }
     return tensor;
   }

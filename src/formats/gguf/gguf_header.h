@@ -6,8 +6,8 @@
 
 #include "base/byte_stream.h"
 #include "base/tensor_source.h"
-#include "formats/gguf/gguf_blocks.h"
 #include "formats/gguf/gguf_substitutes.h"
+#include "formats/gguf/gguf_types.h"
 
 namespace mnq {
 

@@ -1,21 +1,15 @@
-// Writing GGUF: parts of a weight come one by one, in any order and from any thread; a block is written once all its parts
-// are there.
+// Writing GGUF: blocks come as they are stored, other tensors as GGUF has room for them.
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <mutex>
 #include <set>
 
 #include "base/error.h"
 #include "base/format.h"
 #include "base/json_text.h"
-#include "formats/collected_tensors.h"
 #include "formats/gguf/gguf.h"
-#include "formats/gguf/gguf_blocks.h"
 #include "formats/gguf/gguf_substitutes.h"
-#include "kernels/kernel_table.h"
-#include "plan/logical_tensors.h"
-#include "schemes/scheme.h"
+#include "formats/gguf/gguf_types.h"
 
 namespace mnq {
 namespace {
@@ -133,11 +127,9 @@ std::string list_some(const std::vector<std::string>& names) {
 
 class GgufSink final : public TensorSink {
  public:
-  GgufSink(const SinkRequest& request, const OpenByteSink& open) : places_(request.tensors.size()) {
-    const CollectedTensors collected(request.tensors, request.metadata);
-    const std::vector<LogicalTensor> tensors = require_logical_tensors(collected);
-    for (const LogicalTensor& tensor : tensors) names_.insert(tensor.name);
-    for (const LogicalTensor& tensor : tensors) add(tensor, request.tensors);
+  GgufSink(const SinkRequest& request, const OpenByteSink& open) {
+    for (const TensorInfo* info : request.plan.outputs()) names_.insert(info->name);
+    for (std::size_t item = 0; item < request.plan.size(); ++item) add(request.plan, item);
     const std::string header = make_header(request);
     data_start_ = padded(header.size());
     bytes_ = open(data_start_ + padded(end_));
@@ -148,25 +140,13 @@ class GgufSink final : public TensorSink {
   }
 
   void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) override {
-    const Place& place = places_[tensor];
-    if (place.role == PartRole::kShape || bytes.empty()) return;
-    Target& target = targets_[place.target];
+    const Target& target = targets_[tensor];
+    if (bytes.empty()) return;
     if (target.substitute != nullptr && target.substitute->widen != nullptr) return widen(target, offset, bytes);
-    if (target.type->dtype) return bytes_->write(data_start_ + target.offset + offset, bytes);
-    const std::uint64_t part_bytes = place.role == PartRole::kCodes ? stored_code_bytes(*target.type) : sizeof(float);
-    if (offset % part_bytes != 0 || bytes.size() % part_bytes != 0) {
-      throw Error(Status::kInternal, formatted("{}: a piece that is not made of whole blocks", target.name));
-    }
-    gather(target, place.role, offset / part_bytes, bytes.size() / part_bytes, bytes);
+    bytes_->write(data_start_ + target.offset + offset, bytes);
   }
 
-  void commit(const Metadata&) override {
-    for (const Target& target : targets_) {
-      if (!target.pending.empty())
-        throw Error(Status::kInternal, formatted("{}: blocks are not complete", target.name));
-    }
-    bytes_->commit();
-  }
+  void commit(std::span<const double>) override { bytes_->commit(); }
 
   std::vector<std::string> notes() const override {
     std::map<const GgufSubstitute*, std::vector<std::string>> substituted;
@@ -201,11 +181,6 @@ class GgufSink final : public TensorSink {
   }
 
  private:
-  // The parts of a run of blocks, as they come.
-  struct Pending {
-    std::uint64_t count = 0;
-    std::vector<std::byte> codes, scales, minima;
-  };
   struct Target {
     std::string name, whole_name;  // in the file, and the tensor's
     const GgufType* type = nullptr;
@@ -215,45 +190,56 @@ class GgufSink final : public TensorSink {
     Shape element_shape;  // of elements below a byte
     std::uint64_t offset = 0;
     std::uint64_t size = 0;
-    std::map<std::uint64_t, Pending> pending;  // by the first block
-  };
-  struct Place {
-    std::size_t target = 0;
-    PartRole role = PartRole::kCodes;
   };
 
-  void add(const LogicalTensor& tensor, const std::vector<TensorInfo>& stored) {
-    const TensorInfo& first = stored[tensor.parts.front()];
-    const bool is_blocks = tensor.spec && !scheme_of(*tensor.spec).is_cast;
+  void add(const PlanSlice& plan, std::size_t item) {
+    const PlannedTensor& planned = plan.tensor(item);
+    const LogicalTensor& tensor = plan.logical(item);
+    const bool is_stored = planned.action == Action::kCopy && tensor.spec && is_coded(*tensor.spec);
+    const GgmlBlock* block = planned.action == Action::kQuantize || is_stored ? ggml_block_of(planned.spec) : nullptr;
+    for (const PlannedOutput& output : planned.outputs) {
+      block != nullptr ? add_blocks(output.info, *block, tensor.shape) : add_plain(output.info);
+    }
+  }
+
+  void add_blocks(const TensorInfo& info, const GgmlBlock& block, const Shape& shape) {
+    const auto types = all_gguf_types();
+    Target& target = start_target(info, &*std::ranges::find(types, &block, &GgufType::block));
+    set_shape(target, shape);
+  }
+
+  void add_plain(const TensorInfo& info) {
+    const GgufSubstitute* substitute = find_gguf_substitute(info.dtype);
+    const std::optional<DType> dtype = substitute == nullptr ? info.dtype : substitute->stored;
+    const auto types = all_gguf_types();
+    const auto type = std::ranges::find(types, dtype, &GgufType::dtype);
+    if (type == types.end()) {
+      throw Error(Status::kUnsupported, formatted("tensor {}: GGUF has no {}", info.name, dtype_name(*dtype)),
+                  "write safetensors instead", info.name);
+    }
+    Target& target = start_target(info, &*type);
+    target.substitute = substitute;
+    set_shape(target, stored_gguf_shape(substitute, info));
+    if (substitute == nullptr) return;
+    if (dtype_bits(info.dtype) < 8) target.element_shape = info.shape;
+    target.size = info.size_bytes / substitute->element_bytes * substitute->stored_bytes;
+    end_ = padded(target.offset + target.size);
+  }
+
+  Target& start_target(const TensorInfo& info, const GgufType* type) {
     Target target;
-    target.whole_name = tensor.name;
-    target.name = stored_name(tensor.name);
+    target.whole_name = info.name;
+    target.name = stored_name(info.name);
+    target.type = type;
     target.offset = end_;
-    target.substitute = is_blocks ? nullptr : find_gguf_substitute(first.dtype);
-    const DType dtype = target.substitute == nullptr ? first.dtype : target.substitute->stored;
-    for (const GgufType& type : kGgufTypes) {
-      const bool is_it = is_blocks ? !type.dtype && type.scheme == tensor.spec->scheme : type.dtype == dtype;
-      if (is_it) target.type = &type;
-    }
-    if (target.type == nullptr) {
-      throw Error(Status::kUnsupported, formatted("tensor {}: GGUF has no {}", tensor.name, dtype_name(dtype)),
-                  "write safetensors instead", tensor.name);
-    }
-    Shape shape = stored_gguf_shape(target.substitute, {tensor.name, first.dtype, tensor.shape, first.size_bytes});
+    target.size = info.size_bytes;
+    end_ = padded(target.offset + target.size);
+    return targets_.emplace_back(std::move(target));
+  }
+
+  static void set_shape(Target& target, Shape shape) {
     target.shape = folded_shape(shape);
     if (shape.size() > kMostGgufDimensions) target.whole_shape = std::move(shape);
-    if (target.substitute != nullptr && dtype_bits(first.dtype) < 8) target.element_shape = tensor.shape;
-    const std::vector<StoredPart> parts =
-        is_blocks ? scheme_of(*tensor.spec).parts(*tensor.spec) : std::vector<StoredPart>();
-    for (std::size_t i = 0; i < tensor.parts.size(); ++i) {
-      places_[tensor.parts[i]] = {targets_.size(), is_blocks ? parts[i].role : PartRole::kCodes};
-    }
-    target.size = first.size_bytes;
-    if (is_blocks) target.size = element_count(tensor.shape) / 32 * target.type->block_bytes;
-    if (target.substitute != nullptr)
-      target.size = first.size_bytes / target.substitute->element_bytes * target.substitute->stored_bytes;
-    end_ = padded(target.offset + target.size);
-    targets_.push_back(std::move(target));
   }
 
   // Of the type that most quantized tensors have, or all matrices where none are quantized: as llama.cpp guesses it.
@@ -293,7 +279,7 @@ class GgufSink final : public TensorSink {
   // seen by the types.
   void add_texts(Values& values, const Metadata& metadata, const std::string& architecture) {
     for (const auto& [key, text] : metadata) {
-      if (key == kMetadataKey || (key == "format" && text == "pt")) continue;
+      if (key == "format" && text == "pt") continue;
       if (key.size() > kMostKeyBytes) {
         left_out_keys_.push_back(key.substr(0, 40));
         continue;
@@ -351,53 +337,12 @@ class GgufSink final : public TensorSink {
     if (begin < end) bytes_->write(begin, std::span(kZeros).first(end - begin));
   }
 
-  void gather(Target& target, PartRole role, std::uint64_t first, std::uint64_t count,
-              std::span<const std::byte> bytes) {
-    Pending complete;
-    {
-      const std::lock_guard lock(mutex_);
-      Pending& pending = target.pending[first];
-      if (pending.count != 0 && pending.count != count) {
-        throw Error(Status::kInternal, formatted("{}: its parts come in different pieces", target.name));
-      }
-      pending.count = count;
-      auto& part = role == PartRole::kCodes   ? pending.codes
-                   : role == PartRole::kScale ? pending.scales
-                                              : pending.minima;
-      part.assign(bytes.begin(), bytes.end());
-      const bool needs_minima = target.type->scheme == "q4_1";
-      if (pending.codes.empty() || pending.scales.empty() || (needs_minima && pending.minima.empty())) return;
-      complete = std::move(pending);
-      target.pending.erase(first);
-    }
-    std::vector<std::byte> blocks(count * target.type->block_bytes);
-    put_halves(complete.scales, blocks, target.type->block_bytes, 0);
-    put_halves(complete.minima, blocks, target.type->block_bytes, 2);
-    for (std::uint64_t i = 0; i < count; ++i) {
-      codes_to_block(*target.type, complete.codes.data() + i * stored_code_bytes(*target.type),
-                     blocks.data() + i * target.type->block_bytes);
-    }
-    bytes_->write(data_start_ + target.offset + first * target.type->block_bytes, blocks);
-  }
-
-  static void put_halves(const std::vector<std::byte>& floats, std::vector<std::byte>& blocks,
-                         std::uint64_t block_bytes, std::uint64_t place) {
-    const std::size_t count = floats.size() / sizeof(float);
-    std::vector<float> values(count);
-    std::vector<std::uint16_t> halves(count);
-    if (count > 0) std::memcpy(values.data(), floats.data(), floats.size());
-    kernels::kernel_table().f32_to_f16(values.data(), count, halves.data());
-    for (std::size_t i = 0; i < count; ++i) std::memcpy(blocks.data() + i * block_bytes + place, &halves[i], 2);
-  }
-
   std::set<std::string> names_;  // of the tensors, and of those that are stored under shorter ones
-  std::vector<Place> places_;
   std::vector<Target> targets_;
   std::vector<std::string> hidden_keys_, left_out_keys_;
   std::uint64_t end_ = 0;  // of the data
   std::uint64_t data_start_ = 0;
   std::unique_ptr<ByteSink> bytes_;
-  std::mutex mutex_;
 };
 
 }  // namespace

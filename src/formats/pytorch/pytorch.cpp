@@ -1,6 +1,7 @@
 #include "formats/pytorch/pytorch.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <optional>
@@ -10,12 +11,14 @@
 #include "base/json.h"
 #include "containers/archive_error.h"
 #include "containers/pickle/pickle_fields.h"
+#include "containers/read_text.h"
 #include "containers/strided_read.h"
 #include "containers/torch_save/pytorch_objects.h"
 #include "containers/torch_save/pytorch_records.h"
 #include "containers/torchscript/torchscript_archive.h"
 #include "containers/zip/zip_archive.h"
 #include "containers/zip/zip_records.h"
+#include "plan/own_metadata.h"
 
 namespace mnq {
 namespace {
@@ -41,14 +44,14 @@ void swap_bytes(std::span<std::byte> bytes, std::uint64_t item_bytes) {
   }
 }
 
-class PytorchSource final : public TensorSource {
+class PytorchSource final : public DescribedSource {
  public:
   PytorchSource(std::string_view format, std::shared_ptr<const ByteSource> bytes, PytorchObjects objects,
                 const StoragePlaces& places, bool is_big_endian, Metadata metadata)
       : format_(format), bytes_(std::move(bytes)), is_big_endian_(is_big_endian) {
     remarks_ = std::move(objects.remarks);
     inputs_ = {bytes_};
-    metadata_ = std::move(metadata);
+    set_metadata(std::move(metadata));
     for (const std::string& key : objects.carried) {
       const auto found = places.find(key);  // an empty storage may have none
       const StoragePlace place = found == places.end() ? StoragePlace{bytes_, 0, 0} : found->second;
@@ -318,6 +321,17 @@ std::vector<std::string> read_keys(const Pickle& pickle) {
   return keys;
 }
 
+// What PyTorch wrote before 0.1.10: an archive of these files.
+bool recognises_tar(std::span<const std::byte>, const std::shared_ptr<const ByteSource>& bytes) {
+  constexpr std::string_view kUstar = "ustar";
+  constexpr std::uint64_t kPlace = 257;
+  if (bytes->size() < kPlace + kUstar.size()) return false;
+  const std::string start = read_text(*bytes, 0, kPlace + kUstar.size());
+  const std::string_view first = std::string_view(start).substr(0, start.find('\0'));
+  return start.ends_with(kUstar) && std::ranges::any_of(std::array{"sys_info", "pickle", "storages", "tensors"},
+                                                        [&](std::string_view name) { return first == name; });
+}
+
 }  // namespace
 
 bool is_zip(std::span<const std::byte> start) {
@@ -387,5 +401,32 @@ std::unique_ptr<TensorSource> open_pytorch_pickle_source(std::shared_ptr<const B
   return std::make_unique<PytorchSource>("pytorch pickle", std::move(bytes), std::move(objects), places, false,
                                          Metadata());
 }
+
+const Format kPytorchFormat{
+    .name = "pytorch",
+    .extensions = ".pt,.pth,.bin,.ckpt",
+    .recognises = recognises_pytorch_zip,
+    .open_source = open_pytorch_zip_source,
+    .open_sink = open_pytorch_sink,
+    .has_dicts = true,
+    .may_be_shard = true,
+    .carries_members = true,
+};
+
+const Format kPytorchPickleFormat{
+    .name = "pytorch pickle",
+    .recognises = recognises_pytorch_pickle,
+    .open_source = open_pytorch_pickle_source,
+    .has_dicts = true,
+    .may_be_shard = true,
+    .advice = "write the current form: pytorch",
+};
+
+const Format kPytorchTarFormat{
+    .name = "pytorch tar",
+    .recognises = recognises_tar,
+    .has_dicts = true,
+    .advice = "ask its provider for a current one, or load it with a PyTorch of its time and save it again",
+};
 
 }  // namespace mnq

@@ -5,9 +5,11 @@
 // Source: torch/serialization.py, 2.13
 #pragma once
 
-#include "formats/format_table.h"
+#include "formats/format.h"
 
 namespace mnq {
+
+extern const Format kPytorchFormat, kPytorchPickleFormat, kPytorchTarFormat;
 
 bool is_zip(std::span<const std::byte> start);
 

@@ -12,6 +12,7 @@
 #include "containers/torch_save/torch_dtypes.h"
 #include "containers/zip/zip_writer.h"
 #include "formats/pytorch/pytorch.h"
+#include "plan/own_metadata.h"
 
 namespace mnq {
 namespace {
@@ -137,7 +138,8 @@ class FilledFrame {
   PickleWriter out_{bytes_};
 };
 
-std::string metadata_json(const Metadata& metadata) {
+std::string metadata_json(Metadata metadata, std::string ours) {
+  if (!ours.empty()) metadata.insert_or_assign(std::string(kMetadataKey), std::move(ours));
   Json json = Json::object();
   for (const auto& [key, value] : metadata) json.add(key, value);
   return json.dump();
@@ -145,27 +147,24 @@ std::string metadata_json(const Metadata& metadata) {
 
 class PytorchSink final : public TensorSink {
  public:
-  PytorchSink(const SinkRequest& request, const OpenByteSink& open) {
-    std::map<std::string_view, std::size_t> index;
-    for (std::size_t i = 0; i < request.tensors.size(); ++i) index.emplace(request.tensors[i].name, i);
+  PytorchSink(const SinkRequest& request, const OpenByteSink& open) : plan_(request.plan), metadata_(request.metadata) {
+    const std::vector<const TensorInfo*> tensors = plan_.outputs();
     const auto carried = request.companion == nullptr ? nullptr : request.companion->pytorch;
     const PytorchFrame plain = plain_frame();
     const PytorchFrame& frame = carried == nullptr ? plain : *carried;
     FilledFrame filled(frame);
-    for (std::size_t i = 0; i < request.tensors.size(); ++i) filled.add(request.tensors[i].name, request.tensors[i], i);
-    for (const auto& [name, target] : tied_names(request.metadata, request.tensors)) {
-      filled.add(name, request.tensors[index.at(target)], index.at(target));
-    }
+    for (std::size_t i = 0; i < tensors.size(); ++i) filled.add(tensors[i]->name, *tensors[i], i);
+    add_ties(filled, tensors);
     add_text("/data.pkl", filled.finish());
     add_text("/byteorder", "little");
-    for (std::size_t i = 0; i < request.tensors.size(); ++i) {
-      records_.push_back(zip_.add(formatted("{}/data/{}", kRoot, i), request.tensors[i].size_bytes));
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      records_.push_back(zip_.add(formatted("{}/data/{}", kRoot, i), tensors[i]->size_bytes));
     }
     for (std::size_t i = 0; i < frame.storages.size(); ++i) {
       carried_.push_back(
           zip_.add(formatted("{}/data/{}", kRoot, PytorchFrame::carried_key(i)), frame.storages[i].size));
     }
-    metadata_size_ = metadata_json(request.metadata).size();
+    metadata_size_ = metadata_json(metadata_, reserve_own_metadata(plan_)).size();
     metadata_record_ = zip_.add(std::string(kRoot) + std::string(kPytorchMetadataRecord), metadata_size_);
     if (carried != nullptr) add_text(kPytorchTensorsKeyRecord, frame.tensors_key);
     add_text("/version", "3\n");
@@ -179,8 +178,8 @@ class PytorchSink final : public TensorSink {
     zip_.write(records_[tensor], offset, bytes);
   }
 
-  void commit(const Metadata& metadata) override {
-    std::string json = metadata_json(metadata);
+  void commit(std::span<const double> sqnr_db) override {
+    std::string json = metadata_json(metadata_, write_own_metadata(plan_, sqnr_db));
     if (json.size() > metadata_size_) throw Error(Status::kInternal, "the metadata became longer than was reserved");
     json.resize(metadata_size_, ' ');
     zip_.write(metadata_record_, json);
@@ -188,6 +187,17 @@ class PytorchSink final : public TensorSink {
   }
 
  private:
+  // Other names of a tensor refer to its storage.
+  void add_ties(FilledFrame& filled, const std::vector<const TensorInfo*>& tensors) {
+    std::map<std::string_view, std::size_t> index;
+    for (std::size_t i = 0; i < tensors.size(); ++i) index.emplace(tensors[i]->name, i);
+    const auto is_there = [&](std::string_view name) { return index.contains(name); };
+    for (const auto& [name, target] : tied_names(metadata_, is_there)) {
+      const std::size_t tensor = index.at(target);
+      filled.add(name, *tensors[tensor], tensor);
+    }
+  }
+
   void add_text(std::string_view name, std::string text) {
     const std::size_t record = zip_.add(std::string(kRoot) + std::string(name), text.size());
     texts_.emplace_back(record, std::move(text));
@@ -203,6 +213,8 @@ class PytorchSink final : public TensorSink {
     }
   }
 
+  PlanSlice plan_;
+  Metadata metadata_;
   ZipWriter zip_;
   std::vector<std::pair<std::size_t, std::string>> texts_;  // of small records
   std::vector<std::size_t> records_, carried_;

@@ -9,6 +9,7 @@
 #include "containers/archive_error.h"
 #include "containers/read_text.h"
 #include "containers/safetensors_header.h"
+#include "plan/own_metadata.h"
 
 namespace mnq {
 namespace {
@@ -17,12 +18,12 @@ constexpr std::uint64_t kLengthBytes = 8;
 
 static_assert(std::endian::native == std::endian::little, "safetensors is little-endian, and so are the kernels");
 
-class SafetensorsSource final : public TensorSource {
+class SafetensorsSource final : public DescribedSource {
  public:
   SafetensorsSource(std::shared_ptr<const ByteSource> bytes, SafetensorsHeader header, std::uint64_t data_start)
       : bytes_(std::move(bytes)) {
     inputs_ = {bytes_};
-    metadata_ = std::move(header.metadata);
+    set_metadata(std::move(header.metadata));
     if (!header.unknown_fields.empty()) {
       add_remark(formatted("left out fields of tensors that safetensors has not: {}",
                            joined({header.unknown_fields.begin(), header.unknown_fields.end()})));
@@ -50,24 +51,27 @@ class SafetensorsSource final : public TensorSource {
 
 class SafetensorsSink final : public TensorSink {
  public:
-  SafetensorsSink(const std::vector<TensorInfo>& tensors, const Metadata& metadata, const OpenByteSink& open)
-      : starts_(tensors.size()) {
-    for (const TensorInfo& info : tensors) require_name(info.name);
+  SafetensorsSink(const PlanSlice& plan, const Metadata& metadata, bool describes_weights, const OpenByteSink& open)
+      : plan_(plan), metadata_(metadata), describes_weights_(describes_weights) {
+    const std::vector<const TensorInfo*> tensors = plan_.outputs();
+    starts_.resize(tensors.size());
+    for (const TensorInfo* info : tensors) require_name(info->name);
     std::vector<std::size_t> order(tensors.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
-      const auto bits_a = dtype_bits(tensors[a].dtype);
-      const auto bits_b = dtype_bits(tensors[b].dtype);
-      return bits_a != bits_b ? bits_a > bits_b : tensors[a].name < tensors[b].name;
+      const auto bits_a = dtype_bits(tensors[a]->dtype);
+      const auto bits_b = dtype_bits(tensors[b]->dtype);
+      return bits_a != bits_b ? bits_a > bits_b : tensors[a]->name < tensors[b]->name;
     });
     std::uint64_t end = 0;
     layout_.reserve(tensors.size());
     for (const std::size_t index : order) {
       starts_[index] = end;
-      layout_.push_back({tensors[index], end});
-      end += tensors[index].size_bytes;
+      layout_.push_back({*tensors[index], end});
+      end += tensors[index]->size_bytes;
     }
-    header_bytes_ = (header_length(metadata) + 7) / 8 * 8;
+    const Metadata reserved = metadata_with(describes_weights_ ? reserve_own_metadata(plan_) : "");
+    header_bytes_ = (header_length(reserved) + 7) / 8 * 8;
     if (header_bytes_ > kMaxHeaderBytes) {
       throw Error(Status::kFormat,
                   formatted("the header of {} tensors would have {} bytes; safetensors allows {}", tensors.size(),
@@ -81,7 +85,8 @@ class SafetensorsSink final : public TensorSink {
     bytes_->write(kLengthBytes + header_bytes_ + starts_[tensor] + offset, bytes);
   }
 
-  void commit(const Metadata& metadata) override {
+  void commit(std::span<const double> sqnr_db) override {
+    const Metadata metadata = metadata_with(describes_weights_ ? write_own_metadata(plan_, sqnr_db) : "");
     if (header_length(metadata) > header_bytes_)
       throw Error(Status::kInternal, "the metadata became longer than was reserved for it");
     std::array<char, kLengthBytes> length{};
@@ -96,6 +101,12 @@ class SafetensorsSink final : public TensorSink {
     if (name != "__metadata__") return;
     throw Error(Status::kUnsupported, formatted("tensor {}: safetensors keeps its metadata under this name", name),
                 "rename the tensor, or write .pt", name);
+  }
+
+  Metadata metadata_with(std::string ours) const {
+    Metadata metadata = metadata_;
+    if (!ours.empty()) metadata.insert_or_assign(std::string(kMetadataKey), std::move(ours));
+    return metadata;
   }
 
   std::uint64_t header_length(const Metadata& metadata) const {
@@ -121,6 +132,9 @@ class SafetensorsSink final : public TensorSink {
     flush();
   }
 
+  PlanSlice plan_;
+  Metadata metadata_;
+  bool describes_weights_;
   std::vector<HeaderTensor> layout_;
   std::vector<std::uint64_t> starts_;  // of each tensor in the order of the caller, from the end of the header
   std::uint64_t header_bytes_ = 0;
@@ -157,7 +171,21 @@ std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const Byte
 }
 
 std::unique_ptr<TensorSink> open_safetensors_sink(const SinkRequest& request, const OpenByteSink& open) {
-  return std::make_unique<SafetensorsSink>(request.tensors, request.metadata, open);
+  return std::make_unique<SafetensorsSink>(request.plan, request.metadata, true, open);
 }
+
+std::unique_ptr<TensorSink> open_plain_safetensors_sink(const PlanSlice& plan, const Metadata& metadata,
+                                                        const OpenByteSink& open) {
+  return std::make_unique<SafetensorsSink>(plan, metadata, false, open);
+}
+
+const Format kSafetensorsFormat{
+    .name = "safetensors",
+    .extensions = ".safetensors",
+    .recognises = recognises_safetensors,
+    .open_source = open_safetensors_source,
+    .open_sink = open_safetensors_sink,
+    .may_be_shard = true,
+};
 
 }  // namespace mnq

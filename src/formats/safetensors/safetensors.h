@@ -2,9 +2,11 @@
 // Source: https://github.com/huggingface/safetensors, README. What is refused beyond it: keys that appear twice.
 #pragma once
 
-#include "formats/format_table.h"
+#include "formats/format.h"
 
 namespace mnq {
+
+extern const Format kSafetensorsFormat;
 
 /// A length that fits into the file, and an opening brace.
 bool recognises_safetensors(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
@@ -13,9 +15,13 @@ bool recognises_safetensors(std::span<const std::byte> start, const std::shared_
 std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes,
                                                       const OpenSettings& settings);
 
-/// Orders tensors by dtype, the widest first, then by name; pads the header to a multiple of 8. commit() may be given
-/// other metadata of the same keys, with values that are no longer. Errors: kFormat where the header would exceed
+/// Orders tensors by dtype, the widest first, then by name; pads the header to a multiple of 8. Our own metadata
+/// has room in it for the accuracies that are known at the end. Errors: kFormat where the header would exceed
 /// 100 MB; kIo.
 std::unique_ptr<TensorSink> open_safetensors_sink(const SinkRequest& request, const OpenByteSink& open);
+
+/// The same without our own metadata.
+std::unique_ptr<TensorSink> open_plain_safetensors_sink(const PlanSlice& plan, const Metadata& metadata,
+                                                        const OpenByteSink& open);
 
 }  // namespace mnq

@@ -6,29 +6,10 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/utf8.h"
-#include "formats/collected_tensors.h"
-#include "plan/logical_tensors.h"
-#include "schemes/scheme.h"
+#include "layouts/layout.h"
 
 namespace mnq {
 namespace {
-
-bool is_words_as_bytes(const TensorInfo& info) {
-  return info.dtype == DType::kU8 && info.shape.size() == 2 && info.shape[1] % 4 == 0;
-}
-
-void pack_into_words(TensorInfo& info) {
-  info.dtype = DType::kI32;
-  info.shape.back() /= 4;
-}
-
-// TensorSource::find looks through all tensors each time.
-using IndexByName = std::map<std::string, std::size_t, std::less<>>;
-IndexByName index_tensors(const std::vector<TensorInfo>& tensors) {
-  IndexByName index;
-  for (std::size_t i = 0; i < tensors.size(); ++i) index.emplace(tensors[i].name, i);
-  return index;
-}
 
 class LoadedSource final : public ModuleSource {
  public:
@@ -37,11 +18,12 @@ class LoadedSource final : public ModuleSource {
       : module_(std::move(module)), bytes_(std::move(bytes)) {
     remarks_ = std::move(remarks);
     if (bytes_ != nullptr) inputs_ = {bytes_};
+    Metadata metadata;
     for (const auto& [name, text] : module_->extra_files()) {
-      if (is_utf8(text)) metadata_.emplace(name, text);
+      if (is_utf8(text)) metadata.emplace(name, text);
     }
+    set_metadata(std::move(metadata));
     for (const ModuleTensor& tensor : module_->tensors()) tensors_.push_back(tensor.info);
-    restore_words(tensors_, metadata_);
     for (const TensorInfo& info : tensors_) tensor_bytes_ += info.size_bytes;
     remarks_.insert(remarks_.begin(), module_->remarks().begin(), module_->remarks().end());
   }
@@ -66,14 +48,12 @@ class LoadedSource final : public ModuleSource {
 
 class ModuleSink final : public TensorSink {
  public:
-  ModuleSink(const ModuleSource& source, const std::vector<TensorInfo>& tensors, TakeModule take)
-      : source_(source), tensors_(tensors), take_(std::move(take)), data_(tensors.size()) {
-    const IndexByName kept = index_tensors(source.tensors());
-    for (std::size_t i = 0; i < tensors.size(); ++i) {
-      const auto old = kept.find(tensors[i].name);
-      const bool unchanged = old != kept.end() && source.tensors()[old->second].dtype == tensors[i].dtype &&
-                             source.tensors()[old->second].shape == tensors[i].shape;
-      if (!unchanged) data_[i] = allocate_bytes(tensors[i].size_bytes);
+  ModuleSink(const SinkRequest& request, TakeModule take)
+      : module_(request.source->as_module()->module()), plan_(request.plan), take_(std::move(take)) {
+    for (std::size_t item = 0; item < plan_.size(); ++item) {
+      for (const PlannedOutput& output : plan_.tensor(item).outputs) {
+        data_.push_back(is_changed(item) ? allocate_bytes(output.info.size_bytes) : nullptr);
+      }
     }
   }
 
@@ -82,72 +62,49 @@ class ModuleSink final : public TensorSink {
       std::memcpy(data_[tensor].get() + offset, bytes.data(), bytes.size());
   }
 
-  void commit(const Metadata& metadata) override {
-    const CollectedTensors collected(tensors_, metadata);
-    const std::vector<LogicalTensor> after = require_logical_tensors(collected);
-    const std::vector<LogicalTensor> before = require_logical_tensors(source_);
-    std::map<std::string_view, const LogicalTensor*> by_name;
-    for (const LogicalTensor& tensor : before) by_name.emplace(tensor.name, &tensor);
+  void commit(std::span<const double> sqnr_db) override {
     std::vector<WeightChange> changes;
-    for (const LogicalTensor& tensor : after) {
-      const auto old = by_name.find(tensor.name);
-      if (old == by_name.end()) throw Error(Status::kInternal, formatted("{} came from nowhere", tensor.name));
-      if (tensor.spec.has_value() != old->second->spec.has_value())
-        changes.push_back(make_change(tensor, *old->second));
+    std::size_t output = 0;
+    for (std::size_t item = 0; item < plan_.size(); ++item) {
+      if (is_changed(item)) changes.push_back(make_change(item, output));
+      output += plan_.tensor(item).outputs.size();
     }
-    std::map<std::string, std::string> files = source_.module()->extra_files();
+    std::map<std::string, std::string> files = module_->extra_files();
     files.erase(std::string(kMetadataKey));
-    const auto ours = metadata.find(std::string(kMetadataKey));
-    if (ours != metadata.end()) files.emplace(ours->first, ours->second);
-    take_(source_.module()->change(changes, std::move(files)));
+    if (std::string ours = write_own_metadata(plan_, sqnr_db); !ours.empty()) {
+      files.emplace(std::string(kMetadataKey), std::move(ours));
+    }
+    take_(module_->change(changes, std::move(files)));
   }
 
  private:
-  Tensor collected(std::size_t index) {
-    return {tensors_[index].dtype, tensors_[index].shape, std::move(data_[index]), tensors_[index].size_bytes};
-  }
+  bool is_changed(std::size_t item) const { return plan_.tensor(item).action != Action::kCopy; }
 
-  WeightChange make_change(const LogicalTensor& tensor, const LogicalTensor& old) {
+  // output: the first one of the weight.
+  WeightChange make_change(std::size_t item, std::size_t output) {
+    const PlannedTensor& planned = plan_.tensor(item);
+    const LogicalTensor& tensor = plan_.logical(item);
     WeightChange change;
     change.name = tensor.name;
-    change.quantized = tensor.spec.has_value();
-    change.spec = change.quantized ? *tensor.spec : *old.spec;
-    const Scheme& scheme = scheme_of(change.spec);
-    change.bits = scheme.bits;
-    const std::vector<StoredPart> parts = scheme.parts(change.spec);
-    if (!change.quantized) {
-      change.parts.push_back({"", collected(tensor.parts.front())});
-      for (const StoredPart& part : parts) change.old_suffixes.emplace_back(part.suffix);
-      return change;
+    change.quantized = planned.action != Action::kDequantize;
+    change.spec = planned.spec;
+    change.bits = scheme_of(change.spec).bits;
+    for (const PlannedOutput& part : planned.outputs) {
+      change.parts.push_back({part.info.name.substr(tensor.name.size()),
+                              {part.info.dtype, part.info.shape, std::move(data_[output++]), part.info.size_bytes}});
     }
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-      change.parts.push_back({std::string(parts[i].suffix), collected(tensor.parts[i])});
-    }
+    if (change.quantized) return change;
+    for (const StoredPart& part : tensor.layout->parts(*tensor.spec)) change.old_suffixes.emplace_back(part.suffix);
     return change;
   }
 
-  const ModuleSource& source_;
-  std::vector<TensorInfo> tensors_;
+  std::shared_ptr<const Module> module_;
+  PlanSlice plan_;
   TakeModule take_;
-  std::vector<std::shared_ptr<std::byte>> data_;  // null for tensors that stay as they are
+  std::vector<std::shared_ptr<std::byte>> data_;  // of each output; null for tensors that stay as they are
 };
 
 }  // namespace
-
-void restore_words(std::vector<TensorInfo>& tensors, const Metadata& metadata) {
-  if (!metadata.contains(std::string(kMetadataKey))) return;
-  constexpr std::string_view kShape = "_shape";
-  std::map<std::string, std::size_t> by_name;
-  for (std::size_t i = 0; i < tensors.size(); ++i) by_name.emplace(tensors[i].name, i);
-  for (const auto& [name, index] : by_name) {
-    if (!name.ends_with(kShape)) continue;
-    const std::string base = name.substr(0, name.size() - kShape.size());
-    for (const char* suffix : {"_packed", "_zero_point"}) {
-      const auto part = by_name.find(base + suffix);
-      if (part != by_name.end() && is_words_as_bytes(tensors[part->second])) pack_into_words(tensors[part->second]);
-    }
-  }
-}
 
 std::shared_ptr<const ModuleSource> make_module_source(std::shared_ptr<const Module> module,
                                                        std::shared_ptr<const ByteSource> bytes,
@@ -155,11 +112,8 @@ std::shared_ptr<const ModuleSource> make_module_source(std::shared_ptr<const Mod
   return std::make_shared<LoadedSource>(std::move(module), std::move(bytes), std::move(remarks));
 }
 
-const ModuleSource* as_module_source(const TensorSource& source) { return dynamic_cast<const ModuleSource*>(&source); }
-
-std::unique_ptr<TensorSink> open_module_sink(const ModuleSource& source, const std::vector<TensorInfo>& tensors,
-                                             const TakeModule& take) {
-  return std::make_unique<ModuleSink>(source, tensors, take);
+std::unique_ptr<TensorSink> open_module_sink(const SinkRequest& request, const TakeModule& take) {
+  return std::make_unique<ModuleSink>(request, take);
 }
 
 TakeModule write_torchscript(const OpenByteSink& open, std::function<bool()> is_cancelled) {
@@ -167,7 +121,7 @@ TakeModule write_torchscript(const OpenByteSink& open, std::function<bool()> is_
   return [sink = std::shared_ptr<ByteSink>(open(0)),
           is_cancelled = std::move(is_cancelled)](const std::shared_ptr<const Module>& module) {
     const auto throw_if_cancelled = [&] {
-      if (is_cancelled()) throw Error(Status::kCancelled, "cancelled while the module was being saved");
+      if (is_cancelled && is_cancelled()) throw Error(Status::kCancelled, "cancelled while the module was being saved");
     };
     throw_if_cancelled();
     std::uint64_t end = 0;
@@ -178,6 +132,10 @@ TakeModule write_torchscript(const OpenByteSink& open, std::function<bool()> is_
     });
     sink->commit();
   };
+}
+
+std::unique_ptr<TensorSink> open_torchscript_sink(const SinkRequest& request, const OpenByteSink& open) {
+  return open_module_sink(request, write_torchscript(open, request.is_cancelled));
 }
 
 }  // namespace mnq

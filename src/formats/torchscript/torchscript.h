@@ -5,14 +5,21 @@
 
 #include "base/byte_stream.h"
 #include "base/tensor_source.h"
-#include "formats/format_table.h"
+#include "formats/format.h"
 #include "module/backend.h"
+#include "plan/own_metadata.h"
 
 namespace mnq {
 
+extern const Format kTorchscriptFormat;
+
 /// A source whose tensors are those of a module.
-class ModuleSource : public TensorSource {
+class ModuleSource : public DescribedSource {
  public:
+  ModuleSource() { layout_ = &kModuleLayout; }
+
+  const ModuleSource* as_module() const override { return this; }
+
   virtual const std::shared_ptr<const Module>& module() const = 0;
 
   /// The same as LibTorch has it, loaded when it is first asked for: what goes by the graphs of the code asks this one.
@@ -31,23 +38,18 @@ std::shared_ptr<const ModuleSource> make_module_source(std::shared_ptr<const Mod
                                                        std::shared_ptr<const ByteSource> bytes = nullptr,
                                                        std::vector<std::string> remarks = {});
 
-/// A module holds what the schemes pack into words of 32 bits as bytes, two codes each: TorchScript shifts bytes
-/// faster. Here it is words again, as in every other format.
-void restore_words(std::vector<TensorInfo>& tensors, const Metadata& metadata);
-
-/// The module behind a source; null where it is no module.
-const ModuleSource* as_module_source(const TensorSource& source);
-
 /// What becomes of a changed module: it is given away at commit.
 using TakeModule = std::function<void(std::shared_ptr<const Module>)>;
 
-/// Takes the tensors of a job over this loaded module and makes the module that has them. It keeps a copy of those only
+/// Takes the tensors of a job over a loaded module and makes the module that has them. It keeps a copy of those only
 /// that the job changes.
-std::unique_ptr<TensorSink> open_module_sink(const ModuleSource& source, const std::vector<TensorInfo>& tensors,
-                                             const TakeModule& take);
+std::unique_ptr<TensorSink> open_module_sink(const SinkRequest& request, const TakeModule& take);
 
 /// A module that is written as an archive when it is taken; the place for it is opened at once. For one module.
 /// is_cancelled is asked at every write: kCancelled.
 TakeModule write_torchscript(const OpenByteSink& open, std::function<bool()> is_cancelled);
+
+/// The two together; the place for it is opened at once. request.is_cancelled is asked at every write: kCancelled.
+std::unique_ptr<TensorSink> open_torchscript_sink(const SinkRequest& request, const OpenByteSink& open);
 
 }  // namespace mnq

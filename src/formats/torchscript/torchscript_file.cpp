@@ -14,6 +14,7 @@
 #include "containers/torchscript/torchscript_archive.h"
 #include "containers/zip/zip_archive.h"
 #include "containers/zip/zip_records.h"
+#include "formats/pytorch/pytorch.h"
 #include "formats/torchscript/torchscript.h"
 #include "formats/torchscript/torchscript_tree.h"
 #include "formats/torchscript/torchscript_uses.h"
@@ -183,12 +184,13 @@ class FileSource final : public ModuleSource {
     archive_remarks_ = std::move(checked.remarks);
     remarks_ = std::move(listing.remarks);
     remarks_.insert(remarks_.end(), archive_remarks_.begin(), archive_remarks_.end());
+    Metadata metadata;
     for (const std::string& name : extra_files_) {
       std::string text = archive_.read(*archive_.find(checked.root + "/extra/" + name), kMostTextBytes);
-      if (is_utf8(text)) metadata_.emplace(name, std::move(text));
+      if (is_utf8(text)) metadata.emplace(name, std::move(text));
     }
+    set_metadata(std::move(metadata));
     for (const FileTensor& tensor : files_) tensors_.push_back(tensor.info);
-    restore_words(tensors_, metadata_);
   }
 
   std::string_view format() const override { return "torchscript"; }
@@ -268,6 +270,11 @@ class FileSource final : public ModuleSource {
   mutable std::shared_ptr<const ModuleSource> loaded_;
 };
 
+// Throws as recognises_pytorch_zip.
+bool recognises_torchscript(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes) {
+  return is_zip(start) && is_torchscript(ZipArchive(bytes));
+}
+
 }  // namespace
 
 std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings&) {
@@ -275,5 +282,16 @@ std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const Byte
   on_own_stack([&] { source = std::make_unique<FileSource>(std::move(bytes)); });  // code is followed call by call
   return source;
 }
+
+const Format kTorchscriptFormat{
+    .name = "torchscript",
+    .extensions = ".pt,.pth,.ts,.jit,.torchscript",
+    .recognises = recognises_torchscript,
+    .open_source = open_torchscript_source,
+    .open_sink = open_torchscript_sink,
+    .storage = {&kModuleLayout, nullptr},
+    .is_module = true,
+    .advice = "a TorchScript file can be written from a TorchScript module only",
+};
 
 }  // namespace mnq

@@ -1,4 +1,4 @@
-#include "schemes/ggml_rounding.h"
+#include "methods/ggml_rounding.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,10 +1,9 @@
-#include "plan/logical_tensors.h"
+#include "plan/own_metadata.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <map>
-#include <set>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -14,13 +13,15 @@
 namespace mnq {
 namespace {
 
-using IndexByName = std::map<std::string_view, std::size_t>;
+using IndexByName = std::unordered_map<std::string_view, std::size_t>;
 
 constexpr std::array<std::pair<Granularity, const char*>, 3> kGranularities{{
     {Granularity::kTensor, "tensor"},
     {Granularity::kChannel, "channel"},
     {Granularity::kGroup, "group"},
 }};
+
+double four_digits(double sqnr_db) { return std::isfinite(sqnr_db) ? std::round(sqnr_db * 1e4) / 1e4 : sqnr_db; }
 
 Json entry_json(const QuantizedEntry& entry) {
   const QuantizedSpec& spec = entry.spec;
@@ -34,11 +35,11 @@ Json entry_json(const QuantizedEntry& entry) {
     if (spec.stacked_axes != 0) json["stacked_axes"] = spec.stacked_axes;
     if (spec.granularity == Granularity::kGroup) json["group_size"] = spec.group_size;
     if (spec.activation_bits != 0) json["activation_bits"] = spec.activation_bits;
-    if (spec.is_ggml) json["ggml"] = true;
+    if (spec.has_free_scales) json["ggml"] = true;  // so called since only ggml's were
     if (spec.scale_dtype != DType::kF32) json["scale_dtype"] = dtype_name(spec.scale_dtype);
   }
   if (entry.sqnr_db) {
-    json["sqnr_db"] = std::isfinite(*entry.sqnr_db) ? Json(std::round(*entry.sqnr_db * 1e4) / 1e4) : Json(nullptr);
+    json["sqnr_db"] = std::isfinite(*entry.sqnr_db) ? Json(four_digits(*entry.sqnr_db)) : Json(nullptr);
   }
   return json;
 }
@@ -80,7 +81,7 @@ QuantizedSpec parse_spec(const Json& json) {
     spec.activation_bits = bits->get<std::int32_t>();
     if (spec.activation_bits != 8) throw Error(Status::kFormat, "its activation_bits are not 8");
   }
-  if (const Json* ggml = json.find("ggml"); ggml != nullptr) spec.is_ggml = ggml->get<bool>();
+  if (const Json* free = json.find("ggml"); free != nullptr) spec.has_free_scales = free->get<bool>();
   if (const Json* scale_dtype = json.find("scale_dtype"); scale_dtype != nullptr) {
     const auto found_dtype = find_dtype(std::string_view(scale_dtype->text()));
     if (!found_dtype || !is_weight_dtype(*found_dtype)) throw Error(Status::kFormat, "its scale's dtype is no float");
@@ -89,7 +90,7 @@ QuantizedSpec parse_spec(const Json& json) {
   if (spec.granularity == Granularity::kTensor && !scheme->may_be_per_tensor) {
     throw Error(Status::kFormat, formatted("{} has no single scale for a tensor", scheme->name));
   }
-  if (spec.channel_axis != spec.stacked_axes && (spec.granularity == Granularity::kGroup || scheme->pack != nullptr)) {
+  if (spec.channel_axis != spec.stacked_axes && (spec.granularity == Granularity::kGroup || scheme->needs_first_axis)) {
     throw Error(Status::kFormat, formatted("{} has its channels on axis {}", scheme_text(spec), spec.stacked_axes));
   }
   return spec;
@@ -97,9 +98,9 @@ QuantizedSpec parse_spec(const Json& json) {
 
 // The stored tensors a weight consists of. Throws kFormat for one that is missing or does not fit.
 std::vector<std::size_t> find_parts(const TensorSource& source, const IndexByName& index, const std::string& name,
-                                    const QuantizedSpec& spec) {
+                                    const QuantizedSpec& spec, const Layout& layout) {
   std::vector<std::size_t> parts;
-  for (const StoredPart& part : scheme_of(spec).parts(spec)) {
+  for (const StoredPart& part : layout.parts(spec)) {
     const std::string part_name = name + std::string(part.suffix);
     const auto found = index.find(part_name);
     if (found == index.end()) throw Error(Status::kFormat, formatted("{} is missing", part_name));
@@ -123,21 +124,15 @@ QuantizedSpec require_spec(const Json& json) {
 }
 
 // What the metadata says of one weight, or a problem.
-void add_quantized(LogicalTensors& result, const TensorSource& source, const IndexByName& index,
-                   const std::string& name, const Json& json) {
+void add_entry(OwnMetadata& own, const std::string& name, const Json& json) {
   try {
-    LogicalTensor tensor;
-    tensor.spec = require_spec(json);
-    tensor.name = name;
-    tensor.dtype = tensor.spec->weight_dtype;
-    tensor.shape = tensor.spec->shape;
-    tensor.parts = find_parts(source, index, name, *tensor.spec);
+    QuantizedEntry entry{name, require_spec(json), std::nullopt};
     if (const Json* sqnr = json.find("sqnr_db"); sqnr != nullptr) {
-      tensor.sqnr_db = sqnr->is_null() ? INFINITY : sqnr->get<double>();
+      entry.sqnr_db = sqnr->is_null() ? INFINITY : sqnr->get<double>();
     }
-    result.tensors.push_back(std::move(tensor));
+    own.entries.push_back(std::move(entry));
   } catch (const Error& error) {
-    result.problems.push_back({name, error.message()});
+    own.problems.push_back({name, error.message()});
   }
 }
 
@@ -150,95 +145,106 @@ Json parse_metadata(const std::string& text) {
   }
 }
 
-void add_all_quantized(LogicalTensors& result, const TensorSource& source) {
-  const auto text = source.metadata().find(std::string(kMetadataKey));
-  if (text == source.metadata().end()) return;
-  IndexByName index;
-  for (std::size_t i = 0; i < source.tensors().size(); ++i) index.emplace(source.tensors()[i].name, i);
-  const Json json = parse_metadata(text->second);
+OwnMetadata parse_own_metadata(const std::string& text) {
+  OwnMetadata own;
+  const Json json = parse_metadata(text);
   if (!json.contains("version") || !json.contains("tensors") || !json["tensors"].is_object()) {
-    result.problems.push_back({"", formatted("the metadata key {} is not what we write", kMetadataKey)});
-    return;
+    own.problems.push_back({"", formatted("the metadata key {} is not what we write", kMetadataKey)});
+  } else if (json["version"] != 1) {
+    own.problems.push_back({"", formatted("the metadata key {} has version {}; this library knows 1", kMetadataKey,
+                                          json["version"].dump())});
+  } else {
+    for (const auto& [name, entry] : json["tensors"].members()) add_entry(own, name, entry);
   }
-  if (json["version"] != 1) {
-    result.problems.push_back({"", formatted("the metadata key {} has version {}; this library knows 1", kMetadataKey,
-                                             json["version"].dump())});
-    return;
-  }
-  for (const auto& [name, entry] : json["tensors"].members()) add_quantized(result, source, index, name, entry);
+  return own;
 }
 
-// A weight's other names are those of its codes without their suffix.
-std::vector<std::string> ties_of(const LogicalTensor& tensor, std::vector<std::string> ties) {
-  if (!tensor.spec) return ties;
-  const std::string_view suffix = scheme_of(*tensor.spec).parts(*tensor.spec).front().suffix;
-  std::erase_if(ties, [&](const std::string& tie) { return tie.size() <= suffix.size() || !tie.ends_with(suffix); });
-  for (std::string& tie : ties) tie.resize(tie.size() - suffix.size());
-  return ties;
+// What a weight of the plan is in the output; empty for floats. sqnr_db: where the plan quantizes it.
+std::optional<QuantizedEntry> entry_of(const PlannedTensor& planned, const LogicalTensor& tensor, double sqnr_db) {
+  if (planned.action == Action::kQuantize || planned.action == Action::kCast) {
+    return QuantizedEntry{tensor.name, planned.spec, sqnr_db};
+  }
+  if (planned.action != Action::kCopy || !tensor.spec) return std::nullopt;
+  return QuantizedEntry{tensor.name, *tensor.spec, tensor.sqnr_db};
 }
 
-// What the source knows, and what the metadata says.
-std::vector<std::vector<std::string>> find_ties(const TensorSource& source) {
-  std::vector<std::vector<std::string>> ties(source.tensors().size());
-  std::map<std::string_view, std::size_t> index;
-  std::set<std::pair<std::size_t, std::string>> known;
-  for (std::size_t i = 0; i < ties.size(); ++i) {
-    ties[i] = source.ties(i);
-    for (const std::string& tie : ties[i]) known.emplace(i, tie);
-    index.emplace(source.tensors()[i].name, i);
+template <class SqnrOf>
+std::string write_entries(const PlanSlice& plan, const SqnrOf& sqnr_of) {
+  constexpr std::string_view kStart = R"({"version":1,"tensors":{)";
+  std::string text(kStart);
+  for (std::size_t item = 0; item < plan.size(); ++item) {
+    const auto entry = entry_of(plan.tensor(item), plan.logical(item), sqnr_of(item));
+    if (!entry) continue;
+    if (text.size() > kStart.size()) text += ',';
+    text += Json(entry->name).dump() + ":" + entry_json(*entry).dump();
   }
-  for (auto& [name, target] : tied_names(source.metadata(), source.tensors())) {
-    const std::size_t tensor = index.at(target);
-    if (known.emplace(tensor, name).second) ties[tensor].push_back(std::move(name));
-  }
-  return ties;
+  return text.size() == kStart.size() ? "" : text + "}}";
 }
 
 }  // namespace
 
-LogicalTensors find_logical_tensors(const TensorSource& source) {
-  LogicalTensors result;
-  result.tensors.reserve(source.tensors().size());
-  add_all_quantized(result, source);
-  std::vector<bool> used(source.tensors().size(), false);
-  std::erase_if(result.tensors, [&](const LogicalTensor& tensor) {
-    const bool shares = std::ranges::any_of(tensor.parts, [&](std::size_t part) { return used[part]; });
-    if (shares) result.problems.push_back({tensor.name, "a part of it is a part of another weight too"});
-    for (const std::size_t part : tensor.parts) used[part] = used[part] || !shares;
-    return shares;
-  });
-  for (std::size_t i = 0; i < used.size(); ++i) {
-    const TensorInfo& info = source.tensors()[i];
-    if (!used[i]) result.tensors.push_back({info.name, info.dtype, info.shape, {i}, {}, {}, {}, {}});
-  }
-  std::ranges::sort(result.tensors, {}, [](const LogicalTensor& tensor) { return tensor.parts.front(); });
-  std::vector<std::vector<std::string>> ties = find_ties(source);
-  for (LogicalTensor& tensor : result.tensors) {
-    if (const LayerHint* hint = source.hint(tensor.parts.front())) tensor.hint = *hint;
-    tensor.ties = ties_of(tensor, std::move(ties[tensor.parts.front()]));
-  }
-  return result;
+std::optional<OwnMetadata> take_own_metadata(Metadata& metadata) {
+  const auto found = metadata.find(std::string(kMetadataKey));
+  if (found == metadata.end()) return std::nullopt;
+  OwnMetadata own = parse_own_metadata(found->second);
+  metadata.erase(found);
+  return own;
 }
 
-std::vector<LogicalTensor> require_logical_tensors(const TensorSource& source) {
-  LogicalTensors found = find_logical_tensors(source);
-  if (found.problems.empty()) return std::move(found.tensors);
-  const Problem& problem = found.problems.front();
-  const std::string subject = problem.tensor.empty() ? source.title() : problem.tensor;
-  throw Error(Status::kFormat,
-              formatted("{}: {}{}{}", source.title(), problem.tensor, problem.tensor.empty() ? "" : ": ", problem.text),
-              "the file was changed after it was quantized: quantize the original again", subject);
+std::string write_own_metadata(const PlanSlice& plan, std::span<const double> sqnr_db) {
+  return write_entries(plan, [&](std::size_t item) { return sqnr_db[item]; });
 }
 
-std::string write_quantized_metadata(const std::vector<QuantizedEntry>& entries) {
-  std::string text = R"({"version":1,"tensors":{)";
-  const char* before = "";
-  for (const QuantizedEntry& entry : entries) {
-    text += before + Json(entry.name).dump() + ":" + entry_json(entry).dump();
-    before = ",";
-  }
-  text += "}}";
+// No SQNR has more digits before the point, and where JSON does not find the shortest form of a number, it is shorter than
+// this by a few digits.
+std::string reserve_own_metadata(const PlanSlice& plan) {
+  constexpr double kWidestSqnr = -9999.9999;
+  constexpr std::size_t kSqnrSlack = 10;
+  std::string text = write_entries(plan, [](std::size_t) { return kWidestSqnr; });
+  if (!text.empty()) text.append(plan.size() * kSqnrSlack, ' ');
   return text;
+}
+
+std::optional<OwnMetadata> own_metadata_of(const PlanSlice& plan, std::span<const double> sqnr_db) {
+  OwnMetadata own;
+  for (std::size_t item = 0; item < plan.size(); ++item) {
+    auto entry = entry_of(plan.tensor(item), plan.logical(item), sqnr_db[item]);
+    if (!entry) continue;
+    if (entry->sqnr_db) entry->sqnr_db = four_digits(*entry->sqnr_db);
+    own.entries.push_back(std::move(*entry));
+  }
+  if (own.entries.empty()) return std::nullopt;
+  return own;
+}
+
+void DescribedSource::set_metadata(Metadata metadata) {
+  metadata_ = std::move(metadata);
+  own_ = take_own_metadata(metadata_);
+}
+
+LogicalTensors DescribedSource::find_weights() const {
+  LogicalTensors found;
+  if (!own_) return complete({});
+  found.problems = own_->problems;
+  IndexByName index;
+  for (std::size_t i = 0; i < tensors_.size(); ++i) index.emplace(tensors_[i].name, i);
+  for (const QuantizedEntry& entry : own_->entries) {
+    try {
+      std::vector<std::size_t> parts = find_parts(*this, index, entry.name, entry.spec, *layout_);
+      found.tensors.push_back({entry.name,
+                               entry.spec.weight_dtype,
+                               entry.spec.shape,
+                               std::move(parts),
+                               entry.spec,
+                               layout_,
+                               entry.sqnr_db,
+                               std::nullopt,
+                               {}});
+    } catch (const Error& error) {
+      found.problems.push_back({entry.name, error.message()});
+    }
+  }
+  return complete(std::move(found));
 }
 
 }  // namespace mnq

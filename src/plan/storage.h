@@ -1,5 +1,5 @@
-// What a file format can hold of quantized weights. A format says so with one function; plans ask it for every weight, for
-// embeddings and output heads, too, which schemes below 8 bits leave as they are in formats without one.
+// What an output can hold of quantized weights: the layout that they get there and, where a format cannot hold every weight, a
+// function that says what becomes of one.
 #pragma once
 
 #include <optional>
@@ -8,6 +8,8 @@
 #include <string_view>
 
 #include "config/config.h"
+#include "layouts/layout.h"
+#include "methods/method.h"
 #include "plan/layer_kinds.h"
 
 namespace mnq {
@@ -24,10 +26,17 @@ struct FitRequest {
 struct Fit {
   std::optional<QuantizedSpec> spec;                ///< as it is stored there; empty: only as floats
   std::string reason;                               ///< where that is not what was wanted
+  const Layout* layout = nullptr;                   ///< of codes; null: the storage's
+  const Method* method = nullptr;                   ///< where the format has its own; null: the settings'
   std::span<const std::string_view> suffixes = {};  ///< of what its readers look for beside the weight, stored or not
 };
 
 /// Errors: kConfig for settings that the format cannot follow.
 using FitWeight = Fit (*)(const FitRequest& request);
+
+struct Storage {
+  const Layout* layout = &kRowsLayout;
+  FitWeight fit = nullptr;  ///< null: any quantized weight as it is
+};
 
 }  // namespace mnq

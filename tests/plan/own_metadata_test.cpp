@@ -1,11 +1,12 @@
 // Our metadata read back: what fits becomes a quantized weight, anything else is a problem with a name, never a crash.
-#include "plan/logical_tensors.h"
+#include "plan/own_metadata.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "plan/plan.h"
+#include "support/copied_tensors.h"
 #include "support/error_of.h"
 #include "support/listed_source.h"
 
@@ -30,7 +31,7 @@ ListedSource source_with(const std::string& metadata, const std::vector<Listed>&
 std::string with_entry(const std::string& entry) { return R"({"version": 1, "tensors": {"w": )" + entry + "}}"; }
 
 TEST(ReadBack, AWeightKnowsItsParts) {
-  const auto tensors = require_logical_tensors(source_with(with_entry(kInt8Entry)));
+  const auto tensors = source_with(with_entry(kInt8Entry)).require_weights();
   ASSERT_EQ(tensors.size(), 2u);
   EXPECT_EQ(tensors[0].name, "w");
   EXPECT_EQ(tensors[0].dtype, DType::kF32);
@@ -44,7 +45,7 @@ TEST(ReadBack, AWeightKnowsItsParts) {
 }
 
 TEST(ReadBack, WithoutMetadataAllIsAsItIsStored) {
-  EXPECT_EQ(require_logical_tensors(ListedSource(int8_tensors())).size(), 3u);
+  EXPECT_EQ(ListedSource(int8_tensors()).require_weights().size(), 3u);
 }
 
 QuantizedEntry entry_of(const char* scheme, Granularity granularity, bool symmetric, std::uint64_t group_size,
@@ -62,10 +63,11 @@ QuantizedEntry entry_of(const char* scheme, Granularity granularity, bool symmet
 // What was written of a spec, and the tensors that its scheme stores.
 ListedSource source_of(const QuantizedEntry& entry) {
   std::vector<Listed> tensors;
-  for (const StoredPart& part : scheme_of(entry.spec).parts(entry.spec)) {
+  for (const StoredPart& part : kRowsLayout.parts(entry.spec)) {
     tensors.push_back({entry.name + std::string(part.suffix), part.shape, part.dtype});
   }
-  return source_with(write_quantized_metadata({entry}), tensors);
+  const CopiedTensors copied(std::vector<CopiedWeight>{{entry.name, entry.spec, &kRowsLayout, entry.sqnr_db}});
+  return source_with(write_own_metadata(copied.slice(), copied.no_sqnr()), tensors);
 }
 
 TEST(ReadBack, WhatWasWritten) {
@@ -76,7 +78,7 @@ TEST(ReadBack, WhatWasWritten) {
                                       entry_of("qint4", Granularity::kGroup, true, 128, INFINITY),
                                       entry_of("qint4", Granularity::kChannel, false, 0, 0.0)}) {
     SCOPED_TRACE(scheme_text(entry.spec));
-    const auto tensors = require_logical_tensors(source_of(entry));
+    const auto tensors = source_of(entry).require_weights();
     ASSERT_EQ(tensors.size(), 1u);
     const QuantizedSpec& spec = *tensors[0].spec;
     EXPECT_EQ(spec.scheme, entry.spec.scheme);
@@ -92,8 +94,8 @@ TEST(ReadBack, WhatWasWritten) {
 TEST(ReadBack, AxisAndCasts) {
   QuantizedEntry entry = entry_of("qint8", Granularity::kChannel, true, 0, 30);
   entry.spec.channel_axis = 1;
-  EXPECT_EQ(require_logical_tensors(source_of(entry))[0].spec->channel_axis, 1);
-  const auto cast = require_logical_tensors(source_of(entry_of("float16", Granularity::kTensor, true, 0, 70)));
+  EXPECT_EQ(source_of(entry).require_weights()[0].spec->channel_axis, 1);
+  const auto cast = source_of(entry_of("float16", Granularity::kTensor, true, 0, 70)).require_weights();
   EXPECT_EQ(cast[0].spec->scheme, "float16");
   EXPECT_EQ(cast[0].dtype, DType::kBF16);
 }
@@ -179,10 +181,10 @@ std::vector<Hostile> hostile_metadata() {
 TEST(Hostile, Metadata) {
   for (const Hostile& hostile : hostile_metadata()) {
     const ListedSource source = source_with(hostile.metadata);
-    const LogicalTensors found = find_logical_tensors(source);
-    EXPECT_EQ(found.problems.size(), 1u) << hostile.metadata;
-    EXPECT_EQ(found.tensors.size(), 3u) << hostile.metadata;  // all as they are stored
-    const Error error = error_of([&] { require_logical_tensors(source); });
+    const std::vector<Problem>& problems = source.problems();
+    EXPECT_EQ(problems.size(), 1u) << hostile.metadata;
+    EXPECT_EQ(source.weights().size(), 3u) << hostile.metadata;  // all as they are stored
+    const Error error = error_of([&] { source.require_weights(); });
     EXPECT_EQ(error.status(), Status::kFormat) << hostile.metadata;
     EXPECT_NE(error.message().find(hostile.says), std::string::npos) << error.message();
     EXPECT_TRUE(error.message().starts_with("the model in memory: ")) << error.message();
@@ -199,11 +201,11 @@ std::string group_entry(const char* scheme, const char* group_size) {
 
 TEST(Hostile, GroupSizes) {
   for (const char* wrong : {"0", "-1", "1.5", "null", "\"2\"", "18446744073709551616"}) {
-    EXPECT_EQ(find_logical_tensors(source_with(group_entry("qint8", wrong))).problems.size(), 1u) << wrong;
+    EXPECT_EQ(source_with(group_entry("qint8", wrong)).problems().size(), 1u) << wrong;
   }
   // A group longer than any row is the row.
   for (const char* huge : {"7", "65537", "9223372036854775807"}) {
-    const auto tensors = require_logical_tensors(source_with(group_entry("qint8", huge)));
+    const auto tensors = source_with(group_entry("qint8", huge)).require_weights();
     EXPECT_EQ(scale_shape(*tensors[0].spec).groups, 1u) << huge;
   }
 }
@@ -212,9 +214,9 @@ TEST(ReadBack, StackedAxes) {
   QuantizedEntry entry = entry_of("qint8", Granularity::kChannel, true, 0, 30);
   entry.spec.shape = {2, 5, 3};
   entry.spec.channel_axis = entry.spec.stacked_axes = 1;
-  EXPECT_EQ(require_logical_tensors(source_of(entry))[0].spec->stacked_axes, 1);
+  EXPECT_EQ(source_of(entry).require_weights()[0].spec->stacked_axes, 1);
   entry.spec.stacked_axes = 2;
-  EXPECT_EQ(find_logical_tensors(source_of(entry)).problems.size(), 1u);
+  EXPECT_EQ(source_of(entry).problems().size(), 1u);
 }
 
 // What we never write, and the loops could not read: they cut rows on axis 0.
@@ -222,7 +224,7 @@ TEST(Hostile, AxesOfGroups) {
   const std::vector<Listed> tensors{{"w", {4, 6}, DType::kI8}, {"w_scale", {24, 1}, DType::kF32}};
   std::string metadata = group_entry("qint8", "2");
   metadata.replace(metadata.find(R"("channel_axis": 0)"), 17, R"("channel_axis": 1)");
-  EXPECT_EQ(find_logical_tensors(source_with(metadata, tensors)).problems.size(), 1u);
+  EXPECT_EQ(source_with(metadata, tensors).problems().size(), 1u);
 }
 
 TEST(Hostile, Int4WithOneScaleForAll) {
@@ -230,7 +232,7 @@ TEST(Hostile, Int4WithOneScaleForAll) {
       {"w_packed", {4, 1}, DType::kI32}, {"w_scale", {1}, DType::kF32}, {"w_shape", {2}, DType::kI64}};
   std::string metadata = group_entry("qint4", "8");
   metadata.replace(metadata.find(R"("group")"), 7, R"("tensor")");
-  EXPECT_EQ(find_logical_tensors(source_with(metadata, tensors)).problems.size(), 1u);
+  EXPECT_EQ(source_with(metadata, tensors).problems().size(), 1u);
 }
 
 // Two weights that would share a stored tensor: int8 of one channel stores its zero point as it stores codes.
@@ -244,15 +246,16 @@ TEST(Hostile, TwoWeightsOfOnePart) {
             "channel_axis": 0},
       "w_zero_point": {"scheme": "qint8", "dtype": "F32", "shape": [1, 1], "granularity": "channel",
                        "symmetric": true, "channel_axis": 0}}})";
-  const LogicalTensors found = find_logical_tensors(source_with(metadata, tensors));
-  ASSERT_EQ(found.problems.size(), 1u);
-  EXPECT_EQ(found.problems[0].tensor, "w_zero_point");
+  const ListedSource source = source_with(metadata, tensors);
+  const std::vector<Problem>& problems = source.problems();
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].tensor, "w_zero_point");
 }
 
 TEST(Plans, AQuantizedWeightIsLeftAsItIs) {
   const ListedSource source = source_with(with_entry(kInt8Entry));
   const Settings settings = parse_settings(R"({"bits": 4, "only": ["w"]})");
-  const Plan plan = make_plan(require_logical_tensors(source), source, Config(&settings, nullptr));
+  const Plan plan = make_plan(source, Config(&settings, nullptr));
   EXPECT_EQ(plan.tensors[0].action, Action::kCopy);
   EXPECT_EQ(plan.tensors[0].reason, "quantized already (int8 per channel)");
   EXPECT_EQ(PlanSlice(plan).outputs().size(), 3u);
@@ -260,22 +263,22 @@ TEST(Plans, AQuantizedWeightIsLeftAsItIs) {
 
 TEST(Plans, Dequantize) {
   const ListedSource source = source_with(with_entry(kInt8Entry));
-  const Plan plan = make_dequantize_plan(require_logical_tensors(source), source);
+  const Plan plan = make_dequantize_plan(source);
   ASSERT_EQ(plan.tensors.size(), 2u);
   EXPECT_EQ(plan.tensors[0].action, Action::kDequantize);
-  EXPECT_EQ(PlanSlice(plan).outputs()[0].name, "w");
-  EXPECT_EQ(PlanSlice(plan).outputs()[0].dtype, DType::kF32);
-  EXPECT_EQ(PlanSlice(plan).outputs()[0].size_bytes, 96u);
+  EXPECT_EQ(PlanSlice(plan).outputs()[0]->name, "w");
+  EXPECT_EQ(PlanSlice(plan).outputs()[0]->dtype, DType::kF32);
+  EXPECT_EQ(PlanSlice(plan).outputs()[0]->size_bytes, 96u);
   EXPECT_EQ(plan.tensors[1].action, Action::kCopy);
   EXPECT_EQ(plan.tensors[1].reason, "not quantized");
 }
 
 TEST(Plans, Copy) {
   const ListedSource source = source_with(with_entry(kInt8Entry));
-  const Plan plan = make_convert_plan(require_logical_tensors(source), source, Config(nullptr, nullptr), nullptr);
+  const Plan plan = make_convert_plan(source, Config(nullptr, nullptr), {});
   const auto outputs = PlanSlice(plan).outputs();
   ASSERT_EQ(outputs.size(), 3u);
-  for (std::size_t i = 0; i < outputs.size(); ++i) EXPECT_EQ(outputs[i].name, source.tensors()[i].name);
+  for (std::size_t i = 0; i < outputs.size(); ++i) EXPECT_EQ(outputs[i]->name, source.tensors()[i].name);
 }
 
 }  // namespace

@@ -1,0 +1,87 @@
+#include "layouts/packed_words.h"
+
+#include <cstring>
+
+namespace mnq {
+namespace {
+
+std::uint64_t packed_bytes(std::uint64_t count) {
+  return static_cast<std::uint64_t>(word_count(count, kNibbleBits)) * sizeof(std::uint32_t);
+}
+
+// Where the codes of a piece lie, and how many bytes of a row they are.
+struct PackedPlace {
+  std::uint64_t offset;
+  std::uint64_t row_bytes;
+};
+PackedPlace packed_place(const QuantizedSpec& spec, const PiecePlace& place) {
+  const std::uint64_t row_length = row_view(spec.shape, spec.channel_axis).row_length;
+  return {place.first_row * packed_bytes(row_length) + packed_bytes(place.first_column),
+          packed_bytes(place.column_count)};
+}
+
+// Byte and shift of the zero point of (row, group): words are little-endian.
+struct BitPlace {
+  std::uint64_t byte;
+  int shift;
+};
+BitPlace zero_point_place(std::uint64_t groups, std::uint64_t row, std::uint64_t group, int bits) {
+  const std::uint64_t word = row / codes_per_word(bits) * groups + group;
+  const auto bit = static_cast<int>(row % codes_per_word(bits)) * bits;
+  return {word * sizeof(std::uint32_t) + static_cast<std::uint64_t>(bit / 8), bit % 8};
+}
+
+}  // namespace
+
+void store_packed_rows(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, std::size_t part,
+                       LayoutBuffers& buffers) {
+  const auto [offset, row_bytes] = packed_place(spec, piece.place);
+  const std::uint64_t count = piece.place.column_count, used_bytes = ceil_div(count, 2);
+  auto* stored = buffers.stored.get<std::byte>(piece.place.row_count * row_bytes);
+  for (std::uint64_t row = 0; row < piece.place.row_count; ++row) {
+    std::byte* to = stored + row * row_bytes;
+    kernels::kernel_table().pack_int4(piece.codes + row * count, count, reinterpret_cast<std::uint8_t*>(to));
+    std::memset(to + used_bytes, 0, row_bytes - used_bytes);
+  }
+  out.write(part, offset, stored, piece.place.row_count * row_bytes);
+}
+
+const std::int8_t* load_packed_rows(const QuantizedSpec& spec, const PartReader& in, std::size_t part,
+                                    const PiecePlace& place, LayoutBuffers& buffers) {
+  const auto [offset, row_bytes] = packed_place(spec, place);
+  const std::byte* stored = in.fetch(part, offset, place.row_count * row_bytes, buffers.raw);
+  auto* codes = buffers.codes.get<std::int8_t>(place.count());
+  for (std::uint64_t row = 0; row < place.row_count; ++row) {
+    const auto* from = reinterpret_cast<const std::uint8_t*>(stored + row * row_bytes);
+    kernels::kernel_table().unpack_int4(from, place.column_count, codes + row * place.column_count);
+  }
+  return codes;
+}
+
+std::vector<std::byte> pack_along_rows(std::span<const std::int8_t> zero_points, ScaleShape shape, int bits) {
+  const int offset = 1 << (bits - 1);
+  const auto words = static_cast<std::uint64_t>(word_count(shape.row_count, bits)) * shape.groups;
+  std::vector<std::byte> stored(words * sizeof(std::uint32_t));
+  for (std::uint64_t row = 0; row < shape.row_count; ++row) {
+    for (std::uint64_t group = 0; group < shape.groups; ++group) {
+      const BitPlace place = zero_point_place(shape.groups, row, group, bits);
+      stored[place.byte] |= static_cast<std::byte>((zero_points[row * shape.groups + group] + offset) << place.shift);
+    }
+  }
+  return stored;
+}
+
+std::vector<std::int8_t> unpack_along_rows(std::span<const std::byte> stored, ScaleShape shape, int bits) {
+  const int offset = 1 << (bits - 1), mask = (1 << bits) - 1;
+  std::vector<std::int8_t> zero_points(shape.count());
+  for (std::uint64_t row = 0; row < shape.row_count; ++row) {
+    for (std::uint64_t group = 0; group < shape.groups; ++group) {
+      const BitPlace place = zero_point_place(shape.groups, row, group, bits);
+      const int code = std::to_integer<int>(stored[place.byte]) >> place.shift & mask;
+      zero_points[row * shape.groups + group] = static_cast<std::int8_t>(code - offset);
+    }
+  }
+  return zero_points;
+}
+
+}  // namespace mnq

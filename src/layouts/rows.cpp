@@ -1,0 +1,167 @@
+// Our own layout. Codes of 8 bits lie as bytes in the shape of the weight; codes of 4 bits eight to a 32-bit word, as
+// compressed-tensors packs them, in rows of what lies behind one index of the first axis.
+//   8 bits   X             I8 or U8, the weight's shape
+//            X_scale       F32, and X_zero_point I8 or U8 where there are some, broadcast over X, so that whoever reads them
+//                          multiplies: [1] per tensor, [1, channels, 1] where the channels are the middle one of three
+//                          axes, [rows, groups] per group. A zero point is stored as the code that means 0
+//   4 bits   X_packed      I32 [rows, ceil(row_length / 8)], code + 8 in each nibble, low nibble first, unused nibbles 0
+//            X_scale       F32 [rows, groups]
+//            X_shape       I64 [rank], the weight's shape
+//            X_zero_point  I32 [ceil(rows / 8), groups], zero point + 8, packed along the rows
+//            X_minimum     F32 [rows, groups], of schemes with minima
+//   a cast   X             the dtype that was cast to
+#include <algorithm>
+#include <cstring>
+
+#include "base/format.h"
+#include "layouts/packed_words.h"
+#include "layouts/tables.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::size_t kCodes = 0, kScales = 1;
+
+bool is_packed(const QuantizedSpec& spec) { return scheme_of(spec).bits == kNibbleBits; }
+
+// The parts behind the scales.
+std::size_t zero_points_part(const QuantizedSpec& spec) { return is_packed(spec) ? 3 : 2; }
+constexpr std::size_t kShapePart = 2, kMinimaPart = 3;
+
+Shape broadcast_shape(const QuantizedSpec& spec) {
+  if (spec.granularity == Granularity::kTensor) return {1};
+  if (spec.granularity == Granularity::kGroup) return scale_matrix(spec);
+  const auto channel = static_cast<std::size_t>(spec.channel_axis);
+  Shape shape(spec.shape.size(), 1);
+  shape[channel] = spec.shape[channel];
+  std::copy_n(spec.shape.begin(), spec.stacked_axes, shape.begin());
+  return shape;
+}
+
+// Up to 1.1 scales of channels were a column, whatever the weight's axes.
+Shape former_shape(const QuantizedSpec& spec) {
+  return spec.granularity == Granularity::kChannel && spec.stacked_axes == 0 ? scale_matrix(spec) : Shape();
+}
+
+std::vector<StoredPart> byte_parts(const QuantizedSpec& spec) {
+  const DType dtype = scheme_of(spec).rule.code_xor == 0 ? DType::kI8 : DType::kU8;
+  const Shape scales = broadcast_shape(spec), former = former_shape(spec);
+  std::vector<StoredPart> parts{{"", dtype, spec.shape}, {"_scale", DType::kF32, scales, former}};
+  if (has_zero_points(spec)) parts.push_back({"_zero_point", dtype, scales, former});
+  return parts;
+}
+
+// words: I32, or U8 with four columns for each.
+std::vector<StoredPart> packed_parts(const QuantizedSpec& spec, DType words) {
+  const std::int64_t width = words == DType::kU8 ? 4 : 1;
+  const RowView rows = row_view(spec.shape, spec.channel_axis);
+  const ScaleShape scales = scale_shape(spec);
+  std::vector<StoredPart> parts{
+      {"_packed", words, {static_cast<std::int64_t>(rows.row_count), width * word_count(rows.row_length, kNibbleBits)}},
+      {"_scale", DType::kF32, scale_matrix(spec)},
+      {"_shape", DType::kI64, {static_cast<std::int64_t>(spec.shape.size())}},
+  };
+  if (has_zero_points(spec)) {
+    parts.push_back({"_zero_point",
+                     words,
+                     {word_count(scales.row_count, kNibbleBits), width * static_cast<std::int64_t>(scales.groups)}});
+  }
+  if (scheme_of(spec).has_minima) parts.push_back({"_minimum", DType::kF32, scale_matrix(spec)});
+  return parts;
+}
+
+std::vector<StoredPart> parts_with(const QuantizedSpec& spec, DType words) {
+  if (!is_coded(spec)) return {{"", scheme_of(spec).cast_dtype, spec.shape}};
+  return is_packed(spec) ? packed_parts(spec, words) : byte_parts(spec);
+}
+
+// Codes and scales of a row start where its words do.
+std::uint64_t unit(const QuantizedSpec& spec) { return is_packed(spec) ? codes_per_word(kNibbleBits) : 1; }
+
+std::optional<std::size_t> told_part(const QuantizedSpec& spec) {
+  return is_coded(spec) && is_packed(spec) ? std::optional(kShapePart) : std::nullopt;
+}
+
+void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
+  if (is_packed(spec)) {
+    store_packed_rows(spec, piece, out, kCodes, buffers);
+  } else {
+    out.write(kCodes, first_element(spec, piece.place), piece.codes, piece.place.count());
+  }
+  store_piece_floats(spec, piece, piece.scales, DType::kF32, out, kScales, buffers);
+  store_piece_floats(spec, piece, piece.minima, DType::kF32, out, kMinimaPart, buffers);
+}
+
+void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out) {
+  store_floats(tables.scales, DType::kF32, out, kScales);
+  store_floats(tables.minima, DType::kF32, out, kMinimaPart);
+  if (is_packed(spec)) out.write(kShapePart, 0, spec.shape.data(), spec.shape.size() * sizeof(spec.shape[0]));
+  if (!has_zero_points(spec) || tables.zero_points.empty()) return;
+  const std::vector<std::byte> stored = is_packed(spec)
+                                            ? pack_along_rows(tables.zero_points, scale_shape(spec), kNibbleBits)
+                                            : to_bytes(tables.zero_points, scheme_of(spec).rule.code_xor);
+  out.write(zero_points_part(spec), 0, stored.data(), stored.size());
+}
+
+CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place, LayoutBuffers& buffers) {
+  CodedPiece piece{.place = place};
+  if (is_packed(spec)) {
+    piece.codes = load_packed_rows(spec, in, kCodes, place, buffers);
+  } else {
+    const std::byte* bytes = in.fetch(kCodes, first_element(spec, place), place.count(), buffers.raw);
+    piece.codes = reinterpret_cast<const std::int8_t*>(bytes);
+  }
+  return piece;
+}
+
+ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
+  ScaleTables tables;
+  if (!is_coded(spec)) return tables;
+  tables.scales = load_floats(in, kScales);
+  if (scheme_of(spec).has_minima) tables.minima = load_floats(in, kMinimaPart);
+  if (!has_zero_points(spec)) return tables;
+  const std::vector<std::byte> stored = load_bytes(in, zero_points_part(spec));
+  tables.zero_points = is_packed(spec) ? unpack_along_rows(stored, scale_shape(spec), kNibbleBits)
+                                       : from_bytes(stored, scheme_of(spec).rule.code_xor);
+  return tables;
+}
+
+std::string find_problem(const QuantizedSpec& spec, const PartReader& in) {
+  if (!is_coded(spec) || !is_packed(spec)) return "";
+  Shape stored(spec.shape.size());
+  in.read(kShapePart, 0, std::as_writable_bytes(std::span(stored)));
+  if (stored == spec.shape) return "";
+  return formatted("{} holds {}, but the metadata says {}", in.info(kShapePart).name, shape_text(stored),
+                   shape_text(spec.shape));
+}
+
+}  // namespace
+
+constinit const Layout kRowsLayout{
+    .name = "rows",
+    .has_tables = true,
+    .unit = unit,
+    .parts = [](const QuantizedSpec& spec) { return parts_with(spec, DType::kI32); },
+    .told_part = told_part,
+    .store = store,
+    .store_tables = store_tables,
+    .load = load,
+    .load_tables = load_tables,
+    .find_problem = find_problem,
+};
+
+// TorchScript shifts bytes faster than words.
+constinit const Layout kModuleLayout{
+    .name = "module",
+    .has_tables = true,
+    .unit = unit,
+    .parts = [](const QuantizedSpec& spec) { return parts_with(spec, DType::kU8); },
+    .told_part = told_part,
+    .store = store,
+    .store_tables = store_tables,
+    .load = load,
+    .load_tables = load_tables,
+    .find_problem = find_problem,
+};
+
+}  // namespace mnq

@@ -1,0 +1,27 @@
+// What layouts with tables share: scales and zero points as whole tensors, and those of one piece.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "layouts/layout.h"
+
+namespace mnq {
+
+/// Writes a table as values of `dtype`; nothing where it is empty.
+void store_floats(std::span<const float> values, DType dtype, const PartWriter& out, std::size_t part);
+
+/// Writes the scales or minima of a piece of groups or whole rows into their table; nothing where `values` is null.
+void store_piece_floats(const QuantizedSpec& spec, const CodedPiece& piece, const float* values, DType dtype,
+                        const PartWriter& out, std::size_t part, LayoutBuffers& buffers);
+
+/// A whole part as float32, whatever float dtype it has.
+std::vector<float> load_floats(const PartReader& in, std::size_t part);
+
+std::vector<std::byte> load_bytes(const PartReader& in, std::size_t part);
+
+/// Zero points as bytes, and back.
+std::vector<std::byte> to_bytes(std::span<const std::int8_t> zero_points, std::uint8_t code_xor);
+std::vector<std::int8_t> from_bytes(std::span<const std::byte> stored, std::uint8_t code_xor);
+
+}  // namespace mnq

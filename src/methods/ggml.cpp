@@ -1,0 +1,67 @@
+// ggml: what ggml's own reference quantizers choose, bit for bit.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "kernels/not_finite.h"
+#include "methods/ggml_rounding.h"
+#include "methods/method.h"
+
+namespace mnq {
+namespace {
+
+using kernels::kernel_table;
+
+struct Rule {
+  std::string_view scheme;
+  void (*code)(const float* weights, std::size_t count, float* scales, float* minima, std::int8_t* codes);
+};
+
+constexpr std::array kRules{
+    Rule{"qint8", [](const float* weights, std::size_t count, float* scales, float*,
+                     std::int8_t* codes) { quantize_as_q8_0(kernel_table(), weights, count, scales, codes); }},
+    Rule{"qint4", [](const float* weights, std::size_t count, float* scales, float*,
+                     std::int8_t* codes) { quantize_as_q4_0(kernel_table(), weights, count, scales, codes); }},
+    Rule{"q4_1", [](const float* weights, std::size_t count, float* scales, float* minima,
+                    std::int8_t* codes) { quantize_as_q4_1(kernel_table(), weights, count, scales, minima, codes); }},
+};
+
+const Rule* rule_of(const QuantizedSpec& spec) {
+  const auto found = std::ranges::find(kRules, spec.scheme, &Rule::scheme);
+  return found == kRules.end() ? nullptr : &*found;
+}
+
+Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+  const std::uint64_t count = place.count(), groups = count / kGgmlGroup;
+  const bool has_minima = scheme_of(spec).has_minima;
+  buffers.sums.clear();
+  auto* scales = buffers.scales.get<float>(2 * groups);
+  auto* codes = buffers.codes.get<std::int8_t>(count);
+  const CodedPiece piece{.place = place,
+                         .group_size = kGgmlGroup,
+                         .codes = codes,
+                         .scales = scales,
+                         .minima = has_minima ? scales + groups : nullptr};
+  if (const auto bad = find_not_finite(weights, count)) return {piece, bad};
+  rule_of(spec)->code(weights, count, scales, scales + groups, codes);
+  // Scales that are none in float16.
+  const auto bad = find_not_finite(scales, has_minima ? 2 * groups : groups);
+  if (bad) return {piece, *bad % groups * kGgmlGroup};
+  return {piece, std::nullopt};
+}
+
+}  // namespace
+
+const Method kGgmlMethod{
+    .name = "ggml",
+    .text = "what ggml's reference quantizers choose",
+    .fits =
+        [](const QuantizedSpec& spec) {
+          return rule_of(spec) != nullptr && spec.granularity == Granularity::kGroup && spec.group_size == kGgmlGroup &&
+                 spec.scale_dtype == DType::kF16 && spec.shape.back() % static_cast<std::int64_t>(kGgmlGroup) == 0;
+        },
+    .code = code,
+    .makes_free_scales = true,
+};
+
+}  // namespace mnq

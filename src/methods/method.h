@@ -1,0 +1,67 @@
+// A method: how scales and codes of a weight are chosen. One file a method, one row each in method_table.cpp. A method is given
+// pieces whose groups are whole, and sees nothing but their weights; where a scale spans pieces (one for the whole tensor, rows
+// in pieces, channels on another axis) ranges are taken first, and only minmax can make scales of ranges.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/buffer.h"
+#include "schemes/coded_piece.h"
+
+namespace mnq {
+
+/// Memory for what a method makes of one piece.
+struct MethodBuffers {
+  Buffer codes;                          ///< one a byte
+  Buffer scales;                         ///< float32, and minima behind them
+  Buffer zero_points;                    ///< one a byte
+  std::vector<kernels::ErrorSums> sums;  ///< of each row, where the method took them in passing; else empty
+};
+
+/// What became of a piece: its codes, or the element of the piece that cannot be coded.
+struct Coded {
+  CodedPiece piece;
+  std::optional<std::uint64_t> bad_element;
+};
+
+struct Method {
+  std::string_view name;  ///< a value of the config key `method`
+  std::string_view text;  ///< for people
+
+  /// Whether it can choose for this spec, whose scales lie within pieces.
+  bool (*fits)(const QuantizedSpec& spec) = nullptr;
+
+  /// weights [place.count()]. What it gives lies in the buffers.
+  Coded (*code)(const QuantizedSpec& spec, const float* weights, const PiecePlace& place,
+                MethodBuffers& buffers) = nullptr;
+
+  bool makes_free_scales = false;  ///< scales may come out as 0 or negative
+};
+
+extern const Method kMinmaxMethod;  // minmax.cpp
+extern const Method kGgmlMethod;    // ggml.cpp
+
+std::span<const Method* const> all_methods();
+
+/// Columns that share a scale in a piece of this spec.
+std::uint64_t group_size_in(const QuantizedSpec& spec, const PiecePlace& place);
+
+/// A scale as it is stored: rounded to the spec's dtype, and never to 0.
+float round_scale(const QuantizedSpec& spec, float scale);
+
+/// Codes of every group with scales [place's groups] that are known; zero_points likewise. Codes are written, and sums of each
+/// row.
+void code_with_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, const float* scales,
+                      const std::int8_t* zero_points, std::int8_t* codes, std::vector<kernels::ErrorSums>& sums);
+
+/// The scale and zero point of a range, by minmax's rule, as they are stored. The scale is not finite where it cannot be.
+struct ScaleOfRange {
+  float scale = 1;
+  std::int8_t zero_point = 0;
+};
+ScaleOfRange scale_of_range(const QuantizedSpec& spec, const kernels::Range& range);
+
+}  // namespace mnq

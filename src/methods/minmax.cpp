@@ -1,0 +1,102 @@
+// minmax: the scale is what the largest weight of a group needs. Source: arXiv:1712.05877.
+#include <cmath>
+#include <cstring>
+
+#include "kernels/float_conversions.h"
+#include "kernels/not_finite.h"
+#include "methods/method.h"
+
+namespace mnq {
+namespace {
+
+using kernels::kernel_table;
+
+// The group whose scale no float of the stored dtype can hold; empty where all can.
+std::optional<std::uint64_t> round_scales(const QuantizedSpec& spec, const PiecePlace& place, std::uint64_t group_size,
+                                          float* scales) {
+  const std::uint64_t groups = ceil_div(place.column_count, group_size);
+  for (std::uint64_t i = 0; i < place.row_count * groups; ++i) {
+    scales[i] = round_scale(spec, scales[i]);
+    if (!std::isfinite(scales[i])) return i / groups * place.column_count + i % groups * group_size;
+  }
+  return std::nullopt;
+}
+
+Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+  const std::uint64_t group_size = group_size_in(spec, place);
+  const std::uint64_t scale_count = place.row_count * ceil_div(place.column_count, group_size);
+  auto* scales = buffers.scales.get<float>(scale_count);
+  auto* zero_points = buffers.zero_points.get<std::int8_t>(scale_count);
+  auto* codes = buffers.codes.get<std::int8_t>(place.count());
+  buffers.sums.resize(place.row_count);
+  const CodedPiece piece{
+      .place = place, .group_size = group_size, .codes = codes, .scales = scales, .zero_points = zero_points};
+  const std::size_t done =
+      kernel_table().quantize_rows(weights, place.row_count, place.column_count, group_size,
+                                   code_rule(scheme_of(spec), spec), scales, zero_points, codes, buffers.sums.data());
+  if (done < place.row_count) return {piece, find_not_finite(weights, place.count())};
+  if (spec.symmetric) std::memset(zero_points, 0, scale_count);
+  if (spec.scale_dtype == DType::kF32) return {piece, std::nullopt};
+  // Scales that are stored in fewer bits: the codes are made anew with what will be read.
+  if (const auto bad = round_scales(spec, place, group_size, scales)) return {piece, bad};
+  code_with_scales(spec, weights, place, scales, zero_points, codes, buffers.sums);
+  return {piece, std::nullopt};
+}
+
+}  // namespace
+
+std::uint64_t group_size_in(const QuantizedSpec& spec, const PiecePlace& place) {
+  return spec.granularity == Granularity::kGroup ? spec.group_size : place.column_count;
+}
+
+float round_scale(const QuantizedSpec& spec, float scale) {
+  const DType dtype = spec.scale_dtype;
+  if (dtype == DType::kF32) return scale;
+  std::uint64_t bytes = 0;
+  float rounded = 0;
+  kernels::from_float32(kernel_table(), dtype, &scale, 1, &bytes);
+  kernels::to_float32(kernel_table(), dtype, &bytes, 1, &rounded);
+  const float least = dtype == DType::kF16 ? 0x1p-24f : 0x1p-126f;
+  return rounded == 0 ? std::copysign(least, scale) : rounded;
+}
+
+void code_with_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, const float* scales,
+                      const std::int8_t* zero_points, std::int8_t* codes, std::vector<kernels::ErrorSums>& sums) {
+  const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
+  const std::uint64_t group_size = group_size_in(spec, place);
+  sums.assign(place.row_count, {});
+  std::size_t scale = 0;
+  for (std::uint64_t row = 0; row < place.row_count; ++row) {
+    for (std::uint64_t column = 0; column < place.column_count; column += group_size, ++scale) {
+      const std::uint64_t begin = row * place.column_count + column;
+      const std::uint64_t size = std::min(group_size, place.column_count - column);
+      kernels::ErrorSums of_group{};
+      kernel_table().quantize_run(weights + begin, size, scales[scale], zero_points[scale], rule, codes + begin,
+                                  &of_group);
+      sums[row].signal += of_group.signal;
+      sums[row].error += of_group.error;
+      sums[row].max_error = std::max(sums[row].max_error, of_group.max_error);
+    }
+  }
+}
+
+// By the same rule as everywhere: a row of just its two ends has that range.
+ScaleOfRange scale_of_range(const QuantizedSpec& spec, const kernels::Range& range) {
+  const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
+  const float ends[2] = {range.minimum, range.maximum};
+  ScaleOfRange result;
+  std::int8_t codes[2];
+  kernel_table().quantize_rows(ends, 1, 2, 2, rule, &result.scale, rule.symmetric ? nullptr : &result.zero_point, codes,
+                               nullptr);
+  result.scale = round_scale(spec, result.scale);
+  return result;
+}
+
+const Method kMinmaxMethod{
+    .name = "minmax",
+    .text = "the scale that the largest weight needs",
+    .fits = [](const QuantizedSpec& spec) { return is_coded(spec) && !scheme_of(spec).has_minima; },
+    .code = code,
+};
+
+}  // namespace mnq
