@@ -4,8 +4,8 @@
 
 #include "base/format.h"
 #include "base/text.h"
-#include "formats/open_source.h"
 #include "formats/memory.h"
+#include "formats/open_source.h"
 #include "guard.h"
 #include "handles.h"
 #include "quantize/jobs.h"

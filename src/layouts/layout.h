@@ -112,9 +112,6 @@ struct Layout {
 /// Our own: what safetensors and PyTorch files hold. See rows.cpp.
 extern const Layout kRowsLayout;
 
-/// The same with packed codes as bytes: what a TorchScript module holds.
-extern const Layout kModuleLayout;
-
 /// compressed-tensors' two, and ggml's blocks. See compressed_tensors.cpp, ggml.cpp.
 extern const Layout kPackQuantizedLayout;
 extern const Layout kIntQuantizedLayout;

@@ -5,8 +5,7 @@
 namespace mnq {
 
 std::span<const Layout* const> all_layouts() {
-  static constexpr std::array kLayouts{&kRowsLayout, &kModuleLayout, &kPackQuantizedLayout, &kIntQuantizedLayout,
-                                       &kGgmlLayout};
+  static constexpr std::array kLayouts{&kRowsLayout, &kPackQuantizedLayout, &kIntQuantizedLayout, &kGgmlLayout};
   return kLayouts;
 }
 

@@ -51,28 +51,26 @@ std::vector<StoredPart> byte_parts(const QuantizedSpec& spec) {
   return parts;
 }
 
-// words: I32, or U8 with four columns for each.
-std::vector<StoredPart> packed_parts(const QuantizedSpec& spec, DType words) {
-  const std::int64_t width = words == DType::kU8 ? 4 : 1;
+std::vector<StoredPart> packed_parts(const QuantizedSpec& spec) {
   const RowView rows = row_view(spec.shape, spec.channel_axis);
   const ScaleShape scales = scale_shape(spec);
   std::vector<StoredPart> parts{
-      {"_packed", words, {static_cast<std::int64_t>(rows.row_count), width * word_count(rows.row_length, kNibbleBits)}},
+      {"_packed", DType::kI32, {static_cast<std::int64_t>(rows.row_count), word_count(rows.row_length, kNibbleBits)}},
       {"_scale", DType::kF32, scale_matrix(spec)},
       {"_shape", DType::kI64, {static_cast<std::int64_t>(spec.shape.size())}},
   };
   if (has_zero_points(spec)) {
     parts.push_back({"_zero_point",
-                     words,
-                     {word_count(scales.row_count, kNibbleBits), width * static_cast<std::int64_t>(scales.groups)}});
+                     DType::kI32,
+                     {word_count(scales.row_count, kNibbleBits), static_cast<std::int64_t>(scales.groups)}});
   }
   if (scheme_of(spec).has_minima) parts.push_back({"_minimum", DType::kF32, scale_matrix(spec)});
   return parts;
 }
 
-std::vector<StoredPart> parts_with(const QuantizedSpec& spec, DType words) {
+std::vector<StoredPart> parts_of(const QuantizedSpec& spec) {
   if (!is_coded(spec)) return {{"", scheme_of(spec).cast_dtype, spec.shape}};
-  return is_packed(spec) ? packed_parts(spec, words) : byte_parts(spec);
+  return is_packed(spec) ? packed_parts(spec) : byte_parts(spec);
 }
 
 // Codes and scales of a row start where its words do.
@@ -141,21 +139,7 @@ constinit const Layout kRowsLayout{
     .name = "rows",
     .has_tables = true,
     .unit = unit,
-    .parts = [](const QuantizedSpec& spec) { return parts_with(spec, DType::kI32); },
-    .told_part = told_part,
-    .store = store,
-    .store_tables = store_tables,
-    .load = load,
-    .load_tables = load_tables,
-    .find_problem = find_problem,
-};
-
-// TorchScript shifts bytes faster than words.
-constinit const Layout kModuleLayout{
-    .name = "module",
-    .has_tables = true,
-    .unit = unit,
-    .parts = [](const QuantizedSpec& spec) { return parts_with(spec, DType::kU8); },
+    .parts = parts_of,
     .told_part = told_part,
     .store = store,
     .store_tables = store_tables,

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/quantized_weight.h"
-#include "base/tensor_source.h"
 #include "base/tensor.h"
+#include "base/tensor_source.h"
 #include "config/config.h"
 
 namespace mnq {

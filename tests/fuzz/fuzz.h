@@ -140,7 +140,7 @@ class Written {
   bool write_bytes(Job job, const TensorSource& source, const Config& config) {
     return expect_answer([&] {
       RunControl control;
-      job(source, config, control, bytes_output(source, config, control, bytes_)).text();
+      job(source, config, control, bytes_output(source, config, bytes_)).text();
     });
   }
 

@@ -209,12 +209,12 @@ class RoundTrip {
 };
 
 TEST(EveryLayout, WhatIsStoredIsLoaded) {
-  for (const Layout* layout : {&kRowsLayout, &kModuleLayout, &kPackQuantizedLayout, &kIntQuantizedLayout}) {
+  for (const Layout* layout : {&kRowsLayout, &kPackQuantizedLayout, &kIntQuantizedLayout}) {
     for (const Scheme* scheme : all_schemes()) {
       if (!scheme->may_be_chosen || scheme->is_cast) continue;
       if (layout == &kIntQuantizedLayout && scheme->needs_first_axis) continue;
       // Elsewhere its codes are those of int8.
-      if (layout != &kRowsLayout && layout != &kModuleLayout && scheme->always_has_zero_points) continue;
+      if (layout != &kRowsLayout && scheme->always_has_zero_points) continue;
       for (const std::int64_t columns : {1, 7, 8, 9, 15, 16, 17, 1023}) {
         for (const std::uint64_t group_size : {0, 8}) {
           SCOPED_TRACE(std::string(layout->name) + " " + std::string(scheme->name) + " " + std::to_string(columns));

@@ -119,7 +119,7 @@ TEST(WhatComesOut, TheShapeOfPackedCodesIsThatOfTheMetadata) {
     std::ranges::find(tensors, "fc.weight_shape", &NamedTensor::name)->tensor =
         tensor_of(DType::kI64, {2}, std::vector<std::int64_t>{9, 9});
     const TempFolder folder;
-    convert_to(*make_memory_source(std::move(tensors), sound->metadata()), folder.path("out.safetensors"));
+    convert_to(*make_memory_source(std::move(tensors), {}, *sound->own_metadata()), folder.path("out.safetensors"));
     const auto copy = open_source(folder.path("out.safetensors"));
     EXPECT_EQ(read_values<std::int64_t>(*copy, "fc.weight_shape"), (std::vector<std::int64_t>{4, 64})) << settings;
   }

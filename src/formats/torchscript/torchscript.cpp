@@ -1,7 +1,7 @@
 #include "formats/torchscript/torchscript.h"
 
 #include <cstring>
-#include <map>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -24,6 +24,7 @@ class LoadedSource final : public ModuleSource {
     }
     set_metadata(std::move(metadata));
     for (const ModuleTensor& tensor : module_->tensors()) tensors_.push_back(tensor.info);
+    show_words();
     for (const TensorInfo& info : tensors_) tensor_bytes_ += info.size_bytes;
     remarks_.insert(remarks_.begin(), module_->remarks().begin(), module_->remarks().end());
   }
@@ -105,6 +106,23 @@ class ModuleSink final : public TensorSink {
 };
 
 }  // namespace
+
+void ModuleSource::show_words() {
+  if (!own_) return;
+  std::unordered_map<std::string, TensorInfo*> by_name;
+  for (TensorInfo& info : tensors_) by_name.emplace(info.name, &info);
+  for (const QuantizedEntry& entry : own_->entries) {
+    for (const StoredPart& part : layout_->parts(entry.spec)) {
+      const auto found = by_name.find(entry.name + std::string(part.suffix));
+      if (found == by_name.end() || part.dtype != DType::kI32 || found->second->dtype != DType::kU8) continue;
+      Shape bytes = part.shape;
+      bytes.back() *= sizeof(std::int32_t);
+      if (found->second->shape != bytes) continue;
+      found->second->dtype = part.dtype;
+      found->second->shape = part.shape;
+    }
+  }
+}
 
 std::shared_ptr<const ModuleSource> make_module_source(std::shared_ptr<const Module> module,
                                                        std::shared_ptr<const ByteSource> bytes,

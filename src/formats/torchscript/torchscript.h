@@ -16,8 +16,6 @@ extern const Format kTorchscriptFormat;
 /// A source whose tensors are those of a module.
 class ModuleSource : public DescribedSource {
  public:
-  ModuleSource() { layout_ = &kModuleLayout; }
-
   const ModuleSource* as_module() const override { return this; }
 
   virtual const std::shared_ptr<const Module>& module() const = 0;
@@ -26,6 +24,11 @@ class ModuleSource : public DescribedSource {
   /// Where it sees other layers, it remarks on them. Errors: kUnsupported where LibTorch is missing; kFormat, kTorch
   /// for what it refuses.
   virtual const ModuleSource& loaded() const = 0;
+
+ protected:
+  /// A module holds words of packed codes as bytes, since TorchScript shifts those faster. They are shown as words, as
+  /// everywhere else: the same bytes. After tensors and metadata are set.
+  void show_words();
 };
 
 /// Errors: kFormat, naming the record at fault; kUnsupported for what cannot be had. Checksums of tensors are compared

@@ -191,6 +191,7 @@ class FileSource final : public ModuleSource {
     }
     set_metadata(std::move(metadata));
     for (const FileTensor& tensor : files_) tensors_.push_back(tensor.info);
+    show_words();
   }
 
   std::string_view format() const override { return "torchscript"; }
@@ -289,7 +290,6 @@ const Format kTorchscriptFormat{
     .recognises = recognises_torchscript,
     .open_source = open_torchscript_source,
     .open_sink = open_torchscript_sink,
-    .storage = {&kModuleLayout, nullptr},
     .is_module = true,
     .advice = "a TorchScript file can be written from a TorchScript module only",
 };
