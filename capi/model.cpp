@@ -1,11 +1,13 @@
 // Models: opened, made from tensors, copied, saved, looked into.
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "base/format.h"
 #include "base/text.h"
 #include "formats/memory.h"
 #include "formats/open_source.h"
+#include "formats/told_layers.h"
 #include "guard.h"
 #include "handles.h"
 #include "quantize/jobs.h"
@@ -27,6 +29,40 @@ Tensor load_tensor(const TensorSource& source, std::size_t index) {
   source.require_unchanged();
   tensor.data = bytes;
   return tensor;
+}
+
+void require_size(std::size_t size, bool is_right, std::size_t index) {
+  if (is_right) return;
+  throw Error(Status::kInvalidArg, formatted("entry {} says that it has {} bytes", index, size),
+              "let each start from MNQ_LAYER_TENSOR_INIT, which says how many it has", "tensors");
+}
+
+// The entry at index of an array whose entries have the size that the program knew.
+mnq_layer_tensor entry_at(const mnq_layer_tensor* tensors, std::size_t index) {
+  constexpr std::size_t kOurs = sizeof(mnq_layer_tensor);
+  const std::size_t size = tensors->struct_size;
+  require_size(size, size >= kOurs && size % alignof(mnq_layer_tensor) == 0, 0);
+  const auto* bytes = reinterpret_cast<const std::byte*>(tensors) + index * size;
+  mnq_layer_tensor entry = MNQ_LAYER_TENSOR_INIT;
+  std::memcpy(&entry, bytes, kOurs);
+  require_size(entry.struct_size, entry.struct_size == size, index);
+  if (std::any_of(bytes + kOurs, bytes + size, [](std::byte byte) { return byte != std::byte{0}; })) {
+    throw Error(Status::kAbi, formatted("entry {} says something that this library does not know", index),
+                "load the library that the program was compiled for, or a newer one", "tensors");
+  }
+  return entry;
+}
+
+ToldTensor told_tensor(const mnq_layer_tensor& entry) {
+  ToldTensor told;
+  told.name = require(entry.name, "the name of an entry");
+  if (entry.tensor != nullptr || entry.tied_to == nullptr) {
+    told.tensor = require(entry.tensor, "the tensor of an entry")->tensor;
+  }
+  if (entry.kind != nullptr) told.kind = entry.kind;
+  told.channel_axis = entry.channel_axis;
+  if (entry.tied_to != nullptr) told.tied_to = entry.tied_to;
+  return told;
 }
 
 std::string suggest_tensor(const TensorSource& source, std::string_view name) {
@@ -78,6 +114,16 @@ mnq_status mnq_model_from_tensors(const char* const* names, const mnq_tensor* co
       named.push_back({require(names[i], "a name"), require(tensors[i], "a tensor")->tensor});
     }
     *out = new mnq_model{make_memory_source(std::move(named), {})};
+  });
+}
+
+mnq_status mnq_model_from_layers(const mnq_layer_tensor* tensors, size_t count, mnq_model** out, mnq_error** error) {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    require_array(tensors, count, "tensors");
+    std::vector<ToldTensor> told;
+    for (std::size_t i = 0; i < count; ++i) told.push_back(told_tensor(entry_at(tensors, i)));
+    *out = new mnq_model{make_told_source(told)};
   });
 }
 

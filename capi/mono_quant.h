@@ -41,7 +41,7 @@
  *             which. What a killed run left is removed, or put in place, by the next one with that output. A limit on
  *             the size of files (RLIMIT_FSIZE) is IO, and no signal.
  *  ABI        soname libmono_quant.so.1. Within major 1 nothing is removed and no number changes; new functions are
- *             added. All functions here are there since 1.0, but for those that say 1.1.
+ *             added. All functions here are there since 1.0, but for those that say since when.
  */
 #ifndef MONO_QUANT_H
 #define MONO_QUANT_H
@@ -127,7 +127,7 @@ typedef struct mnq_api mnq_api;       /* every function below, as a table: mono_
 /* ---- Library --------------------------------------------------------------------------------------------------- */
 
 #define MNQ_ABI_VERSION_MAJOR 1
-#define MNQ_ABI_VERSION_MINOR 1
+#define MNQ_ABI_VERSION_MINOR 2
 #define MNQ_ABI_VERSION (MNQ_ABI_VERSION_MAJOR * 65536U + MNQ_ABI_VERSION_MINOR) /* in #if, too */
 
 /* The ABI version of the library that is loaded: major << 16 | minor. */
@@ -314,6 +314,41 @@ MNQ_API mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mn
  * "__metadata__", else INVALID_ARG. The model keeps what it needs: the tensor handles may be freed at once. */
 MNQ_API mnq_status mnq_model_from_tensors(const char* const* names, const mnq_tensor* const* tensors, size_t count,
                                           mnq_model** out, mnq_error** error);
+
+/* A tensor of mnq_model_from_layers, and what is known of the layer that it belongs to. Start from
+ * MNQ_LAYER_TENSOR_INIT: a later version may add members at the end, and programs that do not know them go on to work.
+ * Since 1.2. */
+typedef struct mnq_layer_tensor {
+  size_t struct_size;       /* sizeof(mnq_layer_tensor), as the program was compiled; the same in all of an array */
+  const char* name;         /* of the tensor: "encoder.0.weight", whose layer is "encoder.0" */
+  const mnq_tensor* tensor; /* may be NULL where tied_to is not */
+  const char* kind;         /* "Linear", "Conv2d"...; "" where it is no layer's weight; NULL: its name and shape tell */
+  int64_t channel_axis;     /* of the weight, counted from 0; -1: the kind's */
+  const char* tied_to;      /* the name of another tensor of the array, which this one is; NULL: none */
+} mnq_layer_tensor;
+#define MNQ_LAYER_TENSOR_INIT \
+  { sizeof(mnq_layer_tensor), NULL, NULL, NULL, -1, NULL }
+
+/* A model of tensors whose layers the caller knows: what mnq_model_from_tensors must guess from names and shapes is
+ * told here, for models of any names. tensors: [count]; the names as there. The model keeps what it needs: texts and
+ * tensor handles may be freed at once, while data that was wrapped stays the caller's as mnq_tensor_wrap says. It is
+ * used as any other; models that are made from it in memory keep the kinds, files do not.
+ *
+ * Kinds are those that the key `layer_types` takes: Linear, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d,
+ * ConvTranspose3d, Embedding, LSTM, GRU, RNN, LSTMCell, GRUCell, RNNCell; Conv1D for transformers' Linear with a weight
+ * [in, out]; Experts for the weights of all experts in one tensor [experts, out, in]. A tensor of such a module that is
+ * no weight, its bias say, may have the kind, too: it is left as it is. Recurrent kinds are quantized where layer_types
+ * or only asks for them.
+ *
+ * A tensor that is tied is another name of the one it is tied to and quantized with it, once; where one of the two is
+ * an Embedding, so is the other. It is no tensor of its own: mnq_layers_tie lists it, and files say it as
+ * mnq_model_save does.
+ *
+ * INVALID_ARG for a kind that is unknown, with those that are known, for an axis outside the shape, for a tie to a name
+ * that is not there or is tied itself; SHAPE or DTYPE where a tied tensor is given and differs; ABI where the entries
+ * say something that only a newer library knows. Since 1.2. */
+MNQ_API mnq_status mnq_model_from_layers(const mnq_layer_tensor* tensors, size_t count, mnq_model** out,
+                                         mnq_error** error);
 
 /* A copy in memory, independent of the file or buffers the model came from. */
 MNQ_API mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** error);

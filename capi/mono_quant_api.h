@@ -155,6 +155,8 @@ struct mnq_api {
   mnq_status (*convert_file)(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
                              mnq_error** error);
   mnq_status (*merge_folder)(const char* output_path, mnq_run* run, mnq_error** error);
+  /* since 1.2 */
+  mnq_status (*model_from_layers)(const mnq_layer_tensor* tensors, size_t count, mnq_model** out, mnq_error** error);
 };
 
 #ifdef __cplusplus

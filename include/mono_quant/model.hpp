@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -31,6 +32,15 @@ struct Layer {
   std::vector<std::int64_t> shape;
   mnq_dtype dtype = 0;
   std::vector<std::string> ties;  ///< other names of the same weight, in a module
+};
+
+/// A tensor of a model whose layers its maker knows: see mnq_model_from_layers.
+struct LayerTensor {
+  std::string name;                      ///< of the tensor: "encoder.0.weight"
+  Tensor tensor = Tensor(nullptr);       ///< may be missing where tied_to is set
+  std::optional<std::string> kind = {};  ///< "Linear"; empty: no layer's weight; nothing: name and shape tell
+  std::int64_t channel_axis = -1;        ///< of the weight; -1: the kind's
+  std::string tied_to = {};              ///< the name of another tensor, which this one is; empty: none
 };
 
 /// A checkpoint held open, float or quantized. Immutable.
@@ -60,6 +70,17 @@ class Model : public detail::Owning<mnq_model, mnq_model_free> {
       handles.push_back(tensor.get());
     }
     return Model(detail::make<mnq_model>(mnq_model_from_tensors, names.data(), handles.data(), names.size()));
+  }
+
+  /// As from_tensors, where the caller knows the layers.
+  static Model from_layers(std::span<const LayerTensor> tensors) {
+    std::vector<mnq_layer_tensor> entries;
+    for (const LayerTensor& one : tensors) {
+      entries.push_back({sizeof(mnq_layer_tensor), detail::c_text(one.name), one.tensor.get(),
+                         one.kind ? detail::c_text(*one.kind) : nullptr, one.channel_axis,
+                         one.tied_to.empty() ? nullptr : detail::c_text(one.tied_to)});
+    }
+    return Model(detail::make<mnq_model>(mnq_model_from_layers, entries.data(), entries.size()));
   }
 
   /// A copy in memory, independent of the file or buffers this came from.

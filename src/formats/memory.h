@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@ namespace mnq {
 struct NamedTensor {
   std::string name;
   Tensor tensor;
+  std::optional<LayerHint> hint = {};  ///< where its layer is known
+  std::vector<std::string> ties = {};  ///< other names of it
 };
 
 /// own: what the tensors are of quantized weights; none. Errors: kInvalidArg for a name that is empty, not UTF-8 or there
@@ -20,7 +23,7 @@ struct NamedTensor {
 std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> tensors, Metadata metadata,
                                                        std::optional<OwnMetadata> own = std::nullopt);
 
-/// A sink whose tensors become `model` at commit.
+/// A sink whose tensors become `model` at commit. What the source knows of layers, the model knows.
 std::unique_ptr<TensorSink> open_memory_sink(const SinkRequest& request, std::shared_ptr<const TensorSource>& model);
 
 }  // namespace mnq

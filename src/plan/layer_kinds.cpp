@@ -392,6 +392,7 @@ Layer find_hinted_layer(const LogicalTensor& tensor, const Known& known) {
   }
   layer.name.name = hint.layer;
   layer.channel_axis = hint.channel_axis;
+  layer.stacked_axes = layer.kind->rank == tensor.shape.size() ? layer.kind->stacked_axes : 0;
   layer.is_sensitive = layer.kind->is_sensitive || is_output_head(layer);
   layer.is_router = is_router_name(layer.name.name, known);
   layer.is_on_request = layer.kind->is_recurrent;

@@ -82,10 +82,23 @@ static void check_table(void) {
   expect((long)sizeof(mnq_api), (long)place, "sizeof(mnq_api)");
   expect((long)offsetof(mnq_api, kernel_sqnr), (long)(16 + 88 * sizeof(void*)), "the last function of 1.0");
   expect((long)offsetof(mnq_api, layers_tie), (long)(16 + 108 * sizeof(void*)), "the last function of 1.1");
+  expect((long)offsetof(mnq_api, model_from_layers), (long)(16 + 112 * sizeof(void*)), "the first function of 1.2");
+}
+
+/* Entries of programs that were compiled with 1.2 have these members at these places. */
+static void check_layer_tensor(void) {
+  const size_t pointer = sizeof(void*);
+  expect((long)offsetof(mnq_layer_tensor, struct_size), 0, "struct_size");
+  expect((long)offsetof(mnq_layer_tensor, name), (long)pointer, "name");
+  expect((long)offsetof(mnq_layer_tensor, tensor), (long)(2 * pointer), "tensor");
+  expect((long)offsetof(mnq_layer_tensor, kind), (long)(3 * pointer), "kind");
+  expect((long)offsetof(mnq_layer_tensor, channel_axis), (long)(4 * pointer), "channel_axis");
+  expect((long)offsetof(mnq_layer_tensor, tied_to), (long)(4 * pointer + 8), "tied_to");
 }
 
 int main(void) {
   check_numbers();
+  check_layer_tensor();
   check_table();
   return failures == 0 ? 0 : 1;
 }

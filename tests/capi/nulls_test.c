@@ -230,6 +230,28 @@ static void test_from_tensors(const mnq_tensor* tensor) {
   mnq_model_free(out);
 }
 
+static void test_from_layers(const mnq_tensor* tensor) {
+  mnq_layer_tensor entries[2] = {MNQ_LAYER_TENSOR_INIT, MNQ_LAYER_TENSOR_INIT};
+  mnq_model* out = NULL;
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_from_layers, entries, 1, &out); /* no name */
+  entries[0].name = "a";
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_from_layers, entries, 1, &out); /* no tensor */
+  entries[0].tensor = tensor;
+  REFUSED(MNQ_E_INVALID_ARG, model_from_layers, entries, 1, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_from_layers, NULL, 1, &out);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_from_layers, entries, 2, &out);
+  entries[1] = entries[0];
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_from_layers, entries, 2, &out); /* the same name */
+  entries[1].struct_size = 0;
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_from_layers, entries, 2, &out);
+  entries[0].struct_size = 0;
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_from_layers, entries, 1, &out);
+  entries[0].struct_size = sizeof *entries - 8;
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_from_layers, entries, 1, &out);
+  ACCEPTED(model_from_layers, NULL, 0, &out);
+  mnq_model_free(out);
+}
+
 static void test_models(const mnq_model* model, mnq_run* run) {
   mnq_model* out = NULL;
   mnq_buffer* buffer = NULL;
@@ -470,6 +492,7 @@ int main(void) {
   test_tensors(tensor);
   test_opening();
   test_from_tensors(tensor);
+  test_from_layers(tensor);
   test_models(model, run);
   test_layers(model);
   test_values(tensor);

@@ -223,6 +223,11 @@ TEST_F(OutOfMemory, Models) {
   const std::string bytes = read_bytes(path_);
   expect_refusals<mnq_model>(
       [&](auto out, auto error) { return mnq_model_from_tensors(&name, &tensors, 1, out, error); }, mnq_model_free);
+  const mnq_layer_tensor layers[2] = {
+      {sizeof(mnq_layer_tensor), name, tensors, "Linear", -1, nullptr},
+      {sizeof(mnq_layer_tensor), "another name that is too long", nullptr, "Embedding", -1, name}};
+  expect_refusals<mnq_model>([&](auto out, auto error) { return mnq_model_from_layers(layers, 2, out, error); },
+                             mnq_model_free);
   expect_refusals<mnq_model>([&](auto out, auto error) { return mnq_model_open(path_.c_str(), out, error); },
                              mnq_model_free);
   expect_refusals<mnq_model>([&](auto out, auto error) { return mnq_model_open(quantized_path_.c_str(), out, error); },
