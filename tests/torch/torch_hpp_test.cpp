@@ -256,6 +256,38 @@ TEST(Quantize, ChoosesByTypeAsAsked) {
   EXPECT_EQ(quantize(*nn::LSTM(8, 8), Config(R"({"layer_types": "LSTM"})")).layers[0].how, LayerOutcome::kDequantized);
 }
 
+TEST(Quantize, ChoosesByTypeAsTheRunAsks) {
+  nn::Sequential net(nn::Embedding(30, 32), nn::Linear(32, 32));
+  mono_quant::Run run;
+  run.set("layer_types", "Embedding").set("bits", 4);
+  const auto result = quantize(*net, {}, &run);
+  EXPECT_EQ(outcomes_of(result), (Hows{LayerOutcome::kReplaced, LayerOutcome::kSkipped}));
+  EXPECT_NE(result.layers[1].reason.find("layer_types"), std::string::npos) << result.layers[1].reason;
+}
+
+// A Linear called norm, and an embedding that is called as nothing else: names say nothing here.
+TEST(Quantize, GoesByTypesWhateverTheNames) {
+  nn::Sequential net;
+  net->push_back("table", nn::Embedding(30, 32));
+  net->push_back("norm", nn::Linear(32, 32));
+  const auto kind_of = [](const mono_quant::ReportLayer& layer) { return layer.text("kind"); };
+  const auto result = quantize(*net, Config(R"({"bits": 4})"));
+  EXPECT_EQ(outcomes_of(result), (Hows{LayerOutcome::kSkipped, LayerOutcome::kReplaced}));
+  ASSERT_EQ(result.report.layers().size(), 2u);
+  EXPECT_EQ(kind_of(result.report.layers()[0]), "Embedding");
+  EXPECT_EQ(kind_of(result.report.layers()[1]), "Linear");
+}
+
+TEST(Quantize, AnEmbeddingThatIsTiedIsOneFirstOfAll) {
+  nn::Linear head(nn::LinearOptions(32, 30).bias(false));
+  nn::Embedding table(30, 32);
+  table->weight.set_data(head->weight);
+  nn::Sequential net(head, table);
+  EXPECT_EQ(quantizable_layers(*net)[0].kind, "Embedding");
+  EXPECT_EQ(quantize(*net, Config(R"({"bits": 4})")).layers[0].how, LayerOutcome::kSkipped);
+  EXPECT_EQ(quantize(*net).report.number("layers_quantized"), 1);
+}
+
 TEST(Quantize, KeepsClassesThatAreDerivedFromALayer) {
   torch::manual_seed(5);
   nn::Sequential net(ReluLinear(32, 32), nn::Linear(32, 8));
