@@ -13,7 +13,7 @@ const mnq_api kTable = {
 
 }  // namespace
 
-const mnq_api* mnq_get_api(uint32_t version) {
+const mnq_api* mnq_get_api(uint32_t version) noexcept {
   const bool same_major = version >> 16 == MNQ_ABI_VERSION_MAJOR;
   return same_major && (version & 0xFFFF) <= MNQ_ABI_VERSION_MINOR ? &kTable : nullptr;
 }

@@ -9,20 +9,20 @@
 using namespace mnq;
 using namespace mnq::capi;
 
-mnq_status mnq_config_create(const char* json, mnq_config** out, mnq_error** error) {
+mnq_status mnq_config_create(const char* json, mnq_config** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new mnq_config{json == nullptr ? Settings{} : parse_settings(json)};
   });
 }
 
-mnq_status mnq_config_set(mnq_config* config, const char* key, const char* value, mnq_error** error) {
+mnq_status mnq_config_set(mnq_config* config, const char* key, const char* value, mnq_error** error) noexcept {
   return guarded(error,
                  [&] { set_value(require(config, "config")->settings, require(key, "key"), require(value, "value")); });
 }
 
 mnq_status mnq_config_set_for_layers(mnq_config* config, const char* glob, const char* key, const char* value,
-                                     mnq_error** error) {
+                                     mnq_error** error) noexcept {
   return guarded(error, [&] {
     set_value_for_layers(require(config, "config")->settings, require(glob, "glob"), require(key, "key"),
                          require(value, "value"));
@@ -30,7 +30,7 @@ mnq_status mnq_config_set_for_layers(mnq_config* config, const char* glob, const
 }
 
 mnq_status mnq_config_resolve(const mnq_config* config, const mnq_run* run, const char* layer, const char* key,
-                              mnq_buffer** value, const char** source, mnq_error** error) {
+                              mnq_buffer** value, const char** source, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(value, "value"));
     const LayerName name = layer_name_from(text_or_empty(layer));
@@ -40,50 +40,50 @@ mnq_status mnq_config_resolve(const mnq_config* config, const mnq_run* run, cons
   });
 }
 
-mnq_status mnq_config_list_keys(mnq_buffer** out, mnq_error** error) {
+mnq_status mnq_config_list_keys(mnq_buffer** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new_buffer(config_keys_json());
   });
 }
 
-mnq_status mnq_config_to_json(const mnq_config* config, mnq_buffer** out, mnq_error** error) {
+mnq_status mnq_config_to_json(const mnq_config* config, mnq_buffer** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new_buffer(settings_json(require(config, "config")->settings));
   });
 }
 
-mnq_status mnq_config_validate(const mnq_config* config, mnq_error** error) {
+mnq_status mnq_config_validate(const mnq_config* config, mnq_error** error) noexcept {
   return guarded(error, [&] {
     const Settings& settings = require(config, "config")->settings;
     validate_settings(Config(&settings, nullptr), settings);
   });
 }
 
-void mnq_config_free(mnq_config* config) { delete config; }
+void mnq_config_free(mnq_config* config) noexcept { delete config; }
 
-mnq_status mnq_run_create(mnq_run** out, mnq_error** error) {
+mnq_status mnq_run_create(mnq_run** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new mnq_run;
   });
 }
 
-mnq_status mnq_run_set(mnq_run* run, const char* key, const char* value, mnq_error** error) {
+mnq_status mnq_run_set(mnq_run* run, const char* key, const char* value, mnq_error** error) noexcept {
   return guarded(error,
                  [&] { set_value(require(run, "run")->settings, require(key, "key"), require(value, "value")); });
 }
 
 mnq_status mnq_run_set_for_layers(mnq_run* run, const char* glob, const char* key, const char* value,
-                                  mnq_error** error) {
+                                  mnq_error** error) noexcept {
   return guarded(error, [&] {
     set_value_for_layers(require(run, "run")->settings, require(glob, "glob"), require(key, "key"),
                          require(value, "value"));
   });
 }
 
-mnq_status mnq_run_set_progress(mnq_run* run, mnq_progress_fn callback, void* user, mnq_error** error) {
+mnq_status mnq_run_set_progress(mnq_run* run, mnq_progress_fn callback, void* user, mnq_error** error) noexcept {
   return guarded(error, [&] {
     RunControl& control = require(run, "run")->control;
     if (callback == nullptr) return control.set_progress({});
@@ -98,10 +98,12 @@ mnq_status mnq_run_set_progress(mnq_run* run, mnq_progress_fn callback, void* us
   });
 }
 
-void mnq_run_cancel(mnq_run* run) {
+void mnq_run_cancel(mnq_run* run) noexcept {
   if (run != nullptr) run->control.cancel();
 }
 
-int32_t mnq_run_is_cancelled(const mnq_run* run) { return run != nullptr && run->control.is_cancelled() ? 1 : 0; }
+int32_t mnq_run_is_cancelled(const mnq_run* run) noexcept {
+  return run != nullptr && run->control.is_cancelled() ? 1 : 0;
+}
 
-void mnq_run_free(mnq_run* run) { delete run; }
+void mnq_run_free(mnq_run* run) noexcept { delete run; }

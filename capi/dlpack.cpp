@@ -97,7 +97,7 @@ struct Exported {
 
 }  // namespace
 
-mnq_status mnq_tensor_from_dlpack(DLManagedTensorVersioned* managed, mnq_tensor** out, mnq_error** error) {
+mnq_status mnq_tensor_from_dlpack(DLManagedTensorVersioned* managed, mnq_tensor** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     Tensor tensor = import_tensor(*require(managed, "managed"));
@@ -110,7 +110,7 @@ mnq_status mnq_tensor_from_dlpack(DLManagedTensorVersioned* managed, mnq_tensor*
   });
 }
 
-mnq_status mnq_tensor_to_dlpack(const mnq_tensor* tensor, DLManagedTensorVersioned** out, mnq_error** error) {
+mnq_status mnq_tensor_to_dlpack(const mnq_tensor* tensor, DLManagedTensorVersioned** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     auto exported = std::make_unique<Exported>();

@@ -62,16 +62,24 @@ void fail_null(const char* name) {
 
 }  // namespace mnq::capi
 
-mnq_status mnq_error_code(const mnq_error* error) {
+mnq_status mnq_error_code(const mnq_error* error) noexcept {
   return error == nullptr ? MNQ_OK : static_cast<mnq_status>(error->status);
 }
-const char* mnq_error_message(const mnq_error* error) { return error == nullptr ? "" : error->message.c_str(); }
-const char* mnq_error_suggestion(const mnq_error* error) { return error == nullptr ? "" : error->suggestion.c_str(); }
-const char* mnq_error_subject(const mnq_error* error) { return error == nullptr ? "" : error->subject.c_str(); }
-void mnq_error_free(mnq_error* error) {
+const char* mnq_error_message(const mnq_error* error) noexcept {
+  return error == nullptr ? "" : error->message.c_str();
+}
+const char* mnq_error_suggestion(const mnq_error* error) noexcept {
+  return error == nullptr ? "" : error->suggestion.c_str();
+}
+const char* mnq_error_subject(const mnq_error* error) noexcept {
+  return error == nullptr ? "" : error->subject.c_str();
+}
+void mnq_error_free(mnq_error* error) noexcept {
   if (error != mnq::capi::out_of_memory) delete error;
 }
 
-const char* mnq_buffer_data(const mnq_buffer* buffer) { return buffer == nullptr ? nullptr : buffer->bytes.c_str(); }
-size_t mnq_buffer_size(const mnq_buffer* buffer) { return buffer == nullptr ? 0 : buffer->bytes.size(); }
-void mnq_buffer_free(mnq_buffer* buffer) { delete buffer; }
+const char* mnq_buffer_data(const mnq_buffer* buffer) noexcept {
+  return buffer == nullptr ? nullptr : buffer->bytes.c_str();
+}
+size_t mnq_buffer_size(const mnq_buffer* buffer) noexcept { return buffer == nullptr ? 0 : buffer->bytes.size(); }
+void mnq_buffer_free(mnq_buffer* buffer) noexcept { delete buffer; }

@@ -71,7 +71,7 @@ kernels::CodeRule rule_for(std::int32_t bits, std::int32_t symmetric) {
 }  // namespace
 
 mnq_status mnq_kernel_ranges(const float* weights, size_t row_count, size_t row_length, float* minimum, float* maximum,
-                             mnq_error** error) {
+                             mnq_error** error) noexcept {
   return guarded(error, [&] {
     const Matrix matrix = check_matrix(row_count, row_length, 0);
     require_array(weights, matrix.elements(), "weights");
@@ -89,7 +89,7 @@ mnq_status mnq_kernel_ranges(const float* weights, size_t row_count, size_t row_
 
 mnq_status mnq_kernel_quantize(const float* weights, size_t row_count, size_t row_length, int32_t bits,
                                int32_t symmetric, size_t group_size, float* scales, int8_t* zero_points, int8_t* codes,
-                               double* out_sqnr_db, mnq_error** error) {
+                               double* out_sqnr_db, mnq_error** error) noexcept {
   return guarded(error, [&] {
     const kernels::CodeRule rule = rule_for(bits, symmetric);
     const Matrix matrix = check_matrix(row_count, row_length, group_size);
@@ -117,7 +117,8 @@ mnq_status mnq_kernel_quantize(const float* weights, size_t row_count, size_t ro
 }
 
 mnq_status mnq_kernel_dequantize(const int8_t* codes, size_t row_count, size_t row_length, size_t group_size,
-                                 const float* scales, const int8_t* zero_points, float* weights, mnq_error** error) {
+                                 const float* scales, const int8_t* zero_points, float* weights,
+                                 mnq_error** error) noexcept {
   return guarded(error, [&] {
     const Matrix matrix = check_matrix(row_count, row_length, group_size);
     require_array(codes, matrix.elements(), "codes");
@@ -128,7 +129,7 @@ mnq_status mnq_kernel_dequantize(const int8_t* codes, size_t row_count, size_t r
   });
 }
 
-mnq_status mnq_kernel_pack_int4(const int8_t* codes, size_t count, uint8_t* packed, mnq_error** error) {
+mnq_status mnq_kernel_pack_int4(const int8_t* codes, size_t count, uint8_t* packed, mnq_error** error) noexcept {
   return guarded(error, [&] {
     require_array(codes, count, "codes");
     require_array(packed, count, "packed");
@@ -141,7 +142,7 @@ mnq_status mnq_kernel_pack_int4(const int8_t* codes, size_t count, uint8_t* pack
   });
 }
 
-mnq_status mnq_kernel_unpack_int4(const uint8_t* packed, size_t count, int8_t* codes, mnq_error** error) {
+mnq_status mnq_kernel_unpack_int4(const uint8_t* packed, size_t count, int8_t* codes, mnq_error** error) noexcept {
   return guarded(error, [&] {
     require_array(packed, count, "packed");
     require_array(codes, count, "codes");
@@ -150,7 +151,7 @@ mnq_status mnq_kernel_unpack_int4(const uint8_t* packed, size_t count, int8_t* c
 }
 
 mnq_status mnq_kernel_sqnr(const float* reference, const float* other, size_t count, double* out_sqnr_db,
-                           mnq_error** error) {
+                           mnq_error** error) noexcept {
   return guarded(error, [&] {
     require_array(reference, count, "reference");
     require_array(other, count, "other");

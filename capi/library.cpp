@@ -100,40 +100,40 @@ Json build_info() {
 
 }  // namespace
 
-uint32_t mnq_abi_version(void) { return MNQ_ABI_VERSION; }
+uint32_t mnq_abi_version(void) noexcept { return MNQ_ABI_VERSION; }
 
-const char* mnq_version(void) { return kVersion; }
+const char* mnq_version(void) noexcept { return kVersion; }
 
-mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error) {
+mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new_buffer(build_info().dump());
   });
 }
 
-const char* mnq_status_name(mnq_status status) {
+const char* mnq_status_name(mnq_status status) noexcept {
   for (const StatusName& row : kStatusNames) {
     if (row.status == status) return row.name;
   }
   return "UNKNOWN";
 }
 
-const char* mnq_dtype_name(mnq_dtype dtype) {
+const char* mnq_dtype_name(mnq_dtype dtype) noexcept {
   const auto found = find_dtype(dtype);
   return found ? dtype_name(*found).data() : "UNKNOWN";
 }
 
-mnq_status mnq_set_log_callback(mnq_log_fn callback, void* user, mnq_error** error) {
+mnq_status mnq_set_log_callback(mnq_log_fn callback, void* user, mnq_error** error) noexcept {
   return guarded(error, [&] { set_log_callback(callback, user); });
 }
 
-uint32_t mnq_threads(void) {
+uint32_t mnq_threads(void) noexcept {
   std::uint32_t count = 1;
   guarded(nullptr, [&] { count = default_thread_count(); });
   return count;
 }
 
-mnq_status mnq_set_threads(uint32_t count, mnq_error** error) {
+mnq_status mnq_set_threads(uint32_t count, mnq_error** error) noexcept {
   return guarded(error, [&] {
     if (count > kMaxThreads) {
       throw Error(Status::kInvalidArg, formatted("{} threads are more than {}", count, kMaxThreads),

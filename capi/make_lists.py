@@ -73,7 +73,7 @@ def read_functions(text):
 def read_declarations(text):
     """Reads what mono_quant.h declares: {name without mnq_: (what it returns, its parameters)}."""
     plain = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    found = re.findall(r"MNQ_API\s+([^;()]*?)\bmnq_(\w+)\(([^;()]*)\)[^;()]*;", plain)
+    found = re.findall(r"MNQ_(?:API|CALL)\s+([^;()]*?)\bmnq_(\w+)\(([^;()]*)\)\s+MNQ_NOEXCEPT;", plain)
     return {name: (" ".join(returns.split()), split_parameters(parameters)) for returns, name, parameters in found}
 
 

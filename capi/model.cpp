@@ -74,28 +74,28 @@ std::string suggest_tensor(const TensorSource& source, std::string_view name) {
 
 }  // namespace
 
-mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error) {
+mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error) noexcept {
   return guarded(error, [&] {
     require(format, "format");
     *format = detect_format(require(path, "path")).name.data();
   });
 }
 
-mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error) {
+mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new mnq_model{open_source(require(path, "path"))};
   });
 }
 
-mnq_status mnq_model_open_with(const char* path, const mnq_run* run, mnq_model** out, mnq_error** error) {
+mnq_status mnq_model_open_with(const char* path, const mnq_run* run, mnq_model** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new mnq_model{open_source(require(path, "path"), open_settings(settings_of(nullptr, run)))};
   });
 }
 
-mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model** out, mnq_error** error) {
+mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     const auto* bytes = static_cast<const std::byte*>(require(data, "data"));
@@ -104,7 +104,7 @@ mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model*
 }
 
 mnq_status mnq_model_from_tensors(const char* const* names, const mnq_tensor* const* tensors, size_t count,
-                                  mnq_model** out, mnq_error** error) {
+                                  mnq_model** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     require_array(names, count, "names");
@@ -117,7 +117,8 @@ mnq_status mnq_model_from_tensors(const char* const* names, const mnq_tensor* co
   });
 }
 
-mnq_status mnq_model_from_layers(const mnq_layer_tensor* tensors, size_t count, mnq_model** out, mnq_error** error) {
+mnq_status mnq_model_from_layers(const mnq_layer_tensor* tensors, size_t count, mnq_model** out,
+                                 mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     require_array(tensors, count, "tensors");
@@ -127,7 +128,7 @@ mnq_status mnq_model_from_layers(const mnq_layer_tensor* tensors, size_t count, 
   });
 }
 
-mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** error) {
+mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     Call call(nullptr, nullptr);
@@ -138,7 +139,7 @@ mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** 
   });
 }
 
-mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run, mnq_error** error) {
+mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run, mnq_error** error) noexcept {
   return guarded(error, [&] {
     Call call(nullptr, run);
     const TensorSource& source = *require(model, "model")->source;
@@ -147,7 +148,7 @@ mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run
   });
 }
 
-mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out, mnq_error** error) {
+mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     Call call(nullptr, run);
@@ -158,13 +159,16 @@ mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffe
   });
 }
 
-size_t mnq_model_tensor_count(const mnq_model* model) { return model == nullptr ? 0 : model->source->tensors().size(); }
+size_t mnq_model_tensor_count(const mnq_model* model) noexcept {
+  return model == nullptr ? 0 : model->source->tensors().size();
+}
 
-const char* mnq_model_tensor_name(const mnq_model* model, size_t index) {
+const char* mnq_model_tensor_name(const mnq_model* model, size_t index) noexcept {
   return index < mnq_model_tensor_count(model) ? model->source->tensors()[index].name.c_str() : nullptr;
 }
 
-mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_tensor** out, mnq_error** error) {
+mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_tensor** out,
+                                mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     const TensorSource& source = *require(model, "model")->source;
@@ -178,11 +182,11 @@ mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_te
   });
 }
 
-mnq_status mnq_model_describe(const mnq_model* model, mnq_buffer** out, mnq_error** error) {
+mnq_status mnq_model_describe(const mnq_model* model, mnq_buffer** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new_buffer(describe_source(*require(model, "model")->source));
   });
 }
 
-void mnq_model_free(mnq_model* model) { delete model; }
+void mnq_model_free(mnq_model* model) noexcept { delete model; }

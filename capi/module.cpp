@@ -16,7 +16,7 @@ const std::vector<ModuleValue>& values_or_none(const mnq_values* values) {
 }  // namespace
 
 mnq_status mnq_model_forward(const mnq_model* model, const char* method, const mnq_values* inputs, const mnq_run* run,
-                             mnq_values** outputs, mnq_error** error) {
+                             mnq_values** outputs, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(outputs, "outputs"));
     const TensorSource& source = *require(model, "model")->source;
@@ -28,7 +28,7 @@ mnq_status mnq_model_forward(const mnq_model* model, const char* method, const m
 }
 
 mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* original, const mnq_values* inputs, mnq_run* run,
-                              mnq_report** report, mnq_error** error) {
+                              mnq_report** report, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(report, "report"));
     Call call(nullptr, run);

@@ -17,9 +17,10 @@
  *
  * Rules, true of every function below unless it says otherwise
  *
- *  Status     Every call that can fail returns an mnq_status and takes an `mnq_error **error` last, which may be NULL.
- *             On failure *error is a new error that the caller frees; on success it is NULL. No error is kept per
- *             thread. Nothing is printed; no exception, abort or longjmp crosses this boundary, not even out of memory.
+ *  Status     Every call that can fail (MNQ_CALL) returns an mnq_status, which must not go unseen, and takes an
+ *             `mnq_error **error` last, which may be NULL. On failure *error is a new error that the caller frees; on
+ *             success it is NULL. No error is kept per thread. Nothing is printed; no exception, abort or longjmp
+ *             crosses this boundary, not even out of memory.
  *  Outputs    An output handle is set to NULL on entry and stays so on failure; other outputs are untouched on failure.
  *             An output pointer may be NULL only where it is said.
  *  Ownership  Handles are freed by their own _free function; _free(NULL) does nothing. A returned `const char *` or
@@ -53,6 +54,32 @@
 #define MNQ_API __attribute__((visibility("default")))
 #else
 #define MNQ_API
+#endif
+
+/* A status that nobody looks at is told of when the program is compiled. A program may define it as nothing before. */
+#ifndef MNQ_MUST_CHECK
+#if defined(__GNUC__)
+#define MNQ_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define MNQ_MUST_CHECK
+#endif
+#endif
+
+/* Before each call that can fail. */
+#define MNQ_CALL MNQ_API MNQ_MUST_CHECK
+
+/* After each function: none throws. */
+#if defined(__cplusplus) && __cplusplus >= 201103L
+#define MNQ_NOEXCEPT noexcept
+#else
+#define MNQ_NOEXCEPT
+#endif
+
+/* A function that has a better one since: it stays, and its use is told of when a program is compiled. */
+#if defined(__GNUC__)
+#define MNQ_DEPRECATED(instead) __attribute__((deprecated(instead)))
+#else
+#define MNQ_DEPRECATED(instead)
 #endif
 
 #ifdef __cplusplus
@@ -131,22 +158,22 @@ typedef struct mnq_api mnq_api;       /* every function below, as a table: mono_
 #define MNQ_ABI_VERSION (MNQ_ABI_VERSION_MAJOR * 65536U + MNQ_ABI_VERSION_MINOR) /* in #if, too */
 
 /* The ABI version of the library that is loaded: major << 16 | minor. */
-MNQ_API uint32_t mnq_abi_version(void);
+MNQ_API uint32_t mnq_abi_version(void) MNQ_NOEXCEPT;
 
 /* The version of the library that is loaded, as "1.0.0"; a static string. */
-MNQ_API const char* mnq_version(void);
+MNQ_API const char* mnq_version(void) MNQ_NOEXCEPT;
 
 /* How the library was built and what it uses here, as a JSON object: "version", "abi_version", "compiler",
  * "build_type", "isa" (in use), "isa_available", "kernels" (name -> isa that runs), "threads", "libtorch" (its version
  * once a module has been opened, else null), "formats", "schemes". Fails with UNSUPPORTED where MNQ_ISA names an
  * instruction set that this CPU does not have. */
-MNQ_API mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* "OK", "CONFIG", "FORMAT"...; "UNKNOWN" for a number that is none. A static string. */
-MNQ_API const char* mnq_status_name(mnq_status status);
+MNQ_API const char* mnq_status_name(mnq_status status) MNQ_NOEXCEPT;
 
 /* "F32", "I8"...; "UNKNOWN" for a number that is none. A static string. */
-MNQ_API const char* mnq_dtype_name(mnq_dtype dtype);
+MNQ_API const char* mnq_dtype_name(mnq_dtype dtype) MNQ_NOEXCEPT;
 
 typedef int32_t mnq_log_level;
 enum { MNQ_LOG_WARNING = 1, MNQ_LOG_INFO = 2 };
@@ -156,30 +183,31 @@ typedef void (*mnq_log_fn)(void* user, mnq_log_level level, const char* message)
 
 /* Sets the process's log callback; NULL (the default) for none. It may still be running in another thread when this
  * returns: keep `user` alive. */
-MNQ_API mnq_status mnq_set_log_callback(mnq_log_fn callback, void* user, mnq_error** error);
+MNQ_CALL mnq_status mnq_set_log_callback(mnq_log_fn callback, void* user, mnq_error** error) MNQ_NOEXCEPT;
 
 /* The number of threads that jobs use where the key `threads` is not set: the number of CPUs this process may use, or
  * what mnq_set_threads said. It covers this library's own work only. */
-MNQ_API uint32_t mnq_threads(void);
-MNQ_API mnq_status mnq_set_threads(uint32_t count, mnq_error** error); /* 0: the number of CPUs again */
+MNQ_API uint32_t mnq_threads(void) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_set_threads(uint32_t count, mnq_error** error) MNQ_NOEXCEPT; /* 0: the number of CPUs again */
 
 /* For hosts that dlopen: the function table, a static object, or NULL where `version` (MNQ_ABI_VERSION as the host was
  * compiled) asks for another major or a newer minor than this library has. */
-MNQ_API const mnq_api* mnq_get_api(uint32_t version);
+MNQ_API const mnq_api* mnq_get_api(uint32_t version) MNQ_NOEXCEPT;
 
 /* ---- Errors and buffers ---------------------------------------------------------------------------------------- */
 
-/* All four accept NULL: MNQ_OK, and "" for the texts. Borrowed from the error. */
-MNQ_API mnq_status mnq_error_code(const mnq_error* error);
-MNQ_API const char* mnq_error_message(const mnq_error* error);
-MNQ_API const char* mnq_error_suggestion(const mnq_error* error); /* what to do about it; may be "" */
-MNQ_API const char* mnq_error_subject(const mnq_error* error); /* the file, tensor, layer or key at fault; may be "" */
-MNQ_API void mnq_error_free(mnq_error* error);
+/* All four accept NULL: MNQ_OK, and "" for the texts. Borrowed from the error. The suggestion is what to do about it,
+ * the subject is the file, tensor, layer or key at fault; both may be "". */
+MNQ_API mnq_status mnq_error_code(const mnq_error* error) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_error_message(const mnq_error* error) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_error_suggestion(const mnq_error* error) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_error_subject(const mnq_error* error) MNQ_NOEXCEPT;
+MNQ_API void mnq_error_free(mnq_error* error) MNQ_NOEXCEPT;
 
 /* The bytes, followed by a NUL that the size does not count, so that text can be used as it is. Borrowed. */
-MNQ_API const char* mnq_buffer_data(const mnq_buffer* buffer); /* NULL for NULL */
-MNQ_API size_t mnq_buffer_size(const mnq_buffer* buffer);      /* 0 for NULL */
-MNQ_API void mnq_buffer_free(mnq_buffer* buffer);
+MNQ_API const char* mnq_buffer_data(const mnq_buffer* buffer) MNQ_NOEXCEPT; /* NULL for NULL */
+MNQ_API size_t mnq_buffer_size(const mnq_buffer* buffer) MNQ_NOEXCEPT;      /* 0 for NULL */
+MNQ_API void mnq_buffer_free(mnq_buffer* buffer) MNQ_NOEXCEPT;
 
 /* ---- Config ---------------------------------------------------------------------------------------------------- *
  *
@@ -192,34 +220,35 @@ MNQ_API void mnq_buffer_free(mnq_buffer* buffer);
 
 /* Creates a config. json may be NULL (empty) or a JSON object of keys and values, in which "layers" is a list of
  * objects {"name": GLOB, key: value...} in the order in which they apply. An unknown key is an error: CONFIG. */
-MNQ_API mnq_status mnq_config_create(const char* json, mnq_config** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_config_create(const char* json, mnq_config** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* Sets a key for all layers. CONFIG for an unknown key or a value it cannot have, with what would be right.
  * Combinations are checked by mnq_config_validate and when the config is used, not here, so that the order does not
  * matter. */
-MNQ_API mnq_status mnq_config_set(mnq_config* config, const char* key, const char* value, mnq_error** error);
+MNQ_CALL mnq_status mnq_config_set(mnq_config* config, const char* key, const char* value,
+                                   mnq_error** error) MNQ_NOEXCEPT;
 
 /* Sets a key for the layers whose name, or whose weight's name, matches glob (*, ?, [a-z]; * crosses dots). */
-MNQ_API mnq_status mnq_config_set_for_layers(mnq_config* config, const char* glob, const char* key, const char* value,
-                                             mnq_error** error);
+MNQ_CALL mnq_status mnq_config_set_for_layers(mnq_config* config, const char* glob, const char* key, const char* value,
+                                              mnq_error** error) MNQ_NOEXCEPT;
 
 /* The value that holds for a key, as text, and who set it: "default", "config", "config layers", "call" or "call
  * layers" (a static string; source may be NULL). config and run may be NULL; so may layer: for no layer in particular.
  * Keys that follow from others (bits from dtype, symmetric from the scheme) come back resolved. CONFIG for an
  * impossible combination. */
-MNQ_API mnq_status mnq_config_resolve(const mnq_config* config, const mnq_run* run, const char* layer, const char* key,
-                                      mnq_buffer** value, const char** source, mnq_error** error);
+MNQ_CALL mnq_status mnq_config_resolve(const mnq_config* config, const mnq_run* run, const char* layer, const char* key,
+                                       mnq_buffer** value, const char** source, mnq_error** error) MNQ_NOEXCEPT;
 
 /* Every key as a JSON list of objects: "key", "type", "default", "per_layer", "help"; "choices" where only these values
  * (of a list: items) will do; "minimum" and "maximum" of numbers. */
-MNQ_API mnq_status mnq_config_list_keys(mnq_buffer** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_config_list_keys(mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* What was set, as JSON that mnq_config_create reads back. */
-MNQ_API mnq_status mnq_config_to_json(const mnq_config* config, mnq_buffer** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_config_to_json(const mnq_config* config, mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* CONFIG for a combination that cannot be (4 bits of quint8, say), with what would be right. */
-MNQ_API mnq_status mnq_config_validate(const mnq_config* config, mnq_error** error);
-MNQ_API void mnq_config_free(mnq_config* config);
+MNQ_CALL mnq_status mnq_config_validate(const mnq_config* config, mnq_error** error) MNQ_NOEXCEPT;
+MNQ_API void mnq_config_free(mnq_config* config) MNQ_NOEXCEPT;
 
 /* ---- Runs ------------------------------------------------------------------------------------------------------ *
  *
@@ -232,23 +261,24 @@ MNQ_API void mnq_config_free(mnq_config* config);
  * Non-zero cancels the run: the job stops with MNQ_E_CANCELLED. */
 typedef int32_t (*mnq_progress_fn)(void* user, uint64_t done_bytes, uint64_t total_bytes);
 
-MNQ_API mnq_status mnq_run_create(mnq_run** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_run_create(mnq_run** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* As mnq_config_set and mnq_config_set_for_layers, for this call; wins over the config. */
-MNQ_API mnq_status mnq_run_set(mnq_run* run, const char* key, const char* value, mnq_error** error);
-MNQ_API mnq_status mnq_run_set_for_layers(mnq_run* run, const char* glob, const char* key, const char* value,
-                                          mnq_error** error);
-MNQ_API mnq_status mnq_run_set_progress(mnq_run* run, mnq_progress_fn callback, void* user, mnq_error** error);
+MNQ_CALL mnq_status mnq_run_set(mnq_run* run, const char* key, const char* value, mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_run_set_for_layers(mnq_run* run, const char* glob, const char* key, const char* value,
+                                           mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_run_set_progress(mnq_run* run, mnq_progress_fn callback, void* user,
+                                         mnq_error** error) MNQ_NOEXCEPT;
 
 /* Stops the job that uses this run, or the next one that will: it returns MNQ_E_CANCELLED within a fraction of a second
  * and leaves no file behind. Any thread; safe in a signal handler; NULL does nothing. */
-MNQ_API void mnq_run_cancel(mnq_run* run);
+MNQ_API void mnq_run_cancel(mnq_run* run) MNQ_NOEXCEPT;
 
 /* 1 once cancelled, else 0. Any thread. */
-MNQ_API int32_t mnq_run_is_cancelled(const mnq_run* run);
+MNQ_API int32_t mnq_run_is_cancelled(const mnq_run* run) MNQ_NOEXCEPT;
 
 /* Not while a job uses it. */
-MNQ_API void mnq_run_free(mnq_run* run);
+MNQ_API void mnq_run_free(mnq_run* run) MNQ_NOEXCEPT;
 
 /* ---- Tensors --------------------------------------------------------------------------------------------------- *
  *
@@ -260,32 +290,32 @@ typedef void (*mnq_release_fn)(void* user);
 
 /* A tensor with a copy of data. shape: [rank] sizes, each >= 0; NULL where rank is 0. size_bytes must be what the dtype
  * and the shape demand, else SHAPE. data may be NULL where that is 0. */
-MNQ_API mnq_status mnq_tensor_create(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data,
-                                     size_t size_bytes, mnq_tensor** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_tensor_create(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data,
+                                      size_t size_bytes, mnq_tensor** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* As mnq_tensor_create without the copy: data stays the caller's, unchanged and alive until release(user) is called
  * (release may be NULL: then until the tensor and every model made from it is freed). On failure release is not called.
  */
-MNQ_API mnq_status mnq_tensor_wrap(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data,
-                                   size_t size_bytes, mnq_release_fn release, void* user, mnq_tensor** out,
-                                   mnq_error** error);
+MNQ_CALL mnq_status mnq_tensor_wrap(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data,
+                                    size_t size_bytes, mnq_release_fn release, void* user, mnq_tensor** out,
+                                    mnq_error** error) MNQ_NOEXCEPT;
 
 /* DLPack 1.x, without copies. The structure is that of dlpack.h. From: takes ownership only on success; CPU tensors,
  * row-major and contiguous, else UNSUPPORTED. To: the caller, or who consumes it, calls its deleter; it keeps the data
  * alive on its own and is marked read-only. */
 struct DLManagedTensorVersioned;
-MNQ_API mnq_status mnq_tensor_from_dlpack(struct DLManagedTensorVersioned* managed, mnq_tensor** out,
-                                          mnq_error** error);
-MNQ_API mnq_status mnq_tensor_to_dlpack(const mnq_tensor* tensor, struct DLManagedTensorVersioned** out,
-                                        mnq_error** error);
+MNQ_CALL mnq_status mnq_tensor_from_dlpack(struct DLManagedTensorVersioned* managed, mnq_tensor** out,
+                                           mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_tensor_to_dlpack(const mnq_tensor* tensor, struct DLManagedTensorVersioned** out,
+                                         mnq_error** error) MNQ_NOEXCEPT;
 
 /* All accept NULL: 0 or NULL. Borrowed from the tensor. */
-MNQ_API mnq_dtype mnq_tensor_dtype(const mnq_tensor* tensor);
-MNQ_API size_t mnq_tensor_rank(const mnq_tensor* tensor);
-MNQ_API const int64_t* mnq_tensor_shape(const mnq_tensor* tensor); /* [rank] */
-MNQ_API const void* mnq_tensor_data(const mnq_tensor* tensor);     /* not NULL unless size_bytes is 0 */
-MNQ_API size_t mnq_tensor_size_bytes(const mnq_tensor* tensor);
-MNQ_API void mnq_tensor_free(mnq_tensor* tensor);
+MNQ_API mnq_dtype mnq_tensor_dtype(const mnq_tensor* tensor) MNQ_NOEXCEPT;
+MNQ_API size_t mnq_tensor_rank(const mnq_tensor* tensor) MNQ_NOEXCEPT;
+MNQ_API const int64_t* mnq_tensor_shape(const mnq_tensor* tensor) MNQ_NOEXCEPT; /* [rank] */
+MNQ_API const void* mnq_tensor_data(const mnq_tensor* tensor) MNQ_NOEXCEPT;     /* not NULL unless size_bytes is 0 */
+MNQ_API size_t mnq_tensor_size_bytes(const mnq_tensor* tensor) MNQ_NOEXCEPT;
+MNQ_API void mnq_tensor_free(mnq_tensor* tensor) MNQ_NOEXCEPT;
 
 /* ---- Models ---------------------------------------------------------------------------------------------------- */
 
@@ -293,7 +323,7 @@ MNQ_API void mnq_tensor_free(mnq_tensor* tensor);
  * "pytorch pickle" (before PyTorch 1.6), "gguf", "safetensors index", "pytorch index", "folder" (of Hugging Face),
  * "compressed-tensors". A static string. NOT_FOUND or IO where it cannot be read; UNSUPPORTED, with what to pass
  * instead, for a known format that is not read; FORMAT for anything else. */
-MNQ_API mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error);
+MNQ_CALL mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** error) MNQ_NOEXCEPT;
 
 /* Opens a checkpoint, a folder of one, or a TorchScript module. Nothing that a file holds is ever executed. The header
  * is read and checked, of a module its objects and its code, too; the tensors are read when they are asked for, so the
@@ -301,19 +331,21 @@ MNQ_API mnq_status mnq_detect_format(const char* path, const char** format, mnq_
  * module is first run or made into another module (mnq_model_forward, mnq_quantize, mnq_model_save as a module,
  * mnq_model_validate): UNSUPPORTED, with what to install, where libmono_quant_torch or LibTorch is missing. Layers,
  * tensors and outputs of other formats need neither. */
-MNQ_API mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* The same with settings; run may be NULL. Keys that apply: tensors_key. Since 1.1. */
-MNQ_API mnq_status mnq_model_open_with(const char* path, const mnq_run* run, mnq_model** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_model_open_with(const char* path, const mnq_run* run, mnq_model** out,
+                                        mnq_error** error) MNQ_NOEXCEPT;
 
 /* As mnq_model_open, from memory: data stays the caller's, unchanged and alive until the model and every model or
  * tensor made from it is freed. */
-MNQ_API mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model** out,
+                                          mnq_error** error) MNQ_NOEXCEPT;
 
 /* A model of named tensors. names and tensors: [count]; names must be different, not empty and not
  * "__metadata__", else INVALID_ARG. The model keeps what it needs: the tensor handles may be freed at once. */
-MNQ_API mnq_status mnq_model_from_tensors(const char* const* names, const mnq_tensor* const* tensors, size_t count,
-                                          mnq_model** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_model_from_tensors(const char* const* names, const mnq_tensor* const* tensors, size_t count,
+                                           mnq_model** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* A tensor of mnq_model_from_layers, and what is known of the layer that it belongs to. Start from
  * MNQ_LAYER_TENSOR_INIT: a later version may add members at the end, and programs that do not know them go on to work.
@@ -347,55 +379,65 @@ typedef struct mnq_layer_tensor {
  * INVALID_ARG for a kind that is unknown, with those that are known, for an axis outside the shape, for a tie to a name
  * that is not there or is tied itself; SHAPE or DTYPE where a tied tensor is given and differs; ABI where the entries
  * say something that only a newer library knows. Since 1.2. */
-MNQ_API mnq_status mnq_model_from_layers(const mnq_layer_tensor* tensors, size_t count, mnq_model** out,
-                                         mnq_error** error);
+MNQ_CALL mnq_status mnq_model_from_layers(const mnq_layer_tensor* tensors, size_t count, mnq_model** out,
+                                          mnq_error** error) MNQ_NOEXCEPT;
 
 /* A copy in memory, independent of the file or buffers the model came from. */
-MNQ_API mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* Writes a model to a file or folder, or to memory. The key `format` of the run says how, else the extension:
  * .safetensors; .pt, .pth, .bin (TorchScript for a module, else a state dict for torch.load); .gguf; a path that ends
  * in / is a folder, compressed-tensors unless format says otherwise. In memory a module is TorchScript, all else
  * safetensors. Tied tensors are stored once; safetensors has the other names in its metadata. Keys of the run that
  * apply: format, overwrite, threads, memory_budget, max_shard_size. */
-MNQ_API mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run, mnq_error** error);
-MNQ_API mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq_run* run,
+                                   mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out,
+                                          mnq_error** error) MNQ_NOEXCEPT;
 
-/* The tensors as they are stored, in the order of their data. mnq_model_get_tensor: NOT_FOUND for a name that is none.
- * A tensor of a file is read by that call; one of a model in memory shares its data where it is aligned. */
-MNQ_API size_t mnq_model_tensor_count(const mnq_model* model);                   /* 0 for NULL */
-MNQ_API const char* mnq_model_tensor_name(const mnq_model* model, size_t index); /* NULL beyond the count; borrowed */
-MNQ_API mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_tensor** out, mnq_error** error);
+/* The tensors as they are stored, in the order of their data. The count is 0 for NULL; a name is NULL beyond the count,
+ * and borrowed. mnq_model_get_tensor: NOT_FOUND for a name that is none. A tensor of a file is read by that call; one
+ * of a model in memory shares its data where it is aligned. */
+MNQ_API size_t mnq_model_tensor_count(const mnq_model* model) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_model_tensor_name(const mnq_model* model, size_t index) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_tensor** out,
+                                         mnq_error** error) MNQ_NOEXCEPT;
 
 /* What is in it, as a JSON object: "format", "path", "size_bytes", "parameters", "metadata", "tensors" and, for a
  * quantized one, "quantized". report.md among the installed documents lists the fields. */
-MNQ_API mnq_status mnq_model_describe(const mnq_model* model, mnq_buffer** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_model_describe(const mnq_model* model, mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* The layers whose weights can be quantized, in the order of the model, whatever the config; where config or run is
  * given, also what they would make of each. Both may be NULL. Every tensor that is no such weight is listed too, with
  * its reason. */
-MNQ_API mnq_status mnq_model_list_layers(const mnq_model* model, const mnq_config* config, const mnq_run* run,
-                                         mnq_layers** out, mnq_error** error);
-MNQ_API size_t mnq_layers_count(const mnq_layers* layers); /* 0 for NULL */
+MNQ_CALL mnq_status mnq_model_list_layers(const mnq_model* model, const mnq_config* config, const mnq_run* run,
+                                          mnq_layers** out, mnq_error** error) MNQ_NOEXCEPT;
+MNQ_API size_t mnq_layers_count(const mnq_layers* layers) MNQ_NOEXCEPT; /* 0 for NULL */
 
-/* Of the layer at index; NULL or 0 beyond the count; borrowed. */
-MNQ_API const char* mnq_layers_name(const mnq_layers* layers, size_t index);   /* "encoder.0.query", dotted */
-MNQ_API const char* mnq_layers_tensor(const mnq_layers* layers, size_t index); /* "encoder.0.query.weight" */
-MNQ_API const char* mnq_layers_kind(const mnq_layers* layers,
-                                    size_t index); /* "Linear", "Conv2d"...; "" for no layer (a report has NULL) */
-MNQ_API const char* mnq_layers_action(const mnq_layers* layers, size_t index); /* "quantize", "cast" or "copy" */
-MNQ_API const char* mnq_layers_scheme(const mnq_layers* layers,
-                                      size_t index); /* "int8 per channel"...; "" where copied */
-MNQ_API const char* mnq_layers_reason(const mnq_layers* layers, size_t index); /* why */
-MNQ_API size_t mnq_layers_rank(const mnq_layers* layers, size_t index);
-MNQ_API const int64_t* mnq_layers_shape(const mnq_layers* layers, size_t index); /* [rank] */
-MNQ_API mnq_dtype mnq_layers_dtype(const mnq_layers* layers, size_t index);      /* since 1.1 */
+/* Of the layer at index; NULL or 0 beyond the count; borrowed.
+ * name     "encoder.0.query", dotted
+ * tensor   "encoder.0.query.weight"
+ * kind     "Linear", "Conv2d"...; "" where it is no layer (a report has NULL)
+ * action   "quantize", "cast" or "copy"
+ * scheme   "int8 per channel"...; "" where it is copied
+ * reason   why
+ * shape    [rank]
+ * dtype    since 1.1 */
+MNQ_API const char* mnq_layers_name(const mnq_layers* layers, size_t index) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_layers_tensor(const mnq_layers* layers, size_t index) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_layers_kind(const mnq_layers* layers, size_t index) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_layers_action(const mnq_layers* layers, size_t index) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_layers_scheme(const mnq_layers* layers, size_t index) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_layers_reason(const mnq_layers* layers, size_t index) MNQ_NOEXCEPT;
+MNQ_API size_t mnq_layers_rank(const mnq_layers* layers, size_t index) MNQ_NOEXCEPT;
+MNQ_API const int64_t* mnq_layers_shape(const mnq_layers* layers, size_t index) MNQ_NOEXCEPT;
+MNQ_API mnq_dtype mnq_layers_dtype(const mnq_layers* layers, size_t index) MNQ_NOEXCEPT;
 
-/* Other names of the same weight, in a module that ties it: it is quantized once. Since 1.1. */
-MNQ_API size_t mnq_layers_tie_count(const mnq_layers* layers, size_t index);
-MNQ_API const char* mnq_layers_tie(const mnq_layers* layers, size_t index, size_t tie); /* NULL beyond the count */
-MNQ_API void mnq_layers_free(mnq_layers* layers);
-MNQ_API void mnq_model_free(mnq_model* model);
+/* Other names of the same weight, where a model ties it: it is quantized once. NULL beyond the count. Since 1.1. */
+MNQ_API size_t mnq_layers_tie_count(const mnq_layers* layers, size_t index) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_layers_tie(const mnq_layers* layers, size_t index, size_t tie) MNQ_NOEXCEPT;
+MNQ_API void mnq_layers_free(mnq_layers* layers) MNQ_NOEXCEPT;
+MNQ_API void mnq_model_free(mnq_model* model) MNQ_NOEXCEPT;
 
 /* ---- Running modules: since 1.1 -------------------------------------------------------------------------------- *
  *
@@ -413,31 +455,39 @@ enum {
   MNQ_VALUE_TEXT = 5
 };
 
-MNQ_API mnq_status mnq_values_create(mnq_values** out, mnq_error** error);
+MNQ_CALL mnq_status mnq_values_create(mnq_values** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* Add a value. name: of the argument it is for, "x", or a part of it, "x.0"; NULL or "" for the next one that no name
  * was given for. Tensors are shared, not copied: the handle may be freed at once, its data must stay unchanged until
  * the values are freed. None is for an argument that is optional, and an empty list or dict for one that is a list or
  * dict. INVALID_ARG for a name that is no UTF-8. */
-MNQ_API mnq_status mnq_values_add_tensor(mnq_values* values, const char* name, const mnq_tensor* tensor,
-                                         mnq_error** error);
-MNQ_API mnq_status mnq_values_add_int(mnq_values* values, const char* name, int64_t value, mnq_error** error);
-MNQ_API mnq_status mnq_values_add_float(mnq_values* values, const char* name, double value, mnq_error** error);
-MNQ_API mnq_status mnq_values_add_bool(mnq_values* values, const char* name, int32_t value, mnq_error** error);
-MNQ_API mnq_status mnq_values_add_text(mnq_values* values, const char* name, const char* text, mnq_error** error);
-MNQ_API mnq_status mnq_values_add_none(mnq_values* values, const char* name, mnq_error** error);
+MNQ_CALL mnq_status mnq_values_add_tensor(mnq_values* values, const char* name, const mnq_tensor* tensor,
+                                          mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_values_add_int(mnq_values* values, const char* name, int64_t value,
+                                       mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_values_add_float(mnq_values* values, const char* name, double value,
+                                         mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_values_add_bool(mnq_values* values, const char* name, int32_t value,
+                                        mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_values_add_text(mnq_values* values, const char* name, const char* text,
+                                        mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_values_add_none(mnq_values* values, const char* name, mnq_error** error) MNQ_NOEXCEPT;
 
-MNQ_API size_t mnq_values_count(const mnq_values* values);                      /* 0 for NULL */
-MNQ_API const char* mnq_values_name(const mnq_values* values, size_t index);    /* NULL beyond the count; borrowed */
-MNQ_API mnq_value_kind mnq_values_kind(const mnq_values* values, size_t index); /* NONE beyond the count */
+/* The count is 0 for NULL; a name is NULL beyond the count, and borrowed. */
+MNQ_API size_t mnq_values_count(const mnq_values* values) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_values_name(const mnq_values* values, size_t index) MNQ_NOEXCEPT;
+MNQ_API mnq_value_kind mnq_values_kind(const mnq_values* values, size_t index) MNQ_NOEXCEPT; /* NONE beyond the count */
 
 /* The value at index. NOT_FOUND beyond the count; DTYPE where it is of another kind. A tensor shares its data. An int
  * is also given for a bool, a float also for an int. The text is borrowed; NULL where it is none. */
-MNQ_API mnq_status mnq_values_get_tensor(const mnq_values* values, size_t index, mnq_tensor** out, mnq_error** error);
-MNQ_API mnq_status mnq_values_get_int(const mnq_values* values, size_t index, int64_t* value, mnq_error** error);
-MNQ_API mnq_status mnq_values_get_float(const mnq_values* values, size_t index, double* value, mnq_error** error);
-MNQ_API const char* mnq_values_get_text(const mnq_values* values, size_t index);
-MNQ_API void mnq_values_free(mnq_values* values);
+MNQ_CALL mnq_status mnq_values_get_tensor(const mnq_values* values, size_t index, mnq_tensor** out,
+                                          mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_values_get_int(const mnq_values* values, size_t index, int64_t* value,
+                                       mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_values_get_float(const mnq_values* values, size_t index, double* value,
+                                         mnq_error** error) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_values_get_text(const mnq_values* values, size_t index) MNQ_NOEXCEPT;
+MNQ_API void mnq_values_free(mnq_values* values) MNQ_NOEXCEPT;
 
 /* Runs a method of a module; NULL for "forward". inputs may be NULL: none. Any number of threads may do so at once. The
  * module itself never changes: what its code writes to its state stays in a private copy, which all calls on this model
@@ -449,8 +499,8 @@ MNQ_API void mnq_values_free(mnq_values* values);
  * they are not contiguous or the module or an input has them, too. UNSUPPORTED for a model that is no module; NOT_FOUND
  * for a method that is none; INVALID_ARG for inputs that do not fit it, naming the argument; TORCH with TorchScript's
  * message where running it fails. */
-MNQ_API mnq_status mnq_model_forward(const mnq_model* model, const char* method, const mnq_values* inputs,
-                                     const mnq_run* run, mnq_values** outputs, mnq_error** error);
+MNQ_CALL mnq_status mnq_model_forward(const mnq_model* model, const char* method, const mnq_values* inputs,
+                                      const mnq_run* run, mnq_values** outputs, mnq_error** error) MNQ_NOEXCEPT;
 
 /* As mnq_validate_file, of a model, and a module is used: that it can be saved and loaded again, that what was loaded
  * runs `forward` on inputs and gives what the model gives, and that outputs are finite; where original is not NULL also
@@ -458,8 +508,8 @@ MNQ_API mnq_status mnq_model_forward(const mnq_model* model, const char* method,
  * differ are warnings. Each run begins anew, and leaves the models' states as they are. inputs may be NULL: then it is
  * not run; for a model that is no module they must be, else UNSUPPORTED. What it finds is in the report ("valid",
  * "problems"), not in the status. Run: as mnq_model_forward. */
-MNQ_API mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* original, const mnq_values* inputs,
-                                      mnq_run* run, mnq_report** report, mnq_error** error);
+MNQ_CALL mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* original, const mnq_values* inputs,
+                                       mnq_run* run, mnq_report** report, mnq_error** error) MNQ_NOEXCEPT;
 
 /* ---- Quantize and dequantize ----------------------------------------------------------------------------------- *
  *
@@ -471,45 +521,45 @@ MNQ_API mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* o
 
 /* Quantizes a model into a new one in memory; a module into a module, whose code calls stock operators only, so that
  * any LibTorch and PyTorch runs it. */
-MNQ_API mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_run* run, mnq_model** out,
-                                mnq_report** report, mnq_error** error);
+MNQ_CALL mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_run* run, mnq_model** out,
+                                 mnq_report** report, mnq_error** error) MNQ_NOEXCEPT;
 
 /* Quantizes a file, a folder or an open model to a file or folder, within memory_budget bytes whatever its size. What
  * is written follows from `format` or the output's name, as in mnq_model_save. A file appears whole or not at all, and
  * so does a folder; `resume` and `shard` let a folder's job end early or be split: see mnq_merge_folder. */
-MNQ_API mnq_status mnq_quantize_file(const char* input_path, const char* output_path, const mnq_config* config,
-                                     mnq_run* run, mnq_report** report, mnq_error** error);
-MNQ_API mnq_status mnq_quantize_to_file(const mnq_model* model, const char* output_path, const mnq_config* config,
-                                        mnq_run* run, mnq_report** report, mnq_error** error);
+MNQ_CALL mnq_status mnq_quantize_file(const char* input_path, const char* output_path, const mnq_config* config,
+                                      mnq_run* run, mnq_report** report, mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_quantize_to_file(const mnq_model* model, const char* output_path, const mnq_config* config,
+                                         mnq_run* run, mnq_report** report, mnq_error** error) MNQ_NOEXCEPT;
 
 /* What mnq_quantize would do, or, where `format` is set, mnq_quantize_file into a file or folder of that format: the
  * same report without reading a weight, so without accuracy ("dry_run": true). */
-MNQ_API mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
-                            mnq_error** error);
+MNQ_CALL mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
+                             mnq_error** error) MNQ_NOEXCEPT;
 
 /* Turns quantized tensors back into floats of the dtype they came from; all others are copied. */
-MNQ_API mnq_status mnq_dequantize(const mnq_model* model, mnq_run* run, mnq_model** out, mnq_report** report,
-                                  mnq_error** error);
-MNQ_API mnq_status mnq_dequantize_file(const char* input_path, const char* output_path, mnq_run* run,
-                                       mnq_report** report, mnq_error** error);
+MNQ_CALL mnq_status mnq_dequantize(const mnq_model* model, mnq_run* run, mnq_model** out, mnq_report** report,
+                                   mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_dequantize_file(const char* input_path, const char* output_path, mnq_run* run,
+                                        mnq_report** report, mnq_error** error) MNQ_NOEXCEPT;
 
 /* Writes a checkpoint in another format. Quantized weights keep their codes and scales where that format can hold them;
  * else they are quantized anew or become floats, and the report says so of each. Keys of the run: as mnq_model_save.
  * Since 1.1. */
-MNQ_API mnq_status mnq_convert_file(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
-                                    mnq_error** error);
+MNQ_CALL mnq_status mnq_convert_file(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
+                                     mnq_error** error) MNQ_NOEXCEPT;
 
 /* Puts together a folder whose parts were made with the key `shard`, by any number of runs: checks that all shards are
  * there, writes index and config, and gives the folder its name. Keys of the run: overwrite. NOT_FOUND where no part is
  * there; STATE naming a shard that is missing; FORMAT for one of another job. Since 1.1. */
-MNQ_API mnq_status mnq_merge_folder(const char* output_path, mnq_run* run, mnq_error** error);
+MNQ_CALL mnq_status mnq_merge_folder(const char* output_path, mnq_run* run, mnq_error** error) MNQ_NOEXCEPT;
 
 /* ---- Compare and validate -------------------------------------------------------------------------------------- */
 
 /* The accuracy of each tensor of `other` against the one of the same name in `reference`; either may be quantized.
  * Tensors that only one has, or whose shapes differ, are listed with the reason. */
-MNQ_API mnq_status mnq_compare(const mnq_model* reference, const mnq_model* other, mnq_run* run, mnq_report** report,
-                               mnq_error** error);
+MNQ_CALL mnq_status mnq_compare(const mnq_model* reference, const mnq_model* other, mnq_run* run, mnq_report** report,
+                                mnq_error** error) MNQ_NOEXCEPT;
 
 /* Checks a file: finite values, scales that are there, finite and positive, shapes that fit; where original_path is not
  * NULL also that every tensor of the original is there in its shape and none besides, and that its values are what
@@ -517,8 +567,8 @@ MNQ_API mnq_status mnq_compare(const mnq_model* reference, const mnq_model* othe
  * also saved and loaded again where LibTorch is there (mnq_model_validate runs it, too). What it finds is in the report
  * ("valid", "problems"), not in the status; the status says whether the files could be opened. tensors_key is for
  * whichever of the two has dicts to choose from. */
-MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_run* run, mnq_report** report,
-                                     mnq_error** error);
+MNQ_CALL mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_run* run, mnq_report** report,
+                                      mnq_error** error) MNQ_NOEXCEPT;
 
 /* ---- Reports --------------------------------------------------------------------------------------------------- */
 
@@ -526,29 +576,33 @@ MNQ_API mnq_status mnq_validate_file(const char* path, const char* original_path
  * Among its fields: "kind", "input", "output", "model" (an object of numbers: see below), "layers" (a list: "name",
  * "tensor", "kind", "action", "scheme", "reason", "bytes_before", "bytes_after", "sqnr_db"...), "warnings" (what may be
  * wrong) and "remarks" (what is worth knowing). report.md among the installed documents lists them all. */
-MNQ_API const char* mnq_report_json(const mnq_report* report);
+MNQ_API const char* mnq_report_json(const mnq_report* report) MNQ_NOEXCEPT;
 
 /* One number of the whole model: "sqnr_db", "max_error", "bytes_before", "bytes_after", "compression_ratio", "seconds",
  * "layers_quantized"... NOT_FOUND for a name that is none or has no value here. An exact result has the sqnr_db
  * +infinity. */
-MNQ_API mnq_status mnq_report_number(const mnq_report* report, const char* name, double* value, mnq_error** error);
+MNQ_CALL mnq_status mnq_report_number(const mnq_report* report, const char* name, double* value,
+                                      mnq_error** error) MNQ_NOEXCEPT;
 
 /* The tensors of the report, in the order of the model: every tensor of the input is one of them. */
-MNQ_API size_t mnq_report_layer_count(const mnq_report* report); /* 0 for NULL */
+MNQ_API size_t mnq_report_layer_count(const mnq_report* report) MNQ_NOEXCEPT; /* 0 for NULL */
 
 /* One text of a layer: "name", "tensor", "kind", "dtype", "scheme", "action", "reason"; NULL where there is none.
  * Borrowed. */
-MNQ_API const char* mnq_report_layer_text(const mnq_report* report, size_t index, const char* name);
+MNQ_API const char* mnq_report_layer_text(const mnq_report* report, size_t index, const char* name) MNQ_NOEXCEPT;
 
-/* One number of a layer: "sqnr_db", "max_error", "bytes_before", "bytes_after", "parameters", "bits", "group_size"...
- */
-MNQ_API mnq_status mnq_report_layer_number(const mnq_report* report, size_t index, const char* name, double* value,
-                                           mnq_error** error);
-MNQ_API size_t mnq_report_warning_count(const mnq_report* report);              /* 0 for NULL */
-MNQ_API const char* mnq_report_warning(const mnq_report* report, size_t index); /* NULL beyond the count; borrowed */
-MNQ_API size_t mnq_report_problem_count(const mnq_report* report);              /* of mnq_validate_file */
-MNQ_API const char* mnq_report_problem(const mnq_report* report, size_t index); /* NULL beyond the count; borrowed */
-MNQ_API void mnq_report_free(mnq_report* report);
+/* One number of a layer: "sqnr_db", "max_error", "bytes_before", "bytes_after", "parameters", "bits", "group_size" and
+ * others. */
+MNQ_CALL mnq_status mnq_report_layer_number(const mnq_report* report, size_t index, const char* name, double* value,
+                                            mnq_error** error) MNQ_NOEXCEPT;
+
+/* What may be wrong, and of mnq_validate_file and mnq_model_validate what is. The counts are 0 for NULL; a text is NULL
+ * beyond the count, and borrowed. */
+MNQ_API size_t mnq_report_warning_count(const mnq_report* report) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_report_warning(const mnq_report* report, size_t index) MNQ_NOEXCEPT;
+MNQ_API size_t mnq_report_problem_count(const mnq_report* report) MNQ_NOEXCEPT;
+MNQ_API const char* mnq_report_problem(const mnq_report* report, size_t index) MNQ_NOEXCEPT;
+MNQ_API void mnq_report_free(mnq_report* report) MNQ_NOEXCEPT;
 
 /* ---- Kernels on raw buffers ------------------------------------------------------------------------------------ *
  *
@@ -559,8 +613,8 @@ MNQ_API void mnq_report_free(mnq_report* report);
 
 /* minimum, maximum: [row_count], written; 0 where row_length is 0. A weight that is not finite: VALIDATION with row and
  * column, outputs unspecified. */
-MNQ_API mnq_status mnq_kernel_ranges(const float* weights, size_t row_count, size_t row_length, float* minimum,
-                                     float* maximum, mnq_error** error);
+MNQ_CALL mnq_status mnq_kernel_ranges(const float* weights, size_t row_count, size_t row_length, float* minimum,
+                                      float* maximum, mnq_error** error) MNQ_NOEXCEPT;
 
 /* Quantizes rows to codes, one a byte.
  * weights      [row_count, row_length], finite: else VALIDATION with row and column, outputs unspecified
@@ -569,25 +623,27 @@ MNQ_API mnq_status mnq_kernel_ranges(const float* weights, size_t row_count, siz
  * zero_points  [row_count, groups], written; may be NULL where symmetric
  * codes        [row_count, row_length], written
  * sqnr_db      one number for all, written; may be NULL */
-MNQ_API mnq_status mnq_kernel_quantize(const float* weights, size_t row_count, size_t row_length, int32_t bits,
-                                       int32_t symmetric, size_t group_size, float* scales, int8_t* zero_points,
-                                       int8_t* codes, double* sqnr_db, mnq_error** error);
+MNQ_CALL mnq_status mnq_kernel_quantize(const float* weights, size_t row_count, size_t row_length, int32_t bits,
+                                        int32_t symmetric, size_t group_size, float* scales, int8_t* zero_points,
+                                        int8_t* codes, double* sqnr_db, mnq_error** error) MNQ_NOEXCEPT;
 
 /* weights [row_count, row_length], written: (code - zero_point) * scale, with codes, scales and zero_points as
  * mnq_kernel_quantize gives them; zero_points may be NULL: all zero. */
-MNQ_API mnq_status mnq_kernel_dequantize(const int8_t* codes, size_t row_count, size_t row_length, size_t group_size,
-                                         const float* scales, const int8_t* zero_points, float* weights,
-                                         mnq_error** error);
+MNQ_CALL mnq_status mnq_kernel_dequantize(const int8_t* codes, size_t row_count, size_t row_length, size_t group_size,
+                                          const float* scales, const int8_t* zero_points, float* weights,
+                                          mnq_error** error) MNQ_NOEXCEPT;
 
 /* codes [count] in -8..7, else INVALID_ARG; packed [(count + 1) / 2] bytes: two codes each, low nibble first, stored as
  * code + 8. The high nibble of the last byte of an odd count is written 0, and not read. */
-MNQ_API mnq_status mnq_kernel_pack_int4(const int8_t* codes, size_t count, uint8_t* packed, mnq_error** error);
-MNQ_API mnq_status mnq_kernel_unpack_int4(const uint8_t* packed, size_t count, int8_t* codes, mnq_error** error);
+MNQ_CALL mnq_status mnq_kernel_pack_int4(const int8_t* codes, size_t count, uint8_t* packed,
+                                         mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_kernel_unpack_int4(const uint8_t* packed, size_t count, int8_t* codes,
+                                           mnq_error** error) MNQ_NOEXCEPT;
 
 /* 10 log10(sum of reference^2 / sum of (reference - other)^2); +infinity where they are equal. VALIDATION for a value
  * that is not finite. */
-MNQ_API mnq_status mnq_kernel_sqnr(const float* reference, const float* other, size_t count, double* sqnr_db,
-                                   mnq_error** error);
+MNQ_CALL mnq_status mnq_kernel_sqnr(const float* reference, const float* other, size_t count, double* sqnr_db,
+                                    mnq_error** error) MNQ_NOEXCEPT;
 
 #ifdef __cplusplus
 }

@@ -38,7 +38,7 @@ mnq_status run_on_file(decltype(convert)* job, const char* input_path, const cha
 }  // namespace
 
 mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_run* run, mnq_model** out,
-                        mnq_report** report, mnq_error** error) {
+                        mnq_report** report, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(report);
     clear(require(out, "out"));
@@ -51,7 +51,7 @@ mnq_status mnq_quantize(const mnq_model* model, const mnq_config* config, mnq_ru
 }
 
 mnq_status mnq_quantize_file(const char* input_path, const char* output_path, const mnq_config* config, mnq_run* run,
-                             mnq_report** report, mnq_error** error) {
+                             mnq_report** report, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(report);
     Call call(config, run);
@@ -61,7 +61,7 @@ mnq_status mnq_quantize_file(const char* input_path, const char* output_path, co
 }
 
 mnq_status mnq_quantize_to_file(const mnq_model* model, const char* output_path, const mnq_config* config, mnq_run* run,
-                                mnq_report** report, mnq_error** error) {
+                                mnq_report** report, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(report);
     Call call(config, run);
@@ -70,7 +70,7 @@ mnq_status mnq_quantize_to_file(const mnq_model* model, const char* output_path,
 }
 
 mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
-                    mnq_error** error) {
+                    mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(report, "report"));
     give_report(report, own(plan_quantize(*require(model, "model")->source, settings_of(config, run))));
@@ -78,7 +78,7 @@ mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_
 }
 
 mnq_status mnq_dequantize(const mnq_model* model, mnq_run* run, mnq_model** out, mnq_report** report,
-                          mnq_error** error) {
+                          mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(report);
     clear(require(out, "out"));
@@ -91,16 +91,16 @@ mnq_status mnq_dequantize(const mnq_model* model, mnq_run* run, mnq_model** out,
 }
 
 mnq_status mnq_dequantize_file(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
-                               mnq_error** error) {
+                               mnq_error** error) noexcept {
   return run_on_file(dequantize, input_path, output_path, run, report, error);
 }
 
 mnq_status mnq_convert_file(const char* input_path, const char* output_path, mnq_run* run, mnq_report** report,
-                            mnq_error** error) {
+                            mnq_error** error) noexcept {
   return run_on_file(convert, input_path, output_path, run, report, error);
 }
 
-mnq_status mnq_merge_folder(const char* output_path, mnq_run* run, mnq_error** error) {
+mnq_status mnq_merge_folder(const char* output_path, mnq_run* run, mnq_error** error) noexcept {
   return guarded(error, [&] {
     Call call(nullptr, run);
     merge_folder(require(output_path, "output_path"), resolve_job(call.config()).overwrite,
@@ -109,7 +109,7 @@ mnq_status mnq_merge_folder(const char* output_path, mnq_run* run, mnq_error** e
 }
 
 mnq_status mnq_compare(const mnq_model* reference, const mnq_model* other, mnq_run* run, mnq_report** report,
-                       mnq_error** error) {
+                       mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(report, "report"));
     Call call(nullptr, run);
@@ -119,7 +119,7 @@ mnq_status mnq_compare(const mnq_model* reference, const mnq_model* other, mnq_r
 }
 
 mnq_status mnq_validate_file(const char* path, const char* original_path, mnq_run* run, mnq_report** report,
-                             mnq_error** error) {
+                             mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(report, "report"));
     Call call(nullptr, run);

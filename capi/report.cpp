@@ -39,22 +39,22 @@ const char* text_or(const char* otherwise, Make&& make) noexcept {
 
 }  // namespace
 
-const char* mnq_report_json(const mnq_report* report) {
+const char* mnq_report_json(const mnq_report* report) noexcept {
   return text_or("", [&] { return report == nullptr ? "" : report->report.text().c_str(); });
 }
 
-mnq_status mnq_report_number(const mnq_report* report, const char* name, double* value, mnq_error** error) {
+mnq_status mnq_report_number(const mnq_report* report, const char* name, double* value, mnq_error** error) noexcept {
   return guarded(error, [&] {
     require(value, "value");
     *value = number_in(require(report, "report")->report.head()["model"], require(name, "name"));
   });
 }
 
-size_t mnq_report_layer_count(const mnq_report* report) {
+size_t mnq_report_layer_count(const mnq_report* report) noexcept {
   return report == nullptr ? 0 : report->report.layers().size();
 }
 
-const char* mnq_report_layer_text(const mnq_report* report, size_t index, const char* name) {
+const char* mnq_report_layer_text(const mnq_report* report, size_t index, const char* name) noexcept {
   return text_or(nullptr, [&]() -> const char* {
     const Json* layer = layer_at(report, index);
     if (layer == nullptr || name == nullptr) return nullptr;
@@ -64,7 +64,7 @@ const char* mnq_report_layer_text(const mnq_report* report, size_t index, const 
 }
 
 mnq_status mnq_report_layer_number(const mnq_report* report, size_t index, const char* name, double* value,
-                                   mnq_error** error) {
+                                   mnq_error** error) noexcept {
   return guarded(error, [&] {
     require(value, "value");
     const Json* layer = layer_at(require(report, "report"), index);
@@ -77,20 +77,20 @@ mnq_status mnq_report_layer_number(const mnq_report* report, size_t index, const
   });
 }
 
-size_t mnq_report_warning_count(const mnq_report* report) {
+size_t mnq_report_warning_count(const mnq_report* report) noexcept {
   return report == nullptr ? 0 : report->report.warnings().size();
 }
 
-const char* mnq_report_warning(const mnq_report* report, size_t index) {
+const char* mnq_report_warning(const mnq_report* report, size_t index) noexcept {
   return index < mnq_report_warning_count(report) ? report->report.warnings()[index].c_str() : nullptr;
 }
 
-size_t mnq_report_problem_count(const mnq_report* report) {
+size_t mnq_report_problem_count(const mnq_report* report) noexcept {
   return report == nullptr ? 0 : report->report.problems().size();
 }
 
-const char* mnq_report_problem(const mnq_report* report, size_t index) {
+const char* mnq_report_problem(const mnq_report* report, size_t index) noexcept {
   return index < mnq_report_problem_count(report) ? report->report.problems()[index].c_str() : nullptr;
 }
 
-void mnq_report_free(mnq_report* report) { delete report; }
+void mnq_report_free(mnq_report* report) noexcept { delete report; }

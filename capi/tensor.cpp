@@ -51,7 +51,7 @@ struct Releaser {
 }  // namespace
 
 mnq_status mnq_tensor_create(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data, size_t size_bytes,
-                             mnq_tensor** out, mnq_error** error) {
+                             mnq_tensor** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     Tensor tensor = describe_tensor(dtype, shape, rank, data, size_bytes);
@@ -63,7 +63,7 @@ mnq_status mnq_tensor_create(mnq_dtype dtype, const int64_t* shape, size_t rank,
 }
 
 mnq_status mnq_tensor_wrap(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data, size_t size_bytes,
-                           mnq_release_fn release, void* user, mnq_tensor** out, mnq_error** error) {
+                           mnq_release_fn release, void* user, mnq_tensor** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     Tensor tensor = describe_tensor(dtype, shape, rank, data, size_bytes);
@@ -75,15 +75,19 @@ mnq_status mnq_tensor_wrap(mnq_dtype dtype, const int64_t* shape, size_t rank, c
   });
 }
 
-mnq_dtype mnq_tensor_dtype(const mnq_tensor* tensor) {
+mnq_dtype mnq_tensor_dtype(const mnq_tensor* tensor) noexcept {
   return tensor == nullptr ? 0 : static_cast<mnq_dtype>(tensor->tensor.dtype);
 }
-size_t mnq_tensor_rank(const mnq_tensor* tensor) { return tensor == nullptr ? 0 : tensor->tensor.shape.size(); }
-const int64_t* mnq_tensor_shape(const mnq_tensor* tensor) {
+size_t mnq_tensor_rank(const mnq_tensor* tensor) noexcept {
+  return tensor == nullptr ? 0 : tensor->tensor.shape.size();
+}
+const int64_t* mnq_tensor_shape(const mnq_tensor* tensor) noexcept {
   return tensor == nullptr ? nullptr : tensor->tensor.shape.data();
 }
-const void* mnq_tensor_data(const mnq_tensor* tensor) {
+const void* mnq_tensor_data(const mnq_tensor* tensor) noexcept {
   return tensor == nullptr ? nullptr : tensor->tensor.data.get();
 }
-size_t mnq_tensor_size_bytes(const mnq_tensor* tensor) { return tensor == nullptr ? 0 : tensor->tensor.size_bytes; }
-void mnq_tensor_free(mnq_tensor* tensor) { delete tensor; }
+size_t mnq_tensor_size_bytes(const mnq_tensor* tensor) noexcept {
+  return tensor == nullptr ? 0 : tensor->tensor.size_bytes;
+}
+void mnq_tensor_free(mnq_tensor* tensor) noexcept { delete tensor; }

@@ -36,50 +36,51 @@ const ModuleValue& require_value(const mnq_values* values, size_t index) {
 
 }  // namespace
 
-mnq_status mnq_values_create(mnq_values** out, mnq_error** error) {
+mnq_status mnq_values_create(mnq_values** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new mnq_values{};
   });
 }
 
-mnq_status mnq_values_add_tensor(mnq_values* values, const char* name, const mnq_tensor* tensor, mnq_error** error) {
+mnq_status mnq_values_add_tensor(mnq_values* values, const char* name, const mnq_tensor* tensor,
+                                 mnq_error** error) noexcept {
   return guarded(error, [&] { add(values, name, require(tensor, "tensor")->tensor); });
 }
 
-mnq_status mnq_values_add_int(mnq_values* values, const char* name, int64_t value, mnq_error** error) {
+mnq_status mnq_values_add_int(mnq_values* values, const char* name, int64_t value, mnq_error** error) noexcept {
   return guarded(error, [&] { add(values, name, value); });
 }
 
-mnq_status mnq_values_add_float(mnq_values* values, const char* name, double value, mnq_error** error) {
+mnq_status mnq_values_add_float(mnq_values* values, const char* name, double value, mnq_error** error) noexcept {
   return guarded(error, [&] { add(values, name, value); });
 }
 
-mnq_status mnq_values_add_bool(mnq_values* values, const char* name, int32_t value, mnq_error** error) {
+mnq_status mnq_values_add_bool(mnq_values* values, const char* name, int32_t value, mnq_error** error) noexcept {
   return guarded(error, [&] { add(values, name, value != 0); });
 }
 
-mnq_status mnq_values_add_text(mnq_values* values, const char* name, const char* text, mnq_error** error) {
+mnq_status mnq_values_add_text(mnq_values* values, const char* name, const char* text, mnq_error** error) noexcept {
   return guarded(error, [&] { add(values, name, std::string(require(text, "text"))); });
 }
 
-mnq_status mnq_values_add_none(mnq_values* values, const char* name, mnq_error** error) {
+mnq_status mnq_values_add_none(mnq_values* values, const char* name, mnq_error** error) noexcept {
   return guarded(error, [&] { add(values, name, std::monostate()); });
 }
 
-size_t mnq_values_count(const mnq_values* values) { return values == nullptr ? 0 : values->values.size(); }
+size_t mnq_values_count(const mnq_values* values) noexcept { return values == nullptr ? 0 : values->values.size(); }
 
-const char* mnq_values_name(const mnq_values* values, size_t index) {
+const char* mnq_values_name(const mnq_values* values, size_t index) noexcept {
   const ModuleValue* value = value_at(values, index);
   return value == nullptr ? nullptr : value->name.c_str();
 }
 
-mnq_value_kind mnq_values_kind(const mnq_values* values, size_t index) {
+mnq_value_kind mnq_values_kind(const mnq_values* values, size_t index) noexcept {
   const ModuleValue* value = value_at(values, index);
   return value == nullptr ? MNQ_VALUE_NONE : static_cast<mnq_value_kind>(value->value.index());
 }
 
-mnq_status mnq_values_get_tensor(const mnq_values* values, size_t index, mnq_tensor** out, mnq_error** error) {
+mnq_status mnq_values_get_tensor(const mnq_values* values, size_t index, mnq_tensor** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     const ModuleValue& value = require_value(values, index);
@@ -89,7 +90,7 @@ mnq_status mnq_values_get_tensor(const mnq_values* values, size_t index, mnq_ten
   });
 }
 
-mnq_status mnq_values_get_int(const mnq_values* values, size_t index, int64_t* out, mnq_error** error) {
+mnq_status mnq_values_get_int(const mnq_values* values, size_t index, int64_t* out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     require(out, "value");
     const ModuleValue& value = require_value(values, index);
@@ -103,7 +104,7 @@ mnq_status mnq_values_get_int(const mnq_values* values, size_t index, int64_t* o
   });
 }
 
-mnq_status mnq_values_get_float(const mnq_values* values, size_t index, double* out, mnq_error** error) {
+mnq_status mnq_values_get_float(const mnq_values* values, size_t index, double* out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     require(out, "value");
     const ModuleValue& value = require_value(values, index);
@@ -117,10 +118,10 @@ mnq_status mnq_values_get_float(const mnq_values* values, size_t index, double* 
   });
 }
 
-const char* mnq_values_get_text(const mnq_values* values, size_t index) {
+const char* mnq_values_get_text(const mnq_values* values, size_t index) noexcept {
   const ModuleValue* value = value_at(values, index);
   const auto* text = value == nullptr ? nullptr : std::get_if<std::string>(&value->value);
   return text == nullptr ? nullptr : text->c_str();
 }
 
-void mnq_values_free(mnq_values* values) { delete values; }
+void mnq_values_free(mnq_values* values) noexcept { delete values; }

@@ -15,13 +15,14 @@ static mnq_tensor* scaled(const mnq_tensor* pixels, mnq_error** error) {
   const unsigned char* from = mnq_tensor_data(pixels);
   float* to = malloc(count * sizeof *to);
   mnq_tensor* images = NULL;
+  mnq_status status;
   size_t i;
   if (to == NULL) return NULL;
   for (i = 0; i < count; ++i) to[i] = (float)from[i] / 16;
-  mnq_tensor_create(MNQ_DTYPE_F32, mnq_tensor_shape(pixels), mnq_tensor_rank(pixels), to, count * sizeof *to, &images,
-                    error);
+  status = mnq_tensor_create(MNQ_DTYPE_F32, mnq_tensor_shape(pixels), mnq_tensor_rank(pixels), to, count * sizeof *to,
+                             &images, error);
   free(to);
-  return images;
+  return status == MNQ_OK ? images : NULL;
 }
 
 /* How many images have their largest score where the label says. */

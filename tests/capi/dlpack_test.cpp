@@ -213,8 +213,10 @@ TEST(ToDLPack, EveryDtypeComesBackAsItself) {
   const std::vector<std::byte> zeros(64);
   for (mnq_dtype dtype = MNQ_DTYPE_BOOL; dtype <= MNQ_DTYPE_F8_E5M2FNUZ; ++dtype) {
     mnq_tensor* tensor = nullptr;
-    for (std::size_t size = 1; size <= zeros.size() && tensor == nullptr; ++size) {
-      mnq_tensor_create(dtype, shape.data(), 1, zeros.data(), size, &tensor, nullptr);
+    std::size_t size = 1;
+    while (size <= zeros.size() &&
+           mnq_tensor_create(dtype, shape.data(), 1, zeros.data(), size, &tensor, nullptr) != MNQ_OK) {
+      ++size;
     }
     ASSERT_NE(tensor, nullptr) << mnq_dtype_name(dtype);
     const Tensor owner(tensor);

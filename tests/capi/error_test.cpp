@@ -116,8 +116,8 @@ TEST(Errors, AreClearedOnSuccess) {
 
 TEST(Errors, BelongToTheCallerAlone) {
   mnq_error *first = nullptr, *second = nullptr;
-  mnq_config_validate(nullptr, &first);
-  mnq_set_threads(UINT32_MAX, &second);
+  EXPECT_EQ(mnq_config_validate(nullptr, &first), MNQ_E_INVALID_ARG);
+  EXPECT_EQ(mnq_set_threads(UINT32_MAX, &second), MNQ_E_INVALID_ARG);
   EXPECT_STREQ(mnq_error_message(first), "config is NULL");
   mnq_error_free(first);
   EXPECT_STREQ(mnq_error_subject(second), "count");

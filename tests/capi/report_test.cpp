@@ -86,7 +86,7 @@ TEST(Report, WarningsReachTheLogToo) {
   };
   ASSERT_EQ(mnq_set_log_callback(on_message, &count, nullptr), MNQ_OK);
   const std::size_t warnings = report_of(R"({"sqnr_warning_db": 100})").warnings().size();
-  mnq_set_log_callback(nullptr, nullptr, nullptr);
+  ASSERT_EQ(mnq_set_log_callback(nullptr, nullptr, nullptr), MNQ_OK);
   EXPECT_EQ(count, static_cast<int>(warnings));
   EXPECT_GT(count, 0);
 }

@@ -18,3 +18,14 @@ for pair in gcc:g++ clang:clang++; do
   check "${pair#*:}" c++ c++20 mono_quant/mono_quant.hpp
 done
 [ "$compilers" -gt 0 ]
+
+# A status that goes unseen is told of, unless the program asks not to be; C++ sees that nothing throws.
+unseen='#include "mono_quant.h"
+void unseen(mnq_run* run) { mnq_run_set(run, "bits", "4", NULL); }'
+compiles() { gcc -std=c99 -Wall -Werror -I"$source/capi" "$@" -S -o /dev/null -x c - <<<"$unseen" 2>/dev/null; }
+compiles && { echo "a status that goes unseen is not told of" >&2; exit 1; }
+compiles -DMNQ_MUST_CHECK= || { echo "MNQ_MUST_CHECK cannot be switched off" >&2; exit 1; }
+g++ -std=c++11 -I"$source/capi" -fsyntax-only -x c++ - <<'END'
+#include "mono_quant.h"
+static_assert(noexcept(mnq_run_free(nullptr)) && noexcept(mnq_run_create(nullptr, nullptr)), "");
+END

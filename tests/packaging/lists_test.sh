@@ -17,8 +17,8 @@ refuses() { # FILE SED_EXPRESSION
     exit 1
   fi
 }
-refuses mono_quant.h 's/^MNQ_API mnq_status mnq_build_info(mnq_buffer\*\*/MNQ_API mnq_status mnq_build_info(mnq_buffer*/'
-refuses mono_quant.h 's/^MNQ_API const char\* mnq_version(void);//'
+refuses mono_quant.h 's/mnq_build_info(mnq_buffer\*\*/mnq_build_info(mnq_buffer*/'
+refuses mono_quant.h 's/^MNQ_API const char\* mnq_version(void) MNQ_NOEXCEPT;//'
 refuses mono_quant.h 's/^\(#define MNQ_ABI_VERSION_MINOR\) .*/\1 0/'
 refuses functions.inc 's/^MNQ_FUNCTION(threads, 1_0, uint32_t/MNQ_FUNCTION(threads, 1_0, uint64_t/'
 refuses functions.inc '/^MNQ_FUNCTION(version,/d'
