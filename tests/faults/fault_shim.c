@@ -7,6 +7,7 @@
  *   FAULT_COUNTS=FILE     gets "CALL COUNT" lines when the program ends
  */
 #define _GNU_SOURCE
+#undef _FORTIFY_SOURCE /* the headers would define what is defined here */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
