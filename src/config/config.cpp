@@ -198,6 +198,10 @@ LayerSettings resolve_layer(const Config& config, const LayerName& layer) {
                                 ? scheme.min_parameters_default
                                 : static_cast<std::uint64_t>(*parse_int(min_parameters.value));
   settings.copies_nonfinite = config.find("nonfinite", layer).value == "copy";
+  const FoundValue method = config.find("method", layer);
+  settings.is_method_set = method.value != "auto";
+  settings.method = settings.is_method_set ? find_method(method.value) : &default_method(scheme);
+  settings.positive_scales = config.find("positive_scales", layer).value == "true";
   return settings;
 }
 
@@ -262,6 +266,7 @@ FoundValue resolve_value(const Config& config, const LayerName& layer, std::stri
   if (key == "threads") found.value = std::to_string(resolve_job(config).threads);
   if (key == "min_parameters") found.value = std::to_string(settings.min_parameters);
   if (settings.scheme->is_cast) return found;
+  if (key == "method") found.value = settings.method->name;
   if (key == "symmetric") found.value = bool_text(settings.symmetric);
   if (key == "per_channel") found.value = bool_text(settings.granularity != Granularity::kTensor);
   if (key == "group_size") found.value = std::to_string(settings.group_size);

@@ -11,6 +11,7 @@
 
 #include "base/glob_set.h"
 #include "base/quantized_weight.h"
+#include "methods/method.h"
 #include "schemes/scheme.h"
 
 namespace mnq {
@@ -81,6 +82,9 @@ struct LayerSettings {
   std::optional<std::int64_t> channel_axis;  ///< as set; may be negative
   std::uint64_t min_parameters = 0;
   bool copies_nonfinite = false;
+  const Method* method = nullptr;
+  bool is_method_set = false;  ///< not its default
+  bool positive_scales = false;
 };
 LayerSettings resolve_layer(const Config& config, const LayerName& layer);
 

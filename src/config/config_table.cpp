@@ -68,6 +68,18 @@ std::vector<ConfigKey> make_keys() {
        .maximum = 15,
        .help = "the axis of the output channels; negative counts from the end; where unset it follows the layer's kind",
        .is_of_quantizing = true},
+      {.name = "method",
+       .per_layer = true,
+       .choices = "minmax,search",
+       .help = "how scales are chosen: for the largest weight, or by a search for those whose codes lose least; where "
+               "unset a search below 8 bits",
+       .is_of_quantizing = true},
+      {.name = "positive_scales",
+       .type = KeyType::kBool,
+       .default_value = "false",
+       .per_layer = true,
+       .help = "keep the scales of a search above 0, for readers that need it; costs accuracy",
+       .is_of_quantizing = true},
       {.name = "layer_types",
        .type = KeyType::kList,
        .choices = "Linear,Conv1d,Conv2d,Conv3d,ConvTranspose1d,ConvTranspose2d,ConvTranspose3d,Embedding,LSTM,GRU,RNN,"

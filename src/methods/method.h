@@ -42,14 +42,30 @@ struct Method {
 };
 
 extern const Method kMinmaxMethod;  // minmax.cpp
-extern const Method kGgmlMethod;    // ggml.cpp
+extern const Method kSearchMethod;  // search.cpp
+extern const Method kGgmlMethod;    // ggml.cpp: in place of minmax, of what goes into GGUF
+
+/// The method of that name; null where there is none.
+const Method* find_method(std::string_view name);
+
+/// The one for a scheme where the settings name none: a search where codes are few.
+const Method& default_method(const Scheme& scheme);
 
 std::span<const Method* const> all_methods();
+
+/// Longer rows come in pieces.
+inline constexpr std::uint64_t kMostPieceColumns = 1u << 20;
+
+/// Whether the scales of a piece lie within it, so that a method can choose them.
+bool has_scales_in_pieces(const QuantizedSpec& spec);
 
 /// Columns that share a scale in a piece of this spec.
 std::uint64_t group_size_in(const QuantizedSpec& spec, const PiecePlace& place);
 
-/// A scale as it is stored: rounded to the spec's dtype, and never to 0.
+/// A value as it is stored in a dtype.
+float round_to(DType dtype, float value);
+
+/// A scale as it is stored: rounded to the spec's dtype, and never to 0 unless it is 0.
 float round_scale(const QuantizedSpec& spec, float scale);
 
 /// Codes of every group with scales [place's groups] that are known; zero_points likewise. Codes are written, and sums of each

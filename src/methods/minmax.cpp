@@ -45,19 +45,30 @@ Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& pl
 
 }  // namespace
 
+bool has_scales_in_pieces(const QuantizedSpec& spec) {
+  if (spec.granularity == Granularity::kGroup) return spec.group_rows == 1;
+  const RowView rows = row_view(spec.shape, spec.channel_axis);
+  return spec.granularity == Granularity::kChannel && spec.channel_axis == spec.stacked_axes &&
+         rows.row_length <= kMostPieceColumns;
+}
+
 std::uint64_t group_size_in(const QuantizedSpec& spec, const PiecePlace& place) {
   return spec.granularity == Granularity::kGroup ? spec.group_size : place.column_count;
 }
 
-float round_scale(const QuantizedSpec& spec, float scale) {
-  const DType dtype = spec.scale_dtype;
-  if (dtype == DType::kF32) return scale;
+float round_to(DType dtype, float value) {
+  if (dtype == DType::kF32) return value;
   std::uint64_t bytes = 0;
   float rounded = 0;
-  kernels::from_float32(kernel_table(), dtype, &scale, 1, &bytes);
+  kernels::from_float32(kernel_table(), dtype, &value, 1, &bytes);
   kernels::to_float32(kernel_table(), dtype, &bytes, 1, &rounded);
-  const float least = dtype == DType::kF16 ? 0x1p-24f : 0x1p-126f;
-  return rounded == 0 ? std::copysign(least, scale) : rounded;
+  return rounded;
+}
+
+float round_scale(const QuantizedSpec& spec, float scale) {
+  const float rounded = round_to(spec.scale_dtype, scale);
+  const float least = spec.scale_dtype == DType::kF16 ? 0x1p-24f : 0x1p-126f;
+  return rounded == 0 && scale != 0 ? std::copysign(least, scale) : rounded;
 }
 
 void code_with_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, const float* scales,

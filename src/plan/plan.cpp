@@ -193,6 +193,20 @@ void set_storage(PlannedTensor& planned, QuantizedSpec spec, const Fit& fit, con
   planned.taken_suffixes = fit.suffixes;
 }
 
+// As the settings say, where the weight can have it; what multiplies its codes as integers needs positive scales.
+void choose_method(PlannedTensor& planned, const LayerSettings& settings, Choice& choice) {
+  QuantizedSpec& spec = planned.spec;
+  const bool needs_positive = settings.positive_scales || spec.activation_bits != 0;
+  const bool breaks_signs = needs_positive && spec.symmetric && planned.method->makes_free_scales;
+  const bool can_search = has_scales_in_pieces(spec) && kSearchMethod.fits(spec);
+  if ((settings.method == &kSearchMethod || breaks_signs) && can_search) {
+    planned.method = &kSearchMethod;
+    if (!scheme_of(spec).has_minima) spec.has_free_scales = spec.symmetric && !needs_positive;
+  } else if (settings.is_method_set && settings.method == &kSearchMethod && choice.reason.empty()) {
+    choice.reason = "by minmax: a scale that many rows or pieces share is not searched for";
+  }
+}
+
 // A weight that is quantized already.
 void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
                  const Storage& storage) {
@@ -223,6 +237,7 @@ Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Te
   }
   set_storage(planned, *found.spec, found, storage);
   planned.action = is_coded(planned.spec) ? Action::kQuantize : Action::kCast;
+  if (planned.action == Action::kQuantize) choose_method(planned, settings, choice);
   planned.copies_nonfinite = settings.copies_nonfinite;
   return choice;
 }

@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/quantized_weight.h"
+#include "methods/method.h"
 
 namespace mnq {
 
-inline constexpr std::uint64_t kBlockElements = 1u << 18;   // 1 MiB of float32: two of them are at home in L2
-inline constexpr std::uint64_t kMaxRowElements = 1u << 20;  // longer rows are worked on in pieces
-inline constexpr std::uint64_t kBlockBytes = 1u << 20;      // of what is only copied
+inline constexpr std::uint64_t kBlockElements = 1u << 18;  // 1 MiB of float32: two of them are at home in L2
+inline constexpr std::uint64_t kMaxRowElements = kMostPieceColumns;
+inline constexpr std::uint64_t kBlockBytes = 1u << 20;  // of what is only copied
 
 struct Block {
   std::size_t item = 0;    ///< of the list that is worked on

@@ -68,6 +68,7 @@ Json ReportLayer::json() const {
   for (const char* field : {"scheme", "bits", "symmetric", "group_size", "channel_axis"}) object[field] = nullptr;
   if (spec) ::mnq::set_spec(object, *spec);
   object["scheme"] = text_or_null(scheme);
+  object["method"] = text_or_null(method);
   object["reason"] = text_or_null(reason);
   object["bytes_before"] = bytes_before ? Json(*bytes_before) : Json(nullptr);
   object["bytes_after"] = bytes_after ? Json(*bytes_after) : Json(nullptr);
@@ -172,6 +173,7 @@ Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSou
     ReportLayer& layer = report.layers().emplace_back(planned.layer, tensor, action_name(planned.action));
     const bool was_quantized = tensor.spec.has_value();
     if (planned.action != Action::kCopy || was_quantized) layer.set_spec(was_quantized ? *tensor.spec : planned.spec);
+    if (planned.action == Action::kQuantize) layer.method = planned.method->name;
     layer.reason = planned.reason;
     const std::uint64_t before = stored_bytes(input, tensor);
     std::uint64_t after = 0;

@@ -47,6 +47,7 @@ struct ReportLayer {
   std::string_view action;
   std::string scheme;
   std::optional<QuantizedSpec> spec;
+  std::string_view method;  ///< how scales were chosen
   std::string reason;
   std::optional<std::uint64_t> bytes_before;
   std::optional<std::uint64_t> bytes_after;

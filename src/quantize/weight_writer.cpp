@@ -4,8 +4,6 @@
 #include <bit>
 #include <cmath>
 
-#include "quantize/blocks.h"
-
 namespace mnq {
 namespace {
 
@@ -48,13 +46,6 @@ void for_each_group(const QuantizedSpec& spec, const PiecePlace& place, const Of
 }
 
 }  // namespace
-
-bool has_scales_in_pieces(const QuantizedSpec& spec) {
-  if (spec.granularity == Granularity::kGroup) return spec.group_rows == 1;
-  const RowView rows = row_view(spec.shape, spec.channel_axis);
-  return spec.granularity == Granularity::kChannel && spec.channel_axis == spec.stacked_axes &&
-         rows.row_length <= kMaxRowElements;
-}
 
 WeightWriter::WeightWriter(const PlannedTensor& planned, const PartWriter& out)
     : spec_(planned.spec),

@@ -11,9 +11,6 @@
 
 namespace mnq {
 
-/// Whether the scales of a piece of rows lie within it.
-bool has_scales_in_pieces(const QuantizedSpec& spec);
-
 class WeightWriter {
  public:
   /// planned must outlive it.

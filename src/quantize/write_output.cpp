@@ -62,9 +62,10 @@ Outcome write_file(const Work& work) {
 // All of a spec that decides bytes.
 std::string spec_text(const PlannedTensor& planned) {
   const QuantizedSpec& spec = planned.spec;
-  return formatted("{} {} {} {} {} {} {} {} {} {}", scheme_text(spec), planned.layout->name, planned.method->name,
-                   spec.group_rows, spec.channel_axis, spec.stacked_axes, dtype_name(spec.weight_dtype),
-                   dtype_name(spec.scale_dtype), spec.activation_bits, shape_text(spec.shape));
+  return formatted("{} {} {} {} {} {} {} {} {} {} {}", scheme_text(spec), planned.layout->name, planned.method->name,
+                   spec.has_free_scales, spec.group_rows, spec.channel_axis, spec.stacked_axes,
+                   dtype_name(spec.weight_dtype), dtype_name(spec.scale_dtype), spec.activation_bits,
+                   shape_text(spec.shape));
 }
 
 // Everything but the input that decides the bytes of the shards, and which of them are refused.

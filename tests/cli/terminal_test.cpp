@@ -41,8 +41,8 @@ TEST_F(OnTerminal, PipesGetNoEscapeCode) {
 TEST_F(OnTerminal, PoorAccuracyStandsOut) {
   // 4 bits of (7.5, 0.5, 0.5, 0.5): scale 1, errors of 0.5: 10 log10((56.25 + 0.75) / 1) = 17.5587 dB
   write("model.safetensors", SafetensorsBytes().add<float>("fc.weight", "F32", "[1,4]", {7.5, 0.5, 0.5, 0.5}).bytes());
-  const std::string shown =
-      show({"quantize", "model.safetensors", "--bits", "4", "--set", "min_parameters=0"}, {}, 120);
+  const std::string shown = show(
+      {"quantize", "model.safetensors", "--bits", "4", "--set", "min_parameters=0", "--set", "method=minmax"}, {}, 120);
   EXPECT_TRUE(contains(shown, "\x1b[33m17.6\x1b[0m")) << shown;
   EXPECT_TRUE(contains(shown, "\x1b[33mwarning:\x1b[0m fc: 17.55 dB is below 20 dB")) << shown;
 }

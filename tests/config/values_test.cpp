@@ -19,6 +19,8 @@ struct BadValue {
 };
 
 constexpr BadValue kBadValues[] = {
+    {"method", "gptq", "one of minmax,search"},
+    {"positive_scales", "maybe", "true or false"},
     {"dtype", "int8", "one of qint8,quint8,qint4,float16"},
     {"dtype", "QINT8", "one of"},
     {"dtype", "", "one of"},

@@ -56,13 +56,53 @@ constexpr Row kRowsOfScheme[] = {
     {R"({"symmetric": false})", {41.7, 37.6, 35.4}},
     {R"({"dtype": "quint8"})", {41.7, 37.6, 35.4}},
     {R"({"group_size": 128})", {43.8, 41.0, 40.4}},
-    {R"({"bits": 4, "group_size": 0})", {16.7, 12.5, 9.5}},
-    {R"({"bits": 4, "group_size": 128})", {19.1, 16.4, 15.8}},
-    {R"({"bits": 4, "group_size": 128, "symmetric": false})", {20.0, 17.7, 17.5}},
-    {R"({"bits": 4, "group_size": 32})", {20.5, 18.5, 18.4}},
-    {R"({"bits": 4, "group_size": 32, "symmetric": false})", {21.9, 20.5, 20.6}},
+    {R"({"bits": 4, "group_size": 0, "method": "minmax"})", {16.7, 12.5, 9.5}},
+    {R"({"bits": 4, "group_size": 128, "method": "minmax"})", {19.1, 16.4, 15.8}},
+    {R"({"bits": 4, "group_size": 128, "symmetric": false, "method": "minmax"})", {20.0, 17.7, 17.5}},
+    {R"({"bits": 4, "group_size": 32, "method": "minmax"})", {20.5, 18.5, 18.4}},
+    {R"({"bits": 4, "group_size": 32, "symmetric": false, "method": "minmax"})", {21.9, 20.5, 20.6}},
     {R"({"bits": 16})", {70, 70, 70}},  // 11 bits of mantissa: 6.02 * 11 + a little
 };
+
+// Of searches, which are what 4 bits get where nothing is set: no less than these.
+constexpr Row kRowsOfSearch[] = {
+    {R"({"bits": 4})", {20.25, 17.60, 17.03}},
+    {R"({"bits": 4, "positive_scales": true})", {19.90, 17.17, 16.59}},
+    {R"({"bits": 4, "group_size": 32})", {21.8, 19.8, 19.7}},
+    {R"({"bits": 4, "symmetric": false})", {20.4, 18.12, 17.93}},
+    {R"({"bits": 4, "group_size": 32, "symmetric": false})", {22.25, 20.82, 20.95}},
+    {R"({"bits": 4, "group_size": 0})", {19.3, 16.05, 14.65}},
+    {R"({"method": "search"})", {41.40, 36.9, 34.1}},
+    {R"({"method": "search", "group_size": 32})", {46.2, 44.05, 44.0}},
+};
+
+TEST(Accuracy, EachSearchReachesItsRow) {
+  for (const Distribution distribution : {kGaussian, kLaplace, kStudent}) {
+    const auto source = weights_of(distribution);
+    for (const Row& row : kRowsOfSearch) {
+      EXPECT_GE(sqnr_db(*source, row.settings), row.db[distribution])
+          << row.settings << ", distribution " << distribution;
+    }
+  }
+}
+
+// What ggml's own quantizers choose of Gaussian weights is 21.32, 22.14 and 45.43 dB.
+TEST(Accuracy, BlocksOfGgmlReachTheirs) {
+  const auto source = weights_of(kGaussian);
+  const auto db = [&](const char* settings_json) {
+    const Settings settings = parse_settings(settings_json);
+    const Config config(&settings, nullptr);
+    RunControl control;
+    std::string bytes;
+    const Report report = quantize(*source, config, control, bytes_output(*source, config, bytes));
+    return report.json()["model"]["sqnr_db"].get<double>();
+  };
+  EXPECT_GE(db(R"({"format": "gguf", "bits": 4})"), 21.8);
+  EXPECT_GE(db(R"({"format": "gguf", "bits": 4, "symmetric": false})"), 23.1);
+  EXPECT_GE(db(R"({"format": "gguf", "method": "search"})"), 46.2);
+  EXPECT_NEAR(db(R"({"format": "gguf"})"), 45.43, 0.05);
+  EXPECT_NEAR(db(R"({"format": "gguf", "bits": 4, "method": "minmax"})"), 21.32, 0.05);
+}
 
 TEST(Accuracy, EachSchemeReachesItsRow) {
   for (const Distribution distribution : {kGaussian, kLaplace, kStudent}) {

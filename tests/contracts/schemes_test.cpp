@@ -27,7 +27,8 @@ std::vector<Variant> variants() {
   std::vector<Variant> all;
   for (const Scheme* scheme : all_schemes()) {
     if (!scheme->may_be_chosen) continue;
-    const std::string start = R"({"min_parameters": 0, "dtype": ")" + std::string(scheme->name) + "\"";
+    const std::string start =
+        R"({"min_parameters": 0, "method": "minmax", "dtype": ")" + std::string(scheme->name) + "\"";
     const auto add = [&](const std::string& rest) { all.push_back({scheme, start + rest + "}"}); };
     if (scheme->is_cast) {
       add("");
@@ -115,6 +116,20 @@ TEST_P(EveryScheme, OneValueEverywhere) {
     const double allowed = scheme.is_cast ? std::max(std::abs(value) * 0x1p-11, 0x1p-25) : half_step;
     for (const float back : restored) EXPECT_NEAR(back, value, allowed);
   }
+}
+
+double searched_sqnr_db(const TensorSource& source, const std::string& settings, const char* method) {
+  std::string json = settings;
+  json.replace(json.find("minmax"), 6, method);
+  return quantize_in_memory(source, json).report["model"]["sqnr_db"].get<double>();
+}
+
+// In its own measure. Single groups may lose: the scales that are tried are few.
+TEST_P(EveryScheme, ASearchIsNoWorseThanMinmax) {
+  if (GetParam().scheme->is_cast || GetParam().settings.find("\"group_size\": 1,") != std::string::npos) return;
+  const auto model = one_weight({64, 1024}, normal_values(64 * 1024, 5));
+  const double minmax = searched_sqnr_db(*model, GetParam().settings, "minmax");
+  EXPECT_GE(searched_sqnr_db(*model, GetParam().settings, "search"), minmax - 0.01);
 }
 
 TEST_P(EveryScheme, LeavesAnEmptyWeightAlone) {

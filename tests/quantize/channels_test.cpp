@@ -110,7 +110,7 @@ TEST(Channels, OfExpertsThatAreTurnedAround) {
 TEST(Channels, FourBitsOfExperts) {
   const auto values = normal_values(3 * 20 * 64, 4);
   const auto model = one_weight({3, 20, 64}, values, "mlp.experts.down_proj");
-  const Result result = quantize_in_memory(*model, R"({"bits": 4, "group_size": 32})");
+  const Result result = quantize_in_memory(*model, R"({"bits": 4, "group_size": 32, "method": "minmax"})");
   EXPECT_EQ(shape_of(*result.model, "mlp.experts.down_proj_packed"), (Shape{60, 8}));
   EXPECT_EQ(shape_of(*result.model, "mlp.experts.down_proj_scale"), (Shape{60, 2}));
   EXPECT_EQ(read_values<std::int64_t>(*result.model, "mlp.experts.down_proj_shape"),

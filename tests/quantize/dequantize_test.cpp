@@ -32,9 +32,9 @@ TEST(Dequantize, RoundTripWithinHalfAStep) {
   for (const char* settings :
        {R"({})", R"({"symmetric": false})", R"({"per_channel": false})",
         R"({"per_channel": false, "symmetric": false})", R"({"group_size": 24})", R"({"dtype": "quint8"})",
-        R"({"dtype": "quint8", "symmetric": true})", R"({"bits": 4, "min_parameters": 0})",
-        R"({"bits": 4, "group_size": 32, "symmetric": false, "min_parameters": 0})",
-        R"({"bits": 4, "group_size": 0, "min_parameters": 0})", R"({"channel_axis": 1})"}) {
+        R"({"dtype": "quint8", "symmetric": true})", R"({"bits": 4, "min_parameters": 0, "method": "minmax"})",
+        R"({"bits": 4, "group_size": 32, "symmetric": false, "min_parameters": 0, "method": "minmax"})",
+        R"({"bits": 4, "group_size": 0, "min_parameters": 0, "method": "minmax"})", R"({"channel_axis": 1})"}) {
     const auto values = normal_values(37 * 100, 12);
     const Result quantized = quantize_in_memory(*one_weight({37, 100}, values), settings);
     ASSERT_EQ(quantized.report["layers"][0]["action"], "quantize") << settings;

@@ -221,7 +221,7 @@ TEST_F(RunTest, WhatIsJustBelowTheThresholdDoesNotReadAsIfItWereNot) {
 
 TEST_F(RunTest, AccuracyBelowTheThresholdIsWarnedOf) {
   const auto model = one_weight({1, 1024}, coarse_values());
-  const std::string settings = R"("bits": 4, "group_size": 0)";
+  const std::string settings = R"("bits": 4, "group_size": 0, "method": "minmax")";
   const Result warned = quantize_in_memory(*model, "{" + settings + "}");
   ASSERT_EQ(warned.report["warnings"].size(), 1u) << warned.report["warnings"];
   EXPECT_NE(warned.report["warnings"][0].get<std::string>().find("fc:"), std::string::npos);
