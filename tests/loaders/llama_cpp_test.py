@@ -65,10 +65,19 @@ class LlamaCpp(unittest.TestCase):
         self.check((), KINDS.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0, 25.3e6, 0.9990)
 
     def test_4_bits(self):
-        self.check(("--bits", 4), KINDS.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0, 20.0e6, 0.95)
+        self.check(("--bits", 4, "--set", "method=minmax"), KINDS.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0, 20.0e6, 0.95)
 
     def test_4_bits_with_minima(self):
-        self.check(("--bits", 4, "--asymmetric"), KINDS.Q4_1, gguf.LlamaFileType.MOSTLY_Q4_1, 20.7e6, 0.95)
+        self.check(("--bits", 4, "--asymmetric", "--set", "method=minmax"), KINDS.Q4_1, gguf.LlamaFileType.MOSTLY_Q4_1, 20.7e6, 0.95)
+
+    def test_a_search_is_nearer_than_llama_quantize(self):
+        for words in (("--bits", 4), ("--bits", 4, "--asymmetric")):
+            cosines = []
+            for method in ("minmax", "search"):
+                out = self.folder / "out.gguf"
+                run(MONOQUANT, "quantize", self.original, "-o", out, "-q", "--force", "--set", f"method={method}", *words)
+                cosines.append((self.embed(out) * self.reference).sum(1).mean())
+            self.assertGreater(cosines[1], cosines[0], words)
 
     def test_float16(self):
         out = self.folder / "out.gguf"
