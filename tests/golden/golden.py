@@ -124,11 +124,11 @@ CASES = [
     case("--set channel_axis=1", axis=1),
     case("--set channel_axis=1 --asymmetric", symmetric=False, axis=1),
     case("--set channel_axis=1 --dtype quint8", symmetric=False, unsigned=True, axis=1),
-    case("--bits 4", bits=4, group=128),
-    case("--bits 4 --group-size 32", bits=4, group=32),
-    case("--bits 4 --group-size 32 --asymmetric", bits=4, group=32, symmetric=False),
-    case("--bits 4 --group-size 0", bits=4),
-    case("--bits 4 --group-size 24 --asymmetric", bits=4, group=24, symmetric=False),
+    case("--bits 4 --set method=minmax", bits=4, group=128),
+    case("--bits 4 --group-size 32 --set method=minmax", bits=4, group=32),
+    case("--bits 4 --group-size 32 --asymmetric --set method=minmax", bits=4, group=32, symmetric=False),
+    case("--bits 4 --group-size 0 --set method=minmax", bits=4),
+    case("--bits 4 --group-size 24 --asymmetric --set method=minmax", bits=4, group=24, symmetric=False),
 ]
 
 LAYERS = {"fc": (300, 257), "wide": (5, 4096), "conv": (16, 8, 3, 3), "square": (16, 16, 5), "one": (1, 600), "zeros": (20, 64)}
