@@ -125,5 +125,18 @@ TEST(WhatComesOut, TheShapeOfPackedCodesIsThatOfTheMetadata) {
   }
 }
 
+// An empty dict is not read as one, so that none is written.
+TEST(WhatComesOut, ACheckpointWithoutTensors) {
+  const TempFolder folder;
+  const auto empty = make_memory_source({}, {});
+  for (const char* name : {"out.safetensors", "out.gguf", "out/"}) {
+    convert_to(*empty, folder.path(name));
+    EXPECT_TRUE(open_source(folder.path(name))->tensors().empty()) << name;
+  }
+  const Error error = error_of([&] { convert_to(*empty, folder.path("out.pt")); });
+  EXPECT_EQ(error.status(), Status::kUnsupported) << error.message();
+  EXPECT_FALSE(folder.names().contains("out.pt"));
+}
+
 }  // namespace
 }  // namespace mnq::test

@@ -225,6 +225,10 @@ class PytorchSink final : public TensorSink {
 }  // namespace
 
 std::unique_ptr<TensorSink> open_pytorch_sink(const SinkRequest& request, const OpenByteSink& open) {
+  if (request.plan.size() == 0) {
+    throw Error(Status::kUnsupported, "a checkpoint without tensors cannot be written as pytorch",
+                "write safetensors: an empty dict would not be read as a checkpoint");
+  }
   return std::make_unique<PytorchSink>(request, open);
 }
 
