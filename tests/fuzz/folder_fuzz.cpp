@@ -40,6 +40,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string folder = fuzz::own_path("model");
   fuzz::expect_answer([&] {
     fuzz::write_files(folder, pieces);
+    fuzz::expect_answer([&] { open_source(folder + "/model.safetensors"); });
+    fuzz::expect_answer([&] { open_source(folder + "/model.safetensors.index.json"); });
+    fuzz::expect_answer([&] { detect_format(folder); });
     const auto source = open_source(folder);
     fuzz::run_jobs(*source, fuzz::settings_of(fuzz::take_piece(pieces, "settings")),
                    fuzz::settings_of(fuzz::take_piece(pieces, "then")));

@@ -103,23 +103,25 @@ inline std::uint64_t bytes_to_read(const TensorSource& source) {
   return sum;
 }
 
-inline std::vector<std::string> problems_of(const TensorSource& source) {
+inline std::vector<std::string> problems_of(const TensorSource& source, const TensorSource* original = nullptr) {
   RunControl control;
-  return validate(source, nullptr, Config(nullptr, nullptr), control).problems();
+  return validate(source, original, Config(nullptr, nullptr), control).problems();
 }
 
-/// What a job writes, and that opened again: null where it refused, or made a part of a folder only.
+/// What a job writes where the settings say, in memory where they do not, and that opened again: null where it refused,
+/// or made a part of a folder that is not all.
 class Written {
  public:
-  Written(Job job, const TensorSource& source, const Settings& settings, const std::string& name) {
-    static const Settings kOwn = parse_settings(R"({"threads": 1, "overwrite": true})");
-    const Config config(&settings, &kOwn);
-    const std::string format = config.find("format").value;
-    const bool is_folder = format == "folder" || format == "compressed-tensors";
-    if (is_folder ? !write_folder(job, source, config, own_path(name)) : !write_bytes(job, source, config)) return;
-    expect_sound(source, [&] {
-      return is_folder ? open_source(own_path(name)) : open_memory(std::as_bytes(std::span(bytes_)));
-    });
+  Written(Job job, const TensorSource& source, const Settings& settings, const std::string& name)
+      : job_(job), from_(source), config_(&settings, &own_settings()), path_(own_path(name)) {
+    const std::string format = config_.find("format").value;
+    if (format == "folder" || format == "compressed-tensors") {
+      if (write_folder()) expect_sound([&] { return open_source(path_); });
+    } else if (format == "auto") {
+      if (run(memory_output(from_, source_))) expect_sound([&] { return source_; });
+    } else if (run_to_bytes()) {
+      expect_sound([&] { return open_memory(std::as_bytes(std::span(bytes_))); });
+    }
   }
   Written(const Written&) = delete;
   Written& operator=(const Written&) = delete;
@@ -127,37 +129,46 @@ class Written {
   const Source& source() const { return source_; }
 
  private:
-  static bool write_folder(Job job, const TensorSource& source, const Config& config, const std::string& path) {
-    std::filesystem::remove_all(path);
-    std::filesystem::remove_all(work_folder(path));
-    const bool is_done = expect_answer([&] {
-      RunControl control;
-      job(source, config, control, file_output(source, path + "/", config, control)).text();
-    });
-    return is_done && std::filesystem::exists(path);
+  static const Settings& own_settings() {
+    static const Settings settings = parse_settings(R"({"threads": 1, "overwrite": true})");
+    return settings;
   }
 
-  bool write_bytes(Job job, const TensorSource& source, const Config& config) {
-    return expect_answer([&] {
-      RunControl control;
-      job(source, config, control, bytes_output(source, config, bytes_)).text();
-    });
+  bool run(const Output& output) {
+    return expect_answer([&] { job_(from_, config_, control_, output).text(); });
+  }
+
+  bool run_to_bytes() {
+    return expect_answer([&] { job_(from_, config_, control_, bytes_output(from_, config_, bytes_)); });
+  }
+
+  // One part of several stays in the making; merging it says which are missing.
+  bool write_folder() {
+    std::filesystem::remove_all(path_);
+    std::filesystem::remove_all(work_folder(path_));
+    const bool is_done = expect_answer(
+        [&] { job_(from_, config_, control_, file_output(from_, path_ + "/", config_, control_)).text(); });
+    return is_done && (std::filesystem::exists(path_) || expect_answer([&] { merge_folder(path_, true); }));
   }
 
   // What the library wrote it opens, and finds nothing wrong with it where nothing was wrong with what it was made of.
   template <class Open>
-  void expect_sound(const TensorSource& from, Open&& open) {
+  void expect_sound(Open&& open) {
     try {
       source_ = open();
-      const std::vector<std::string> problems = problems_of(*source_);
-      require(problems.empty() || !problems_of(from).empty(), "what was written is not valid",
+      const std::vector<std::string> problems = problems_of(*source_, &from_);
+      require(problems.empty() || !problems_of(from_).empty(), "what was written is not valid",
               problems.empty() ? "" : problems.front());
     } catch (const Error& error) {
       require(false, "what was written does not open", error.what());
     }
   }
 
-  std::string bytes_;
+  Job job_;
+  const TensorSource& from_;
+  Config config_;
+  RunControl control_;
+  std::string path_, bytes_;
   Source source_;
 };
 

@@ -64,6 +64,9 @@ GPT2 = safetensors({
     "h.0.attn.c_attn.weight": ("F32", [8, 24]), "h.0.attn.c_attn.bias": ("F32", [24]), "wte.weight": ("F32", [6, 8]),
     "h.0.attn.bias": ("BOOL", [1, 1, 4, 4])})
 ATTENTION = safetensors({f"model.layers.0.self_attn.{part}_proj.weight": ("F32", [32, 32]) for part in "qkvo"})
+ODD = safetensors({dtype.lower(): (dtype, [2, 4], bytes(range(8 * bits // 8)))
+                   for dtype, bits in {"F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "U8": 8, "U16": 16, "I16": 16,
+                                       "U32": 32, "U64": 64, "BOOL": 8, "C64": 64, "F4": 4, "F6_E2M3": 6}.items()})
 LSTM = safetensors({
     "lstm.weight_ih_l0": ("F32", [16, 4]), "lstm.weight_hh_l0": ("F32", [16, 4]), "lstm.bias_ih_l0": ("F32", [16])})
 
@@ -84,8 +87,8 @@ INT4 = safetensors({"fc.weight_packed": ("I32", [4, 8]),
                     "fc.weight_scale": ("F32", [4, 2], struct.pack("<8f", *[.5] * 8)),
                     "fc.weight_shape": shape_of(4, 64)},
                    ours(scheme="qint4", granularity="group", group_size=32, symmetric=True, channel_axis=0))
-MODELS = {"floats": FLOATS, "experts": EXPERTS, "gpt2": GPT2, "attention": ATTENTION, "lstm": LSTM, "int8": INT8,
-          "uint8": UINT8, "int4": INT4}
+MODELS = {"floats": FLOATS, "experts": EXPERTS, "gpt2": GPT2, "attention": ATTENTION, "lstm": LSTM, "odd": ODD,
+          "int8": INT8, "uint8": UINT8, "int4": INT4}
 for file in [*sorted((DATA / "malformed").glob("good*.*")), DATA / "scales_in_a_column.safetensors",
              DATA / "modules/state_dict.pt", DATA / "torchscript.pt"]:
     MODELS[file.name] = file.read_bytes()

@@ -9,6 +9,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::expect_answer([&] {
     const Settings settings = fuzz::settings_of(fuzz::take_piece(pieces, "settings"));
     const Settings then = fuzz::settings_of(fuzz::take_piece(pieces, "then"));
+    fuzz::require(settings_json(parse_settings(settings_json(settings))) == settings_json(settings),
+                  "settings that are not as they were", settings_json(settings));
     fuzz::expect_answer([&] { validate_settings(Config(&settings, nullptr), settings); });
     fuzz::run_jobs(*open_memory(model.bytes), settings, then);
   });
