@@ -115,4 +115,21 @@ std::string with_member(const std::string& text, std::string_view name, const Js
   return result.insert(members.back().end, "," + indent + Json(name).dump() + ": " + written);
 }
 
+void write_escaped(std::string_view text, const WriteText& write) {
+  constexpr std::size_t kPiece = 64u << 10;
+  while (!text.empty()) {
+    std::size_t size = std::min(kPiece, text.size());
+    while (size < text.size() && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) ++size;
+    const std::string quoted = Json(text.substr(0, size)).dump();
+    write(std::string_view(quoted).substr(1, quoted.size() - 2));
+    text.remove_prefix(size);
+  }
+}
+
+void write_quoted(std::string_view text, const WriteText& write) {
+  write("\"");
+  write_escaped(text, write);
+  write("\"");
+}
+
 }  // namespace mnq

@@ -66,7 +66,7 @@ LogicalTensors TensorSource::complete(LogicalTensors quantized) const {
   std::vector<std::vector<std::string>> ties = find_ties(*this);
   for (LogicalTensor& tensor : result.tensors) {
     const std::size_t first = tensor.parts.front();
-    if (const LayerHint* known = hint(first)) tensor.hint = *known;
+    tensor.hint = hint(first);
     tensor.ties = ties_of(tensor, tensors_[first], std::move(ties[first]));
   }
   return result;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/boxed.h"
 #include "base/byte_stream.h"
 #include "base/quantized_weight.h"
 #include "base/tensor.h"
@@ -38,12 +39,12 @@ struct LogicalTensor {
   std::string name;
   DType dtype = DType::kF32;  ///< of a quantized weight: before it was quantized
   Shape shape;
-  std::vector<std::size_t> parts;     ///< of the source's stored tensors; of a quantized weight in its layout's order
-  std::optional<QuantizedSpec> spec;  ///< of a quantized weight
-  const Layout* layout = nullptr;     ///< of a quantized weight: how its parts hold it
-  std::optional<double> sqnr_db;      ///< of a quantized weight, where the file says
-  std::optional<LayerHint> hint;      ///< where the source knows its layers
-  std::vector<std::string> ties;      ///< other names of it
+  std::vector<std::size_t> parts;   ///< of the source's stored tensors; of a quantized weight in its layout's order
+  Boxed<QuantizedSpec> spec;        ///< of a quantized weight
+  const Layout* layout = nullptr;   ///< of a quantized weight: how its parts hold it
+  std::optional<double> sqnr_db;    ///< of a quantized weight, where the file says
+  const LayerHint* hint = nullptr;  ///< where the source, which holds it, knows its layers
+  std::vector<std::string> ties;    ///< other names of it
 };
 
 /// Something a file gets wrong about its quantized weights.

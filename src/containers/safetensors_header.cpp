@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/json.h"
+#include "base/json_text.h"
 #include "containers/archive_error.h"
 
 namespace mnq {
@@ -246,20 +246,6 @@ void check_coverage(const std::vector<HeaderTensor>& tensors, std::uint64_t data
   }
 }
 
-// A text as JSON has it, in pieces of whole characters.
-void write_quoted(std::string_view text, const std::function<void(std::string_view)>& write) {
-  constexpr std::size_t kPiece = 64u << 10;
-  write("\"");
-  while (!text.empty()) {
-    std::size_t size = std::min(kPiece, text.size());
-    while (size < text.size() && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) ++size;
-    const std::string quoted = Json(text.substr(0, size)).dump();
-    write(std::string_view(quoted).substr(1, quoted.size() - 2));
-    text.remove_prefix(size);
-  }
-  write("\"");
-}
-
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes, const std::string& title) {
@@ -267,14 +253,14 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t 
   nlohmann::json::sax_parse(json, &reader);
   SafetensorsHeader header = reader.take();
   // An empty tensor starts where its neighbour does: by size it comes first.
-  std::ranges::stable_sort(header.tensors, {},
-                           [](const HeaderTensor& t) { return std::pair(t.begin, t.info.size_bytes); });
+  const auto place_of = [](const HeaderTensor& t) { return std::pair(t.begin, t.info.size_bytes); };
+  if (!std::ranges::is_sorted(header.tensors, {}, place_of)) std::ranges::stable_sort(header.tensors, {}, place_of);
   check_coverage(header.tensors, data_bytes, title);
   return header;
 }
 
-void write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Metadata& metadata,
-                              const std::function<void(std::string_view)>& write) {
+void write_safetensors_header(const std::vector<PlacedTensor>& tensors,
+                              const std::function<void(const WriteText&)>& write_metadata, const WriteText& write) {
   const char* before = "{";
   const auto write_name = [&](const std::string& name) {
     write(before);
@@ -282,20 +268,15 @@ void write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Me
     write(":");
     before = ",";
   };
-  if (!metadata.empty()) {
+  if (write_metadata) {
     write_name("__metadata__");
-    before = "{";
-    for (const auto& [key, value] : metadata) {
-      write_name(key);
-      write_quoted(value, write);
-    }
-    write("}");
+    write_metadata(write);
   }
-  for (const HeaderTensor& tensor : tensors) {
-    write_name(tensor.info.name);
-    write(Json{{"dtype", dtype_name(tensor.info.dtype)},
-               {"shape", tensor.info.shape},
-               {"data_offsets", std::vector{tensor.begin, tensor.begin + tensor.info.size_bytes}}}
+  for (const auto& [info, begin] : tensors) {
+    write_name(info->name);
+    write(Json{{"dtype", dtype_name(info->dtype)},
+               {"shape", info->shape},
+               {"data_offsets", std::vector{begin, begin + info->size_bytes}}}
               .dump());
   }
   write(before[0] == '{' ? "{}" : "}");

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json_text.h"
 #include "base/tensor_source.h"
 
 namespace mnq {
@@ -29,8 +30,15 @@ struct SafetensorsHeader {
 /// title: the file, for messages; data_bytes: what follows the header. Errors: kFormat naming the tensor and the field.
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes, const std::string& title);
 
+/// A tensor that is written.
+struct PlacedTensor {
+  const TensorInfo* info = nullptr;
+  std::uint64_t begin = 0;  ///< as above
+};
+
 /// Hands over the header of these tensors in this order, unpadded, piece by piece: with 100,000 tensors it has 50 MB.
-void write_safetensors_header(const std::vector<HeaderTensor>& tensors, const Metadata& metadata,
-                              const std::function<void(std::string_view)>& write);
+/// write_metadata: hands over a JSON object of texts; null: there is none.
+void write_safetensors_header(const std::vector<PlacedTensor>& tensors,
+                              const std::function<void(const WriteText&)>& write_metadata, const WriteText& write);
 
 }  // namespace mnq

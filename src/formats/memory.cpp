@@ -67,7 +67,7 @@ class MemorySink final : public TensorSink {
     std::size_t first = 0;
     for (std::size_t item = 0; item < plan_.size(); ++item) {
       if (plan_.tensor(item).outputs.empty()) continue;
-      tensors[first].hint = plan_.logical(item).hint;
+      if (const LayerHint* hint = plan_.logical(item).hint) tensors[first].hint = *hint;
       first += plan_.tensor(item).outputs.size();
     }
   }

@@ -169,16 +169,16 @@ std::optional<QuantizedEntry> entry_of(const PlannedTensor& planned, const Logic
 }
 
 template <class SqnrOf>
-std::string write_entries(const PlanSlice& plan, const SqnrOf& sqnr_of) {
-  constexpr std::string_view kStart = R"({"version":1,"tensors":{)";
-  std::string text(kStart);
+void write_entries(const PlanSlice& plan, const SqnrOf& sqnr_of, const WriteText& write) {
+  write(R"({"version":1,"tensors":{)");
+  const char* before = "";
   for (std::size_t item = 0; item < plan.size(); ++item) {
     const auto entry = entry_of(plan.tensor(item), plan.logical(item), sqnr_of(item));
     if (!entry) continue;
-    if (text.size() > kStart.size()) text += ',';
-    text += Json(entry->name).dump() + ":" + entry_json(*entry).dump();
+    write(before + Json(entry->name).dump() + ":" + entry_json(*entry).dump());
+    before = ",";
   }
-  return text.size() == kStart.size() ? "" : text + "}}";
+  write("}}");
 }
 
 }  // namespace
@@ -191,18 +191,53 @@ std::optional<OwnMetadata> take_own_metadata(Metadata& metadata) {
   return own;
 }
 
-std::string write_own_metadata(const PlanSlice& plan, std::span<const double> sqnr_db) {
-  return write_entries(plan, [&](std::size_t item) { return sqnr_db[item]; });
+bool has_own_metadata(const PlanSlice& plan) {
+  for (std::size_t item = 0; item < plan.size(); ++item) {
+    if (entry_of(plan.tensor(item), plan.logical(item), 0)) return true;
+  }
+  return false;
+}
+
+void write_own_metadata(const PlanSlice& plan, std::span<const double> sqnr_db, const WriteText& write) {
+  write_entries(
+      plan, [&](std::size_t item) { return sqnr_db[item]; }, write);
 }
 
 // No SQNR has more digits before the point, and where JSON does not find the shortest form of a number, it is shorter than
 // this by a few digits.
-std::string reserve_own_metadata(const PlanSlice& plan) {
+void reserve_own_metadata(const PlanSlice& plan, const WriteText& write) {
   constexpr double kWidestSqnr = -9999.9999;
   constexpr std::size_t kSqnrSlack = 10;
-  std::string text = write_entries(plan, [](std::size_t) { return kWidestSqnr; });
-  if (!text.empty()) text.append(plan.size() * kSqnrSlack, ' ');
-  return text;
+  write_entries(
+      plan, [](std::size_t) { return kWidestSqnr; }, write);
+  const std::string slack(kSqnrSlack, ' ');
+  for (std::size_t item = 0; item < plan.size(); ++item) write(slack);
+}
+
+void write_metadata_json(const Metadata& metadata, const std::function<void(const WriteText&)>& write_own,
+                         const WriteText& write) {
+  const char* before = "{";
+  const auto write_key = [&](std::string_view key) {
+    write(before);
+    write_quoted(key, write);
+    write(":");
+    before = ",";
+  };
+  bool is_own_due = write_own != nullptr;
+  const auto write_ours = [&] {
+    write_key(kMetadataKey);
+    write("\"");
+    write_own([&](std::string_view piece) { write_escaped(piece, write); });
+    write("\"");
+    is_own_due = false;
+  };
+  for (const auto& [key, value] : metadata) {
+    if (is_own_due && key > kMetadataKey) write_ours();
+    write_key(key);
+    write_quoted(value, write);
+  }
+  if (is_own_due) write_ours();
+  write(before[0] == '{' ? "{}" : "}");
 }
 
 std::optional<OwnMetadata> own_metadata_of(const PlanSlice& plan, std::span<const double> sqnr_db) {
@@ -238,7 +273,7 @@ LogicalTensors DescribedSource::find_weights() const {
                                entry.spec,
                                layout_,
                                entry.sqnr_db,
-                               std::nullopt,
+                               nullptr,
                                {}});
     } catch (const Error& error) {
       found.problems.push_back({entry.name, error.message()});

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json_text.h"
 #include "base/tensor_source.h"
 #include "plan/plan.h"
 
@@ -30,12 +31,20 @@ struct OwnMetadata {
 /// Takes our key out of a container's metadata. Never fails: what is wrong is a problem. Empty where it is not there.
 std::optional<OwnMetadata> take_own_metadata(Metadata& metadata);
 
-/// The key's value for what becomes of the weights of a plan. sqnr_db: as TensorSink::commit gets it; it is written with four
-/// digits. Empty where nothing is quantized.
-std::string write_own_metadata(const PlanSlice& plan, std::span<const double> sqnr_db);
+/// Whether a plan's output has something to say in it: a weight that is quantized.
+bool has_own_metadata(const PlanSlice& plan);
+
+/// Hands over the key's value for what becomes of the weights of a plan, in pieces of whole characters: there is never all of
+/// it. sqnr_db: as TensorSink::commit gets it; it is written with four digits.
+void write_own_metadata(const PlanSlice& plan, std::span<const double> sqnr_db, const WriteText& write);
 
 /// A value of that form which is no shorter, whatever the accuracies will be.
-std::string reserve_own_metadata(const PlanSlice& plan);
+void reserve_own_metadata(const PlanSlice& plan, const WriteText& write);
+
+/// Hands over a JSON object of texts: a container's metadata, our own among it in the order of the keys where write_own is
+/// there.
+void write_metadata_json(const Metadata& metadata, const std::function<void(const WriteText&)>& write_own,
+                         const WriteText& write);
 
 /// The same for who keeps it as it is.
 std::optional<OwnMetadata> own_metadata_of(const PlanSlice& plan, std::span<const double> sqnr_db);

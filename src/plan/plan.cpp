@@ -211,10 +211,10 @@ void choose_method(PlannedTensor& planned, const LayerSettings& settings, Choice
 void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
                  const Storage& storage) {
   planned.reason = formatted("quantized already ({})", scheme_text(*tensor.spec));
-  Fit found{tensor.spec, ""};
+  Fit found{*tensor.spec, ""};
   if (storage.fit != nullptr)
     found = storage.fit({*tensor.spec, planned.layer, config, true, true, source.companion()});
-  if (found.spec != tensor.spec) {
+  if (found.spec != *tensor.spec) {
     planned.reason = std::move(found.reason);
     planned.action = found.spec ? Action::kQuantize : Action::kDequantize;
   }

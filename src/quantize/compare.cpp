@@ -56,7 +56,8 @@ Report compare(const TensorSource& reference, const TensorSource& other, const C
     const std::string reason = reason_to_skip(*pair.a, pair.b);
     ReportLayer& layer = report.layers().emplace_back(layers[static_cast<std::size_t>(&pair - pairs.data())], *pair.a,
                                                       reason.empty() ? "compare" : "skip");
-    layer.dtype_other = pair.b == nullptr ? Json(nullptr) : Json(dtype_name(pair.b->dtype));
+    layer.has_other = true;
+    if (pair.b != nullptr) layer.dtype_other = pair.b->dtype;
     layer.bytes_before = stored_bytes(reference, *pair.a);
     if (pair.b != nullptr) layer.bytes_after = stored_bytes(other, *pair.b);
     bytes_before += stored_bytes(reference, *pair.a);

@@ -17,13 +17,17 @@ Json text_or_null(std::string_view text) { return text.empty() ? Json(nullptr) :
 
 Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-void set_spec(Json& object, const QuantizedSpec& spec) {
-  object["scheme"] = scheme_text(spec);
-  object["bits"] = code_bits(spec);
-  if (!is_coded(spec)) return;
-  object["symmetric"] = spec.symmetric;
-  if (spec.granularity == Granularity::kGroup) object["group_size"] = spec.group_size;
-  object["channel_axis"] = spec.channel_axis;
+SpecFields fields_of(const QuantizedSpec& spec) {
+  const bool has_groups = spec.granularity == Granularity::kGroup;
+  return {code_bits(spec), is_coded(spec), spec.symmetric, has_groups ? spec.group_size : 0, spec.channel_axis};
+}
+
+void set_fields(Json& object, const SpecFields& fields) {
+  object["bits"] = fields.bits;
+  if (!fields.is_coded) return;
+  object["symmetric"] = fields.symmetric;
+  if (fields.group_size > 0) object["group_size"] = fields.group_size;
+  object["channel_axis"] = fields.channel_axis;
 }
 
 std::string members_of(const TensorSource& source) {
@@ -52,8 +56,7 @@ ReportLayer::ReportLayer(const Layer& layer, const LogicalTensor& logical, std::
 
 void ReportLayer::set_spec(const QuantizedSpec& found) {
   scheme = scheme_text(found);
-  spec = found;
-  spec->shape = {};
+  spec = fields_of(found);
 }
 
 Json ReportLayer::json() const {
@@ -66,7 +69,7 @@ Json ReportLayer::json() const {
   object["parameters"] = element_count(shape);
   object["action"] = action;
   for (const char* field : {"scheme", "bits", "symmetric", "group_size", "channel_axis"}) object[field] = nullptr;
-  if (spec) ::mnq::set_spec(object, *spec);
+  if (spec) set_fields(object, *spec);
   object["scheme"] = text_or_null(scheme);
   object["method"] = text_or_null(method);
   object["reason"] = text_or_null(reason);
@@ -78,7 +81,7 @@ Json ReportLayer::json() const {
   object["ties"] = Json::array();
   for (const std::string& tie : ties) object["ties"].push_back(tie);
   if (outputs) object["outputs"] = *outputs;
-  if (dtype_other) object["dtype_other"] = *dtype_other;
+  if (has_other) object["dtype_other"] = dtype_other ? Json(dtype_name(*dtype_other)) : Json(nullptr);
   return object;
 }
 
@@ -246,7 +249,8 @@ std::string describe_source(const TensorSource& source) {
     if (!tensor.spec) continue;
     Json entry{{"tensor", tensor.name}, {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}};
     for (const char* field : {"symmetric", "group_size", "channel_axis"}) entry[field] = nullptr;
-    set_spec(entry, *tensor.spec);
+    entry["scheme"] = scheme_text(*tensor.spec);
+    set_fields(entry, fields_of(*tensor.spec));
     entry["sqnr_db"] = tensor.sqnr_db ? number_or_null(*tensor.sqnr_db) : Json(nullptr);
     entry["tensors"] = Json::array();
     for (const std::size_t part : tensor.parts) entry["tensors"].push_back(source.tensors()[part].name);

@@ -29,11 +29,20 @@ struct Accuracy {
   double sqnr_db() const;
 };
 
+/// What a report says of a spec besides its text.
+struct SpecFields {
+  std::int32_t bits = 0;
+  bool is_coded = true;  ///< else none of what follows
+  bool symmetric = true;
+  std::uint64_t group_size = 0;  ///< 0: no groups
+  std::int64_t channel_axis = 0;
+};
+
 /// What a report says of a tensor, in a fraction of the memory of its JSON. What does not apply is empty.
 struct ReportLayer {
   ReportLayer(const Layer& layer, const LogicalTensor& tensor, std::string_view what_was_done);
 
-  /// Scheme and settings; the shape is that of the tensor.
+  /// Scheme and settings.
   void set_spec(const QuantizedSpec& spec);
 
   Json json() const;
@@ -46,7 +55,7 @@ struct ReportLayer {
   Shape shape;
   std::string_view action;
   std::string scheme;
-  std::optional<QuantizedSpec> spec;
+  std::optional<SpecFields> spec;
   std::string_view method;  ///< how scales were chosen
   std::string reason;
   std::optional<std::uint64_t> bytes_before;
@@ -54,7 +63,8 @@ struct ReportLayer {
   Accuracy accuracy;
   std::optional<bool> exact;                        ///< of what has no accuracy
   std::optional<std::vector<std::string>> outputs;  ///< in reports of plans
-  std::optional<Json> dtype_other;                  ///< in reports of compare
+  bool has_other = false;                           ///< in reports of compare: dtype_other says something
+  std::optional<DType> dtype_other;                 ///< of that; empty: there is none
 };
 
 class Report {

@@ -67,7 +67,9 @@ ListedSource source_of(const QuantizedEntry& entry) {
     tensors.push_back({entry.name + std::string(part.suffix), part.shape, part.dtype});
   }
   const CopiedTensors copied(std::vector<CopiedWeight>{{entry.name, entry.spec, &kRowsLayout, entry.sqnr_db}});
-  return source_with(write_own_metadata(copied.slice(), copied.no_sqnr()), tensors);
+  std::string text;
+  write_own_metadata(copied.slice(), copied.no_sqnr(), [&](std::string_view piece) { text += piece; });
+  return source_with(text, tensors);
 }
 
 TEST(ReadBack, WhatWasWritten) {

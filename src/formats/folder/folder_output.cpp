@@ -76,7 +76,10 @@ std::string index_json(const std::string& work, const FolderJobFile& job) {
     }
   }
   Json map = Json::object();
-  for (auto& [name, file] : places) map.add(name, file);
+  while (!places.empty()) {
+    auto place = places.extract(places.begin());
+    map.add(std::move(place.key()), std::move(place.mapped()));
+  }
   return Json{{"metadata", Json{{"total_size", total}}}, {"weight_map", std::move(map)}}.dump_lines() + "\n";
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/json.h"
+#include "base/json_text.h"
 #include "containers/pickle/pickle_writer.h"
 #include "containers/torch_save/pytorch_frame.h"
 #include "containers/torch_save/pytorch_records.h"
@@ -47,6 +47,7 @@ class FilledFrame {
   // info must outlive it. storage: its index among those that are written. Errors: kUnsupported.
   void add(std::string_view name, const TensorInfo& info, std::size_t storage) {
     const Filling filling{&info, storage, &torch_dtype(info)};
+    ++count_;
     if (const auto place = places_.find(name); place != places_.end()) {
       fillings_.emplace(place->first, filling);
     } else {
@@ -55,6 +56,8 @@ class FilledFrame {
   }
 
   std::string finish() {
+    constexpr std::size_t kRoomForTensor = 512;  // of which only what is written takes memory
+    bytes_.reserve(frame_.pickle.size() + kRoomForTensor * count_);
     std::uint64_t at = 0;
     for (std::size_t i = 0; i < frame_.gaps.size(); ++i) {
       const PytorchFrame::Gap& gap = frame_.gaps[i];
@@ -134,16 +137,10 @@ class FilledFrame {
   std::unordered_map<std::string_view, std::size_t> places_, rests_;  // gaps by their names
   std::unordered_map<std::string_view, Filling> fillings_;
   std::vector<std::vector<std::pair<std::string, Filling>>> rest_;  // of each gap
+  std::size_t count_ = 0;                                           // of tensors
   std::string bytes_;
   PickleWriter out_{bytes_};
 };
-
-std::string metadata_json(Metadata metadata, std::string ours) {
-  if (!ours.empty()) metadata.insert_or_assign(std::string(kMetadataKey), std::move(ours));
-  Json json = Json::object();
-  for (const auto& [key, value] : metadata) json.add(key, value);
-  return json.dump();
-}
 
 class PytorchSink final : public TensorSink {
  public:
@@ -152,10 +149,7 @@ class PytorchSink final : public TensorSink {
     const auto carried = request.companion == nullptr ? nullptr : request.companion->pytorch;
     const PytorchFrame plain = plain_frame();
     const PytorchFrame& frame = carried == nullptr ? plain : *carried;
-    FilledFrame filled(frame);
-    for (std::size_t i = 0; i < tensors.size(); ++i) filled.add(tensors[i]->name, *tensors[i], i);
-    add_ties(filled, tensors);
-    add_text("/data.pkl", filled.finish());
+    add_text("/data.pkl", make_pickle(frame, tensors));
     add_text("/byteorder", "little");
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       records_.push_back(zip_.add(formatted("{}/data/{}", kRoot, i), tensors[i]->size_bytes));
@@ -164,7 +158,9 @@ class PytorchSink final : public TensorSink {
       carried_.push_back(
           zip_.add(formatted("{}/data/{}", kRoot, PytorchFrame::carried_key(i)), frame.storages[i].size));
     }
-    metadata_size_ = metadata_json(metadata_, reserve_own_metadata(plan_)).size();
+    has_own_ = has_own_metadata(plan_);
+    hand_over([&](const WriteText& write) { reserve_own_metadata(plan_, write); },
+              [&](std::string_view piece) { metadata_size_ += piece.size(); });
     metadata_record_ = zip_.add(std::string(kRoot) + std::string(kPytorchMetadataRecord), metadata_size_);
     if (carried != nullptr) add_text(kPytorchTensorsKeyRecord, frame.tensors_key);
     add_text("/version", "3\n");
@@ -179,16 +175,46 @@ class PytorchSink final : public TensorSink {
   }
 
   void commit(std::span<const double> sqnr_db) override {
-    std::string json = metadata_json(metadata_, write_own_metadata(plan_, sqnr_db));
-    if (json.size() > metadata_size_) throw Error(Status::kInternal, "the metadata became longer than was reserved");
-    json.resize(metadata_size_, ' ');
-    zip_.write(metadata_record_, json);
+    write_metadata_record([&](const WriteText& write) { write_own_metadata(plan_, sqnr_db, write); });
     zip_.commit();
   }
 
  private:
+  std::string make_pickle(const PytorchFrame& frame, const std::vector<const TensorInfo*>& tensors) const {
+    FilledFrame filled(frame);
+    for (std::size_t i = 0; i < tensors.size(); ++i) filled.add(tensors[i]->name, *tensors[i], i);
+    add_ties(filled, tensors);
+    return filled.finish();
+  }
+
+  using WriteOwn = std::function<void(const WriteText&)>;
+  void hand_over(const WriteOwn& own, const WriteText& write) const {
+    write_metadata_json(metadata_, has_own_ ? own : WriteOwn(), write);
+  }
+
+  // Padded with blanks to what was reserved.
+  void write_metadata_record(const WriteOwn& own) {
+    constexpr std::size_t kPiece = 1u << 20;
+    std::string pending;
+    std::uint64_t at = 0;
+    const auto flush = [&] {
+      zip_.write(metadata_record_, at, std::as_bytes(std::span(pending)));
+      at += pending.size();
+      pending.clear();
+    };
+    hand_over(own, [&](std::string_view piece) {
+      pending += piece;
+      if (pending.size() >= kPiece) flush();
+    });
+    if (at + pending.size() > metadata_size_) {
+      throw Error(Status::kInternal, "the metadata became longer than was reserved");
+    }
+    pending.append(metadata_size_ - at - pending.size(), ' ');
+    if (!pending.empty()) flush();
+  }
+
   // Other names of a tensor refer to its storage.
-  void add_ties(FilledFrame& filled, const std::vector<const TensorInfo*>& tensors) {
+  void add_ties(FilledFrame& filled, const std::vector<const TensorInfo*>& tensors) const {
     std::map<std::string_view, std::size_t> index;
     for (std::size_t i = 0; i < tensors.size(); ++i) index.emplace(tensors[i]->name, i);
     const auto is_there = [&](std::string_view name) { return index.contains(name); };
@@ -220,6 +246,7 @@ class PytorchSink final : public TensorSink {
   std::vector<std::size_t> records_, carried_;
   std::size_t metadata_record_ = 0;
   std::uint64_t metadata_size_ = 0;
+  bool has_own_ = false;  // metadata
 };
 
 }  // namespace

@@ -67,11 +67,12 @@ class SafetensorsSink final : public TensorSink {
     layout_.reserve(tensors.size());
     for (const std::size_t index : order) {
       starts_[index] = end;
-      layout_.push_back({*tensors[index], end});
+      layout_.push_back({tensors[index], end});
       end += tensors[index]->size_bytes;
     }
-    const Metadata reserved = metadata_with(describes_weights_ ? reserve_own_metadata(plan_) : "");
-    header_bytes_ = (header_length(reserved) + 7) / 8 * 8;
+    describes_weights_ = describes_weights_ && has_own_metadata(plan_);
+    const WriteOwn reserve = [&](const WriteText& write) { reserve_own_metadata(plan_, write); };
+    header_bytes_ = (header_length(reserve) + 7) / 8 * 8;
     if (header_bytes_ > kMaxHeaderBytes) {
       throw Error(Status::kFormat,
                   formatted("the header of {} tensors would have {} bytes; safetensors allows {}", tensors.size(),
@@ -86,13 +87,13 @@ class SafetensorsSink final : public TensorSink {
   }
 
   void commit(std::span<const double> sqnr_db) override {
-    const Metadata metadata = metadata_with(describes_weights_ ? write_own_metadata(plan_, sqnr_db) : "");
-    if (header_length(metadata) > header_bytes_)
+    const WriteOwn own = [&](const WriteText& write) { write_own_metadata(plan_, sqnr_db, write); };
+    if (header_length(own) > header_bytes_)
       throw Error(Status::kInternal, "the metadata became longer than was reserved for it");
     std::array<char, kLengthBytes> length{};
     std::memcpy(length.data(), &header_bytes_, sizeof header_bytes_);
     bytes_->write(0, std::as_bytes(std::span(length)));
-    write_header(metadata);
+    write_header(own);
     bytes_->commit();
   }
 
@@ -103,19 +104,23 @@ class SafetensorsSink final : public TensorSink {
                 "rename the tensor, or write .pt", name);
   }
 
-  Metadata metadata_with(std::string ours) const {
-    Metadata metadata = metadata_;
-    if (!ours.empty()) metadata.insert_or_assign(std::string(kMetadataKey), std::move(ours));
-    return metadata;
+  using WriteOwn = std::function<void(const WriteText&)>;
+
+  void hand_over(const WriteOwn& own, const WriteText& write) const {
+    const bool has_any = describes_weights_ || !metadata_.empty();
+    const WriteOwn metadata = [&](const WriteText& to) {
+      write_metadata_json(metadata_, describes_weights_ ? own : WriteOwn(), to);
+    };
+    write_safetensors_header(layout_, has_any ? metadata : WriteOwn(), write);
   }
 
-  std::uint64_t header_length(const Metadata& metadata) const {
+  std::uint64_t header_length(const WriteOwn& own) const {
     std::uint64_t length = 0;
-    write_safetensors_header(layout_, metadata, [&](std::string_view piece) { length += piece.size(); });
+    hand_over(own, [&](std::string_view piece) { length += piece.size(); });
     return length;
   }
 
-  void write_header(const Metadata& metadata) {
+  void write_header(const WriteOwn& own) {
     constexpr std::size_t kPiece = 1u << 20;
     std::string pending;
     std::uint64_t at = kLengthBytes;
@@ -124,7 +129,7 @@ class SafetensorsSink final : public TensorSink {
       at += pending.size();
       pending.clear();
     };
-    write_safetensors_header(layout_, metadata, [&](std::string_view piece) {
+    hand_over(own, [&](std::string_view piece) {
       pending += piece;
       if (pending.size() >= kPiece) flush();
     });
@@ -135,7 +140,7 @@ class SafetensorsSink final : public TensorSink {
   PlanSlice plan_;
   Metadata metadata_;
   bool describes_weights_;
-  std::vector<HeaderTensor> layout_;
+  std::vector<PlacedTensor> layout_;
   std::vector<std::uint64_t> starts_;  // of each tensor in the order of the caller, from the end of the header
   std::uint64_t header_bytes_ = 0;
   std::unique_ptr<ByteSink> bytes_;

@@ -72,8 +72,9 @@ class ModuleSink final : public TensorSink {
     }
     std::map<std::string, std::string> files = module_->extra_files();
     files.erase(std::string(kMetadataKey));
-    if (std::string ours = write_own_metadata(plan_, sqnr_db); !ours.empty()) {
-      files.emplace(std::string(kMetadataKey), std::move(ours));
+    if (has_own_metadata(plan_)) {
+      std::string& ours = files[std::string(kMetadataKey)];
+      write_own_metadata(plan_, sqnr_db, [&](std::string_view piece) { ours += piece; });
     }
     take_(module_->change(changes, std::move(files)));
   }
