@@ -20,10 +20,12 @@ only() {
 allowed=none
 for room in "${rooms[@]}"; do
   allowed="$allowed|$room"
-  only "$room includes only its own headers and those of rooms below it" "<.*>|\"($allowed)/" src/"$room"/*.{h,cpp}
+  mapfile -t files < <(find src/"$room" -name '*.h' -o -name '*.cpp')
+  only "$room includes only its own headers and those of rooms below it" "<.*>|\"($allowed)/" "${files[@]}"
 done
 only "capi includes its own headers and those of the rooms" "<.*>|\"($allowed)/|\"[a-z_]+\\.(h|inc)\"" capi/*.{h,cpp}
-only "the command line includes only mono_quant.h and its own headers" '<.*>|"mono_quant\.h"|"cli/' src/cli/*
+mapfile -t files < <(find src/cli -type f)
+only "the command line includes only mono_quant.h and its own headers" '<.*>|"mono_quant\.h"|"cli/' "${files[@]}"
 only "the C++ face includes only mono_quant.h and its own headers, of torch.hpp besides LibTorch" \
   '<[a-z_]+>|"mono_quant\.h"|"[a-z_]+\.hpp"|<torch/torch\.h>' include/mono_quant/*.hpp
 only "an example includes only what is installed" '<.*>' bindings-examples/*/*.*
@@ -31,8 +33,9 @@ only "a kernel file of one instruction set includes only plain headers" \
   '<(immintrin\.h|cstdint|cstddef|cstring|cfloat)>|"kernels/' \
   src/kernels/*_{avx2,avx512}.cpp src/kernels/*.inc.h src/kernels/{code_scale,scalar_conversions,search_start}.h
 
-only "the backend includes its own headers, base and module" '<.*>|"(torch|base|module)/' src/torch/*.{h,cpp}
-if grep -lE '^ *# *include <(torch|ATen|c10|caffe2)/' src/torch/* | grep -v '/libtorch.h$'; then
+mapfile -t files < <(find src/torch -name '*.h' -o -name '*.cpp')
+only "the backend includes its own headers, base and module" '<.*>|"(torch|base|module)/' "${files[@]}"
+if grep -lE '^ *# *include <(torch|ATen|c10|caffe2)/' "${files[@]}" | grep -v '/libtorch.h$'; then
   echo "of the backend only libtorch.h includes LibTorch" >&2
   failed=1
 fi

@@ -14,6 +14,9 @@
 namespace mnq {
 namespace {
 
+constexpr const char* kNotKept =
+    "bytecode.pkl: not kept: what is written loads in LibTorch, not in the lite interpreter of mobile devices";
+
 constexpr std::uint64_t kMostTextBytes = std::uint64_t{256} << 20;  // of one record of code or pickle
 constexpr std::uint64_t kMostInflatedBytes = std::uint64_t{1} << 30;
 constexpr std::uint64_t kMostSharedValues = 10'000;  // and 16 for each: LibTorch goes over what is shared again
@@ -52,8 +55,7 @@ class ArchiveChecker {
     check_script_bounds(program_, constant_parts_, archive_.bytes().size());
     TorchScriptArchive result{root_of(archive_), std::move(extra_files_), 0, {}, {}};
     if (find("bytecode.pkl") != nullptr) {
-      result.remarks.push_back(
-          "bytecode.pkl: not kept: what is written loads in LibTorch, not in the lite interpreter of mobile devices");
+      result.remarks.emplace_back(kNotKept);
     }
     for (const auto& storages : {data_, constants_}) {
       for (const auto& [key, size] : storages) result.tensor_bytes += size;

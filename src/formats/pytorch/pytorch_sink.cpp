@@ -161,7 +161,7 @@ class PytorchSink final : public TensorSink {
     has_own_ = has_own_metadata(plan_);
     hand_over([&](const WriteText& write) { reserve_own_metadata(plan_, write); },
               [&](std::string_view piece) { metadata_size_ += piece.size(); });
-    metadata_record_ = zip_.add(std::string(kRoot) + std::string(kPytorchMetadataRecord), metadata_size_);
+    metadata_record_ = zip_.add(formatted("{}{}", kRoot, kPytorchMetadataRecord), metadata_size_);
     if (carried != nullptr) add_text(kPytorchTensorsKeyRecord, frame.tensors_key);
     add_text("/version", "3\n");
     zip_.open(open);
@@ -225,7 +225,7 @@ class PytorchSink final : public TensorSink {
   }
 
   void add_text(std::string_view name, std::string text) {
-    const std::size_t record = zip_.add(std::string(kRoot) + std::string(name), text.size());
+    const std::size_t record = zip_.add(formatted("{}{}", kRoot, name), text.size());
     texts_.emplace_back(record, std::move(text));
   }
 
