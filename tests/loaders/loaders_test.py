@@ -229,8 +229,8 @@ class Gguf(Test):
     def test_blocks(self):
         kinds = gguf.GGMLQuantizationType
         self.check({kinds.Q8_0: 40})
-        self.check({kinds.Q4_0: 37, kinds.Q8_0: 3}, "--bits", 4)
-        self.check({kinds.Q4_1: 37, kinds.Q8_0: 3}, "--bits", 4, "--asymmetric")
+        self.check({kinds.Q4_0: 37, kinds.Q8_0: 3}, "--bits", 4, "--set", "method=minmax")
+        self.check({kinds.Q4_1: 37, kinds.Q8_0: 3}, "--bits", 4, "--asymmetric", "--set", "method=minmax")
         self.check({kinds.F16: 40}, "--dtype", "float16")
 
     def test_odd_values(self):
@@ -248,7 +248,7 @@ class Gguf(Test):
                             (gguf.GGMLQuantizationType.Q4_1, ("--bits", 4, "--asymmetric"))):
             out = self.folder / "odd.gguf"
             monoquant("quantize", self.folder / "in.pt", "-o", out, "-q", "--force", "--set", "accuracy_warning=ignore",
-                      "--set", "min_parameters=0", *words)
+                      "--set", "min_parameters=0", "--set", "method=minmax", *words)
             tensor = gguf.GGUFReader(out).tensors[0]
             with numpy.errstate(all="ignore"):
                 self.assertEqual(tensor.data.tobytes(), gguf.quants.quantize(rows.numpy(), kind).tobytes(), kind)

@@ -4,7 +4,8 @@
 cache=$source/build/cache/models
 mkdir -p "$cache"
 
-has_torch() { "$1" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' 2>/dev/null; }
+# A folder of that name where it runs is no torch: that has no file of its own.
+has_torch() { "$1" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("torch").origin)' 2>/dev/null; }
 for python in "$source/build/venv/bin/python" python3 none; do
   [ "$python" = none ] && { echo "skipped: no Python here has torch"; exit 77; }
   has_torch "$python" && break
