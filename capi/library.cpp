@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/threads.h"
 #include "base/version.h"
+#include "config/config_table.h"
 #include "formats/format_table.h"
 #include "guard.h"
 #include "handles.h"
@@ -95,6 +96,7 @@ Json build_info() {
   for (const Scheme* scheme : all_schemes()) {
     if (scheme->may_be_chosen) json["schemes"].push_back(scheme->name);
   }
+  json["methods"] = split_list(find_config_key("method").choices);
   return json;
 }
 

@@ -28,6 +28,7 @@ std::string view(const Json& info, const Screen& screen) {
                      {"this CPU has", joined(info["isa_available"])},
                      {"threads", count_text(number_in(info, "threads"))},
                      {"schemes", joined(info["schemes"])},
+                     {"methods", joined(info["methods"])},
                      {"library", text_in(info, "version") + ", ABI " + text_in(info, "abi_version")},
                      {"built by", text_in(info, "compiler") + ", " + text_in(info, "build_type")}},
                     screen) +
