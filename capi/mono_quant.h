@@ -165,8 +165,8 @@ MNQ_API const char* mnq_version(void) MNQ_NOEXCEPT;
 
 /* How the library was built and what it uses here, as a JSON object: "version", "abi_version", "compiler",
  * "build_type", "isa" (in use), "isa_available", "kernels" (name -> isa that runs), "threads", "libtorch" (its version
- * once a module has been opened, else null), "formats", "schemes", "methods". Fails with UNSUPPORTED where MNQ_ISA names an
- * instruction set that this CPU does not have. */
+ * once a module has been opened, else null), "formats", "schemes", "methods". Fails with UNSUPPORTED where MNQ_ISA
+ * names an instruction set that this CPU does not have. */
 MNQ_CALL mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* "OK", "CONFIG", "FORMAT"...; "UNKNOWN" for a number that is none. A static string. */

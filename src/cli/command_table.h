@@ -52,7 +52,7 @@ inline void add_quantize_flags(Flags& flags, Options& options) {
   CLI::Option* symmetric = flags.setting_flag("--symmetric", "symmetric", "true", kWhat, "zero point 0");
   flags.setting_flag("--asymmetric", "symmetric", "false", kWhat, "a zero point for each scale")->excludes(symmetric);
   flags.setting_flag("--per-tensor", "per_channel", "false", kWhat, "one scale for a whole tensor");
-  flags.setting("--method", "method", "NAME", kWhat, "minmax, or search: more accurate; else search below 8 bits");
+  flags.setting("--method", "method", "NAME", kWhat, "minmax, or search: more accurate; for 4 bits anyway");
   flags.list("--only", "only", "GLOB", kWhat, "quantize only layers that match; repeatable");
   flags.list("--skip", "skip", "GLOB", kWhat, "leave layers that match as they are; repeatable");
   flags.layer_settings(kWhat);
