@@ -13,6 +13,7 @@
 
 #include "base/byte_stream.h"
 #include "base/quantized_weight.h"
+#include "base/script_decoder.h"
 #include "base/tensor_source.h"
 
 namespace mnq {
@@ -30,11 +31,11 @@ struct ModuleTensor {
 struct WeightChange {
   struct Part {
     std::string suffix;  ///< "" or "_scale": the attribute is the weight's name with it
-    Tensor tensor;
+    Tensor tensor;       ///< I32: words of packed codes, which lie in a module as bytes
   };
   std::string name;                       ///< of the weight
   QuantizedSpec spec;                     ///< how it is, or was, quantized
-  std::int32_t bits = 8;                  ///< of a code: 4, 8, or 16 for a cast
+  ScriptDecoder decoder;                  ///< how the code of the module decodes it
   bool quantized = true;                  ///< false: it was, and becomes parts[0], its values
   std::vector<Part> parts;                ///< quantized: codes, scale, zero point...
   std::vector<std::string> old_suffixes;  ///< not quantized: of the parts it had
@@ -105,6 +106,7 @@ class Backend {
 /// else here may differ between versions. Null, and why in refusal, with a LibTorch that it was not built for.
 inline constexpr const char* kBackendVersionSymbol = "mono_quant_torch_version";  // const char* ()
 inline constexpr const char* kBackendSymbol = "mono_quant_torch_backend";         // BackendFunction
-using BackendFunction = const Backend*(const IntegerKernels* kernels, std::string* refusal);
+using BackendFunction = const Backend*(const IntegerKernels* kernels, const ScriptLibrary* library,
+                                       std::string* refusal);
 
 }  // namespace mnq

@@ -20,6 +20,7 @@
 #include "base/own_stack.h"
 #include "base/version.h"
 #include "kernels/kernel_table.h"
+#include "schemes/decode_in_torchscript.h"
 
 namespace mnq {
 namespace {
@@ -161,7 +162,8 @@ const Backend& load_backend() {
     fail(file, formatted("it is version {}, and this library is {}", version, kVersion));
   }
   std::string refusal;
-  const Backend* backend = find_symbol<BackendFunction>(library, file, kBackendSymbol)(&integer_kernels(), &refusal);
+  const Backend* backend =
+      find_symbol<BackendFunction>(library, file, kBackendSymbol)(&integer_kernels(), &script_library(), &refusal);
   if (backend == nullptr) fail(file, refusal);
   return *backend;
 }

@@ -221,6 +221,10 @@ void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   set_storage(planned, found.spec ? *found.spec : *tensor.spec, found, storage);
 }
 
+std::string find_obstacle(const Storage& storage, const QuantizedSpec& spec) {
+  return storage.find_obstacle == nullptr ? "" : storage.find_obstacle(spec);
+}
+
 // A float weight that the settings choose.
 Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source,
                    const Config& config, const Selection& selection, const Storage& storage) {
@@ -229,6 +233,7 @@ Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Te
   Choice choice = choose_by_scheme(selection, config, layer, tensor, settings, storage.fit);
   if (!choice.quantize) return choice;
   const QuantizedSpec spec = make_spec(tensor, layer, settings);
+  if (std::string obstacle = find_obstacle(storage, spec); !obstacle.empty()) return leave(std::move(obstacle));
   Fit found{spec, ""};
   if (storage.fit != nullptr) {
     found = storage.fit({spec, layer, config, false, is_selected(selection, config, layer), source.companion()});

@@ -37,6 +37,9 @@ using FitWeight = Fit (*)(const FitRequest& request);
 struct Storage {
   const Layout* layout = &kRowsLayout;
   FitWeight fit = nullptr;  ///< null: any quantized weight as it is
+
+  /// Why a weight of this spec stays floats there; empty: it need not. Null: none does.
+  std::string (*find_obstacle)(const QuantizedSpec& spec) = nullptr;
 };
 
 }  // namespace mnq

@@ -1,4 +1,5 @@
 // float16: a cast, rounded half to even.
+#include "schemes/decode_in_torchscript.h"
 #include "schemes/schemes.h"
 
 namespace mnq {
@@ -10,6 +11,7 @@ const Scheme kFloat16Scheme{
     .is_cast = true,
     .cast_dtype = DType::kF16,
     .is_default_of_bits = true,
+    .torchscript = &kCastScript,
 };
 
 }  // namespace mnq

@@ -48,6 +48,8 @@ struct OwnBlocks {
   void (*decode)(const std::byte* blocks, std::uint64_t block_count, float* weights) = nullptr;
 };
 
+struct SchemeScript;  // decode_in_torchscript.h
+
 struct Scheme {
   std::string_view name;                 ///< the value of the config key dtype: "qint8"
   std::string_view text;                 ///< in reports: "int8"
@@ -72,6 +74,8 @@ struct Scheme {
 
   const float* book = nullptr;        ///< [2^bits] what codes stand for, times their scale; null: the integers
   const OwnBlocks* blocks = nullptr;  ///< in place of codes and scales; null: none
+
+  const SchemeScript* torchscript = nullptr;  ///< how modules decode it; null: they cannot hold it
 };
 
 /// "int8 per channel", "int4 group 128 asymmetric", "float16": what reports call a spec.

@@ -1,5 +1,6 @@
 // uint8: codes 0..255, asymmetric unless asked otherwise; symmetric has the zero point 128 throughout. Inside it is
 // int8 with the top bit of each code turned over, so that the kernels know one rule.
+#include "schemes/decode_in_torchscript.h"
 #include "schemes/schemes.h"
 
 namespace mnq {
@@ -11,6 +12,7 @@ const Scheme kUint8Scheme{
     .symmetric_default = false,
     .rule = {.code_min = -128, .code_max = 127, .symmetric = false, .code_xor = 0x80, .symmetric_divisor = 127},
     .always_has_zero_points = true,
+    .torchscript = &kBytesScript,
 };
 
 }  // namespace mnq

@@ -7,6 +7,7 @@
 #include "module/backend.h"
 #include "torch/errors.h"
 #include "torch/integer_linear.h"
+#include "torch/stock_functions.h"
 #include "torch/torch_module.h"
 
 extern "C" std::uint64_t aoti_torch_abi_version();
@@ -70,12 +71,14 @@ extern "C" {
 __attribute__((visibility("default"))) const char* mono_quant_torch_version() { return mnq::kVersion; }
 
 __attribute__((visibility("default"))) const mnq::Backend* mono_quant_torch_backend(const mnq::IntegerKernels* kernels,
+                                                                                    const mnq::ScriptLibrary* library,
                                                                                     std::string* refusal) {
   if (aoti_torch_abi_version() >> 48 != TORCH_ABI_VERSION >> 48) {
     *refusal = mnq::libtorch::other_libtorch(aoti_torch_abi_version());
     return nullptr;
   }
   mnq::libtorch::register_integer_linear(*kernels);
+  mnq::libtorch::register_stock_functions(*library);
   static const mnq::libtorch::TorchBackend backend;
   return &backend;
 }

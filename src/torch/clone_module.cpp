@@ -28,13 +28,22 @@ struct ObjectEdits {
   std::vector<std::string> removed;
 };
 
-// int4 codes travel as words of 32 bits, and lie in a module two to a byte: the same bytes.
-at::Tensor part_tensor(const WeightChange& change, const Tensor& tensor) {
-  if (change.bits != 4 || tensor.dtype != DType::kI32) return to_torch(tensor);
+// Packed codes travel as words of 32 bits, and lie in a module as bytes: the same ones.
+at::Tensor part_tensor(const Tensor& tensor) {
+  if (tensor.dtype != DType::kI32) return to_torch(tensor);
   Tensor bytes = tensor;
   bytes.dtype = DType::kU8;
   bytes.shape.back() *= 4;
   return to_torch(bytes);
+}
+
+std::string key_of(const ScriptCall& call) {
+  std::string key(call.function);
+  for (const auto& constant : call.constants) {
+    const auto* number = std::get_if<std::int64_t>(&constant);
+    key += number == nullptr ? shape_text(std::get<Shape>(constant)) : formatted(" {}", *number);
+  }
+  return key;
 }
 
 // Everything of a type that decides what its clone looks like.
@@ -43,11 +52,10 @@ std::string type_key(const ClassType& type, const TypeEdits& edits, const std::v
   for (const auto& [attribute, edit] : edits.reads) {
     const WeightChange& change = *edit.change;
     const QuantizedSpec& spec = change.spec;
-    key += formatted("|{} {} {} {} {} {} {} {}", attribute, change.quantized, change.bits,
-                     static_cast<int>(spec.granularity), change.parts.size(), spec.group_size, spec.channel_axis,
-                     dtype_name(spec.weight_dtype));
-    // The codes of 4 bits and the groups of rows are told by shapes, which then stand in the code.
-    if (change.bits == 4) key += shape_text(spec.shape);
+    key += formatted("|{} {} {} {} {} {} {}", attribute, change.quantized, static_cast<int>(spec.granularity),
+                     change.parts.size(), spec.group_size, spec.channel_axis, dtype_name(spec.weight_dtype));
+    key +=
+        formatted(" {} {} {}", key_of(change.decoder.weight), key_of(change.decoder.embedding), change.decoder.linear);
   }
   for (const ClassTypePtr& child : children) key += formatted("|{}", static_cast<const void*>(child.get()));
   return key;
@@ -101,7 +109,7 @@ class Cloner {
 
   void add_quantized(const WeightChange& change) {
     std::vector<at::Tensor> tensors;
-    for (const WeightChange::Part& part : change.parts) tensors.push_back(part_tensor(change, part.tensor));
+    for (const WeightChange::Part& part : change.parts) tensors.push_back(part_tensor(part.tensor));
     for (const Place& place : find_tensor(change.name).places) {
       ObjectEdits& edits = edits_[place.object];
       edits.type.reads[place.attribute] = {place.attribute, &change};

@@ -53,44 +53,11 @@ constexpr std::array kInputOperands{
     InputOperand{"aten::_transformer_encoder_layer_fwd", 16, 0},
 };
 
-// The function that decodes whole weights.
-StockFunction weight_function(const WeightChange& change) {
-  if (change.bits == 16) return StockFunction::kWeightCast;
-  if (change.bits == 4) return StockFunction::kWeightInt4;
-  return change.spec.granularity == Granularity::kGroup ? StockFunction::kWeightGroup : StockFunction::kWeightChannel;
-}
+// Where the codes are among the inputs of a call that decodes, the function itself counted.
+constexpr std::size_t kWeightCodes = 1, kOperatorCodes = 2;
 
-StockFunction embedding_function(const WeightChange& change) {
-  if (change.bits == 16) return StockFunction::kEmbeddingCast;
-  if (change.bits == 4) return StockFunction::kEmbeddingInt4;
-  return change.spec.granularity == Granularity::kGroup ? StockFunction::kEmbeddingGroup
-                                                        : StockFunction::kEmbeddingChannel;
-}
-
-// Scales on the output of a Linear: not for half types, whose sums would overflow before they are scaled.
-bool scales_output(const WeightChange& change) {
-  const QuantizedSpec& spec = change.spec;
-  return change.bits == 8 && spec.granularity != Granularity::kGroup && spec.channel_axis == 0 &&
-         (spec.weight_dtype == DType::kF32 || spec.weight_dtype == DType::kF64);
-}
-
-// Whether a row of an embedding can be decoded by itself.
-bool decodes_rows(const WeightChange& change) {
-  return change.bits != 8 || change.spec.granularity != Granularity::kChannel || change.spec.channel_axis == 0;
-}
-
-// The place of the codes among the inputs of a call, the function itself counted.
-std::size_t codes_input(StockFunction function) {
-  switch (function) {
-    case StockFunction::kWeightChannel:
-    case StockFunction::kWeightGroup:
-    case StockFunction::kWeightInt4:
-    case StockFunction::kWeightCast:
-      return 1;
-    default:
-      return 2;
-  }
-}
+// In a call for an operator: the padding index of an embedding, the bias of a linear one.
+std::size_t last_operand(const ScriptDecoder& decoder) { return kOperatorCodes + 1 + decoder.tensors.size(); }
 
 class Rewriter {
  public:
@@ -111,7 +78,7 @@ class Rewriter {
   void visit(jit::Block& block) {
     for (Node* node : block.nodes()) {
       if (node->kind() == c10::prim::GetAttr) visit_read(*node);
-      if (called_stock_function(*node) != StockFunction::kCount) calls_.push_back(node);
+      if (!called_stock_function(*node).empty()) calls_.push_back(node);
       for (jit::Block* inner : node->blocks()) visit(*inner);
     }
   }
@@ -136,8 +103,10 @@ class Rewriter {
 
   // A stock function of the unit that the original came from becomes the clone's own.
   void redirect(Node& call) {
+    const std::string function = called_stock_function(call);
+    if (!has_stock_function(context_.unit, function)) return;
     const jit::WithInsertPoint point(&call);
-    Value* result = insert_stock_call(graph_, context_.unit, called_stock_function(call), call.inputs().slice(1));
+    Value* result = insert_stock_call(graph_, context_.unit, function, call.inputs().slice(1));
     replace(call, result);
   }
 
@@ -162,52 +131,44 @@ class Rewriter {
     read.destroy();
   }
 
-  Value* part(const Node& read, const AttributeEdit& edit, const std::string& suffix) {
+  Value* part(const Node& read, const AttributeEdit& edit, std::string_view suffix) {
     return graph_.insertGetAttr(read.input(0), part_attribute(edit.base, suffix));
   }
 
   Value* none() { return graph_.insertConstant(c10::IValue()); }
 
-  // Codes, scale and zero point, the latter None where all are zero; of a cast the values alone.
+  // The codes come first, then what their decoder takes with them.
   std::vector<Value*> decoding_arguments(const Node& read, const AttributeEdit& edit) {
     const WeightChange& change = *edit.change;
     std::vector<Value*> arguments{part(read, edit, change.parts[0].suffix)};
-    if (change.bits == 16) return arguments;
-    arguments.push_back(part(read, edit, "_scale"));
-    const bool has_zero_point =
-        std::ranges::find(change.parts, "_zero_point", &WeightChange::Part::suffix) != change.parts.end();
-    arguments.push_back(has_zero_point ? part(read, edit, "_zero_point") : none());
+    for (const std::string_view suffix : change.decoder.tensors) {
+      const bool has_part = std::ranges::find(change.parts, suffix, &WeightChange::Part::suffix) != change.parts.end();
+      arguments.push_back(has_part ? part(read, edit, suffix) : none());
+    }
     return arguments;
   }
 
-  // What follows the tensors and the padding index in the arguments of weight_* and embedding_*, before the dtype.
-  void add_layout(std::vector<Value*>& arguments, const WeightChange& change, bool with_axis) {
-    const QuantizedSpec& spec = change.spec;
-    if (change.bits == 16) return;
-    if (change.bits == 4) arguments.push_back(graph_.insertConstant(spec.shape));
-    if (change.bits == 4 || spec.granularity == Granularity::kGroup) {
-      const auto row_length = static_cast<std::int64_t>(row_view(spec.shape, spec.channel_axis).row_length);
-      const bool grouped = spec.granularity == Granularity::kGroup;
-      arguments.push_back(graph_.insertConstant(grouped ? static_cast<std::int64_t>(spec.group_size) : row_length));
-    } else if (with_axis) {
-      arguments.push_back(graph_.insertConstant(spec.channel_axis));
+  void add_constants(std::vector<Value*>& arguments, const ScriptCall& call) {
+    for (const auto& constant : call.constants) {
+      arguments.push_back(std::visit([&](const auto& value) { return graph_.insertConstant(value); }, constant));
     }
   }
 
   void use_codes(const Node& read, const AttributeEdit& edit, const Use& use) {
     Node& user = *use.user;
-    const WeightChange& change = *edit.change;
+    const ScriptDecoder& decoder = edit.change->decoder;
     const std::string_view name = user.kind().toQualString();
-    if (name == "aten::linear" && use.offset == 1 && scales_output(change) && is_tensor(*user.input(0))) {
+    if (name == "aten::linear" && use.offset == 1 && !decoder.linear.empty() && is_tensor(*user.input(0))) {
       std::vector<Value*> arguments = decoding_arguments(read, edit);
       arguments.insert(arguments.begin(), user.input(0));
       arguments.push_back(user.input(2));
-      return replace(user, insert_stock_call(graph_, context_.unit, StockFunction::kLinearChannel, arguments));
+      return replace(user, insert_stock_call(graph_, context_.unit, decoder.linear, arguments));
     }
-    if (name == "aten::embedding" && use.offset == 0 && decodes_rows(change)) {
+    const bool decodes_rows = !decoder.embedding.function.empty();
+    if (name == "aten::embedding" && use.offset == 0 && decodes_rows) {
       return use_embedding(read, edit, use, user.input(1), user.input(2));
     }
-    if (is_plain_embedding_call(user) && use.offset == 2 && decodes_rows(change)) {
+    if (is_plain_embedding_call(user) && use.offset == 2 && decodes_rows) {
       return use_embedding(read, edit, use, user.input(1), graph_.insertConstant(-1));
     }
     user.replaceInput(use.offset, whole_weight(read, edit, use));
@@ -225,20 +186,21 @@ class Rewriter {
   }
 
   void use_embedding(const Node& read, const AttributeEdit& edit, const Use& use, Value* indices, Value* padding_idx) {
+    const ScriptCall& call = edit.change->decoder.embedding;
     std::vector<Value*> arguments = decoding_arguments(read, edit);
     arguments.insert(arguments.begin(), indices);
     arguments.push_back(padding_idx);
-    add_layout(arguments, *edit.change, false);
+    add_constants(arguments, call);
     arguments.push_back(anchored_dtype(read, edit, use));
-    replace(*use.user, insert_stock_call(graph_, context_.unit, embedding_function(*edit.change), arguments));
+    replace(*use.user, insert_stock_call(graph_, context_.unit, call.function, arguments));
   }
 
   // Scales of a float32 weight have its dtype, and keep it where the module is moved to another. Nothing that a half
   // or a cast weight leaves behind does so.
   Value* weight_dtype(const Node& read, const AttributeEdit& edit) {
     const WeightChange& change = *edit.change;
-    if (change.spec.weight_dtype == DType::kF32 && change.bits != 16) {
-      return graph_.insert(c10::prim::dtype, {part(read, edit, "_scale")});
+    if (change.spec.weight_dtype == DType::kF32 && !change.decoder.tensors.empty()) {
+      return graph_.insert(c10::prim::dtype, {part(read, edit, change.decoder.tensors.front())});
     }
     return graph_.insertConstant(static_cast<std::int64_t>(*scalar_type_of(change.spec.weight_dtype)));
   }
@@ -247,15 +209,16 @@ class Rewriter {
     Value* dtype = weight_dtype(read, edit);
     Value* like = runtime_tensor_at(use);
     if (like == nullptr) return dtype;
-    return insert_stock_call(graph_, context_.unit, StockFunction::kAnchored, {dtype, like});
+    return insert_stock_call(graph_, context_.unit, stock_functions().anchor, {dtype, like});
   }
 
   // The weight as floats, right before its use.
   Value* whole_weight(const Node& read, const AttributeEdit& edit, const Use& use) {
+    const ScriptCall& call = edit.change->decoder.weight;
     std::vector<Value*> arguments = decoding_arguments(read, edit);
-    add_layout(arguments, *edit.change, true);
+    add_constants(arguments, call);
     arguments.push_back(runtime_dtype(read, edit, use));
-    return insert_stock_call(graph_, context_.unit, weight_function(*edit.change), arguments);
+    return insert_stock_call(graph_, context_.unit, call.function, arguments);
   }
 
   Value* runtime_dtype(const Node& read, const AttributeEdit& edit, const Use& use) {
@@ -288,36 +251,33 @@ class Rewriter {
   // The inverse of use_codes.
   void use_values(const Node& read, const AttributeEdit& edit, const Use& use) {
     Node& user = *use.user;
-    const StockFunction function = called_stock_function(user);
-    if (function == StockFunction::kCount || function == StockFunction::kAnchored ||
-        codes_input(function) != use.offset) {
+    Value* weight = graph_.insertGetAttr(read.input(0), edit.base);
+    Node* dtype = user.inputs().back()->node();
+    if (!use_weight(user, use.offset, edit.change->decoder, weight)) {
       throw Error(Status::kUnsupported,
                   formatted("{}: its codes are used by {}, not only by what quantizing put there", edit.change->name,
                             user.kind().toQualString()),
                   "dequantize the module before its code is changed", edit.change->name);
     }
-    Value* weight = graph_.insertGetAttr(read.input(0), edit.base);
-    Node* dtype = user.inputs().back()->node();
-    use_weight(user, function, weight);
-    if (called_stock_function(*dtype) == StockFunction::kAnchored && !dtype->hasUses()) dtype->destroy();
+    if (called_stock_function(*dtype) == stock_functions().anchor && !dtype->hasUses()) dtype->destroy();
   }
 
-  void use_weight(Node& user, StockFunction function, Value* weight) {
-    switch (function) {
-      case StockFunction::kWeightChannel:
-      case StockFunction::kWeightGroup:
-      case StockFunction::kWeightInt4:
-      case StockFunction::kWeightCast:
-        user.output()->replaceAllUsesWith(weight);
-        user.destroy();
-        return;
-      case StockFunction::kLinearChannel:
-        return replace(user, graph_.insert(c10::aten::linear, {user.input(1), weight, user.input(5)}));
-      default:
-        break;
+  // codes: their place among the inputs of the user. False where it is no call that decodes such a weight.
+  bool use_weight(Node& user, std::size_t codes, const ScriptDecoder& decoder, Value* weight) {
+    const std::string function = called_stock_function(user);
+    if (function.empty()) return false;
+    if (function == decoder.weight.function && codes == kWeightCodes) {
+      user.output()->replaceAllUsesWith(weight);
+      user.destroy();
+    } else if (function == decoder.linear && codes == kOperatorCodes) {
+      replace(user, graph_.insert(c10::aten::linear, {user.input(1), weight, user.input(last_operand(decoder))}));
+    } else if (function == decoder.embedding.function && codes == kOperatorCodes) {
+      Value* padding_idx = user.input(last_operand(decoder));
+      replace(user, graph_.insert(c10::aten::embedding, {weight, user.input(1), padding_idx, false, false}));
+    } else {
+      return false;
     }
-    Value* padding_idx = user.input(function == StockFunction::kEmbeddingCast ? 3 : 5);
-    replace(user, graph_.insert(c10::aten::embedding, {weight, user.input(1), padding_idx, false, false}));
+    return true;
   }
 
   // nn.LSTM reads its weights from a list: the same list is made where it is used.
@@ -344,7 +304,7 @@ class Rewriter {
     for (Node* node : block.nodes()) nodes.push_back(node);
     for (Node* node : nodes) {
       for (jit::Block* inner : node->blocks()) use_integer_linear(*inner);
-      if (called_stock_function(*node) != StockFunction::kLinearChannel) continue;
+      if (called_stock_function(*node) != stock_functions().integer_linear) continue;
       const jit::WithInsertPoint point(node);
       Node* integer = graph_.insertNode(graph_.create(integer_linear_symbol(), node->inputs().slice(1)));
       integer->output()->setType(c10::TensorType::get());

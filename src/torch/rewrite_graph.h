@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "module/backend.h"
@@ -25,13 +26,15 @@ struct TypeEdits {
 };
 
 /// The attribute that holds a part: "weight" and "_scale" make "weight_scale".
-inline std::string part_attribute(const std::string& base, const std::string& suffix) { return base + suffix; }
+inline std::string part_attribute(const std::string& base, std::string_view suffix) {
+  return base + std::string(suffix);
+}
 
 struct RewriteContext {
   jit::CompilationUnit& unit;  ///< of the clone
   /// The edits of a type of the clone; null for another type.
   std::function<const TypeEdits*(const c10::ClassType&)> edits_of;
-  bool integer_linear = false;  ///< linear_channel becomes our own operator, which never goes into a file
+  bool integer_linear = false;  ///< see ScriptLibrary: it becomes our own operator, which never goes into a file
 };
 
 /// Rewrites a copied method. self: the clone's type. Errors: kUnsupported.

@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "base/utf8.h"
 #include "layouts/layout.h"
+#include "schemes/decode_in_torchscript.h"
 
 namespace mnq {
 namespace {
@@ -46,6 +47,12 @@ class LoadedSource final : public ModuleSource {
   std::shared_ptr<const ByteSource> bytes_;  // null for a module made in memory
   std::uint64_t tensor_bytes_ = 0;
 };
+
+ScriptDecoder require_script_decoder(const WeightChange& change) {
+  if (auto decoder = find_script_decoder(change.spec)) return *std::move(decoder);
+  throw Error(Status::kUnsupported, formatted("{}: {}", change.name, find_script_obstacle(change.spec)),
+              "choose another dtype for it, or skip it", change.name);
+}
 
 class ModuleSink final : public TensorSink {
  public:
@@ -90,7 +97,7 @@ class ModuleSink final : public TensorSink {
     change.name = tensor.name;
     change.quantized = planned.action != Action::kDequantize;
     change.spec = planned.spec;
-    change.bits = scheme_of(change.spec).bits;
+    change.decoder = require_script_decoder(change);
     for (const PlannedOutput& part : planned.outputs) {
       change.parts.push_back({part.info.name.substr(tensor.name.size()),
                               {part.info.dtype, part.info.shape, std::move(data_[output++]), part.info.size_bytes}});

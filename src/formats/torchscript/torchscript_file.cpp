@@ -20,6 +20,7 @@
 #include "formats/torchscript/torchscript_uses.h"
 #include "module/listing.h"
 #include "module/loader.h"
+#include "schemes/decode_in_torchscript.h"
 
 namespace mnq {
 namespace {
@@ -290,6 +291,7 @@ const Format kTorchscriptFormat{
     .recognises = recognises_torchscript,
     .open_source = open_torchscript_source,
     .open_sink = open_torchscript_sink,
+    .storage = {.find_obstacle = find_script_obstacle},
     .is_module = true,
     .advice = "a TorchScript file can be written from a TorchScript module only",
 };
