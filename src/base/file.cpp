@@ -99,14 +99,19 @@ struct stat require_regular(const std::string& path, int fd) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) fail_input(path, "cannot be read", errno);
   if (S_ISDIR(status.st_mode)) {
-    throw Error(Status::kUnsupported, formatted("{}: is a folder; folders are not supported yet", path),
-                "pass the .safetensors file inside it", path);
+    throw Error(Status::kUnsupported, formatted("{}: is a folder, where a file is needed", path),
+                "pass a file inside it", path);
   }
   if (!S_ISREG(status.st_mode)) {
     throw Error(Status::kIo, formatted("{}: is not a regular file", path),
                 "a checkpoint is read by position: save the stream to a file first", path);
   }
   return status;
+}
+
+[[noreturn]] void refuse_existing(const std::string& path, const char* what) {
+  throw Error(Status::kIo, formatted("{}: {}", path, what),
+              "choose another name, or allow it to be replaced (overwrite=true)", path);
 }
 
 [[noreturn]] void fail_to_open(const std::string& path, int error_number) {
@@ -135,8 +140,8 @@ bool is_below(const std::string& path, const std::string& folder) {
   return folder == "/" || (path.starts_with(folder) && path.substr(folder.size()).starts_with('/'));
 }
 
-// Writing beyond RLIMIT_FSIZE is an error, and not the end of the process, while this lives: SIGXFSZ, which the system sends to
-// the thread that writes, is held back there and taken. What the host does with signals stays as it is.
+// Writing beyond RLIMIT_FSIZE is an error, and not the end of the process, while this lives: SIGXFSZ, which the system
+// sends to the thread that writes, is held back there and taken. What the host does with signals stays as it is.
 class FileSizeSignalBlocked {
  public:
   FileSizeSignalBlocked() noexcept {
@@ -241,8 +246,8 @@ void InputFile::require_unchanged() const {
               "keep the file unchanged while it is in use", path_);
 }
 
-// Threads that take pieces of a file in turn look to the kernel like random reads, for which it reads little ahead: two of
-// them got 80 % of what dd gets from a cold disk. So the way ahead is asked for here.
+// Threads that take pieces of a file in turn look to the kernel like random reads, for which it reads little ahead: two
+// of them got 80 % of what dd gets from a cold disk. So the way ahead is asked for here.
 void InputFile::read_ahead(std::uint64_t offset, std::uint64_t size) const {
   constexpr std::uint64_t kLeastSize = 128u << 10;  // smaller reads are no stream
   constexpr std::uint64_t kAhead = 64u << 20, kStep = 8u << 20;
@@ -282,7 +287,7 @@ OutputFile::OutputFile(const std::string& path, bool overwrite, std::uint64_t si
     throw Error(Status::kIo, formatted("{}: is not a regular file and cannot be replaced", path),
                 "choose another name for the output", path);
   }
-  if (is_there && !overwrite) fail("is there already", EEXIST);
+  if (is_there && !overwrite) refuse_existing(target_, "is there already");
   temporary_ = Temporary(target_, kMakesFile, is_there ? 0600 : 0666);
   if (!temporary_.is_open()) fail("cannot be created", errno);
   if (claim == Claim::kNeeded) temporary_.require_alone();
@@ -315,8 +320,8 @@ void OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes
   start_writing(size);
 }
 
-// Asks the system to write to the disk what it holds, every now and then, and does not wait: else all of it would be left
-// for the end.
+// Asks the system to write to the disk what it holds, every now and then, and does not wait: else all of it would be
+// left for the end.
 void OutputFile::start_writing(std::uint64_t size) {
   constexpr std::uint64_t kEvery = 8u << 20;
   const std::uint64_t before = written_.fetch_add(size, std::memory_order_relaxed);
@@ -344,8 +349,8 @@ void OutputFile::publish() {
   sync_folder(folder);
 }
 
-// Never over another file: not every file system can rename so, and not every one of those has hard links. What is left there is
-// to look right before. To take the name with an empty file would leave that where the run is killed.
+// Never over another file: not every file system can rename so, and not every one of those has hard links. What is left
+// there is to look right before. To take the name with an empty file would leave that where the run is killed.
 void OutputFile::publish_new() {
   const char *from = temporary_.path().c_str(), *to = target_.c_str();
   if (::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return;
@@ -362,10 +367,7 @@ void OutputFile::publish_new() {
 
 void OutputFile::fail(const char* what, int error_number) const {
   const std::string& path = target_;
-  if (error_number == EEXIST) {
-    throw Error(Status::kIo, formatted("{}: {}", path, what[0] == 'c' ? "appeared meanwhile" : what),
-                "choose another name, or allow it to be replaced (overwrite=true)", path);
-  }
+  if (error_number == EEXIST) refuse_existing(path, "appeared meanwhile");
   throw Error(Status::kIo, formatted("{}: {}: {}", path, what, errno_text(error_number)),
               error_number == ENOENT ? "create the folder first" : suggestion_for(error_number), path);
 }

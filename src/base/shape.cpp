@@ -1,10 +1,8 @@
 #include "base/shape.h"
 
-#include "base/format.h"
-
-#include <fmt/ranges.h>
-
 #include <limits>
+
+#include "base/format.h"
 
 namespace mnq {
 

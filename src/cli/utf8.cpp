@@ -121,8 +121,4 @@ std::string pad_right(std::string text, std::size_t width) {
   return text;
 }
 
-std::string pad_left(std::string text, std::size_t width) {
-  return std::string(width - std::min(width, display_width(text)), ' ') + std::move(text);
-}
-
 }  // namespace cli

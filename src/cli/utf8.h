@@ -19,8 +19,7 @@ std::string printable(std::string_view text);
 /// than that.
 std::string shorten_middle(std::string_view text, std::size_t width, std::string_view ellipsis);
 
-/// Text padded with blanks to `width` columns, at its end or at its start.
+/// Text padded with blanks at its end, to `width` columns.
 std::string pad_right(std::string text, std::size_t width);
-std::string pad_left(std::string text, std::size_t width);
 
 }  // namespace cli
