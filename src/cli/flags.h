@@ -1,5 +1,5 @@
-// The flags of a command, put into options as they are parsed. Most are a key of the library's config under another name:
-// what they can be is the library's to check.
+// The flags of a command, put into options as they are parsed. Most are a key of the library's config under another
+// name: what they can be is the library's to check.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -31,7 +31,7 @@ class Flags {
   }
 
   /// A flag whose value is that of a key.
-  void setting(const char* flag, const char* key, const char* value, const char* group, const char* help) {
+  void setting(const char* flag, const char* key, const char* value, const char* group, const std::string& help) {
     repeatable(flag, value, group, help, [this, key](const std::string& text) { set(key, text); });
   }
 
@@ -85,7 +85,7 @@ class Flags {
   }
 
   // Taken as it is parsed, so that settings stay in the order of the command line.
-  void repeatable(const char* flag, const char* value, const char* group, const char* help,
+  void repeatable(const char* flag, const char* value, const char* group, const std::string& help,
                   std::function<void(const std::string&)> take) {
     app_.add_option_function<std::string>(flag, std::move(take), help)
         ->group(group)
@@ -99,8 +99,8 @@ class Flags {
   Options& options_;
 };
 
-/// "--layer GLOB a=1 b=2" -> "--layer GLOB a=1 --layer GLOB b=2": CLI11 has no flag that takes one word and then as many
-/// as look like key=value.
+/// "--layer GLOB a=1 b=2" -> "--layer GLOB a=1 --layer GLOB b=2": CLI11 has no flag that takes one word and then as
+/// many as look like key=value.
 inline std::vector<std::string> split_layer_flags(const std::vector<std::string>& arguments) {
   const auto is_setting = [](const std::string& word) {
     const std::size_t end = word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_");

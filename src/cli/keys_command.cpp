@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/config_keys.h"
 #include "cli/handles.h"
 #include "cli/json.h"
 #include "cli/terminal.h"
@@ -10,18 +11,10 @@
 namespace cli {
 namespace {
 
-// "qint8, quint8, qint4, float16", or the type.
-std::string values_of(const Json& key) {
-  if (!key.contains("choices")) return text_in(key, "type");
-  std::string text;
-  for (const Json& choice : key["choices"]) text += (text.empty() ? "" : ", ") + choice.get<std::string>();
-  return text;
-}
-
 std::string view(const Json& keys, const Screen& screen) {
   std::string text;
   for (const Json& key : keys) {
-    text += paint(screen, Style::kBold, text_in(key, "key")) + ": " + values_of(key) +
+    text += paint(screen, Style::kBold, text_in(key, "key")) + ": " + values_of_key(key) +
             paint(screen, Style::kDim,
                   "  (default " + text_in(key, "default") + (is_true(key, "per_layer") ? "; also per layer)" : ")")) +
             "\n" + wrap(text_in(key, "help"), 4, screen.width);
