@@ -31,9 +31,8 @@ void PickleMachine::run() {
 }
 
 void PickleMachine::step(unsigned char opcode) {
-  if (step_number(opcode) || step_text(opcode) || step_container(opcode) || step_memo(opcode) || step_object(opcode)) {
-    return;
-  }
+  if (step_number(opcode) || step_text(opcode) || step_container(opcode) || step_items(opcode)) return;
+  if (step_memo(opcode) || step_object(opcode)) return;
   refuse_record(pickle_.title_, pickle_.record_, place() + " is unknown",
                 "fetch or write the file again: torch.save writes no such pickle");
 }

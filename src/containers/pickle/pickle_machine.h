@@ -1,4 +1,5 @@
-// The stack machine behind Pickle: one opcode after the other, each checked against the stack, the memo and the bytes left.
+// The stack machine behind Pickle: one opcode after the other, each checked against the stack, the memo and the bytes
+// left.
 #pragma once
 
 #include <cstring>
@@ -22,6 +23,7 @@ class PickleMachine {
   bool step_number(unsigned char opcode);
   bool step_text(unsigned char opcode);
   bool step_container(unsigned char opcode);
+  bool step_items(unsigned char opcode);
   bool step_memo(unsigned char opcode);
   bool step_object(unsigned char opcode);
 

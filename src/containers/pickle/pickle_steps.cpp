@@ -121,6 +121,14 @@ bool PickleMachine::step_container(unsigned char opcode) {
     case 0x91:
       push_container(PickleKind::kSet, pop_mark());
       return true;
+    default:
+      return false;
+  }
+}
+
+// Adds to a container that is there.
+bool PickleMachine::step_items(unsigned char opcode) {
+  switch (opcode) {
     case 'a':
       add_items(pop_many(1), false);
       return true;

@@ -59,6 +59,83 @@ class DefinitionChecker {
   const ScriptCode& code_;
 };
 
+// Goes from the definitions that need nothing up to those that need them.
+class ExtentMeasure {
+ public:
+  using Definition = ScriptProgram::Definition;
+
+  explicit ExtentMeasure(const ScriptProgram& program) : program_(program) {
+    for (const auto& [name, definition] : program.definitions()) find_needs(definition);
+    for (auto& [definition, node] : nodes_) link(*definition, node);
+  }
+
+  ScriptProgram::Extent measure() {
+    for (auto& [definition, node] : nodes_) {
+      if (node.waits_for == 0) ready_.push_back(&node);
+    }
+    ScriptProgram::Extent extent;
+    for (std::size_t i = 0; i < ready_.size(); ++i) go_up_from(*ready_[i], extent);
+    for (const auto& [definition, node] : nodes_) extent.depth += node.waits_for == 0 ? 0 : node.length;
+    return extent;
+  }
+
+ private:
+  struct Node {
+    std::vector<const Definition*> needs;  // each once
+    std::vector<Node*> needed_by;
+    std::vector<const Node*> attributes;  // once for each
+    std::uint32_t waits_for = 0;
+    std::uint32_t length = 1;
+    std::uint32_t level = 0;  // of what it needs
+    std::uint64_t objects = 1;
+  };
+
+  // Another definition that a node names; null where it names none.
+  const Definition* find_named(const ScriptNode& node, const Definition& by) const {
+    const Definition* named = is_full_name(node) ? program_.find_start(node.text) : nullptr;
+    return named == &by ? nullptr : named;
+  }
+
+  void find_needs(const Definition& definition) {
+    Node& node = nodes_[&definition];
+    std::uint32_t methods = 0;
+    for (const ScriptNode& each : definition.code->under(*definition.node)) {
+      methods += each.kind == ScriptKind::kFunction ? 1 : 0;
+      if (const Definition* needed = find_named(each, definition)) node.needs.push_back(needed);
+    }
+    node.length = std::max(methods, 1u);
+    std::ranges::sort(node.needs);
+    node.needs.erase(std::ranges::unique(node.needs).begin(), node.needs.end());
+  }
+
+  void link(const Definition& definition, Node& node) {
+    for (const Definition* needed : node.needs) nodes_[needed].needed_by.push_back(&node);
+    node.waits_for = static_cast<std::uint32_t>(node.needs.size());
+    if (!definition.is_class()) return;
+    for (const ScriptNode& member : definition.code->parts(*definition.node)) {
+      if (member.kind != ScriptKind::kField) continue;
+      for (const ScriptNode& each : definition.code->under(member)) {
+        if (const Definition* held = find_named(each, definition)) node.attributes.push_back(&nodes_[held]);
+      }
+    }
+  }
+
+  void go_up_from(Node& node, ScriptProgram::Extent& extent) {
+    const std::uint32_t level = node.level + node.length;
+    extent.depth = std::max(extent.depth, level);
+    for (const Node* held : node.attributes) node.objects = std::min(node.objects + held->objects, 2 * kMostObjects);
+    extent.objects = std::max(extent.objects, node.objects);
+    for (Node* user : node.needed_by) {
+      user->level = std::max(user->level, level);
+      if (--user->waits_for == 0) ready_.push_back(user);
+    }
+  }
+
+  const ScriptProgram& program_;
+  std::map<const Definition*, Node> nodes_;
+  std::vector<Node*> ready_;
+};
+
 }  // namespace
 
 void ScriptProgram::add(const std::string& module, ScriptCode code) {
@@ -90,62 +167,6 @@ void ScriptProgram::check() const {
   for (const auto& [name, definition] : definitions_) DefinitionChecker(*this, definition).check();
 }
 
-// From those that need nothing up.
-ScriptProgram::Extent ScriptProgram::measure() const {
-  struct Node {
-    std::vector<const Definition*> needs;  // each once
-    std::vector<Node*> needed_by;
-    std::vector<const Node*> attributes;  // once for each
-    std::uint32_t waits_for = 0;
-    std::uint32_t length = 1;
-    std::uint32_t level = 0;  // of what it needs
-    std::uint64_t objects = 1;
-  };
-  std::map<const Definition*, Node> nodes;
-  for (const auto& [name, definition] : definitions_) {
-    Node& node = nodes[&definition];
-    std::uint32_t methods = 0;
-    for (const ScriptNode& each : definition.code->under(*definition.node)) {
-      methods += each.kind == ScriptKind::kFunction ? 1 : 0;
-      if (!is_full_name(each)) continue;
-      const Definition* needed = find_start(each.text);
-      if (needed != nullptr && needed != &definition) node.needs.push_back(needed);
-    }
-    node.length = std::max(methods, 1u);
-    std::ranges::sort(node.needs);
-    node.needs.erase(std::ranges::unique(node.needs).begin(), node.needs.end());
-  }
-  for (auto& [definition, node] : nodes) {
-    for (const Definition* needed : node.needs) nodes[needed].needed_by.push_back(&node);
-    node.waits_for = static_cast<std::uint32_t>(node.needs.size());
-    if (!definition->is_class()) continue;
-    for (const ScriptNode& member : definition->code->parts(*definition->node)) {
-      if (member.kind != ScriptKind::kField) continue;
-      for (const ScriptNode& each : definition->code->under(member)) {
-        const Definition* held = is_full_name(each) ? find_start(each.text) : nullptr;
-        if (held != nullptr && held != definition) node.attributes.push_back(&nodes[held]);
-      }
-    }
-  }
-  std::vector<Node*> ready;
-  for (auto& [definition, node] : nodes) {
-    if (node.waits_for == 0) ready.push_back(&node);
-  }
-  Extent extent;
-  for (std::size_t i = 0; i < ready.size(); ++i) {
-    const std::uint32_t level = ready[i]->level + ready[i]->length;
-    extent.depth = std::max(extent.depth, level);
-    for (const Node* held : ready[i]->attributes) {
-      ready[i]->objects = std::min(ready[i]->objects + held->objects, 2 * kMostObjects);
-    }
-    extent.objects = std::max(extent.objects, ready[i]->objects);
-    for (Node* user : ready[i]->needed_by) {
-      user->level = std::max(user->level, level);
-      if (--user->waits_for == 0) ready.push_back(user);
-    }
-  }
-  for (const auto& [definition, node] : nodes) extent.depth += node.waits_for == 0 ? 0 : node.length;
-  return extent;
-}
+ScriptProgram::Extent ScriptProgram::measure() const { return ExtentMeasure(*this).measure(); }
 
 }  // namespace mnq
