@@ -1,5 +1,5 @@
-// What a file format is: how it is recognised, read and written. To add one: a folder beside this file with its descriptor, its
-// source and its sink, and a row in format_table.cpp.
+// What a file format is: how it is recognised, read and written. To add one: a folder beside this file with its
+// descriptor, its source and its sink, and a row in format_table.cpp.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/byte_stream.h"
-#include "base/json.h"
 #include "base/tensor_source.h"
 #include "plan/plan.h"
 #include "plan/storage.h"
@@ -30,11 +29,7 @@ struct SinkRequest {
   std::function<bool()> is_cancelled = {};  ///< asked by what takes long after the last write; empty: never
 };
 
-/// What a folder's config.json says of quantization.
-struct FolderQuantization {
-  Json config;                     ///< its quantization_config; null: none
-  std::vector<std::string> notes;  ///< for the report's warnings
-};
+struct QuantizationMethod;  // folder/quantization_methods.h
 
 struct Format {
   std::string_view name;             ///< "safetensors"
@@ -58,8 +53,8 @@ struct Format {
   bool is_folder = false;        ///< shards, an index and small files: see folder_output.h
   bool carries_members = false;  ///< of a PyTorch checkpoint what is no tensor, too: see Companion
 
-  /// Of a folder: what a plan's config.json says. Null: nothing. Errors: kUnsupported.
-  FolderQuantization (*describe)(const Plan& plan, const Companion* companion) = nullptr;
+  /// Of a folder: how its config.json says that weights are quantized.
+  const QuantizationMethod* quantization = nullptr;
 
   std::string_view advice = "";  ///< where it cannot be read or written: what to do instead
 };

@@ -5,7 +5,7 @@
 
 #include "formats/compressed_tensors/compressed_tensors.h"
 #include "formats/folder/folder_format.h"
-#include "formats/folder/sharded_source.h"
+#include "formats/folder/open_folder.h"
 #include "formats/gguf/gguf.h"
 #include "formats/pytorch/pytorch.h"
 #include "formats/safetensors/safetensors.h"

@@ -18,8 +18,8 @@ struct NamedTensor {
   std::vector<std::string> ties = {};  ///< other names of it
 };
 
-/// own: what the tensors are of quantized weights; none. Errors: kInvalidArg for a name that is empty, not UTF-8 or there
-/// twice.
+/// own: what the tensors are of quantized weights; none. Errors: kInvalidArg for a name that is empty, not UTF-8 or
+/// there twice.
 std::shared_ptr<const TensorSource> make_memory_source(std::vector<NamedTensor> tensors, Metadata metadata,
                                                        std::optional<OwnMetadata> own = std::nullopt);
 

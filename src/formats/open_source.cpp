@@ -8,7 +8,7 @@
 #include "base/folder.h"
 #include "base/format.h"
 #include "formats/folder/shard_names.h"
-#include "formats/folder/sharded_source.h"
+#include "formats/folder/open_folder.h"
 #include "formats/format_table.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/unknown_file.h"

@@ -12,12 +12,12 @@ namespace mnq {
 /// Errors: kConfig for settings that have no meaning for a format; path: for the message.
 void check_settings(const OpenSettings& settings, const Format& format, const std::string& path);
 
-/// The format of a file or folder by its content. Errors: kNotFound, kIo, kUnsupported for one that is not read, kFormat
-/// for anything else.
+/// The format of a file or folder by its content. Errors: kNotFound, kIo, kUnsupported for one that is not read,
+/// kFormat for anything else.
 const Format& detect_format(const std::string& path);
 
-/// Opens a checkpoint by its content: a file or a folder. Errors as detect_format; kFormat says what is damaged; kConfig
-/// for settings that have no meaning for it.
+/// Opens a checkpoint by its content: a file or a folder. Errors as detect_format; kFormat says what is damaged;
+/// kConfig for settings that have no meaning for it.
 std::shared_ptr<const TensorSource> open_source(const std::string& path, const OpenSettings& settings = {});
 
 /// The two files of one job, the second none where its path is null. tensors_key is for whichever has dicts to choose

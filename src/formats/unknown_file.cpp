@@ -40,7 +40,8 @@ bool is_versioned_message(std::string_view start) {
   return start.size() > 4 && start[0] == 8 && byte_at(start, 1) >= 1 && byte_at(start, 1) <= 64;
 }
 
-// Its field 2 is a text, or is not there: an ONNX ModelProto says who produced it, or not, and then any other field of it.
+// Its field 2 is a text, or is not there: an ONNX ModelProto says who produced it, or not, and then any other field of
+// it.
 bool is_onnx(std::string_view start) {
   if (!is_versioned_message(start)) return false;
   constexpr std::string_view kTags = "\x1a\x22\x28\x32\x3a\x42\x72\xa2"sv;

@@ -9,13 +9,13 @@
 
 namespace mnq {
 
-/// Says what the bytes look like, and what to do: a git-LFS pointer, a page with an error, an archive, another framework's
-/// file. others: advice where they look like nothing. Errors: kFormat where they are no model, kUnsupported where they may
-/// hold one.
+/// Says what the bytes look like, and what to do: a git-LFS pointer, a page with an error, an archive, another
+/// framework's file. others: advice where they look like nothing. Errors: kFormat where they are no model, kUnsupported
+/// where they may hold one.
 [[noreturn]] void refuse_unknown(const ByteSource& bytes, const std::string& others);
 
-/// Refuses what a format would take for a damaged file of its own: a part of a DCP checkpoint is PyTorch's archives, one after
-/// the other. Errors: kUnsupported.
+/// Refuses what a format would take for a damaged file of its own: a part of a DCP checkpoint is PyTorch's archives,
+/// one after the other. Errors: kUnsupported.
 void refuse_part(const ByteSource& bytes);
 
 /// Says of a folder without weights that are read what it is, and what to do. Errors: kUnsupported.

@@ -1,10 +1,12 @@
 // The two layouts of compressed-tensors that hold integers, of matrices [out, in].
-//   pack-quantized   X_packed I32 [out, ceil(in·bits/32)], X_scale, asymmetric also X_zero_point I32 packed along the rows,
+//   pack-quantized X_packed I32 [out, ceil(in·bits/32)], X_scale, asymmetric also X_zero_point I32 packed along the
+//   rows,
 //                    X_shape I64 [2]. Codes are unsigned
 //   int-quantized    X I8 [out, in], X_scale, asymmetric also X_zero_point I8
 // X is the weight, "model.layers.0.mlp.up_proj.weight". Scales have the weight's dtype.
 // Source: compressed_tensors/compressors, 0.20
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "layouts/packed_words.h"
@@ -15,6 +17,14 @@ namespace {
 
 constexpr std::size_t kCodes = 0, kScales = 1, kZeroPoints = 2;
 constexpr std::uint64_t kBytesPerWord = 4;
+
+constexpr std::array kByteKinds{
+    HeldKind{.scheme = "qint8", .has_channels = true},
+    HeldKind{.scheme = "quint8", .has_channels = true},
+};
+constexpr std::array kPackedKinds{kByteKinds[0], kByteKinds[1], HeldKind{.scheme = "qint4", .has_channels = true}};
+constexpr std::string_view kScalesText = "is written with a scale for each channel or group",
+                           kAxisText = "has its channels on axis 0";
 
 std::size_t shape_part(const QuantizedSpec& spec) { return spec.symmetric ? 2 : 3; }
 
@@ -170,6 +180,10 @@ const Scheme* find_integer_scheme(std::int64_t width) {
 
 constinit const Layout kPackQuantizedLayout{
     .name = "pack-quantized",
+    .holds = kPackedKinds,
+    .scales_text = kScalesText,
+    .axis_text = kAxisText,
+    .may_run_in_integers = may_run_in_integers,
     .has_tables = true,
     .unit = unit,
     .parts = packed_parts,
@@ -182,6 +196,10 @@ constinit const Layout kPackQuantizedLayout{
 
 constinit const Layout kIntQuantizedLayout{
     .name = "int-quantized",
+    .holds = kByteKinds,
+    .scales_text = kScalesText,
+    .axis_text = kAxisText,
+    .may_run_in_integers = may_run_in_integers,
     .has_tables = true,
     .unit = unit,
     .parts = byte_parts,

@@ -12,8 +12,20 @@ constexpr std::uint64_t kHalf = sizeof(std::uint16_t), kGroup = 32;
 constexpr std::array kBlocks{
     GgmlBlock{.name = "Q8_0", .scheme = "qint8", .bytes = 34},
     GgmlBlock{.name = "Q4_0", .scheme = "qint4", .bytes = 18},
-    GgmlBlock{.name = "Q4_1", .scheme = "q4_1", .bytes = 20},
+    GgmlBlock{.name = "Q4_1", .scheme = "q4_1", .symmetric = false, .bytes = 20},
 };
+
+constexpr auto kKinds = [] {
+  std::array<HeldKind, kBlocks.size()> kinds;
+  std::ranges::transform(kBlocks, kinds.begin(), [](const GgmlBlock& block) {
+    return HeldKind{.scheme = block.scheme,
+                    .name = block.name,
+                    .group_size = block.elements,
+                    .symmetric = block.symmetric,
+                    .scale_dtype = DType::kF16};
+  });
+  return kinds;
+}();
 
 // Nibbles of a block to codes, and back.
 void unpack_halves(const std::uint8_t* from, std::int8_t* codes) {
@@ -112,28 +124,12 @@ const GgmlBlock* ggml_block_of(const QuantizedSpec& spec) {
   return found == kBlocks.end() ? nullptr : &*found;
 }
 
-const GgmlBlock& widest_ggml_block() { return kBlocks.front(); }
-
-// As many bits, and a minimum where there would be a zero point; bytes have no kind with one.
-const GgmlBlock& nearest_ggml_block(const QuantizedSpec& wanted) {
-  const auto is_like = [&](const GgmlBlock& block, bool has_minima) {
-    const Scheme& scheme = *find_scheme(block.scheme);
-    return scheme.bits == scheme_of(wanted).bits && scheme.has_minima == has_minima;
-  };
-  for (const bool has_minima : {!wanted.symmetric, false}) {
-    const auto found =
-        std::ranges::find_if(kBlocks, [&](const GgmlBlock& block) { return is_like(block, has_minima); });
-    if (found != kBlocks.end()) return *found;
-  }
-  return widest_ggml_block();
-}
-
 QuantizedSpec ggml_spec(const GgmlBlock& block, Shape shape) {
   QuantizedSpec spec;
   spec.scheme = block.scheme;
   spec.granularity = Granularity::kGroup;
   spec.group_size = block.elements;
-  spec.symmetric = !scheme_of(spec).has_minima;
+  spec.symmetric = block.symmetric;
   spec.weight_dtype = DType::kF32;
   spec.shape = std::move(shape);
   spec.scale_dtype = DType::kF16;
@@ -148,6 +144,9 @@ Shape ggml_stored_shape(const GgmlBlock& block, Shape shape) {
 
 constinit const Layout kGgmlLayout{
     .name = "ggml",
+    .holds = kKinds,
+    .scales_text = "has a scale for each group of 32",
+    .axis_text = "has its groups on the last axis",
     .has_tables = false,
     .unit = [](const QuantizedSpec&) { return kGroup; },
     .parts = parts,

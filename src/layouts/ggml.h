@@ -16,6 +16,7 @@ namespace mnq {
 struct GgmlBlock {
   std::string_view name;  ///< "Q8_0"
   std::string_view scheme;
+  bool symmetric = true;  ///< the only thing that it can be
   std::uint64_t elements = 32;
   std::uint64_t bytes = 0;
 };
@@ -27,10 +28,6 @@ const GgmlBlock* find_ggml_block(std::string_view name);
 
 /// The kind that a weight of this scheme lies in; null where there is none.
 const GgmlBlock* ggml_block_of(const QuantizedSpec& spec);
-
-/// The kind that comes nearest to a weight's scheme, and the most accurate one.
-const GgmlBlock& nearest_ggml_block(const QuantizedSpec& wanted);
-const GgmlBlock& widest_ggml_block();
 
 /// The spec of a weight in such blocks.
 QuantizedSpec ggml_spec(const GgmlBlock& block, Shape shape);

@@ -1,8 +1,9 @@
 // A layout: where codes, scales and zero points lie in a container's tensors. One file each family, one row each in
-// layout_table.cpp. What is stored of a weight X are tensors X + suffix; which part holds what is known to its layout alone.
+// layout_table.cpp. What is stored of a weight X are tensors X + suffix; which part holds what is known to its layout
+// alone.
 //
-// Codes pass through as CodedPiece, so that any layout's weight becomes any other's: load, then store. A layout keeps scales
-// and zero points in tables apart from the codes, or together with them in blocks.
+// Codes pass through as CodedPiece, so that any layout's weight becomes any other's: load, then store. A layout keeps
+// scales and zero points in tables apart from the codes, or together with them in blocks.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 
 #include "base/buffer.h"
 #include "base/tensor_source.h"
+#include "layouts/held_kinds.h"
 #include "schemes/coded_piece.h"
 
 namespace mnq {
@@ -79,6 +81,15 @@ struct LayoutBuffers {
 struct Layout {
   std::string_view name;
 
+  /// The weights that can lie so, the most accurate kind first; empty: all that are quantized.
+  std::span<const HeldKind> holds = {};
+
+  /// For people, behind the name of a format: which scales there are, and of which axis.
+  std::string_view scales_text = "", axis_text = "";
+
+  /// Whether activations of 8 bits can be asked for with a weight of this spec. Null: with none.
+  bool (*may_run_in_integers)(const QuantizedSpec& spec) = nullptr;
+
   /// Whether scales lie in tables: load and store then know nothing of them but what store is given.
   bool has_tables = true;
 
@@ -88,7 +99,8 @@ struct Layout {
   /// What is stored of a weight, codes first.
   std::vector<StoredPart> (*parts)(const QuantizedSpec& spec) = nullptr;
 
-  /// The part that says nothing but what the spec says, as a shape; empty: there is none. Null: never. A copy writes it anew.
+  /// The part that says nothing but what the spec says, as a shape; empty: there is none. Null: never. A copy writes it
+  /// anew.
   std::optional<std::size_t> (*told_part)(const QuantizedSpec& spec) = nullptr;
 
   /// Stores the codes of a piece, and the scales and minima that it has with it. From several threads.
@@ -98,7 +110,8 @@ struct Layout {
   /// Stores those tables that are given, and what a layout says of the weight besides.
   void (*store_tables)(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out) = nullptr;
 
-  /// The codes of a piece; without tables its scales and minima too. They lie in the buffers, or where the source has them.
+  /// The codes of a piece; without tables its scales and minima too. They lie in the buffers, or where the source has
+  /// them.
   CodedPiece (*load)(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place,
                      LayoutBuffers& buffers) = nullptr;
 
@@ -117,8 +130,8 @@ extern const Layout kPackQuantizedLayout;
 extern const Layout kIntQuantizedLayout;
 extern const Layout kGgmlLayout;
 
-/// Of the first two the one for a weight of these numbers: packed, but where the model is run with integers or cannot be built
-/// of packed weights.
+/// Of the first two the one for a weight of these numbers: packed, but where the model is run with integers or cannot
+/// be built of packed weights.
 const Layout& integer_layout(const QuantizedSpec& spec, bool needs_plain_weights);
 
 /// Whether weights of this spec can be multiplied with activations of 8 bits.

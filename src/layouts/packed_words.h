@@ -1,5 +1,5 @@
-// Codes of fewer than 8 bits in words of 32, the lowest code first, each unsigned: as compressed-tensors packs them. Rows are
-// padded to whole words with zeros; zero points are packed along the rows of their table.
+// Codes of fewer than 8 bits in words of 32, the lowest code first, each unsigned: as compressed-tensors packs them.
+// Rows are padded to whole words with zeros; zero points are packed along the rows of their table.
 #pragma once
 
 #include <cstdint>

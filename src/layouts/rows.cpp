@@ -1,10 +1,10 @@
 // Our own layout. Codes of 8 bits lie as bytes in the shape of the weight; codes of 4 bits eight to a 32-bit word, as
 // compressed-tensors packs them, in rows of what lies behind one index of the first axis.
 //   8 bits   X             I8 or U8, the weight's shape
-//            X_scale       F32, and X_zero_point I8 or U8 where there are some, broadcast over X, so that whoever reads them
+//            X_scale F32, and X_zero_point I8 or U8 where there are some, broadcast over X, so that whoever reads them
 //                          multiplies: [1] per tensor, [1, channels, 1] where the channels are the middle one of three
 //                          axes, [rows, groups] per group. A zero point is stored as the code that means 0
-//   4 bits   X_packed      I32 [rows, ceil(row_length / 8)], code + 8 in each nibble, low nibble first, unused nibbles 0
+//   4 bits X_packed I32 [rows, ceil(row_length / 8)], code + 8 in each nibble, low nibble first, unused nibbles 0
 //            X_scale       F32 [rows, groups]
 //            X_shape       I64 [rank], the weight's shape
 //            X_zero_point  I32 [ceil(rows / 8), groups], zero point + 8, packed along the rows

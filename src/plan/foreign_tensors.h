@@ -1,6 +1,6 @@
-// Tensors that are no weights as they are, since another tool quantized or took them apart: GPTQ's codes, MLX's, the empty
-// names of a ZeRO-3 part. Nothing here reads them as weights, and no job may take them for such. To add a kind: a row in
-// foreign_tensors.cpp.
+// Tensors that are no weights as they are, since another tool quantized or took them apart: GPTQ's codes, MLX's, the
+// empty names of a ZeRO-3 part. Nothing here reads them as weights, and no job may take them for such. To add a kind: a
+// row in foreign_tensors.cpp.
 #pragma once
 
 #include <optional>

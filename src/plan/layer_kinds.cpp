@@ -109,8 +109,8 @@ bool is_embedding(std::string_view module, const Known& known) {
   return is_embedding_name(module) && !known.has(std::string(module) + ".bias");
 }
 
-// Of transformers' models that hold all experts in one tensor, those that hold them [experts, in, out]. Shapes know better
-// where they tell. Source: transformers 5.17, models/*/modeling_*.py and conversion_mapping.py
+// Of transformers' models that hold all experts in one tensor, those that hold them [experts, in, out]. Shapes know
+// better where they tell. Source: transformers 5.17, models/*/modeling_*.py and conversion_mapping.py
 constexpr auto kTurnedExperts =
     std::to_array<std::string_view>({"aria", "aria_text", "gpt_oss", "llama4", "llama4_text", "openai_privacy_filter",
                                      "qwen3_vl_moe", "qwen3_vl_moe_text"});
@@ -179,8 +179,8 @@ const Shape* find_part(const Known& known, std::string_view holder, std::string_
                     std::string(tensor.substr(holder.size())));
 }
 
-// The axis of the outputs of [experts, a, b]: 1 or 2 where the bias says it, or the weights that go with it; else 0. What
-// goes into the experts is as wide as what comes out of them, and a gate doubles what is between.
+// The axis of the outputs of [experts, a, b]: 1 or 2 where the bias says it, or the weights that go with it; else 0.
+// What goes into the experts is as wide as what comes out of them, and a gate doubles what is between.
 std::int64_t told_axis(const LogicalTensor& tensor, const Known& known) {
   const std::string_view holder = holder_of(tensor.name);
   const bool is_module = holder.size() < tensor.name.size();
@@ -302,8 +302,8 @@ std::optional<Remade> find_remade(std::string_view name, const Known& known) {
   return std::nullopt;
 }
 
-// The axis along which weight_norm takes lengths: a scale for each index of it makes no difference to v / |v|. Empty where
-// these are no lengths of v.
+// The axis along which weight_norm takes lengths: a scale for each index of it makes no difference to v / |v|. Empty
+// where these are no lengths of v.
 std::optional<std::int64_t> axis_of_lengths(const Shape& lengths, const Shape& v, std::int64_t otherwise) {
   if (element_count(lengths) == 1) return otherwise;
   if (lengths.size() != v.size()) return std::nullopt;

@@ -40,7 +40,8 @@ struct Layer {
   std::vector<std::string> ties;    ///< other names of the same weight
 };
 
-/// One Layer for each tensor. companion: of the source, null: nothing is known of the model but its tensors. Never fails.
+/// One Layer for each tensor. companion: of the source, null: nothing is known of the model but its tensors. Never
+/// fails.
 std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors, const Companion* companion);
 
 /// Whether the config names a model of transformers whose Linear layers are Conv1D, with weights [in, out].

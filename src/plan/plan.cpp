@@ -1,93 +1,18 @@
 #include "plan/plan.h"
 
 #include <algorithm>
-#include <optional>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "base/format.h"
-#include "base/glob_set.h"
-#include "base/text.h"
 #include "plan/foreign_tensors.h"
+#include "plan/selection.h"
 
 namespace mnq {
 namespace {
 
-// A choice for one layer: to quantize it, or the reason not to.
-struct Choice {
-  bool quantize = false;
-  std::string reason;
-};
-Choice leave(std::string reason) { return {false, std::move(reason)}; }
-
-// Patterns of a list, in order.
-struct NameList {
-  explicit NameList(const std::vector<std::string>& texts = {}) {
-    for (const std::string& text : texts) {
-      if (set.find(text)) continue;
-      set.insert(text, globs.size());
-      globs.push_back(text);
-    }
-  }
-
-  /// The first pattern that matches; null where none does.
-  const std::string* find_match(const LayerName& layer) const {
-    std::optional<std::size_t> first = set.first_match(layer.name);
-    if (const auto by_tensor = set.first_match(layer.tensor)) first = std::min(first.value_or(*by_tensor), *by_tensor);
-    return first ? &globs[*first] : nullptr;
-  }
-
-  bool names_exactly(const LayerName& layer) const {
-    return set.find(layer.name).has_value() || set.find(layer.tensor).has_value();
-  }
-
-  std::vector<std::string> globs;
-  GlobSet set;
-};
-
-// The lists of the config that select layers, read once for all layers.
-struct Selection {
-  NameList only;
-  NameList skip;
-  std::vector<std::string> layer_types;
-};
-
-Selection read_selection(const Config& config) {
-  return {NameList(config.list("only")), NameList(config.list("skip")), config.list("layer_types")};
-}
-
-Choice choose_by_selection(const Selection& selection, const Layer& layer) {
-  const bool is_named = selection.only.names_exactly(layer.name);
-  const auto& types = selection.layer_types;
-  if (!types.empty() && !is_named && std::ranges::find(types, layer.kind->name) == types.end()) {
-    return leave(formatted("layer_types does not list {}", layer.kind->name));
-  }
-  const std::string* selected_by = selection.only.find_match(layer.name);
-  if (!selection.only.globs.empty() && selected_by == nullptr) return leave("not matched by only");
-  const std::string* skipped_by = selection.skip.find_match(layer.name);
-  if (skipped_by != nullptr && !is_named) return leave(formatted("skip={}", *skipped_by));
-  return {true, selected_by == nullptr ? "" : formatted("only={}", *selected_by)};
-}
-
-// Whether the lists are not about this tensor, which is no layer's weight.
-bool leaves_out(const Selection& selection, const LayerName& name) {
-  if (!selection.only.globs.empty()) return selection.only.find_match(name) == nullptr;
-  return !selection.layer_types.empty() || selection.skip.find_match(name) != nullptr;
-}
-
-// Whether this layer, not just all layers, was asked for.
-bool is_selected(const Selection& selection, const Config& config, const Layer& layer) {
-  const auto set_for_layer = [&](std::string_view key) {
-    const ValueSource source = config.find(key, layer.name).source;
-    return source == ValueSource::kConfigLayers || source == ValueSource::kCallLayers;
-  };
-  return selection.only.find_match(layer.name) != nullptr ||
-         std::ranges::find(selection.layer_types, layer.kind->name) != selection.layer_types.end() ||
-         set_for_layer("dtype") || set_for_layer("bits");
-}
-
-// Groups and packed codes are consecutive elements behind one index of the first axis, or of the first of each matrix of a
-// stack, whatever the layer's kind.
+// Groups and packed codes are consecutive elements behind one index of the first axis, or of the first of each matrix
+// of a stack, whatever the layer's kind.
 bool needs_first_axis(const LayerSettings& settings) {
   return settings.granularity == Granularity::kGroup || settings.scheme->needs_first_axis;
 }
@@ -117,7 +42,7 @@ QuantizedSpec make_spec(const LogicalTensor& tensor, const Layer& layer, const L
 }
 
 Choice choose_by_scheme(const Selection& selection, const Config& config, const Layer& layer,
-                        const LogicalTensor& tensor, const LayerSettings& settings, FitWeight fit) {
+                        const LogicalTensor& tensor, const LayerSettings& settings, const Storage& storage) {
   const Scheme& scheme = *settings.scheme;
   const bool selected = is_selected(selection, config, layer);
   if (layer.is_router && !selection.only.names_exactly(layer.name)) {
@@ -126,7 +51,7 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
   if (layer.is_on_request && !selected) {
     return leave(formatted("{} is quantized in a module only where layer_types or only asks for it", layer.kind->name));
   }
-  if (fit == nullptr && scheme.skips_sensitive_layers && layer.is_sensitive && !selected) {
+  if (storage.holds_everything() && scheme.skips_sensitive_layers && layer.is_sensitive && !selected) {
     const bool is_embedding = layer.kind->is_sensitive;
     return leave(formatted("{} leaves {} as it is unless it is selected", scheme.text,
                            is_embedding ? "an embedding" : "lm_head"));
@@ -137,7 +62,7 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
     return leave(formatted("{} parameters are fewer than {}", count, settings.min_parameters));
   }
   if (scheme.is_cast) {
-    if (tensor.dtype == DType::kF16) return leave("float16 already");
+    if (tensor.dtype == scheme.cast_dtype) return leave(formatted("{} already", scheme.text));
     return {true, ""};
   }
   const QuantizedSpec spec = make_spec(tensor, layer, settings);
@@ -152,14 +77,6 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
     return leave("each of its rows is one number");
   }
   return {true, ""};
-}
-
-// A weight that `only` names in full is taken at its word, whatever its name looks like.
-void adopt_named(Layer& layer, const Selection& selection, const LogicalTensor& tensor) {
-  if (layer.kind != nullptr || !selection.only.names_exactly(layer.name)) return;
-  if (!is_weight_dtype(tensor.dtype) || element_count(tensor.shape) == 0) return;
-  layer.kind = kind_for_rank(tensor.shape.size());
-  if (layer.kind != nullptr) layer.channel_axis = layer.kind->channel_axis;
 }
 
 // Scales of earlier versions get the shape that they have now.
@@ -185,9 +102,8 @@ void add_floats(PlannedTensor& planned, const LogicalTensor& tensor) {
 }
 
 // What becomes of the codes of a weight: how they lie, and how they are chosen. A cast has none.
-void set_storage(PlannedTensor& planned, QuantizedSpec spec, const Fit& fit, const Storage& storage) {
-  const bool coded = is_coded(spec);
-  planned.layout = !coded ? &kRowsLayout : fit.layout != nullptr ? fit.layout : storage.layout;
+void set_storage(PlannedTensor& planned, QuantizedSpec spec, const Fit& fit) {
+  planned.layout = is_coded(spec) ? fit.layout : &kRowsLayout;
   planned.method = fit.method != nullptr ? fit.method : &kMinmaxMethod;
   planned.spec = std::move(spec);
   planned.taken_suffixes = fit.suffixes;
@@ -211,18 +127,18 @@ void choose_method(PlannedTensor& planned, const LayerSettings& settings, Choice
 void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
                  const Storage& storage) {
   planned.reason = formatted("quantized already ({})", scheme_text(*tensor.spec));
-  Fit found{*tensor.spec, ""};
-  if (storage.fit != nullptr)
-    found = storage.fit({*tensor.spec, planned.layer, config, true, true, source.companion()});
+  Fit found = fit_weight(storage,
+                         {.wanted = *tensor.spec,
+                          .layer = planned.layer,
+                          .companion = source.companion(),
+                          .is_stored = true,
+                          .is_selected = true},
+                         config);
   if (found.spec != *tensor.spec) {
     planned.reason = std::move(found.reason);
     planned.action = found.spec ? Action::kQuantize : Action::kDequantize;
   }
-  set_storage(planned, found.spec ? *found.spec : *tensor.spec, found, storage);
-}
-
-std::string find_obstacle(const Storage& storage, const QuantizedSpec& spec) {
-  return storage.find_obstacle == nullptr ? "" : storage.find_obstacle(spec);
+  set_storage(planned, found.spec ? *found.spec : *tensor.spec, found);
 }
 
 // A float weight that the settings choose.
@@ -230,17 +146,18 @@ Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Te
                    const Config& config, const Selection& selection, const Storage& storage) {
   const Layer& layer = planned.layer;
   const LayerSettings settings = resolve_layer(config, layer.name);
-  Choice choice = choose_by_scheme(selection, config, layer, tensor, settings, storage.fit);
+  Choice choice = choose_by_scheme(selection, config, layer, tensor, settings, storage);
   if (!choice.quantize) return choice;
   const QuantizedSpec spec = make_spec(tensor, layer, settings);
-  if (std::string obstacle = find_obstacle(storage, spec); !obstacle.empty()) return leave(std::move(obstacle));
-  Fit found{spec, ""};
-  if (storage.fit != nullptr) {
-    found = storage.fit({spec, layer, config, false, is_selected(selection, config, layer), source.companion()});
-    if (!found.spec) return leave(std::move(found.reason));
-    choice.reason = std::move(found.reason);
-  }
-  set_storage(planned, *found.spec, found, storage);
+  Fit found = fit_weight(storage,
+                         {.wanted = spec,
+                          .layer = layer,
+                          .companion = source.companion(),
+                          .is_selected = is_selected(selection, config, layer)},
+                         config);
+  if (!found.spec) return leave(std::move(found.reason));
+  choice.reason = std::move(found.reason);
+  set_storage(planned, *found.spec, found);
   planned.action = is_coded(planned.spec) ? Action::kQuantize : Action::kCast;
   if (planned.action == Action::kQuantize) choose_method(planned, settings, choice);
   planned.copies_nonfinite = settings.copies_nonfinite;
@@ -280,44 +197,6 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
     }
   }
   planned.reason = choice.reason;
-}
-
-// The name that was most likely meant; empty for a pattern, which has no spelling to be near to.
-std::string nearest_layer(const Plan& plan, const std::string& text) {
-  if (text.find_first_of("*?[\\") != text.npos) return "";
-  std::vector<std::string> names;
-  for (const PlannedTensor& tensor : plan.tensors) {
-    names.push_back(tensor.layer.name.name);
-    names.push_back(tensor.layer.name.tensor);
-  }
-  return nearest_name(text, names);
-}
-
-// A pattern that matches nothing is a misspelling more often than not. Looking for what was meant takes long in a large model:
-// that is done for a few.
-void warn_of_idle_globs(Plan& plan, const Config& config, const Selection& selection) {
-  constexpr int kMostSuggestions = 8;
-  int suggestions = 0;
-  const auto warn = [&](std::string_view key, const std::string& glob) {
-    const std::string meant = ++suggestions > kMostSuggestions ? "" : nearest_layer(plan, glob);
-    plan.warnings.push_back(formatted("{}: '{}' matches no tensor of this model{}", key, glob,
-                                      meant.empty() ? "" : formatted("; did you mean '{}'?", meant)));
-  };
-  const auto check = [&](std::string_view key, const NameList& list) {
-    std::vector<bool> matches(list.globs.size(), false);
-    const auto mark = [&](std::size_t glob) { matches[glob] = true; };
-    for (const PlannedTensor& tensor : plan.tensors) {
-      if (list.globs.empty()) break;
-      list.set.for_each_match(tensor.layer.name.name, mark);
-      list.set.for_each_match(tensor.layer.name.tensor, mark);
-    }
-    for (std::size_t i = 0; i < matches.size(); ++i) {
-      if (!matches[i]) warn(key, list.globs[i]);
-    }
-  };
-  check("only", selection.only);
-  check("skip", selection.skip);
-  check("layers", NameList(config.layer_globs()));
 }
 
 // Few formats, and of their layers few, can follow it.
@@ -430,6 +309,11 @@ bool is_recoded(const PlannedTensor& planned, const LogicalTensor& tensor) {
   return planned.action == Action::kCopy && tensor.spec && is_coded(*tensor.spec) && planned.layout != tensor.layout;
 }
 
+bool has_codes(const PlannedTensor& planned, const LogicalTensor& tensor) {
+  if (planned.action == Action::kQuantize) return true;
+  return planned.action == Action::kCopy && tensor.spec && is_coded(*tensor.spec);
+}
+
 std::vector<const TensorInfo*> PlanSlice::outputs() const {
   std::vector<const TensorInfo*> infos;
   std::size_t count = 0;
@@ -466,7 +350,7 @@ Plan make_dequantize_plan(const TensorSource& source) {
 }
 
 Plan make_convert_plan(const TensorSource& source, const Config& config, const Storage& storage) {
-  if (storage.fit != nullptr) refuse_foreign_tensors(source, source.require_weights());
+  if (!storage.holds_everything()) refuse_foreign_tensors(source, source.require_weights());
   const auto foreign = find_foreign_tensors(source.require_weights());
   Plan plan = plan_quantized(source, [&](PlannedTensor& planned, const LogicalTensor& tensor) {
     plan_stored(planned, tensor, source, config, storage);

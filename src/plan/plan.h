@@ -42,6 +42,9 @@ struct PlannedTensor {
 /// Whether the codes of a quantized weight stay, and move into another layout.
 bool is_recoded(const PlannedTensor& planned, const LogicalTensor& tensor);
 
+/// Whether the output has codes of it, made now or kept.
+bool has_codes(const PlannedTensor& planned, const LogicalTensor& tensor);
+
 /// Of a source, which must outlive it.
 struct Plan {
   std::span<const LogicalTensor> logical;
@@ -71,17 +74,19 @@ class PlanSlice {
 /// Weights that cannot be quantized for their values, and why.
 using UnfitWeights = std::map<std::string, std::string>;
 
-/// Quantizes what the settings choose and copies the rest, those that are unfit among them. storage: of the output's format.
-/// What is quantized already stays so where the format can hold it. Errors: kConfig; kFormat where the source is not sound, or
-/// outputs would share a name; kUnsupported where the tensors are no weights as they are: see foreign_tensors.h.
+/// Quantizes what the settings choose and copies the rest, those that are unfit among them. storage: of the output's
+/// format. What is quantized already stays so where the format can hold it. Errors: kConfig; kFormat where the source
+/// is not sound, or outputs would share a name; kUnsupported where the tensors are no weights as they are: see
+/// foreign_tensors.h.
 Plan make_plan(const TensorSource& source, const Config& config, const Storage& storage = {},
                const UnfitWeights& unfit = {});
 
 /// Turns every quantized weight back into floats and copies the rest. Errors: kFormat and kUnsupported as above.
 Plan make_dequantize_plan(const TensorSource& source);
 
-/// Copies every tensor; quantized weights that the output's format cannot hold are quantized anew, or become floats. Tensors
-/// that are no weights as they are come along, with a warning, where the format holds everything. Errors: as above.
+/// Copies every tensor; quantized weights that the output's format cannot hold are quantized anew, or become floats.
+/// Tensors that are no weights as they are come along, with a warning, where the format holds everything. Errors: as
+/// above.
 Plan make_convert_plan(const TensorSource& source, const Config& config, const Storage& storage);
 
 }  // namespace mnq

@@ -1,5 +1,6 @@
-// What an output can hold of quantized weights: the layout that they get there and, where a format cannot hold every weight, a
-// function that says what becomes of one.
+// What an output can hold of quantized weights: the layout that they get there, whose rows say which weights it holds
+// (layouts/held_kinds.h), and what only the format itself can tell of one. The plan puts both together with what the
+// settings ask for.
 #pragma once
 
 #include <optional>
@@ -14,32 +15,50 @@
 
 namespace mnq {
 
-struct FitRequest {
+struct WeightRequest {
   const QuantizedSpec& wanted;  ///< what the settings ask for, or what the weight is already
   const Layer& layer;
-  const Config& config;
-  bool is_stored = false;                ///< it is quantized so already: what differs must be quantized anew
-  bool is_selected = false;              ///< this layer, not just all layers, was asked for
   const Companion* companion = nullptr;  ///< what comes with the source; null: nothing
+  bool is_stored = false;                ///< it is quantized so already: what differs must be quantized anew
+  bool is_held = false;                  ///< it is stored, and can stay as it is
+  bool is_selected = false;              ///< this layer, not just all layers, was asked for
 };
 
+/// What a format says of one weight that the rows of its layout cannot say.
+struct WeightRule {
+  std::string leaves_for = "";  ///< why it stays float, or becomes it; empty: it need not
+  std::string_view widens_for =
+      "";  ///< why it gets the most accurate kind unless its bits were asked for; empty: it need not
+};
+
+struct Storage {
+  std::string_view title = "";   ///< in messages: "GGUF"
+  std::string_view advice = "";  ///< where the settings ask for what it cannot hold
+  const Layout* layout = &kRowsLayout;
+  const Method* method = nullptr;  ///< of codes, where the format has its own; null: the settings'
+
+  /// Null: nothing but what the rows say.
+  WeightRule (*rule)(const WeightRequest& request) = nullptr;
+
+  /// Which of several layouts with the same rows a model needs. Null: `layout`.
+  const Layout& (*choose_layout)(const QuantizedSpec& spec, const Companion* companion) = nullptr;
+
+  /// What its readers look for beside a quantized weight, stored or not.
+  std::span<const std::string_view> suffixes = {};
+
+  bool holds_everything() const { return layout->holds.empty(); }
+};
+
+/// What becomes of a weight that is quantized, or is to be.
 struct Fit {
   std::optional<QuantizedSpec> spec;                ///< as it is stored there; empty: only as floats
   std::string reason;                               ///< where that is not what was wanted
-  const Layout* layout = nullptr;                   ///< of codes; null: the storage's
-  const Method* method = nullptr;                   ///< where the format has its own; null: the settings'
-  std::span<const std::string_view> suffixes = {};  ///< of what its readers look for beside the weight, stored or not
+  const Layout* layout = nullptr;                   ///< of codes
+  const Method* method = nullptr;                   ///< the format's own; null: the settings'
+  std::span<const std::string_view> suffixes = {};  ///< no other output may have its name with one of these
 };
 
-/// Errors: kConfig for settings that the format cannot follow.
-using FitWeight = Fit (*)(const FitRequest& request);
-
-struct Storage {
-  const Layout* layout = &kRowsLayout;
-  FitWeight fit = nullptr;  ///< null: any quantized weight as it is
-
-  /// Why a weight of this spec stays floats there; empty: it need not. Null: none does.
-  std::string (*find_obstacle)(const QuantizedSpec& spec) = nullptr;
-};
+/// is_held is found here. Errors: kConfig for settings that the format cannot follow.
+Fit fit_weight(const Storage& storage, WeightRequest request, const Config& config);
 
 }  // namespace mnq

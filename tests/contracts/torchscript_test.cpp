@@ -59,19 +59,23 @@ void add_constants(std::vector<std::string>& types, const ScriptCall& call) {
   types.push_back("int");
 }
 
+std::string find_obstacle(const QuantizedSpec& spec) {
+  const Layer layer;
+  return kTorchscriptFormat.storage.rule({.wanted = spec, .layer = layer}).leaves_for;
+}
+
 TEST(EveryScheme, IsDecodedByTheCodeOfModulesOrRefusedWithAReason) {
   for (const Scheme* scheme : all_schemes()) {
     for (const QuantizedSpec& spec : specs_of(*scheme)) {
       SCOPED_TRACE(scheme_text(spec));
-      const std::string obstacle = kTorchscriptFormat.storage.find_obstacle(spec);
+      const std::string obstacle = find_obstacle(spec);
       EXPECT_EQ(obstacle.empty(), scheme->torchscript != nullptr);
       EXPECT_TRUE(obstacle.empty() || obstacle.find(scheme->text) != obstacle.npos) << obstacle;
     }
   }
   QuantizedSpec blocks = specs_of(default_scheme()).back();
   blocks.group_rows = 4;
-  EXPECT_EQ(kTorchscriptFormat.storage.find_obstacle(blocks),
-            "no code of a TorchScript module decodes int8 block 4x8 asymmetric");
+  EXPECT_EQ(find_obstacle(blocks), "no code of a TorchScript module decodes int8 block 4x8 asymmetric");
 }
 
 TEST(EveryScheme, CallsFunctionsThatOneTextDefines) {
@@ -113,7 +117,9 @@ TEST(EveryScheme, HasTheTensorsThatTheCodeOfModulesTakes) {
 TEST(EveryScheme, StaysFloatsInAModuleThatCannotHoldIt) {
   const auto source = one_weight({4, 24}, normal_values(96, 1));
   Storage storage = kTorchscriptFormat.storage;
-  storage.find_obstacle = [](const QuantizedSpec& spec) { return "no " + spec.scheme + " here"; };
+  storage.rule = [](const WeightRequest& request) {
+    return WeightRule{.leaves_for = "no " + request.wanted.scheme + " here"};
+  };
   for (const Scheme* scheme : all_schemes()) {
     if (!scheme->may_be_chosen) continue;
     const Settings settings = parse_settings(R"({"min_parameters": 0, "dtype": ")" + std::string(scheme->name) + "\"}");

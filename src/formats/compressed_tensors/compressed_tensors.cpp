@@ -9,7 +9,6 @@
 #include "base/format.h"
 #include "formats/compressed_tensors/compressed_tensors_groups.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
-#include "formats/folder/folder_loaders.h"
 #include "layouts/layout.h"
 
 namespace mnq {
@@ -256,15 +255,23 @@ class CompressedTensorsSource final : public TensorSource {
 }  // namespace
 
 std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const Json& config) {
-  const Json* quantization = config.is_object() ? config.find("quantization_config") : nullptr;
-  if (quantization == nullptr || quantization->is_null()) return source;
-  const std::string title = source->title();
-  const Json* method = quantization->is_object() ? quantization->find("quant_method") : nullptr;
-  const std::string name = method != nullptr && method->is_string() ? method->text() : "an unknown method";
-  if (is_plain_folder(*quantization)) return source;  // its metadata says how
-  if (name == "compressed-tensors") return std::make_unique<CompressedTensorsSource>(std::move(source), *quantization);
-  throw Error(Status::kUnsupported, formatted("{}: is quantized by {}, which is not supported", title, name),
-              "pass the float checkpoint it was made from", title);
+  return std::make_unique<CompressedTensorsSource>(std::move(source), config);
 }
+
+bool has_compressed_names(const TensorSource& source) {
+  std::set<std::string_view> names;
+  for (const TensorInfo& info : source.tensors()) names.insert(info.name);
+  return std::ranges::any_of(source.tensors(), [&](const TensorInfo& info) {
+    const bool is_codes = info.dtype == DType::kI8 && names.contains(info.name + std::string(kScaleSuffix));
+    return is_codes || (info.dtype == DType::kI32 && info.name.ends_with(kPackedSuffix));
+  });
+}
+
+const QuantizationMethod kCompressedTensorsMethod{
+    .quant_method = "compressed-tensors",
+    .adapt = adapt_compressed_tensors,
+    .has_such_names = has_compressed_names,
+    .describe = describe_compressed_tensors,
+};
 
 }  // namespace mnq

@@ -1,5 +1,5 @@
-// compressed-tensors: Hugging Face folders whose config.json says how their Linear layers are quantized; transformers and
-// vLLM load them.
+// compressed-tensors: Hugging Face folders whose config.json says how their Linear layers are quantized; transformers
+// and vLLM load them.
 //   pack-quantized   X.weight_packed I32 [out, ceil(in·bits/32)], X.weight_scale, X.weight_shape, asymmetric also
 //                    X.weight_zero_point I32 packed along the rows
 //   int-quantized    X.weight I8, X.weight_scale, asymmetric also X.weight_zero_point I8; with activations of 8 bits,
@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/json.h"
+#include "formats/folder/quantization_methods.h"
 #include "formats/format.h"
 #include "plan/plan.h"
 
@@ -16,12 +17,19 @@ namespace mnq {
 
 extern const Format kCompressedTensorsFormat;
 
-/// The tensors as ours where the config says that they are compressed; else the source as it is. config: config.json, or
-/// null. Errors: kFormat; kUnsupported for another method, or a layout that is not known.
+extern const QuantizationMethod kCompressedTensorsMethod;
+
+/// The tensors as ours. config: a quantization_config. Errors: kFormat; kUnsupported for a layout that is not known.
 std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const Json& config);
 
-/// Linear layers of 4 and 8 bits; anything else stays float.
-Fit fit_compressed_tensors(const FitRequest& request);
+/// Whether tensors have the names of compressed ones.
+bool has_compressed_names(const TensorSource& source);
+
+/// Only Linear layers are quantized, and heads among them where they are selected.
+WeightRule rule_of_compressed_tensors(const WeightRequest& request);
+
+/// Packed words, but bytes where the model is run with integers or cannot be built of packed weights.
+const Layout& layout_for_model(const QuantizedSpec& spec, const Companion* companion);
 
 /// One shard.
 std::unique_ptr<TensorSink> open_compressed_tensors_sink(const SinkRequest& request, const OpenByteSink& open);

@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "formats/compressed_tensors/compressed_tensors.h"
 #include "formats/compressed_tensors/compressed_tensors_groups.h"
+#include "formats/compressed_tensors/compressed_tensors_layout.h"
 #include "formats/compressed_tensors/compressed_tensors_models.h"
 #include "formats/folder/folder_loaders.h"
 #include "schemes/scheme.h"
@@ -69,11 +70,6 @@ struct Layers {
   std::size_t conv1d = 0;  // of those that are left
 };
 
-bool is_integer_spec(const PlannedTensor& planned, const LogicalTensor& tensor) {
-  if (planned.action == Action::kQuantize) return true;
-  return planned.action == Action::kCopy && tensor.spec && is_coded(*tensor.spec);
-}
-
 void add_to_group(std::vector<Group>& groups, Group group) {
   const auto found = std::ranges::find_if(groups, [&](const Group& other) { return other.is_like(group); });
   if (found == groups.end()) {
@@ -89,7 +85,7 @@ Layers sort_layers(const Plan& plan) {
   for (const PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
     const std::string& layer = planned.layer.name.name;
-    if (is_integer_spec(planned, tensor)) {
+    if (has_codes(planned, tensor)) {
       const QuantizedSpec& spec = planned.spec;
       add_to_group(layers.groups,
                    {weights_json(spec), planned.layout, spec.activation_bits != 0, {layer}, is_expert(layer)});
@@ -199,19 +195,30 @@ FolderQuantization describe_compressed_tensors(const Plan& plan, const Companion
   const std::string_view layout = layers.groups.front().layout->name;
   const bool is_mixed =
       std::ranges::any_of(layers.groups, [&](const Group& group) { return group.layout->name != layout; });
-  result.config =
-      Json{{"quant_method", "compressed-tensors"}, {"format", is_mixed ? "mixed-precision" : layout},
-           {"quantization_status", "compressed"},  {"ignore", ignore},
-           {"kv_cache_scheme", nullptr},           {"config_groups", groups_json(layers.groups, is_mixed, companion)}};
+  result.config = Json{{"quant_method", kCompressedTensorsMethod.quant_method},
+                       {"format", is_mixed ? "mixed-precision" : layout},
+                       {"quantization_status", "compressed"},
+                       {"ignore", ignore},
+                       {"kv_cache_scheme", nullptr},
+                       {"config_groups", groups_json(layers.groups, is_mixed, companion)}};
   return result;
 }
+
+// What its readers look for beside a weight, whatever its scheme.
+constexpr std::array kSuffixes{compressed_tensors::kPackedSuffix, compressed_tensors::kScaleSuffix,
+                               compressed_tensors::kZeroPointSuffix, compressed_tensors::kShapeSuffix};
 
 const Format kCompressedTensorsFormat{
     .name = "compressed-tensors",
     .open_sink = open_compressed_tensors_sink,
-    .storage = {&kPackQuantizedLayout, fit_compressed_tensors},
+    .storage = {.title = "compressed-tensors",
+                .advice = "leave the key unset, or write safetensors",
+                .layout = &kPackQuantizedLayout,
+                .rule = rule_of_compressed_tensors,
+                .choose_layout = layout_for_model,
+                .suffixes = kSuffixes},
     .is_folder = true,
-    .describe = describe_compressed_tensors,
+    .quantization = &kCompressedTensorsMethod,
 };
 
 }  // namespace mnq

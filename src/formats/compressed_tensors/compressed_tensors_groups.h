@@ -21,8 +21,8 @@ struct CompressedGroup {
 std::vector<CompressedGroup> read_groups(const std::string& title, const Json& config,
                                          std::vector<std::string>& remarks);
 
-/// The target that matches a layer of this name; has_prefix: as a module it may have one, as "visual.proj" of Qwen2-VL is
-/// "model.visual.proj".
+/// The target that matches a layer of this name; has_prefix: as a module it may have one, as "visual.proj" of Qwen2-VL
+/// is "model.visual.proj".
 std::string target_pattern(const std::string& layer, bool has_prefix);
 
 /// The group that names the layer, or has its target_pattern, else that of all Linear layers; null where there is none.

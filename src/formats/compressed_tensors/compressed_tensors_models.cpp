@@ -38,8 +38,8 @@ constexpr std::array kHeads{
     Head{"MTModel", "lm_head"},
 };
 
-// Their _init_weights has module.weight of a Linear. Loaded and run: t5, falcon, mamba, mamba2, wav2vec2, siglip, dinov2,
-// resnet, modernbert; the others have the same lines.
+// Their _init_weights has module.weight of a Linear. Loaded and run: t5, falcon, mamba, mamba2, wav2vec2, siglip,
+// dinov2, resnet, modernbert; the others have the same lines.
 constexpr auto kPlainModels = std::to_array<std::string_view>({"bit",
                                                                "clap",
                                                                "dinov2",

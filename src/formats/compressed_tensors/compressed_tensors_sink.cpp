@@ -9,9 +9,7 @@ std::unique_ptr<TensorSink> open_compressed_tensors_sink(const SinkRequest& requ
   Metadata metadata = request.metadata;
   for (std::size_t item = 0; item < request.plan.size(); ++item) {
     const PlannedTensor& planned = request.plan.tensor(item);
-    const bool is_kept = planned.action == Action::kCopy && request.plan.logical(item).spec;
-    const bool is_coded_there = planned.action == Action::kQuantize || is_kept;
-    if (is_coded_there && planned.spec.has_free_scales) {
+    if (has_codes(planned, request.plan.logical(item)) && planned.spec.has_free_scales) {
       metadata.insert_or_assign(std::string(compressed_tensors::kFreeScalesKey), "true");
     }
   }

@@ -26,7 +26,8 @@ void add_model_types(const Json& config, std::vector<std::string>& types) {
   }
 }
 
-// The folders of the modules of sentence-transformers, whose weights are part of the checkpoint though they are not read.
+// The folders of the modules of sentence-transformers, whose weights are part of the checkpoint though they are not
+// read.
 std::set<std::string> module_folders(InputFolder& folder) {
   std::set<std::string> folders;
   const auto list = folder.open_if_there("modules.json");

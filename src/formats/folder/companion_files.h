@@ -17,8 +17,8 @@ inline constexpr std::uint64_t kMostSmallFileBytes = 64u << 20;
 /// InputFolder::open.
 Json read_config(InputFolder& folder, std::string& text);
 
-/// Fills in all but what is of GGUF, and says what is left out. read: the files with the weights, and their index. Returns
-/// config.json. Errors: as read_config.
+/// Fills in all but what is of GGUF, and says what is left out. read: the files with the weights, and their index.
+/// Returns config.json. Errors: as read_config.
 Json read_companion(InputFolder& folder, std::set<std::string> read, Companion& companion,
                     std::vector<std::string>& remarks);
 

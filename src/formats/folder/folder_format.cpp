@@ -5,12 +5,18 @@
 
 namespace mnq {
 
+namespace {
+
+const QuantizationMethod kPlainMethod{.describe = describe_plain_folder};
+
+}  // namespace
+
 const Format kFolderFormat{
     .name = "folder",
     .open_sink = open_safetensors_sink,
     .has_dicts = true,
     .is_folder = true,
-    .describe = describe_plain_folder,
+    .quantization = &kPlainMethod,
 };
 
 }  // namespace mnq

@@ -1,5 +1,5 @@
-// The file by which a folder in the making is known: whose it is, what belongs to it, and how far it has come. It goes into
-// the folder before the folder has its name, and out of it as the last thing that is done.
+// The file by which a folder in the making is known: whose it is, what belongs to it, and how far it has come. It goes
+// into the folder before the folder has its name, and out of it as the last thing that is done.
 #pragma once
 
 #include <cstdint>

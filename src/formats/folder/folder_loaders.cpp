@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "schemes/scheme.h"
 
 namespace mnq {
 namespace {
@@ -19,8 +18,8 @@ bool has_text(const Json& config, std::string_view key) {
   return found != nullptr && found->is_string();
 }
 
-// In a quantization_config without the quant_method that transformers and diffusers ask for: of one that they do not know,
-// transformers 5 says so and loads the codes as if they were weights; of none it stops.
+// In a quantization_config without the quant_method that transformers and diffusers ask for: of one that they do not
+// know, transformers 5 says so and loads the codes as if they were weights; of none it stops.
 constexpr const char *kQuantizedBy = "quantized_by", *kMonoQuant = "mono_quant";
 
 // The last one is that of all other folders.
@@ -42,11 +41,6 @@ constexpr std::array kLoaders{
                  }},
     FolderLoader{"transformers", "model", true, true, [](const Json&, const Companion&) { return true; }},
 };
-
-bool is_quantized(const PlannedTensor& planned, const LogicalTensor& tensor) {
-  if (planned.action == Action::kQuantize) return true;
-  return planned.action == Action::kCopy && tensor.spec && is_coded(*tensor.spec);
-}
 
 }  // namespace
 
@@ -82,9 +76,9 @@ bool is_plain_folder(const Json& quantization) {
 }
 
 FolderQuantization describe_plain_folder(const Plan& plan, const Companion* companion) {
-  const bool has_codes = std::ranges::any_of(
-      plan.tensors, [&](const PlannedTensor& planned) { return is_quantized(planned, plan.logical[planned.logical]); });
-  if (!has_codes) return {};
+  const bool is_quantized = std::ranges::any_of(
+      plan.tensors, [&](const PlannedTensor& planned) { return has_codes(planned, plan.logical[planned.logical]); });
+  if (!is_quantized) return {};
   const FolderLoader& loader = folder_loader(companion);
   if (!loader.stops_at_codes) {
     throw Error(

@@ -1,11 +1,11 @@
-// What loads a folder with a checkpoint: what its weights are called there, and whether quantized ones can be had. To add one: a
-// row in folder_loaders.cpp.
+// What loads a folder with a checkpoint: what its weights are called there, and whether quantized ones can be had. To
+// add one: a row in folder_loaders.cpp.
 #pragma once
 
 #include <string_view>
 
 #include "base/json.h"
-#include "formats/format.h"
+#include "formats/folder/quantization_methods.h"
 
 namespace mnq {
 
@@ -28,8 +28,8 @@ const FolderLoader& folder_loader(const Companion* companion);
 /// Names of the files with a folder's weights, whole or by their index, in the order in which they are looked for.
 std::vector<std::string> weight_files_in_order();
 
-/// Of a folder in our own layout: codes under the weights' names. Its config.json says that it is quantized, and not how, so
-/// that no loader takes codes for weights. Errors: kUnsupported where one would do so all the same.
+/// Of a folder in our own layout: codes under the weights' names. Its config.json says that it is quantized, and not
+/// how, so that no loader takes codes for weights. Errors: kUnsupported where one would do so all the same.
 FolderQuantization describe_plain_folder(const Plan& plan, const Companion* companion);
 
 /// Whether a quantization_config is one of those.

@@ -211,8 +211,8 @@ void FolderOutput::clear_work() {
   is_ours_ = false;
 }
 
-// Under another name until its job file is in it. Owner-only where it is to replace a folder, whose permissions it gets at the
-// end.
+// Under another name until its job file is in it. Owner-only where it is to replace a folder, whose permissions it gets
+// at the end.
 void FolderOutput::make_work() {
   if (path_exists(join_path(work_, kFolderJobFile))) return;
   const std::string& folder = claim_.folder();

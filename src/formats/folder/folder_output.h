@@ -1,7 +1,8 @@
-// A folder as output: shards, their index, config.json and what else of the source goes with it. All is made in PATH.partial,
-// where finished shards stay when a run ends early and may be resumed; the folder gets its name once it is whole. A PATH that
-// is a symbolic link stays one: the folder it names is made or replaced. PATH.partial is never there without its job file: it
-// gets its name with it, and loses it before it is removed. A run claims PATH with a temporary beside it.
+// A folder as output: shards, their index, config.json and what else of the source goes with it. All is made in
+// PATH.partial, where finished shards stay when a run ends early and may be resumed; the folder gets its name once it
+// is whole. A PATH that is a symbolic link stays one: the folder it names is made or replaced. PATH.partial is never
+// there without its job file: it gets its name with it, and loses it before it is removed. A run claims PATH with a
+// temporary beside it.
 #pragma once
 
 #include <functional>
@@ -40,8 +41,8 @@ struct FolderJob {
 
 class FolderOutput {
  public:
-  /// Ends what a killed run began to publish. Errors: kIo where PATH is there already and may not be replaced, or is no folder
-  /// that can be renamed; kInvalidArg where it ends in . or ..; kState where another run is at work on it.
+  /// Ends what a killed run began to publish. Errors: kIo where PATH is there already and may not be replaced, or is no
+  /// folder that can be renamed; kInvalidArg where it ends in . or ..; kState where another run is at work on it.
   FolderOutput(const std::string& path, const Format& format, const Companion* companion,
                const FolderSettings& settings, std::function<bool()> is_cancelled);
 
@@ -61,8 +62,8 @@ class FolderOutput {
   /// The shard_size of the job that this one goes on with; empty where there is none.
   std::optional<std::uint64_t> begun_shard_size() const;
 
-  /// Makes PATH.partial, or finds it. Errors: kIo; kState where it is of another job or of none, or there and neither resumed
-  /// nor replaced.
+  /// Makes PATH.partial, or finds it. Errors: kIo; kState where it is of another job or of none, or there and neither
+  /// resumed nor replaced.
   void start(const FolderJob& job);
 
   /// Whether this run makes that shard, and whether it is there already, whole and of this job.
@@ -75,8 +76,8 @@ class FolderOutput {
   /// What the metadata of that shard says of the job.
   std::pair<std::string, std::string> mark(std::size_t shard) const;
 
-  /// After the shards: of a part, copies the other files; of the whole also as merge_folder. Returns what is to be said of it;
-  /// may be empty.
+  /// After the shards: of a part, copies the other files; of the whole also as merge_folder. Returns what is to be said
+  /// of it; may be empty.
   std::string finish();
 
  private:
@@ -100,8 +101,9 @@ class FolderOutput {
 };
 
 /// Makes PATH of PATH.partial, whose shards are all there: checks them, writes the index and config.json, and gives the
-/// folder its name. What it replaces: see publish_folder; what is left of that is logged. Errors: kNotFound where there is none;
-/// kState naming the shard that is missing, or who is at work on it; kFormat for one that is damaged or of another job; kIo; kCancelled.
+/// folder its name. What it replaces: see publish_folder; what is left of that is logged. Errors: kNotFound where there
+/// is none; kState naming the shard that is missing, or who is at work on it; kFormat for one that is damaged or of
+/// another job; kIo; kCancelled.
 void merge_folder(
     const std::string& path, bool overwrite, const std::function<bool()>& is_cancelled = [] { return false; });
 

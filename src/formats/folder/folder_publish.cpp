@@ -180,8 +180,8 @@ class Bringer {
   mode_t weights_mode_ = 07777;
 };
 
-// Takes out of the old folder what belongs into the new one, and removes the rest. It needs no memory: the new folder has its
-// name, and nothing may fail.
+// Takes out of the old folder what belongs into the new one, and removes the rest. It needs no memory: the new folder
+// has its name, and nothing may fail.
 class Carrier {
  public:
   explicit Carrier(const OwnFiles& own) : own_(own) {}
@@ -199,8 +199,8 @@ class Carrier {
   }
 
  private:
-  // Whether the entry is where it belongs, or gone. What appeared in the old folder meanwhile is moved, and what changed there
-  // takes the place of its copy.
+  // Whether the entry is where it belongs, or gone. What appeared in the old folder meanwhile is moved, and what
+  // changed there takes the place of its copy.
   bool carry_entry(int from, int to, const char* name, bool is_top) const noexcept {
     struct stat old {
     }, made{};

@@ -20,8 +20,8 @@ struct ShardName {
 /// Empty for another name. Views of the name.
 std::optional<ShardName> parse_shard_name(std::string_view name) noexcept;
 
-/// Of these names, each once, all files of the one checkpoint in shards that they are, in order; empty where they are not one.
-/// folder: for the message. Errors: kFormat where some are missing, or are of another count.
+/// Of these names, each once, all files of the one checkpoint in shards that they are, in order; empty where they are
+/// not one. folder: for the message. Errors: kFormat where some are missing, or are of another count.
 std::vector<std::string> require_all_shards(const std::string& folder, const std::vector<std::string>& names);
 
 }  // namespace mnq

@@ -1,27 +1,29 @@
-// A checkpoint in several files, as one source: what an index names, or the weights of a Hugging Face folder.
+// Several files with the tensors of one checkpoint, as one source.
 #pragma once
 
-#include "formats/format.h"
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/byte_stream.h"
+#include "base/tensor_source.h"
 
 namespace mnq {
 
-extern const Format kIndexFormat;
+using Shards = std::vector<std::unique_ptr<TensorSource>>;
 
-/// A JSON object with a weight_map of texts.
-bool recognises_index(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes);
+/// What is known of shards besides their tensors.
+struct ShardsOrigin {
+  std::string_view format;  ///< of the source that they become
+  std::string path;         ///< of the folder, or of the index
+  std::vector<std::string> remarks;
+  std::vector<std::shared_ptr<const ByteSource>> inputs;  ///< all files that were read
+  std::optional<Companion> companion;
+};
 
-/// The shards beside an index, and what else lies there where that is a Hugging Face folder. Errors: kFormat naming the index
-/// and the shard or tensor (a shard that is missing, a path that leaves the folder, a tensor that is not where the index says);
-/// kUnsupported for an index in memory.
-std::unique_ptr<TensorSource> open_index_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings& settings);
-
-/// A Hugging Face folder: model.safetensors or pytorch_model.bin, whole or in shards, with config.json and what else lies
-/// there. Quantized by compressed-tensors: its weights as ours. Errors: as open_index_source; kUnsupported for a folder
-/// without weights, or quantized by another method.
-std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const OpenSettings& settings);
-
-/// A single safetensors file of a compressed-tensors folder, by the config.json beside it; any other source as it is.
-/// Errors: as open_folder_source.
-std::unique_ptr<TensorSource> adapt_to_config_beside(std::unique_ptr<TensorSource> source);
+/// Errors: kFormat for a tensor that two shards have.
+std::unique_ptr<TensorSource> join_shards(Shards shards, ShardsOrigin origin);
 
 }  // namespace mnq

@@ -124,7 +124,11 @@ const Format kGgufFormat{
     .recognises = recognises_gguf,
     .open_source = open_gguf_source,
     .open_sink = open_gguf_sink,
-    .storage = {&kGgmlLayout, fit_gguf},
+    .storage = {.title = "GGUF",
+                .advice = "leave the key unset, or write another format",
+                .layout = &kGgmlLayout,
+                .method = &kGgmlMethod,
+                .rule = rule_of_gguf},
 };
 
 }  // namespace mnq

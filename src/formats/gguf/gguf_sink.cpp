@@ -275,8 +275,8 @@ class GgufSink final : public TensorSink {
     bytes_->write(data_start_ + target.offset + offset / substitute.element_bytes * substitute.stored_bytes, wide);
   }
 
-  // The texts that come with the tensors, the names of ties among them. "format" is of safetensors, and what is quantized is
-  // seen by the types.
+  // The texts that come with the tensors, the names of ties among them. "format" is of safetensors, and what is
+  // quantized is seen by the types.
   void add_texts(Values& values, const Metadata& metadata, const std::string& architecture) {
     for (const auto& [key, text] : metadata) {
       if (key == "format" && text == "pt") continue;

@@ -1,6 +1,6 @@
-// What stands in a GGUF file for a tensor that GGUF has no place for: a dtype it has not, more than 4 dimensions, a name of 64
-// bytes. One such buffer must not keep a model from being written, and what is read back must be what went in, so that the
-// file says in key-values what each stands for:
+// What stands in a GGUF file for a tensor that GGUF has no place for: a dtype it has not, more than 4 dimensions, a
+// name of 64 bytes. One such buffer must not keep a model from being written, and what is read back must be what went
+// in, so that the file says in key-values what each stands for:
 //   mono_quant.dtype.NAME      text, the tensor's dtype: "U8". The table below says what is stored.
 //   mono_quant.shape.NAME      array of integers, its shape: of bytes that stand for other elements
 //   comfy.gguf.orig_shape.NAME array of integers, likewise: of a tensor whose first dimensions are one in the file
@@ -47,7 +47,8 @@ Shape stored_gguf_shape(const GgufSubstitute* substitute, const TensorInfo& tens
 /// The last dimensions of a shape as they are, and the first as one.
 Shape folded_shape(const Shape& shape);
 
-/// A name of at most 63 bytes, made of the start and the end of a longer one and a hash of it; another for another `attempt`.
+/// A name of at most 63 bytes, made of the start and the end of a longer one and a hash of it; another for another
+/// `attempt`.
 std::string short_gguf_name(const std::string& name, std::size_t attempt);
 
 }  // namespace mnq

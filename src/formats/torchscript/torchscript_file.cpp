@@ -285,13 +285,23 @@ std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const Byte
   return source;
 }
 
+namespace {
+
+// Weights become floats where no code of a module decodes them.
+WeightRule rule_of_modules(const WeightRequest& request) {
+  if (request.is_stored) return {};
+  return {.leaves_for = find_script_obstacle(request.wanted)};
+}
+
+}  // namespace
+
 const Format kTorchscriptFormat{
     .name = "torchscript",
     .extensions = ".pt,.pth,.ts,.jit,.torchscript",
     .recognises = recognises_torchscript,
     .open_source = open_torchscript_source,
     .open_sink = open_torchscript_sink,
-    .storage = {.find_obstacle = find_script_obstacle},
+    .storage = {.rule = rule_of_modules},
     .is_module = true,
     .advice = "a TorchScript file can be written from a TorchScript module only",
 };

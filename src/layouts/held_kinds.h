@@ -1,0 +1,42 @@
+// Which quantized weights a layout holds, as rows of data, and which of them is nearest to one that it does not hold.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "schemes/scheme.h"
+
+namespace mnq {
+
+/// Weights that are alike in a layout. All of them are matrices, or stacks of them, whose channels are the first axis
+/// and whose groups are of the last one.
+struct HeldKind {
+  std::string_view scheme;
+  std::string_view name = "";             ///< what its readers call it, "Q8_0"; empty: as the scheme
+  bool has_channels = false;              ///< it may have a scale for each channel
+  std::uint64_t group_size = 0;           ///< the only one that groups have; 0: any that divides a row
+  std::optional<bool> symmetric = {};     ///< empty: it may be either
+  std::optional<DType> scale_dtype = {};  ///< empty: it may be any, and new ones get the weight's
+};
+
+/// What had to be changed to come from a spec to one that is held.
+enum class Change { kNothing, kScheme, kScalePerTensor, kChannelAxis, kGroupSize };
+
+struct NearestSpec {
+  QuantizedSpec spec;
+  Change change = Change::kNothing;  ///< the last of those that a weight would have to be quantized anew for
+};
+
+/// Whether a weight of this spec lies in such a layout as it is.
+bool holds(std::span<const HeldKind> kinds, const QuantizedSpec& spec);
+
+/// The kind with the same scheme; else one with as many bits, and with minima where there would be zero points; else
+/// the first one, which is the most accurate.
+const HeldKind& nearest_kind(std::span<const HeldKind> kinds, const QuantizedSpec& wanted);
+
+/// The weight quantized anew as one of a kind. Empty where its groups fit no row.
+std::optional<NearestSpec> spec_of_kind(const HeldKind& kind, const QuantizedSpec& wanted);
+
+}  // namespace mnq

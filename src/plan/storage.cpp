@@ -1,0 +1,144 @@
+#include "plan/storage.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "base/format.h"
+
+namespace mnq {
+namespace {
+
+// One weight on its way into a format.
+struct Fitting {
+  const Storage& storage;
+  const WeightRequest& request;
+  const Config& config;
+
+  FoundValue find(std::string_view key) const { return config.find(key, request.layer.name); }
+  bool is_for_layer(std::string_view key) const { return find(key).source >= ValueSource::kConfigLayers; }
+  bool is_set(std::string_view key) const { return find(key).value != "auto"; }
+
+  [[noreturn]] void fail(const char* key, const std::string& what) const {
+    throw Error(Status::kConfig, formatted("layer {}: {}", request.layer.name.name, what), std::string(storage.advice),
+                key);
+  }
+};
+
+// A key that the user set and that the kind cannot follow is an error, and not just a reason.
+void require_followed(const Fitting& fitting, const HeldKind& kind) {
+  const Storage& storage = fitting.storage;
+  const QuantizedSpec& wanted = fitting.request.wanted;
+  const std::string size = std::to_string(kind.group_size);
+  if (kind.group_size != 0 && fitting.is_set("group_size") && fitting.find("group_size").value != size) {
+    fitting.fail("group_size", formatted("{} has groups of {} only", storage.title, size));
+  }
+  if (wanted.granularity == Granularity::kTensor) {
+    fitting.fail("per_channel", formatted("{} {}", storage.title, storage.layout->scales_text));
+  }
+  // Where there are no channels, none can lie on an axis.
+  if (kind.has_channels ? wanted.channel_axis != 0 : fitting.is_set("channel_axis")) {
+    fitting.fail("channel_axis", formatted("{} {}", storage.title, storage.layout->axis_text));
+  }
+}
+
+// Why a weight that is quantized already must be quantized anew, or gets other groups than were asked for.
+std::string reason_of_change(const Fitting& fitting, Change change) {
+  const std::string_view title = fitting.storage.title;
+  const QuantizedSpec& wanted = fitting.request.wanted;
+  switch (change) {
+    case Change::kNothing:
+      return "";
+    case Change::kScheme:
+      return formatted("quantized anew: {} has no {}", title,
+                       scheme_of(wanted).has_minima ? "float minima" : scheme_text(wanted));
+    case Change::kScalePerTensor:
+      return formatted("quantized anew, per channel: {} has no other scale", title);
+    case Change::kChannelAxis:
+      return formatted("quantized anew: {} {}", title, fitting.storage.layout->axis_text);
+    case Change::kGroupSize:
+      break;
+  }
+  return formatted("per channel: groups of {} do not divide {} columns", wanted.group_size, wanted.shape.back());
+}
+
+// A kind that has a name of its own is told by it.
+std::string reason_of_kind(const Fitting& fitting, const HeldKind& kind, std::string_view widened_for) {
+  if (fitting.request.is_stored) {
+    return formatted("quantized anew as {}: {} has no {}", kind.name, fitting.storage.title,
+                     scheme_text(fitting.request.wanted));
+  }
+  return widened_for.empty() ? formatted("as {}", kind.name) : formatted("as {}: {}", kind.name, widened_for);
+}
+
+// Rows that no kind's groups fit become float16.
+Fit fit_odd_rows(const Fitting& fitting, const HeldKind& kind) {
+  const QuantizedSpec& wanted = fitting.request.wanted;
+  std::string reason =
+      formatted("{}'s blocks of {} do not fit {}", fitting.storage.title, kind.group_size, shape_text(wanted.shape));
+  const Scheme& half = half_cast_scheme();
+  if (fitting.request.is_stored || wanted.weight_dtype == half.cast_dtype) return {std::nullopt, std::move(reason)};
+  QuantizedSpec spec;
+  spec.scheme = half.name;
+  spec.weight_dtype = wanted.weight_dtype;
+  spec.shape = wanted.shape;
+  return {spec, formatted("as {}: {}", half.text, reason)};
+}
+
+// Whether this layer differs from what was asked for all: then activation_bits for all may pass it by.
+bool has_own_scheme(const Fitting& fitting) {
+  return std::ranges::any_of(std::array{"dtype", "bits", "symmetric", "group_size"},
+                             [&](const char* key) { return fitting.is_for_layer(key); });
+}
+
+void fit_activations(const Fitting& fitting, Fit& fit) {
+  const auto may_run = fitting.storage.layout->may_run_in_integers;
+  if (may_run == nullptr || fitting.find("activation_bits").value != "8") return;
+  constexpr const char* kNeeds = "8 bits need int8 weights, symmetric and per channel";
+  if (may_run(*fit.spec)) {
+    fit.spec->activation_bits = 8;
+  } else if (!fitting.request.is_stored && (fitting.is_for_layer("activation_bits") || !has_own_scheme(fitting))) {
+    fitting.fail("activation_bits", "activations of 8 bits need int8 weights, symmetric and per channel");
+  } else if (fit.reason.empty()) {
+    fit.reason = formatted("activations stay float: {}", kNeeds);
+  }
+}
+
+Fit fit_anew(const Fitting& fitting, std::string_view widens_for) {
+  const std::span<const HeldKind> kinds = fitting.storage.layout->holds;
+  const HeldKind& wanted_kind = nearest_kind(kinds, fitting.request.wanted);
+  if (!spec_of_kind(wanted_kind, fitting.request.wanted)) return fit_odd_rows(fitting, wanted_kind);
+  if (!fitting.request.is_stored) require_followed(fitting, wanted_kind);
+  const bool has_own_bits = fitting.is_for_layer("bits") || fitting.is_for_layer("dtype");
+  const bool is_widened = !widens_for.empty() && !fitting.request.is_stored && !has_own_bits &&
+                          &wanted_kind != &kinds.front() &&
+                          spec_of_kind(kinds.front(), fitting.request.wanted).has_value();
+  const HeldKind& kind = is_widened ? kinds.front() : wanted_kind;
+  const auto nearest = spec_of_kind(kind, fitting.request.wanted);
+  Fit fit{nearest->spec, kind.name.empty() ? reason_of_change(fitting, nearest->change)
+                                           : reason_of_kind(fitting, kind, is_widened ? widens_for : "")};
+  fit.method = fitting.storage.method;
+  fit.spec->has_free_scales = fit.method != nullptr && fit.method->makes_free_scales;
+  fit_activations(fitting, fit);
+  return fit;
+}
+
+}  // namespace
+
+Fit fit_weight(const Storage& storage, WeightRequest request, const Config& config) {
+  const QuantizedSpec& wanted = request.wanted;
+  const bool may_stay = storage.holds_everything() || holds(storage.layout->holds, wanted);
+  request.is_held = request.is_stored && is_coded(wanted) && may_stay;
+  WeightRule rule = storage.rule == nullptr ? WeightRule() : storage.rule(request);
+  if (!rule.leaves_for.empty()) return {std::nullopt, std::move(rule.leaves_for), storage.layout};
+  if (storage.holds_everything()) return {wanted, "", storage.layout};
+  const bool stays = request.is_held || !is_coded(wanted);
+  Fit fit = stays ? Fit{wanted, ""} : fit_anew({storage, request, config}, rule.widens_for);
+  fit.layout = storage.layout;
+  if (!fit.spec || !is_coded(*fit.spec)) return fit;
+  fit.layout = storage.choose_layout == nullptr ? storage.layout : &storage.choose_layout(*fit.spec, request.companion);
+  fit.suffixes = storage.suffixes;
+  return fit;
+}
+
+}  // namespace mnq
