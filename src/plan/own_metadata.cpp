@@ -203,8 +203,8 @@ void write_own_metadata(const PlanSlice& plan, std::span<const double> sqnr_db, 
       plan, [&](std::size_t item) { return sqnr_db[item]; }, write);
 }
 
-// No SQNR has more digits before the point, and where JSON does not find the shortest form of a number, it is shorter than
-// this by a few digits.
+// No SQNR has more digits before the point, and where JSON does not find the shortest form of a number, it is shorter
+// than this by a few digits.
 void reserve_own_metadata(const PlanSlice& plan, const WriteText& write) {
   constexpr double kWidestSqnr = -9999.9999;
   constexpr std::size_t kSqnrSlack = 10;

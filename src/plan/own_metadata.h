@@ -34,15 +34,15 @@ std::optional<OwnMetadata> take_own_metadata(Metadata& metadata);
 /// Whether a plan's output has something to say in it: a weight that is quantized.
 bool has_own_metadata(const PlanSlice& plan);
 
-/// Hands over the key's value for what becomes of the weights of a plan, in pieces of whole characters: there is never all of
-/// it. sqnr_db: as TensorSink::commit gets it; it is written with four digits.
+/// Hands over the key's value for what becomes of the weights of a plan, in pieces of whole characters: there is never
+/// all of it. sqnr_db: as TensorSink::commit gets it; it is written with four digits.
 void write_own_metadata(const PlanSlice& plan, std::span<const double> sqnr_db, const WriteText& write);
 
 /// A value of that form which is no shorter, whatever the accuracies will be.
 void reserve_own_metadata(const PlanSlice& plan, const WriteText& write);
 
-/// Hands over a JSON object of texts: a container's metadata, our own among it in the order of the keys where write_own is
-/// there.
+/// Hands over a JSON object of texts: a container's metadata, our own among it in the order of the keys where write_own
+/// is there.
 void write_metadata_json(const Metadata& metadata, const std::function<void(const WriteText&)>& write_own,
                          const WriteText& write);
 

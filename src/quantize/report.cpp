@@ -23,7 +23,7 @@ SpecFields fields_of(const QuantizedSpec& spec) {
 }
 
 void set_fields(Json& object, const SpecFields& fields) {
-  object["bits"] = fields.bits;
+  object["bits"] = fields.code_bits;
   if (!fields.is_coded) return;
   object["symmetric"] = fields.symmetric;
   if (fields.group_size > 0) object["group_size"] = fields.group_size;

@@ -31,7 +31,7 @@ struct Accuracy {
 
 /// What a report says of a spec besides its text.
 struct SpecFields {
-  std::int32_t bits = 0;
+  std::int32_t code_bits = 0;
   bool is_coded = true;  ///< else none of what follows
   bool symmetric = true;
   std::uint64_t group_size = 0;  ///< 0: no groups

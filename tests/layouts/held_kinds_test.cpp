@@ -82,7 +82,7 @@ TEST(HeldKinds, SayWhatHadToChange) {
 
 TEST(HeldKinds, GiveScalesTheDtypeOfTheWeight) {
   QuantizedSpec wanted = spec_of("qint8", true, Granularity::kChannel);
-  for (const auto [weight, scale] : {std::pair(DType::kBF16, DType::kBF16), {DType::kF64, DType::kF32}}) {
+  for (const auto& [weight, scale] : {std::pair(DType::kBF16, DType::kBF16), {DType::kF64, DType::kF32}}) {
     wanted.weight_dtype = weight;
     EXPECT_EQ(nearest(kIntQuantizedLayout, wanted).spec.scale_dtype, scale);
   }
