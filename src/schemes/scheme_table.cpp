@@ -11,7 +11,11 @@
 namespace mnq {
 namespace {
 
-constexpr std::array kSchemes{&kInt8Scheme, &kUint8Scheme, &kInt4Scheme, &kFloat16Scheme, &kQ4_1Scheme};
+constexpr std::array kSchemes{
+#define MNQ_SCHEME(scheme) &(scheme),
+#include "schemes/scheme_rows.inc"
+#undef MNQ_SCHEME
+};
 
 }  // namespace
 
@@ -60,14 +64,16 @@ std::string list_by_default(const std::function<std::string(const Scheme&)>& val
 }
 
 std::string bits_advice() {
+  std::vector<std::pair<std::int32_t, std::string>> rows;
+  for (const Scheme* scheme : kSchemes) {
+    if (!scheme->may_be_chosen) continue;
+    auto row = std::ranges::find(rows, scheme->bits, [](const auto& each) { return each.first; });
+    if (row == rows.end()) row = rows.insert(rows.end(), {scheme->bits, ""});
+    row->second += (row->second.empty() ? "" : " or ") + std::string(scheme->name);
+    if (!scheme->narrows.empty()) row->second += " or " + std::string(scheme->narrows);
+  }
   std::string text;
-  for (const std::int32_t bits : {8, 4, 16}) {
-    std::string names;
-    for (const Scheme* scheme : kSchemes) {
-      if (!scheme->may_be_chosen || scheme->bits != bits) continue;
-      names += (names.empty() ? "" : " or ") + std::string(scheme->name);
-      if (!scheme->narrows.empty()) names += " or " + std::string(scheme->narrows);
-    }
+  for (const auto& [bits, names] : rows) {
     text += text.empty() ? formatted("{} bits go with {}", bits, names) : formatted(", {} with {}", bits, names);
   }
   return text;
