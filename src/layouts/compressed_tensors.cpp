@@ -30,6 +30,13 @@ std::size_t shape_part(const QuantizedSpec& spec) { return spec.symmetric ? 2 : 
 
 bool is_nibbles(const QuantizedSpec& spec) { return scheme_of(spec).bits == kNibbleBits; }
 
+bool holds_integers(const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  const bool has_width = scheme.bits == kNibbleBits || scheme.bits == kByteBits;
+  return has_width && has_integer_codes(spec) && !scheme.has_minima && spec.group_rows == 1 && spec.shape.size() == 2 &&
+         spec.channel_axis == 0;
+}
+
 // Words hold unsigned codes, bytes signed ones.
 std::uint8_t flip_of(const QuantizedSpec& spec, bool is_unsigned) {
   const bool has_unsigned = scheme_of(spec).rule.code_xor != 0;
@@ -185,6 +192,7 @@ constinit const Layout kPackQuantizedLayout{
     .axis_text = kAxisText,
     .may_run_in_integers = may_run_in_integers,
     .has_tables = true,
+    .can_hold = holds_integers,
     .unit = unit,
     .parts = packed_parts,
     .told_part = [](const QuantizedSpec& spec) { return std::optional(shape_part(spec)); },
@@ -201,6 +209,7 @@ constinit const Layout kIntQuantizedLayout{
     .axis_text = kAxisText,
     .may_run_in_integers = may_run_in_integers,
     .has_tables = true,
+    .can_hold = [](const QuantizedSpec& spec) { return holds_integers(spec) && !is_nibbles(spec); },
     .unit = unit,
     .parts = byte_parts,
     .store = store_bytes,

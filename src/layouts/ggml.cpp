@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include "layouts/packed_words.h"
+
 namespace mnq {
 namespace {
 
@@ -13,11 +15,15 @@ constexpr std::array kBlocks{
     GgmlBlock{.name = "Q8_0", .scheme = "qint8", .bytes = 34},
     GgmlBlock{.name = "Q4_0", .scheme = "qint4", .bytes = 18},
     GgmlBlock{.name = "Q4_1", .scheme = "q4_1", .symmetric = false, .bytes = 20},
+    GgmlBlock{.name = "Q4_K", .scheme = "q4_k", .elements = 256, .bytes = 144},
 };
 
+// Those that weights are quantized into; super-blocks are only read and copied.
+constexpr std::size_t kKindCount = 3;
+
 constexpr auto kKinds = [] {
-  std::array<HeldKind, kBlocks.size()> kinds;
-  std::ranges::transform(kBlocks, kinds.begin(), [](const GgmlBlock& block) {
+  std::array<HeldKind, kKindCount> kinds;
+  std::ranges::transform(std::span(kBlocks).first<kKindCount>(), kinds.begin(), [](const GgmlBlock& block) {
     return HeldKind{.scheme = block.scheme,
                     .name = block.name,
                     .group_size = block.elements,
@@ -59,9 +65,21 @@ struct BlockRange {
   std::uint64_t first;
   std::uint64_t count;
 };
-BlockRange blocks_of(const QuantizedSpec& spec, const PiecePlace& place) {
-  const std::uint64_t row_length = row_view(spec.shape, spec.channel_axis).row_length;
-  return {(place.first_row * row_length + place.first_column) / kGroup, place.count() / kGroup};
+BlockRange blocks_of(const QuantizedSpec& spec, const GgmlBlock& block, const PiecePlace& place) {
+  return {first_element(spec, place) / block.elements, place.count() / block.elements};
+}
+
+// Whether codes and scales of a weight can lie in blocks as they are.
+bool can_hold(const QuantizedSpec& spec) {
+  const GgmlBlock* block = ggml_block_of(spec);
+  if (block == nullptr || spec.shape.size() < 2 ||
+      spec.shape.back() % static_cast<std::int64_t>(block->elements) != 0) {
+    return false;
+  }
+  QuantizedSpec stored = ggml_spec(*block, spec.shape);
+  stored.weight_dtype = spec.weight_dtype;
+  stored.has_free_scales = spec.has_free_scales;
+  return stored == spec;
 }
 
 std::vector<StoredPart> parts(const QuantizedSpec& spec) {
@@ -70,7 +88,8 @@ std::vector<StoredPart> parts(const QuantizedSpec& spec) {
 
 void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
   const GgmlBlock& block = *ggml_block_of(spec);
-  const auto [first, count] = blocks_of(spec, piece.place);
+  const auto [first, count] = blocks_of(spec, block, piece.place);
+  if (piece.blocks != nullptr) return out.write(0, first * block.bytes, piece.blocks, count * block.bytes);
   auto* blocks = buffers.stored.get<std::byte>(count * block.bytes);
   auto* halves = buffers.raw.get<std::uint16_t>(count);
   const std::uint64_t codes_at = piece.minima == nullptr ? kHalf : 2 * kHalf;
@@ -87,9 +106,10 @@ void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter&
 
 CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place, LayoutBuffers& buffers) {
   const GgmlBlock& block = *ggml_block_of(spec);
-  const auto [first, count] = blocks_of(spec, place);
+  const auto [first, count] = blocks_of(spec, block, place);
   const bool has_minima = scheme_of(spec).has_minima;
   const std::byte* blocks = in.fetch(0, first * block.bytes, count * block.bytes, buffers.raw);
+  if (scheme_of(spec).blocks != nullptr) return {.place = place, .group_size = block.elements, .blocks = blocks};
   auto* scales = buffers.scales.get<float>(count * 2);
   auto* halves = buffers.stored.get<std::uint16_t>(count);
   auto* codes = buffers.codes.get<std::int8_t>(count * kGroup);
@@ -148,7 +168,8 @@ constinit const Layout kGgmlLayout{
     .scales_text = "has a scale for each group of 32",
     .axis_text = "has its groups on the last axis",
     .has_tables = false,
-    .unit = [](const QuantizedSpec&) { return kGroup; },
+    .can_hold = can_hold,
+    .unit = [](const QuantizedSpec& spec) { return ggml_block_of(spec)->elements; },
     .parts = parts,
     .store = store,
     .store_tables = nullptr,

@@ -1,7 +1,8 @@
-// Blocks of ggml: codes of 32 consecutive elements of a row with their scale in front.
+// Blocks of ggml: codes of consecutive elements of a row with their scales in front. Those of 32 are taken apart here:
 //   Q8_0  f16 scale, i8 codes [32]
 //   Q4_0  f16 scale, u8 [16]: codes j low, j + 16 high, each 8 higher than ours
 //   Q4_1  f16 scale, f16 minimum, u8 [16] likewise
+// and super-blocks of 256, Q4_K, by their scheme alone.
 // A weight X is one tensor, X U8 [.., bytes of a row].
 // Source: ggml/src/ggml-common.h
 #pragma once

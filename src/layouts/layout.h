@@ -32,6 +32,7 @@ struct ScaleTables {
   std::vector<float> scales;
   std::vector<std::int8_t> zero_points;
   std::vector<float> minima;
+  float global_scale = 1;  ///< where scales are stored in two levels: they are those of the first divided by this
 };
 
 /// The stored parts of one weight.
@@ -93,6 +94,9 @@ struct Layout {
   /// Whether scales lie in tables: load and store then know nothing of them but what store is given.
   bool has_tables = true;
 
+  /// Whether weights of this spec can lie so.
+  bool (*can_hold)(const QuantizedSpec& spec) = nullptr;
+
   /// Elements of a row that can only be had together. A piece may start at their multiples.
   std::uint64_t (*unit)(const QuantizedSpec& spec) = nullptr;
 
@@ -129,6 +133,13 @@ extern const Layout kRowsLayout;
 extern const Layout kPackQuantizedLayout;
 extern const Layout kIntQuantizedLayout;
 extern const Layout kGgmlLayout;
+
+/// Floats of 8 bits, as DeepSeek and as compressed-tensors have them. See float8.cpp.
+extern const Layout kFloat8InverseLayout;
+extern const Layout kFloatQuantizedLayout;
+
+/// Floats of 4 bits with two levels of scales. See nvfp4.cpp.
+extern const Layout kNvfp4PackLayout;
 
 /// Of the first two the one for a weight of these numbers: packed, but where the model is run with integers or cannot
 /// be built of packed weights.

@@ -5,7 +5,10 @@
 namespace mnq {
 
 std::span<const Layout* const> all_layouts() {
-  static constexpr std::array kLayouts{&kRowsLayout, &kPackQuantizedLayout, &kIntQuantizedLayout, &kGgmlLayout};
+  static constexpr std::array kLayouts{
+      &kRowsLayout,          &kPackQuantizedLayout,  &kIntQuantizedLayout, &kGgmlLayout,
+      &kFloat8InverseLayout, &kFloatQuantizedLayout, &kNvfp4PackLayout,
+  };
   return kLayouts;
 }
 

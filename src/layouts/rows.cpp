@@ -73,6 +73,9 @@ std::vector<StoredPart> parts_of(const QuantizedSpec& spec) {
   return is_packed(spec) ? packed_parts(spec) : byte_parts(spec);
 }
 
+// Our metadata has no word for rows that share their scales.
+bool can_hold(const QuantizedSpec& spec) { return !is_coded(spec) || (has_integer_codes(spec) && spec.group_rows == 1); }
+
 // Codes and scales of a row start where its words do.
 std::uint64_t unit(const QuantizedSpec& spec) { return is_packed(spec) ? codes_per_word(kNibbleBits) : 1; }
 
@@ -138,6 +141,7 @@ std::string find_problem(const QuantizedSpec& spec, const PartReader& in) {
 constinit const Layout kRowsLayout{
     .name = "rows",
     .has_tables = true,
+    .can_hold = can_hold,
     .unit = unit,
     .parts = parts_of,
     .told_part = told_part,

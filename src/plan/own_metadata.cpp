@@ -99,6 +99,7 @@ QuantizedSpec parse_spec(const Json& json) {
 // The stored tensors a weight consists of. Throws kFormat for one that is missing or does not fit.
 std::vector<std::size_t> find_parts(const TensorSource& source, const IndexByName& index, const std::string& name,
                                     const QuantizedSpec& spec, const Layout& layout) {
+  if (!layout.can_hold(spec)) throw Error(Status::kFormat, formatted("{} is not stored like this", scheme_text(spec)));
   std::vector<std::size_t> parts;
   for (const StoredPart& part : layout.parts(spec)) {
     const std::string part_name = name + std::string(part.suffix);

@@ -128,10 +128,16 @@ Fit fit_anew(const Fitting& fitting, std::string_view widens_for) {
 Fit fit_weight(const Storage& storage, WeightRequest request, const Config& config) {
   const QuantizedSpec& wanted = request.wanted;
   const bool may_stay = storage.holds_everything() || holds(storage.layout->holds, wanted);
-  request.is_held = request.is_stored && is_coded(wanted) && may_stay;
+  const bool is_opaque = is_coded(wanted) && !has_integer_codes(wanted);
+  const bool can_hold = !is_coded(wanted) || storage.layout->can_hold(wanted);
+  request.is_held = request.is_stored && is_coded(wanted) && (is_opaque ? can_hold : may_stay);
   WeightRule rule = storage.rule == nullptr ? WeightRule() : storage.rule(request);
   if (!rule.leaves_for.empty()) return {std::nullopt, std::move(rule.leaves_for), storage.layout};
-  if (storage.holds_everything()) return {wanted, "", storage.layout};
+  // Codes that are no integers stay as they are, or become floats: made anew they would lose once more.
+  if (!can_hold && (is_opaque || storage.holds_everything())) {
+    return {std::nullopt, formatted("the output has no {}", scheme_text(wanted)), storage.layout};
+  }
+  if (is_opaque || storage.holds_everything()) return {wanted, "", storage.layout};
   const bool stays = request.is_held || !is_coded(wanted);
   Fit fit = stays ? Fit{wanted, ""} : fit_anew({storage, request, config}, rule.widens_for);
   fit.layout = storage.layout;

@@ -57,7 +57,7 @@ void measure_codes(const PieceOfTensor& piece, const WeightReader& reader, const
 void recode_piece(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, Scratch& scratch) {
   CodedPiece coded = reader.load(piece.place, scratch.in.layout);
   if (coded.group_size == 0) coded.group_size = group_size_in(piece.planned.spec, piece.place);
-  if (!piece.planned.layout->has_tables && coded.scales == nullptr) {
+  if (!piece.planned.layout->has_tables && coded.scales == nullptr && coded.blocks == nullptr) {
     const std::uint64_t first = piece.first_element / coded.group_size;
     coded.scales = reader.tables().scales.data() + first;
     if (!reader.tables().minima.empty()) coded.minima = reader.tables().minima.data() + first;

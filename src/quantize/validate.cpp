@@ -92,10 +92,11 @@ void check_original(Report& report, const std::vector<LogicalTensor>& tensors,
   }
 }
 
-// What codes and scales as they are can lose at most: half a step each, on the average over all.
+// What codes and scales as they are can lose at most: half of the widest step each, on the average over all.
 double most_rounding_error(const std::vector<float>& scales, const LogicalTensor& tensor) {
   double sum = 0;
-  for (const float scale : scales) sum += static_cast<double>(scale) * scale / 4;
+  const double step = scheme_of(*tensor.spec).widest_step;
+  for (const float scale : scales) sum += static_cast<double>(scale) * scale * step * step / 4;
   return sum * static_cast<double>(element_count(tensor.shape)) /
          static_cast<double>(std::max<std::size_t>(1, scales.size()));
 }

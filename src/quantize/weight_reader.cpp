@@ -8,6 +8,21 @@ namespace mnq {
 
 using kernels::kernel_table;
 
+namespace {
+
+// The scales of a piece that has them with it.
+void add_scales(const Scheme& scheme, const CodedPiece& piece, std::vector<float>& all) {
+  if (scheme.blocks == nullptr) {
+    all.insert(all.end(), piece.scales, piece.scales + piece.scale_count());
+    return;
+  }
+  const std::uint64_t count = piece.place.count() / scheme.blocks->elements, before = all.size();
+  all.resize(before + count * scheme.blocks->groups);
+  scheme.blocks->scales(piece.blocks, count, all.data() + before);
+}
+
+}  // namespace
+
 const float* to_float32(const kernels::KernelTable& kernels, DType dtype, const std::byte* values, std::uint64_t count,
                         Buffer& converted) {
   if (dtype == DType::kF32) return reinterpret_cast<const float*>(values);
@@ -152,7 +167,7 @@ std::vector<float> WeightReader::scales() const {
   LayoutBuffers buffers;
   for (const Block& block : blocks) {
     const CodedPiece piece = load({block.first_row, block.row_count, block.first_column, block.column_count}, buffers);
-    all.insert(all.end(), piece.scales, piece.scales + piece.scale_count());
+    add_scales(scheme_of(*tensor_.spec), piece, all);
   }
   return all;
 }

@@ -123,10 +123,7 @@ std::optional<std::uint64_t> WeightWriter::settle() {
     tables_.zero_points[i] = result.zero_point;
     if (std::isfinite(result.scale)) continue;
     const std::uint64_t scale_row = i / scale_shape_.groups, group = i % scale_shape_.groups;
-    const std::uint64_t row = spec_.group_rows > 1 ? scale_row * spec_.group_rows
-                                                   : scale_row / scale_shape_.channel_count * scale_shape_.matrix_rows +
-                                                         scale_row % scale_shape_.channel_count;
-    return row * rows_.row_length + group * spec_.group_size;
+    return scale_shape_.first_row_of(scale_row) * rows_.row_length + group * spec_.group_size;
   }
   return std::nullopt;
 }

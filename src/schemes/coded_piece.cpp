@@ -47,6 +47,9 @@ void decode_numbers(const Scheme& scheme, const CodedPiece& piece, float* weight
 }  // namespace
 
 void decode(const kernels::KernelTable& kernels, const Scheme& scheme, const CodedPiece& piece, float* weights) {
+  if (scheme.blocks != nullptr) {
+    return scheme.blocks->decode(piece.blocks, piece.place.count() / scheme.blocks->elements, weights);
+  }
   if (scheme.has_minima) return decode_with_minima(kernels, scheme, piece, weights);
   if (scheme.book != nullptr) return decode_by_book(scheme, piece, weights);
   if (piece.place.column_count == 1) return decode_numbers(scheme, piece, weights);

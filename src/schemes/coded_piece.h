@@ -2,6 +2,7 @@
 // them or what decodes them: plain arrays in the memory of whoever works on it. Nothing is ever stored like this.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "schemes/scheme.h"
@@ -25,6 +26,7 @@ struct CodedPiece {
   const float* scales = nullptr;             ///< [row_count, groups()]; null where they are stored apart from codes
   const std::int8_t* zero_points = nullptr;  ///< as scales; null: all zero, or stored apart
   const float* minima = nullptr;             ///< as scales; of schemes that have minima
+  const std::byte* blocks = nullptr;         ///< in place of all these: of schemes that have blocks of their own
 
   std::uint64_t groups() const { return (place.column_count + group_size - 1) / group_size; }
   std::uint64_t scale_count() const { return place.row_count * groups(); }

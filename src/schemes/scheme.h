@@ -17,19 +17,24 @@
 
 namespace mnq {
 
-/// The matrix of scales: [1, 1] per tensor, [channels, 1] per channel, [rows, groups] per group. The channels of a stack
-/// are those of all its matrices.
+/// The matrix of scales: [1, 1] per tensor, [channels, 1] per channel, [rows, groups] per group, [blocks of rows, groups] where
+/// neighbouring rows share theirs. A stack has the channels, or blocks, of all its matrices: none spans two of them.
 struct ScaleShape {
   std::uint64_t row_count = 1;
   std::uint64_t groups = 1;
-  std::uint64_t channel_count = 1;                ///< of one matrix
+  std::uint64_t channel_count = 1;                ///< rows of scales of one matrix
   std::uint64_t matrix_rows = ~std::uint64_t{0};  ///< of the weight
   std::uint64_t group_rows = 1;                   ///< neighbours that share their scales
 
   /// Which row of scales a row of the weight has.
   std::uint64_t row_of(std::uint64_t weight_row) const {
-    if (group_rows > 1) return weight_row / group_rows;
-    return weight_row / matrix_rows * channel_count + weight_row % channel_count;
+    const std::uint64_t matrix = weight_row / matrix_rows, row = weight_row % matrix_rows;
+    return matrix * channel_count + (group_rows > 1 ? row / group_rows : row % channel_count);
+  }
+
+  /// The first row of the weight that has this row of scales.
+  std::uint64_t first_row_of(std::uint64_t scale_row) const {
+    return scale_row / channel_count * matrix_rows + scale_row % channel_count * group_rows;
   }
   std::uint64_t count() const { return row_count * groups; }
 };
@@ -43,9 +48,13 @@ Shape scale_matrix(const QuantizedSpec& spec);
 struct OwnBlocks {
   std::uint64_t elements = 0;  ///< consecutive ones of a row
   std::uint64_t bytes = 0;
+  std::uint64_t groups = 0;  ///< that have a scale of their own
 
   /// blocks [block_count * bytes] to weights [block_count * elements].
   void (*decode)(const std::byte* blocks, std::uint64_t block_count, float* weights) = nullptr;
+
+  /// Scales [block_count * groups], as an integer code would have them.
+  void (*scales)(const std::byte* blocks, std::uint64_t block_count, float* scales) = nullptr;
 };
 
 struct SchemeScript;  // decode_in_torchscript.h
@@ -73,6 +82,7 @@ struct Scheme {
   bool always_has_zero_points = false;  ///< readers need them even where all are the same
 
   const float* book = nullptr;        ///< [2^bits] what codes stand for, times their scale; null: the integers
+  float widest_step = 1;              ///< between neighbouring codes, in scales: a code loses at most half of it
   const OwnBlocks* blocks = nullptr;  ///< in place of codes and scales; null: none
 
   const SchemeScript* torchscript = nullptr;  ///< how modules decode it; null: they cannot hold it
@@ -83,6 +93,9 @@ std::string scheme_text(const QuantizedSpec& spec);
 
 /// The rule of an integer scheme as this spec uses it.
 kernels::CodeRule code_rule(const Scheme& scheme, const QuantizedSpec& spec);
+
+/// Whether codes are integers, which can move from one layout into another, or be made anew without surprise.
+bool has_integer_codes(const QuantizedSpec& spec);
 
 /// Bits of a code: for people, who compare sizes.
 std::int32_t code_bits(const QuantizedSpec& spec);

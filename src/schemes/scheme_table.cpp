@@ -106,19 +106,19 @@ const Scheme* find_narrower_scheme(const Scheme& scheme, std::int64_t bits) {
 ScaleShape scale_shape(const QuantizedSpec& spec) {
   const RowView rows = row_view(spec.shape, spec.channel_axis);
   std::uint64_t matrices = 1;
+  for (std::int64_t axis = 0; axis < spec.stacked_axes; ++axis) {
+    matrices *= static_cast<std::uint64_t>(spec.shape[static_cast<std::size_t>(axis)]);
+  }
   switch (spec.granularity) {
     case Granularity::kTensor:
       return {1, 1, 1, rows.row_count};
     case Granularity::kChannel:
-      for (std::int64_t axis = 0; axis < spec.stacked_axes; ++axis) {
-        matrices *= static_cast<std::uint64_t>(spec.shape[static_cast<std::size_t>(axis)]);
-      }
       return {matrices * rows.channel_count, 1, rows.channel_count, rows.row_count / matrices};
     case Granularity::kGroup:
       break;
   }
-  return {ceil_div(rows.row_count, spec.group_rows), ceil_div(rows.row_length, spec.group_size), rows.row_count,
-          rows.row_count, spec.group_rows};
+  const std::uint64_t matrix_rows = rows.row_count / matrices, row_blocks = ceil_div(matrix_rows, spec.group_rows);
+  return {matrices * row_blocks, ceil_div(rows.row_length, spec.group_size), row_blocks, matrix_rows, spec.group_rows};
 }
 
 Shape scale_matrix(const QuantizedSpec& spec) {
@@ -128,7 +128,7 @@ Shape scale_matrix(const QuantizedSpec& spec) {
 
 std::string scheme_text(const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
-  if (scheme.is_cast) return std::string(scheme.text);
+  if (scheme.is_cast || scheme.blocks != nullptr) return std::string(scheme.text);
   std::string text(scheme.text);
   if (spec.granularity == Granularity::kTensor) text += " per tensor";
   if (spec.granularity == Granularity::kChannel) text += " per channel";
@@ -144,9 +144,14 @@ std::int32_t code_bits(const QuantizedSpec& spec) { return scheme_of(spec).bits;
 
 bool is_coded(const QuantizedSpec& spec) { return !scheme_of(spec).is_cast; }
 
+bool has_integer_codes(const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  return !scheme.is_cast && scheme.book == nullptr && scheme.blocks == nullptr;
+}
+
 bool has_zero_points(const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
-  if (scheme.is_cast || scheme.has_minima || scheme.book != nullptr || scheme.blocks != nullptr) return false;
+  if (!has_integer_codes(spec) || scheme.has_minima) return false;
   return !spec.symmetric || scheme.always_has_zero_points;
 }
 

@@ -225,6 +225,7 @@ TEST(EveryLayout, WhatIsStoredIsLoaded) {
     }
   }
   for (const GgmlBlock& block : all_ggml_blocks()) {
+    if (find_scheme(block.scheme)->blocks != nullptr) continue;
     SCOPED_TRACE(block.name);
     RoundTrip(kGgmlLayout, ggml_spec(block, {3, 96})).run();
   }

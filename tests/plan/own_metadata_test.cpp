@@ -145,6 +145,7 @@ std::vector<Hostile> hostile_metadata() {
       {R"({"version": 1, "tensors": {"v": )" + std::string(kInt8Entry) + "}}", "v is missing"},
       {R"({"version": 1, "tensors": {"b": )" + std::string(kInt8Entry) + "}}", "b is F32 [4], but must be I8 [4, 6]"},
       {changed(R"("qint8")", R"("qint9")"), "scheme qint9 is unknown"},
+      {changed(R"("qint8")", R"("q4_k")"), "q4_k is not stored like this"},
       {changed(R"("qint8")", "8"), "w"},
       {changed(R"("qint8")", R"("float16")"), "w is I8 [4, 6], but must be F16 [4, 6]"},
       {changed(R"("qint8")", R"("quint8")"), "w is I8 [4, 6], but must be U8 [4, 6]"},

@@ -153,10 +153,10 @@ std::string read_value(HeaderBytes& in, std::uint32_t type, int depth) {
 
 // What ggml calls the types that are not read yet, by their numbers.
 constexpr std::pair<std::uint32_t, std::string_view> kOtherTypes[] = {
-    {6, "Q5_0"},   {7, "Q5_1"},    {9, "Q8_1"},   {10, "Q2_K"},    {11, "Q3_K"},   {12, "Q4_K"},
-    {13, "Q5_K"},  {14, "Q6_K"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
-    {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"}, {29, "IQ1_M"},
-    {34, "TQ1_0"}, {35, "TQ2_0"},  {39, "MXFP4"}, {40, "NVFP4"},   {41, "Q1_0"},   {42, "Q2_0"},
+    {6, "Q5_0"},    {7, "Q5_1"},   {9, "Q8_1"},     {10, "Q2_K"},   {11, "Q3_K"},    {13, "Q5_K"},
+    {14, "Q6_K"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"},
+    {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"}, {29, "IQ1_M"},   {34, "TQ1_0"},
+    {35, "TQ2_0"},  {39, "MXFP4"}, {40, "NVFP4"},   {41, "Q1_0"},   {42, "Q2_0"},
 };
 
 std::string type_name(std::uint32_t id) {
@@ -314,9 +314,9 @@ class HeaderReader {
       if (!size_bytes) in_.fail(formatted("tensor {}: its size overflows", shown(tensor.name)));
       tensor.size_bytes = *size_bytes;
     } else {
-      if (tensor.shape.size() < 2 || tensor.shape.back() % 32 != 0 || tensor.count == 0) {
-        in_.fail(formatted("tensor {}: {} of {} is not made of blocks of 32", shown(tensor.name), tensor.type->name,
-                           shape_text(tensor.shape)));
+      if (!has_whole_rows(*tensor.type, tensor.shape) || tensor.count == 0) {
+        in_.fail(formatted("tensor {}: {} of {} is not made of blocks of {}", shown(tensor.name), tensor.type->name,
+                           shape_text(tensor.shape), tensor.type->block->elements));
       }
       tensor.size_bytes = tensor.count / tensor.type->block->elements * tensor.type->block->bytes;
     }
@@ -338,7 +338,7 @@ class HeaderReader {
     throw Error(Status::kUnsupported,
                 formatted("{}: tensor {} has the type {}, which is not read yet; of its {} tensors there are {}",
                           in_.title(), shown(first->name), type_name(first->type_id), stored_.size(), all),
-                "F32, F16, BF16, F64, I8 to I64, Q8_0, Q4_0 and Q4_1 are read: make such a file of it "
+                "F32, F16, BF16, F64, I8 to I64, Q8_0, Q4_0, Q4_1 and Q4_K are read: make such a file of it "
                 "(llama-quantize --allow-requantize IN OUT Q8_0)",
                 first->name);
   }
@@ -396,8 +396,7 @@ class HeaderReader {
     const std::string key_value = std::move(told->second.stored);
     told_.folded_shapes.erase(told);
     if (checked_element_count(shape) != stored.count) refuse_told(kFoldedShapePrefix, stored, shape_text(shape));
-    const bool is_whole_blocks = stored.type->dtype || (shape.size() >= 2 && shape.back() % 32 == 0);
-    if (is_whole_blocks) return shape;
+    if (has_whole_rows(*stored.type, shape)) return shape;
     pass_on(key_value);
     return stored.shape;
   }

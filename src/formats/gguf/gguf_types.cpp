@@ -17,8 +17,14 @@ std::span<const GgufType> all_gguf_types() {
       GgufType{.id = 8, .name = "Q8_0", .file_type = 7, .block = find_ggml_block("Q8_0")},
       GgufType{.id = 2, .name = "Q4_0", .file_type = 2, .block = find_ggml_block("Q4_0")},
       GgufType{.id = 3, .name = "Q4_1", .file_type = 3, .block = find_ggml_block("Q4_1")},
+      GgufType{.id = 12, .name = "Q4_K", .file_type = 15, .block = find_ggml_block("Q4_K")},
   };
   return kTypes;
+}
+
+bool has_whole_rows(const GgufType& type, const Shape& shape) {
+  if (type.block == nullptr) return true;
+  return shape.size() >= 2 && shape.back() % static_cast<std::int64_t>(type.block->elements) == 0;
 }
 
 }  // namespace mnq

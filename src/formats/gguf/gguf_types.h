@@ -18,4 +18,7 @@ struct GgufType {
 
 std::span<const GgufType> all_gguf_types();
 
+/// Whether rows of this shape are whole blocks, where the type has any.
+bool has_whole_rows(const GgufType& type, const Shape& shape);
+
 }  // namespace mnq

@@ -1,0 +1,75 @@
+// Floats of 8 bits: X F8_E4M3 in the weight's shape, and float scales beside it: one, one a row, or one for each block of rows
+// and columns, [ceil(out / 128), ceil(in / 128)]. What they are called says whose they are:
+//   X_scale_inv   DeepSeek, quant_method fp8. Source: transformers/integrations/finegrained_fp8.py
+//   X_scale       compressed-tensors, float-quantized and naive-quantized. Source: compressed_tensors/compressors, 0.20
+#include "layouts/packed_words.h"
+#include "layouts/tables.h"
+#include "schemes/schemes.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::size_t kCodes = 0, kScales = 1;
+
+// Channels are the rows of each matrix.
+bool can_hold(const QuantizedSpec& spec) {
+  const bool has_rows = spec.granularity == Granularity::kTensor || spec.channel_axis == spec.stacked_axes;
+  return spec.scheme == kFloat8E4M3Scheme.name && has_rows;
+}
+
+// A stack has a matrix of scales for each of its matrices.
+Shape stored_scales(const QuantizedSpec& spec) {
+  if (spec.granularity == Granularity::kTensor) return {1};
+  const ScaleShape scales = scale_shape(spec);
+  Shape shape(spec.shape.begin(), spec.shape.begin() + spec.stacked_axes);
+  shape.push_back(static_cast<std::int64_t>(scales.channel_count));
+  shape.push_back(static_cast<std::int64_t>(scales.groups));
+  return shape;
+}
+
+std::vector<StoredPart> parts_with(const QuantizedSpec& spec, std::string_view suffix) {
+  return {{"", DType::kF8E4M3, spec.shape}, {suffix, spec.scale_dtype, stored_scales(spec)}};
+}
+
+void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers&) {
+  out.write(kCodes, first_element(spec, piece.place), piece.codes, piece.place.count());
+}
+
+void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out) {
+  store_floats(tables.scales, spec.scale_dtype, out, kScales);
+}
+
+CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place, LayoutBuffers& buffers) {
+  const std::byte* codes = in.fetch(kCodes, first_element(spec, place), place.count(), buffers.raw);
+  return {.place = place, .codes = reinterpret_cast<const std::int8_t*>(codes)};
+}
+
+ScaleTables load_tables(const QuantizedSpec&, const PartReader& in) { return {.scales = load_floats(in, kScales)}; }
+
+}  // namespace
+
+constinit const Layout kFloat8InverseLayout{
+    .name = "float8-inverse",
+    .has_tables = true,
+    .can_hold = can_hold,
+    .unit = [](const QuantizedSpec&) { return std::uint64_t{1}; },
+    .parts = [](const QuantizedSpec& spec) { return parts_with(spec, "_scale_inv"); },
+    .store = store,
+    .store_tables = store_tables,
+    .load = load,
+    .load_tables = load_tables,
+};
+
+constinit const Layout kFloatQuantizedLayout{
+    .name = "float-quantized",
+    .has_tables = true,
+    .can_hold = can_hold,
+    .unit = [](const QuantizedSpec&) { return std::uint64_t{1}; },
+    .parts = [](const QuantizedSpec& spec) { return parts_with(spec, "_scale"); },
+    .store = store,
+    .store_tables = store_tables,
+    .load = load,
+    .load_tables = load_tables,
+};
+
+}  // namespace mnq

@@ -1,0 +1,100 @@
+// compressed-tensors' nvfp4-pack-quantized: floats of 4 bits with two levels of scales.
+//   X_packed        U8 [.., out, in / 2], the code of the even column low
+//   X_scale         F8_E4M3 [.., out, in / 16]
+//   X_global_scale  F32 [1]: a group's scale is what X_scale says, divided by this
+// Source: compressed_tensors/compressors/nvfp4, 0.20
+#include <algorithm>
+#include <cmath>
+
+#include "layouts/packed_words.h"
+#include "layouts/tables.h"
+#include "schemes/schemes.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::size_t kCodes = 0, kScales = 1, kGlobalScale = 2;
+constexpr std::int64_t kGroup = 16;
+
+bool can_hold(const QuantizedSpec& spec) {
+  const auto rank = static_cast<std::int64_t>(spec.shape.size());
+  return spec.scheme == kNvfp4Scheme.name && spec.granularity == Granularity::kGroup && spec.group_size == kGroup &&
+         spec.group_rows == 1 && rank >= 2 && spec.channel_axis == rank - 2 && spec.shape.back() % kGroup == 0;
+}
+
+Shape with_columns_by(const Shape& shape, std::int64_t divisor) {
+  Shape stored = shape;
+  stored.back() /= divisor;
+  return stored;
+}
+
+std::vector<StoredPart> parts(const QuantizedSpec& spec) {
+  return {{"_packed", DType::kU8, with_columns_by(spec.shape, 2)},
+          {"_scale", DType::kF8E4M3, with_columns_by(spec.shape, kGroup)},
+          {"_global_scale", DType::kF32, {1}}};
+}
+
+// Rows have whole bytes, so that the weight is one run of nibbles.
+void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
+  const std::uint64_t size = piece.place.count() / 2;
+  auto* stored = buffers.stored.get<std::uint8_t>(size);
+  for (std::uint64_t i = 0; i < size; ++i) {
+    stored[i] = static_cast<std::uint8_t>(piece.codes[2 * i] | piece.codes[2 * i + 1] << 4);
+  }
+  out.write(kCodes, first_element(spec, piece.place) / 2, stored, size);
+}
+
+// The nearest float of 8 bits, the even code of two: values of codes 0 to 126 rise.
+std::uint8_t nearest_code(float value) {
+  const float* values = kFloat8E4M3Scheme.book;
+  const float* above = std::lower_bound(values, values + 126, value);
+  if (above == values) return 0;
+  const auto code = static_cast<std::uint8_t>(above - values);
+  const float up = *above - value, down = value - above[-1];
+  return up < down || (up == down && code % 2 == 0) ? code : static_cast<std::uint8_t>(code - 1);
+}
+
+void store_tables(const QuantizedSpec&, const ScaleTables& tables, const PartWriter& out) {
+  if (tables.scales.empty()) return;
+  std::vector<std::uint8_t> stored(tables.scales.size());
+  std::ranges::transform(tables.scales, stored.begin(),
+                         [&](float scale) { return nearest_code(scale * tables.global_scale); });
+  out.write(kScales, 0, stored.data(), stored.size());
+  out.write(kGlobalScale, 0, &tables.global_scale, sizeof tables.global_scale);
+}
+
+CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place, LayoutBuffers& buffers) {
+  const std::uint64_t first = first_element(spec, place), count = place.count(), end = first + count;
+  const std::uint64_t first_byte = first / 2, size = ceil_div(end, 2) - first_byte;
+  const auto* stored = reinterpret_cast<const std::uint8_t*>(in.fetch(kCodes, first_byte, size, buffers.raw));
+  auto* codes = buffers.codes.get<std::int8_t>(2 * size);
+  for (std::uint64_t i = 0; i < size; ++i) {
+    codes[2 * i] = static_cast<std::int8_t>(stored[i] & 15);
+    codes[2 * i + 1] = static_cast<std::int8_t>(stored[i] >> 4);
+  }
+  return {.place = place, .codes = codes + first % 2};
+}
+
+ScaleTables load_tables(const QuantizedSpec&, const PartReader& in) {
+  ScaleTables tables{.global_scale = load_floats(in, kGlobalScale).front()};
+  for (const std::byte code : load_bytes(in, kScales)) {
+    tables.scales.push_back(kFloat8E4M3Scheme.book[std::to_integer<std::size_t>(code)] / tables.global_scale);
+  }
+  return tables;
+}
+
+}  // namespace
+
+constinit const Layout kNvfp4PackLayout{
+    .name = "nvfp4-pack-quantized",
+    .has_tables = true,
+    .can_hold = can_hold,
+    .unit = [](const QuantizedSpec&) { return std::uint64_t{2}; },
+    .parts = parts,
+    .store = store,
+    .store_tables = store_tables,
+    .load = load,
+    .load_tables = load_tables,
+};
+
+}  // namespace mnq
