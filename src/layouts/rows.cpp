@@ -74,7 +74,9 @@ std::vector<StoredPart> parts_of(const QuantizedSpec& spec) {
 }
 
 // Our metadata has no word for rows that share their scales.
-bool can_hold(const QuantizedSpec& spec) { return !is_coded(spec) || (has_integer_codes(spec) && spec.group_rows == 1); }
+bool can_hold(const QuantizedSpec& spec) {
+  return !is_coded(spec) || (has_integer_codes(spec) && spec.group_rows == 1);
+}
 
 // Codes and scales of a row start where its words do.
 std::uint64_t unit(const QuantizedSpec& spec) { return is_packed(spec) ? codes_per_word(kNibbleBits) : 1; }

@@ -106,7 +106,7 @@ ScaleOfRange scale_of_range(const QuantizedSpec& spec, const kernels::Range& ran
 const Method kMinmaxMethod{
     .name = "minmax",
     .text = "the scale that the largest weight needs",
-    .fits = [](const QuantizedSpec& spec) { return is_coded(spec) && !scheme_of(spec).has_minima; },
+    .fits = [](const QuantizedSpec& spec) { return has_integer_codes(spec) && !scheme_of(spec).has_minima; },
     .code = code,
 };
 

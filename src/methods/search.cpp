@@ -85,11 +85,7 @@ Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& pl
 const Method kSearchMethod{
     .name = "search",
     .text = "the scale, of a few, whose codes explain most of a group",
-    .fits =
-        [](const QuantizedSpec& spec) {
-          const Scheme& scheme = scheme_of(spec);
-          return is_coded(spec) && scheme.book == nullptr && scheme.blocks == nullptr;
-        },
+    .fits = has_integer_codes,
     .code = code,
     .makes_free_scales = true,
 };
