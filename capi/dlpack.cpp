@@ -1,7 +1,7 @@
 // Tensors from and to DLPack, without copies.
 #include <array>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "dlpack_types.h"
 #include "guard.h"
 #include "handles.h"

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "guard.h"
 #include "handles.h"
 

@@ -13,8 +13,8 @@
 #include "formats/open_source.h"
 #include "module/backend.h"
 #include "mono_quant.h"
+#include "quantize/loop/run_control.h"
 #include "quantize/report.h"
-#include "quantize/run_control.h"
 
 struct mnq_error {
   mnq::Status status;

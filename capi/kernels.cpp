@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/format.h"
 #include "base/shape.h"
+#include "base/text/format.h"
 #include "guard.h"
 #include "kernels/kernel_table.h"
 #include "kernels/not_finite.h"

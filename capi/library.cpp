@@ -2,9 +2,9 @@
 #include <array>
 
 #include "base/dtype.h"
-#include "base/format.h"
 #include "base/log.h"
-#include "base/text.h"
+#include "base/text/format.h"
+#include "base/text/text.h"
 #include "base/threads.h"
 #include "base/version.h"
 #include "config/config_table.h"

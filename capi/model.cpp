@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "base/format.h"
-#include "base/text.h"
+#include "base/text/format.h"
+#include "base/text/text.h"
 #include "formats/memory.h"
 #include "formats/open_source.h"
 #include "formats/told_layers.h"

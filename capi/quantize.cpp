@@ -1,5 +1,5 @@
 // The jobs: quantize, dequantize, compare, validate.
-#include "formats/folder/folder_output.h"
+#include "formats/folder/output/folder_output.h"
 #include "formats/open_source.h"
 #include "guard.h"
 #include "handles.h"

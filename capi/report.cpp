@@ -1,7 +1,7 @@
 // Reports: one JSON object, and its fields one by one.
 #include <cmath>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "guard.h"
 #include "handles.h"
 

@@ -1,7 +1,7 @@
 // Tensors, from and to the caller's memory.
 #include <cstring>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "guard.h"
 #include "handles.h"
 

@@ -1,6 +1,6 @@
 // Values: what goes into a method of a module and comes out of it.
-#include "base/format.h"
-#include "base/utf8.h"
+#include "base/text/format.h"
+#include "base/text/utf8.h"
 #include "guard.h"
 #include "handles.h"
 

@@ -11,7 +11,7 @@
 #include <span>
 #include <string>
 
-#include "base/format.h"
+#include "base/text/format.h"
 
 namespace mnq {
 

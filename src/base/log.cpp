@@ -2,7 +2,7 @@
 
 #include <mutex>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 namespace mnq {
 namespace {

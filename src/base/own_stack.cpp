@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define MNQ_ADDRESS_SANITIZER 1

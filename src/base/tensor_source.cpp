@@ -6,7 +6,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 
 namespace mnq {
 namespace {

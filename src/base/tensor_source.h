@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/boxed.h"
-#include "base/byte_stream.h"
+#include "base/files/byte_stream.h"
 #include "base/quantized_weight.h"
 #include "base/tensor.h"
 

@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 
 namespace mnq {
 namespace {

@@ -5,7 +5,7 @@
 #include <memory>
 #include <utility>
 
-#include "cli/command_table.h"
+#include "cli/commands/command_table.h"
 #include "cli/failure.h"
 #include "cli/flags.h"
 #include "cli/help_formatter.h"

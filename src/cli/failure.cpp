@@ -5,8 +5,8 @@
 
 #include "cli/interrupt.h"
 #include "cli/json.h"
-#include "cli/terminal.h"
-#include "cli/utf8.h"
+#include "cli/terminal/terminal.h"
+#include "cli/terminal/utf8.h"
 
 namespace cli {
 namespace {

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "cli/commands/options.h"
 #include "cli/help_formatter.h"
-#include "cli/options.h"
 
 namespace cli {
 

@@ -8,7 +8,7 @@
 
 #include "cli/command_line.h"
 #include "cli/failure.h"
-#include "cli/terminal.h"
+#include "cli/terminal/terminal.h"
 
 namespace {
 

@@ -9,9 +9,9 @@ if(NOT Torch_VERSION VERSION_LESS 2.14)
                       "Build the core alone with -DMONO_QUANT_TORCH=OFF.")
 endif()
 
-file(GLOB torch_sources CONFIGURE_DEPENDS src/torch/*.cpp)
+file(GLOB_RECURSE torch_sources CONFIGURE_DEPENDS src/torch/*.cpp)
 # LibTorch brings a fmt of its own, which its headers and so this library use: messages are made with that one here.
-add_library(mono_quant_torch MODULE ${torch_sources} src/base/format.cpp)
+add_library(mono_quant_torch MODULE ${torch_sources} src/base/text/format.cpp)
 target_include_directories(mono_quant_torch SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
 target_precompile_headers(mono_quant_torch PRIVATE src/torch/libtorch.h)
 target_link_libraries(mono_quant_torch PRIVATE mono_quant_core mono_quant_warnings torch_cpu c10)

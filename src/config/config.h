@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/glob_set.h"
 #include "base/quantized_weight.h"
+#include "base/text/glob_set.h"
 #include "methods/method.h"
 #include "schemes/scheme.h"
 

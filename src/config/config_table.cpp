@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/text.h"
+#include "base/text/format.h"
+#include "base/text/text.h"
 #include "schemes/scheme.h"
 
 namespace mnq {

@@ -2,10 +2,10 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/json.h"
-#include "base/text.h"
-#include "base/utf8.h"
+#include "base/text/format.h"
+#include "base/text/json.h"
+#include "base/text/text.h"
+#include "base/text/utf8.h"
 #include "config/config.h"
 #include "config/config_table.h"
 

@@ -1,8 +1,8 @@
 #include "containers/archive_error.h"
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/utf8.h"
+#include "base/text/format.h"
+#include "base/text/utf8.h"
 
 namespace mnq {
 namespace {

@@ -4,9 +4,9 @@
 #include <span>
 #include <string>
 
-#include "base/byte_stream.h"
-#include "base/format.h"
+#include "base/files/byte_stream.h"
 #include "base/tensor_source.h"
+#include "base/text/format.h"
 #include "containers/archive_error.h"
 
 namespace mnq {

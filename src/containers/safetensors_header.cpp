@@ -5,8 +5,8 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/json_text.h"
+#include "base/text/format.h"
+#include "base/text/json_text.h"
 #include "containers/archive_error.h"
 
 namespace mnq {

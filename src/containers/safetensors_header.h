@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json_text.h"
 #include "base/tensor_source.h"
+#include "base/text/json_text.h"
 
 namespace mnq {
 

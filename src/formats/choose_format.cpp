@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/folder.h"
-#include "base/format.h"
-#include "base/text.h"
+#include "base/files/folder.h"
+#include "base/text/format.h"
+#include "base/text/text.h"
 #include "formats/compressed_tensors/compressed_tensors.h"
 #include "formats/folder/folder_format.h"
 #include "formats/folder/folder_loaders.h"
-#include "formats/folder/folder_output.h"
+#include "formats/folder/output/folder_output.h"
 #include "formats/format_table.h"
 
 namespace mnq {

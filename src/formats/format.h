@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/byte_stream.h"
+#include "base/files/byte_stream.h"
 #include "base/tensor_source.h"
 #include "plan/plan.h"
 #include "plan/storage.h"

@@ -4,8 +4,8 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/utf8.h"
+#include "base/text/format.h"
+#include "base/text/utf8.h"
 
 namespace mnq {
 namespace {

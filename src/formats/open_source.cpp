@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/folder.h"
-#include "base/format.h"
+#include "base/files/folder.h"
+#include "base/text/format.h"
 #include "formats/folder/open_folder.h"
 #include "formats/folder/shard_names.h"
 #include "formats/format_table.h"

@@ -3,8 +3,8 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/text.h"
+#include "base/text/format.h"
+#include "base/text/text.h"
 #include "formats/memory.h"
 #include "plan/layer_kinds.h"
 

@@ -4,9 +4,9 @@
 #include <cstdint>
 
 #include "base/error.h"
-#include "base/folder.h"
-#include "base/format.h"
+#include "base/files/folder.h"
 #include "base/tensor_source.h"
+#include "base/text/format.h"
 #include "containers/read_text.h"
 #include "containers/safetensors_header.h"
 

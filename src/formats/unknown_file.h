@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "base/byte_stream.h"
-#include "base/folder.h"
+#include "base/files/byte_stream.h"
+#include "base/files/folder.h"
 
 namespace mnq {
 

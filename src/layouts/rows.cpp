@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "layouts/packed_words.h"
 #include "layouts/tables.h"
 

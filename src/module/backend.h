@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/byte_stream.h"
+#include "base/files/byte_stream.h"
 #include "base/quantized_weight.h"
 #include "base/script_decoder.h"
 #include "base/tensor_source.h"

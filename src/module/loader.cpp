@@ -16,8 +16,8 @@
 #include <mutex>
 
 #include "base/error.h"
-#include "base/format.h"
 #include "base/own_stack.h"
+#include "base/text/format.h"
 #include "base/version.h"
 #include "kernels/kernel_table.h"
 #include "schemes/decode_in_torchscript.h"

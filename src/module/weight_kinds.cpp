@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "base/format.h"
-#include "base/glob.h"
+#include "base/text/format.h"
+#include "base/text/glob.h"
 
 namespace mnq {
 namespace {

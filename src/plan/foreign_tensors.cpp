@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 
 namespace mnq {
 namespace {

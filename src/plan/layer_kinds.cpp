@@ -1,6 +1,6 @@
 #include "plan/layer_kinds.h"
 
-#include "base/format.h"
+#include "base/text/format.h"
 
 #include <algorithm>
 #include <array>

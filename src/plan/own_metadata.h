@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "base/json_text.h"
 #include "base/tensor_source.h"
+#include "base/text/json_text.h"
 #include "plan/plan.h"
 
 namespace mnq {

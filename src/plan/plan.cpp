@@ -4,7 +4,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 #include "plan/foreign_tensors.h"
 #include "plan/selection.h"
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "base/glob_set.h"
 #include "base/tensor_source.h"
+#include "base/text/glob_set.h"
 #include "config/config.h"
 #include "plan/layer_kinds.h"
 #include "plan/plan.h"

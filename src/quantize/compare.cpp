@@ -1,5 +1,5 @@
 // Compares two checkpoints: the accuracy of each tensor of one against that of the same name in the other.
-#include "base/format.h"
+#include "base/text/format.h"
 #include "quantize/comparison.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"

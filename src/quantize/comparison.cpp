@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "kernels/not_finite.h"
 #include "quantize/job_parts.h"
 

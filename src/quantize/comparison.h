@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "quantize/block_loop.h"
-#include "quantize/lazy.h"
+#include "quantize/loop/block_loop.h"
+#include "quantize/loop/lazy.h"
+#include "quantize/loop/weight_reader.h"
 #include "quantize/report.h"
-#include "quantize/weight_reader.h"
 
 namespace mnq {
 

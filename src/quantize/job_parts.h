@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "quantize/blocks.h"
-#include "quantize/weight_reader.h"
+#include "quantize/loop/blocks.h"
+#include "quantize/loop/weight_reader.h"
 
 namespace mnq {
 

@@ -6,11 +6,11 @@
 #include <memory>
 #include <string>
 
-#include "formats/folder/folder_output.h"
+#include "formats/folder/output/folder_output.h"
 #include "formats/format.h"
 #include "plan/plan.h"
+#include "quantize/loop/run_control.h"
 #include "quantize/report.h"
-#include "quantize/run_control.h"
 
 namespace mnq {
 

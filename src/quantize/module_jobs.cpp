@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "formats/torchscript/torchscript.h"
 #include "kernels/kernel_table.h"
 #include "module/loader.h"

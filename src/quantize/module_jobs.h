@@ -6,8 +6,8 @@
 
 #include "config/config.h"
 #include "module/backend.h"
+#include "quantize/loop/run_control.h"
 #include "quantize/report.h"
-#include "quantize/run_control.h"
 
 namespace mnq {
 

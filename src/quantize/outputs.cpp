@@ -1,5 +1,5 @@
 // Where a job's output goes.
-#include "base/format.h"
+#include "base/text/format.h"
 #include "formats/choose_format.h"
 #include "formats/format_table.h"
 #include "formats/memory.h"

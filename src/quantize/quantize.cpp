@@ -3,13 +3,13 @@
 #include <cmath>
 #include <map>
 
-#include "base/format.h"
 #include "base/log.h"
+#include "base/text/format.h"
 #include "config/config_table.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
-#include "quantize/plan_run.h"
-#include "quantize/write_output.h"
+#include "quantize/loop/plan_run.h"
+#include "quantize/write/write_output.h"
 
 namespace mnq {
 namespace {

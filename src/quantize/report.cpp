@@ -3,8 +3,8 @@
 #include <cmath>
 #include <utility>
 
-#include "base/format.h"
-#include "base/utf8.h"
+#include "base/text/format.h"
+#include "base/text/utf8.h"
 #include "base/version.h"
 #include "containers/archive_error.h"
 #include "plan/foreign_tensors.h"

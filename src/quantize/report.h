@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.h"
+#include "base/text/json.h"
 #include "kernels/kernel_table.h"
 #include "plan/plan.h"
 

@@ -2,13 +2,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "kernels/not_finite.h"
 #include "plan/foreign_tensors.h"
 #include "quantize/comparison.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
-#include "quantize/lazy.h"
+#include "quantize/loop/lazy.h"
 
 namespace mnq {
 namespace {

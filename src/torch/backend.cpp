@@ -1,13 +1,13 @@
 // The entry of libmono_quant_torch: what the core calls once it has loaded it.
 #include <dlfcn.h>
 
-#include "base/format.h"
 #include "base/own_stack.h"
+#include "base/text/format.h"
 #include "base/version.h"
 #include "module/backend.h"
 #include "torch/errors.h"
-#include "torch/integer_linear.h"
-#include "torch/stock_functions.h"
+#include "torch/graph/integer_linear.h"
+#include "torch/graph/stock_functions.h"
 #include "torch/torch_module.h"
 
 extern "C" std::uint64_t aoti_torch_abi_version();

@@ -4,8 +4,8 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "torch/stock_functions.h"
+#include "base/text/format.h"
+#include "torch/graph/stock_functions.h"
 #include "torch/tensors.h"
 
 namespace mnq::libtorch {

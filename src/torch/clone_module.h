@@ -6,8 +6,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "torch/graph/rewrite_graph.h"
 #include "torch/module_tree.h"
-#include "torch/rewrite_graph.h"
 
 namespace mnq::libtorch {
 

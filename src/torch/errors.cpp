@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "base/format.h"
 #include "base/own_stack.h"
+#include "base/text/format.h"
 #include "torch/libtorch.h"
 
 namespace mnq::libtorch {

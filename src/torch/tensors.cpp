@@ -3,7 +3,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 
 namespace mnq::libtorch {
 namespace {

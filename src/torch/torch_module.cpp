@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/format.h"
 #include "base/own_stack.h"
+#include "base/text/format.h"
 #include "module/listing.h"
 #include "torch/errors.h"
 #include "torch/tensors.h"

@@ -5,7 +5,7 @@
 #include <mutex>
 
 #include "torch/clone_module.h"
-#include "torch/weight_uses.h"
+#include "torch/graph/weight_uses.h"
 
 namespace mnq::libtorch {
 

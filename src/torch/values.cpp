@@ -4,7 +4,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 #include "torch/tensors.h"
 
 namespace mnq::libtorch {

@@ -1,5 +1,5 @@
 // Output files appear whole or not at all, whatever stands in their way; input files are what they were when opened.
-#include "base/file.h"
+#include "base/files/file.h"
 
 #include <gtest/gtest.h>
 #include <sys/mount.h>

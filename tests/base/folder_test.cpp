@@ -1,5 +1,5 @@
 // Folders as they are read: what fails is an error, and what a name leads to is looked at.
-#include "base/folder.h"
+#include "base/files/folder.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -12,8 +12,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/file.h"
-#include "base/input_folder.h"
+#include "base/files/file.h"
+#include "base/files/input_folder.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
 

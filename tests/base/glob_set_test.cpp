@@ -1,12 +1,12 @@
 // Many patterns at once find what trying each of them finds.
-#include "base/glob_set.h"
+#include "base/text/glob_set.h"
 
 #include <gtest/gtest.h>
 
 #include <random>
 #include <set>
 
-#include "base/glob.h"
+#include "base/text/glob.h"
 
 namespace mnq::test {
 namespace {

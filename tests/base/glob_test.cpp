@@ -1,10 +1,10 @@
-#include "base/glob.h"
+#include "base/text/glob.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 
 namespace mnq::test {
 namespace {

@@ -1,5 +1,5 @@
 // JSON as it is read and written: reports, settings and our metadata go through it.
-#include "base/json.h"
+#include "base/text/json.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // JSON text that keeps its bytes.
-#include "base/json_text.h"
+#include "base/text/json_text.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
 // Text to values and back, the same in every locale.
-#include "base/text.h"
+#include "base/text/text.h"
 
 #include <gtest/gtest.h>
 
 #include <clocale>
 
-#include "base/format.h"
+#include "base/text/format.h"
 
 namespace mnq::test {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "containers/torchscript/torchscript_program.h"
 #include "support/error_of.h"
 

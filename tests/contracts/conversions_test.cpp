@@ -4,9 +4,9 @@
 
 #include <fstream>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "quantize/job_fixture.h"
-#include "quantize/weight_reader.h"
+#include "quantize/loop/weight_reader.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
 

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "quantize/job_fixture.h"
-#include "quantize/weight_reader.h"
+#include "quantize/loop/weight_reader.h"
 #include "support/told_weights.h"
 
 namespace mnq::test {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <set>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "config/config.h"
 #include "config/config_table.h"
 #include "formats/format_table.h"

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "base/text.h"
+#include "base/text/text.h"
 #include "formats/torchscript/torchscript.h"
 #include "quantize/job_fixture.h"
 #include "schemes/decode_in_torchscript.h"

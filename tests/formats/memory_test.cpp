@@ -1,7 +1,7 @@
 // Named tensors in memory as a source.
 #include <gtest/gtest.h>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "formats/memory.h"
 #include "support/error_of.h"
 

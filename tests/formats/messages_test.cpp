@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "base/utf8.h"
+#include "base/text/utf8.h"
 #include "formats/open_source.h"
 #include "support/error_of.h"
 

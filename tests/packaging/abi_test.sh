@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The library against the ABIs that were released, kept in capi/abi-1.*.xml: names, versions, signatures, the function
+# The library against the ABIs that were released, kept in capi/abi/abi-1.*.xml: names, versions, signatures, the function
 # table. Any difference from the newest fails; from the older ones, any but additions.
 set -euo pipefail
 source=$1 build=$2
@@ -12,8 +12,8 @@ describe() { abidw --headers-dir "$source/capi" --drop-private-types --no-show-l
 describe "$library" >"$build/abi.xml"
 # Without types the comparison could not fail where it matters.
 grep -q "data-member" "$build/abi.xml" || { echo "the library says nothing of its types" >&2; exit 1; }
-abidiff "$source/capi/abi-1.$minor.xml" "$build/abi.xml" || {
-  echo "the ABI differs from capi/abi-1.$minor.xml; what the library has now is in $build/abi.xml" >&2
+abidiff "$source/capi/abi/abi-1.$minor.xml" "$build/abi.xml" || {
+  echo "the ABI differs from capi/abi/abi-1.$minor.xml; what the library has now is in $build/abi.xml" >&2
   exit 1
 }
 
@@ -25,8 +25,8 @@ cat >"$build/abi.suppressions" <<'END'
   has_data_member_inserted_at = end
 END
 for ((old = 0; old < minor; ++old)); do
-  abidiff --no-added-syms --suppressions "$build/abi.suppressions" "$source/capi/abi-1.$old.xml" "$build/abi.xml" || {
-    echo "the ABI breaks capi/abi-1.$old.xml" >&2
+  abidiff --no-added-syms --suppressions "$build/abi.suppressions" "$source/capi/abi/abi-1.$old.xml" "$build/abi.xml" || {
+    echo "the ABI breaks capi/abi/abi-1.$old.xml" >&2
     exit 1
   }
 done

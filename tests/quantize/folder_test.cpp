@@ -10,7 +10,7 @@
 #include <chrono>
 #include <filesystem>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "quantize/job_fixture.h"
 #include "support/error_of.h"
 #include "support/safetensors_bytes.h"

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "job_fixture.h"
-#include "quantize/blocks.h"
+#include "quantize/loop/blocks.h"
 
 namespace mnq::test {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "base/format.h"
+#include "base/text/format.h"
 
 namespace mnq {
 

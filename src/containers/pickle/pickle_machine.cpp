@@ -4,8 +4,8 @@
 #include <bit>
 #include <cstring>
 
-#include "base/format.h"
-#include "base/utf8.h"
+#include "base/text/format.h"
+#include "base/text/utf8.h"
 #include "containers/archive_error.h"
 
 namespace mnq {

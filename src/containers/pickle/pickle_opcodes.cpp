@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "containers/pickle/pickle_machine.h"
 
 namespace mnq {

@@ -1,6 +1,6 @@
 // What each opcode of a pickle does.
-#include "base/format.h"
-#include "base/utf8.h"
+#include "base/text/format.h"
+#include "base/text/utf8.h"
 #include "containers/archive_error.h"
 #include "containers/pickle/pickle_machine.h"
 

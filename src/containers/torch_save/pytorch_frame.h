@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "base/byte_stream.h"
+#include "base/files/byte_stream.h"
 
 namespace mnq {
 

@@ -7,7 +7,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 #include "containers/archive_error.h"
 #include "containers/torch_save/pytorch_frame_writer.h"
 

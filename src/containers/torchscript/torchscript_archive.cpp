@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <map>
 
-#include "base/format.h"
-#include "base/text.h"
+#include "base/text/format.h"
+#include "base/text/text.h"
 #include "containers/archive_error.h"
 #include "containers/torchscript/torchscript_bounds.h"
 #include "containers/torchscript/torchscript_pickle.h"

@@ -1,6 +1,6 @@
 #include "containers/torchscript/torchscript_pickle.h"
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "containers/archive_error.h"
 #include "containers/pickle/pickle_fields.h"
 #include "containers/torchscript/torchscript_globals.h"

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
-#include "base/format.h"
-#include "base/utf8.h"
+#include "base/text/format.h"
+#include "base/text/utf8.h"
 #include "containers/archive_error.h"
 
 namespace mnq {

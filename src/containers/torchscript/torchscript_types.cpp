@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "containers/archive_error.h"
 #include "containers/pickle/pickle_fields.h"
 #include "containers/torchscript/torchscript_globals.h"

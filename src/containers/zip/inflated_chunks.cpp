@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "containers/archive_error.h"
 
 namespace mnq {

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/format.h"
 #include "base/tensor_source.h"
+#include "base/text/format.h"
 #include "base/threads.h"
 #include "containers/archive_error.h"
 #include "containers/zip/zip_directory.h"

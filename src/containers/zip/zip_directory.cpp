@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/format.h"
-#include "base/utf8.h"
+#include "base/text/format.h"
+#include "base/text/utf8.h"
 #include "containers/archive_error.h"
 #include "containers/read_text.h"
 #include "containers/zip/zip_end.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/byte_stream.h"
+#include "base/files/byte_stream.h"
 
 namespace mnq {
 

@@ -6,7 +6,7 @@
 #include <bit>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 #include "kernels/kernel_table.h"
 
 namespace mnq {

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors_groups.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
 #include "layouts/layout.h"

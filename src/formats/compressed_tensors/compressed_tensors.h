@@ -8,7 +8,7 @@
 // Source: compressed_tensors/compressors, 0.20
 #pragma once
 
-#include "base/json.h"
+#include "base/text/json.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/format.h"
 #include "plan/plan.h"

@@ -3,7 +3,7 @@
 #include <array>
 #include <iterator>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors.h"
 #include "formats/compressed_tensors/compressed_tensors_groups.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 
 namespace mnq {
 namespace {

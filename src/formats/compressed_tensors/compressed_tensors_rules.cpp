@@ -2,7 +2,7 @@
 // another layout.
 #include <algorithm>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors.h"
 #include "formats/compressed_tensors/compressed_tensors_models.h"
 #include "schemes/scheme.h"

@@ -4,13 +4,13 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/json_text.h"
+#include "base/text/format.h"
+#include "base/text/json_text.h"
 #include "containers/archive_error.h"
 #include "containers/read_text.h"
 #include "formats/folder/folder_loaders.h"
-#include "formats/folder/folder_output.h"
-#include "formats/folder/folder_publish.h"
+#include "formats/folder/output/folder_output.h"
+#include "formats/folder/output/folder_publish.h"
 
 namespace mnq {
 namespace {

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "base/input_folder.h"
-#include "base/json.h"
+#include "base/files/input_folder.h"
 #include "base/tensor_source.h"
+#include "base/text/json.h"
 
 namespace mnq {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "base/folder.h"
-#include "base/input_folder.h"
+#include "base/files/folder.h"
+#include "base/files/input_folder.h"
 
 namespace mnq {
 

@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "base/json.h"
+#include "base/text/json.h"
 #include "formats/folder/quantization_methods.h"
 
 namespace mnq {

@@ -3,8 +3,8 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/folder.h"
-#include "base/input_folder.h"
+#include "base/files/folder.h"
+#include "base/files/input_folder.h"
 #include "formats/folder/companion_files.h"
 #include "formats/folder/find_weights.h"
 #include "formats/folder/open_shards.h"

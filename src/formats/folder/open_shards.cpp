@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 #include "containers/archive_error.h"
 #include "formats/folder/shard_names.h"
 #include "formats/format_table.h"

@@ -1,7 +1,7 @@
 // Opens the files that an index names, or that a folder has, and holds them against the index.
 #pragma once
 
-#include "base/input_folder.h"
+#include "base/files/input_folder.h"
 #include "formats/folder/shard_index.h"
 #include "formats/folder/sharded_source.h"
 #include "formats/format.h"

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors.h"
 #include "formats/folder/folder_loaders.h"
 

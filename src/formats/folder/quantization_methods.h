@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.h"
 #include "base/tensor_source.h"
+#include "base/text/json.h"
 #include "plan/plan.h"
 
 namespace mnq {

@@ -3,8 +3,8 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/json.h"
+#include "base/text/format.h"
+#include "base/text/json.h"
 #include "containers/archive_error.h"
 #include "containers/read_text.h"
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/byte_stream.h"
+#include "base/files/byte_stream.h"
 
 namespace mnq {
 

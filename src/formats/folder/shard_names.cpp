@@ -4,8 +4,8 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/folder.h"
-#include "base/format.h"
+#include "base/files/folder.h"
+#include "base/text/format.h"
 
 namespace mnq {
 namespace {

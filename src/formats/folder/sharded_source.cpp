@@ -4,8 +4,8 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "base/folder.h"
-#include "base/format.h"
+#include "base/files/folder.h"
+#include "base/text/format.h"
 #include "containers/archive_error.h"
 #include "plan/own_metadata.h"
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/byte_stream.h"
+#include "base/files/byte_stream.h"
 #include "base/tensor_source.h"
 
 namespace mnq {

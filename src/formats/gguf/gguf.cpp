@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 #include "containers/archive_error.h"
 #include "formats/gguf/gguf_header.h"
 #include "layouts/ggml.h"

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/byte_stream.h"
+#include "base/files/byte_stream.h"
 #include "base/tensor_source.h"
 #include "formats/gguf/gguf_substitutes.h"
 #include "formats/gguf/gguf_types.h"

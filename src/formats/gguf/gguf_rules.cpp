@@ -1,7 +1,7 @@
 // What the rows of GGUF's layout cannot say: which weights llama.cpp wants as floats, and which it wants with 8 bits.
 #include <algorithm>
 
-#include "base/format.h"
+#include "base/text/format.h"
 #include "formats/gguf/gguf.h"
 
 namespace mnq {

@@ -5,8 +5,8 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/json_text.h"
+#include "base/text/format.h"
+#include "base/text/json_text.h"
 #include "formats/gguf/gguf.h"
 #include "formats/gguf/gguf_substitutes.h"
 #include "formats/gguf/gguf_types.h"

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/format.h"
 #include "base/hash.h"
+#include "base/text/format.h"
 
 namespace mnq {
 namespace {

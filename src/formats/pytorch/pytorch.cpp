@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/json.h"
+#include "base/text/format.h"
+#include "base/text/json.h"
 #include "containers/archive_error.h"
 #include "containers/pickle/pickle_fields.h"
 #include "containers/read_text.h"

@@ -4,8 +4,8 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/format.h"
-#include "base/json_text.h"
+#include "base/text/format.h"
+#include "base/text/json_text.h"
 #include "containers/pickle/pickle_writer.h"
 #include "containers/torch_save/pytorch_frame.h"
 #include "containers/torch_save/pytorch_records.h"

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "base/format.h"
+#include "base/text/format.h"
 #include "containers/archive_error.h"
 #include "containers/read_text.h"
 #include "containers/safetensors_header.h"

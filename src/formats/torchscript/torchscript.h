@@ -3,7 +3,7 @@
 // runs or becomes another one, and only after it was checked as a whole.
 #pragma once
 
-#include "base/byte_stream.h"
+#include "base/files/byte_stream.h"
 #include "base/tensor_source.h"
 #include "formats/format.h"
 #include "module/backend.h"

@@ -6,20 +6,20 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/format.h"
 #include "base/own_stack.h"
+#include "base/text/format.h"
+#include "base/text/utf8.h"
 #include "base/threads.h"
-#include "base/utf8.h"
 #include "containers/strided_read.h"
 #include "containers/torchscript/torchscript_archive.h"
 #include "containers/zip/zip_archive.h"
 #include "containers/zip/zip_records.h"
 #include "formats/pytorch/pytorch.h"
 #include "formats/torchscript/torchscript.h"
-#include "formats/torchscript/torchscript_tree.h"
-#include "formats/torchscript/torchscript_uses.h"
 #include "module/listing.h"
 #include "module/loader.h"
+#include "module/torchscript_tree.h"
+#include "module/torchscript_uses.h"
 #include "schemes/decode_in_torchscript.h"
 
 namespace mnq {

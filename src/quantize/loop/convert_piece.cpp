@@ -1,0 +1,113 @@
+#include "quantize/loop/convert_piece.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/not_finite.h"
+#include "quantize/job_parts.h"
+
+namespace mnq {
+namespace {
+
+using kernels::kernel_table;
+
+// What a dtype that a weight gets back can hold: the lowest code of 4 bits is a little beyond the weight it was made of.
+float largest_finite(DType dtype) {
+  if (dtype == DType::kF16) return 65504;
+  if (dtype == DType::kBF16) return 0x1.fep127f;
+  return std::numeric_limits<float>::max();
+}
+
+const float* load(const PieceOfTensor& piece, const WeightReader& reader, Scratch& scratch) {
+  return reader.read(piece.first_element, piece.place.count(), scratch.in);
+}
+
+// Remembers the first value that is not finite, if there is one.
+bool is_finite(const PieceOfTensor& piece, const float* values, Scratch& scratch) {
+  const auto bad = find_not_finite(values, piece.place.count());
+  if (bad) scratch.bad_element = piece.first_element + *bad;
+  return !bad;
+}
+
+// The accuracy of what readers get. Weights that are stored as doubles are measured as such, and not against what float32
+// leaves of them.
+void measure(const PieceOfTensor& piece, const WeightReader& reader, const float* weights, const float* decoded,
+             Scratch& scratch) {
+  const std::uint64_t count = piece.place.count();
+  if (!reader.is_double()) return scratch.sums.assign(1, kernel_table().error_sums(weights, decoded, count));
+  const double* exact = reader.read_double(piece.first_element, count, scratch.in);
+  auto* others = scratch.doubles.get<double>(count);
+  kernel_table().f32_to_f64(decoded, count, others);
+  scratch.sums.assign(1, error_sums_double(exact, others, count));
+}
+
+// Where coding did not measure in passing, or could not.
+void measure_codes(const PieceOfTensor& piece, const WeightReader& reader, const WeightWriter& writer,
+                   const float* weights, CodedPiece coded, Scratch& scratch) {
+  if (!scratch.sums.empty() && !reader.is_double()) return;
+  writer.complete(coded, scratch);
+  auto* decoded = scratch.decoded.get<float>(piece.place.count());
+  decode(kernel_table(), scheme_of(piece.planned.spec), coded, decoded);
+  measure(piece, reader, weights, decoded, scratch);
+}
+
+}  // namespace
+
+void recode_piece(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, Scratch& scratch) {
+  CodedPiece coded = reader.load(piece.place, scratch.in.layout);
+  if (coded.group_size == 0) coded.group_size = group_size_in(piece.planned.spec, piece.place);
+  if (!piece.planned.layout->has_tables && coded.scales == nullptr && coded.blocks == nullptr) {
+    const std::uint64_t first = piece.first_element / coded.group_size;
+    coded.scales = reader.tables().scales.data() + first;
+    if (!reader.tables().minima.empty()) coded.minima = reader.tables().minima.data() + first;
+  }
+  writer.store(coded, scratch.out);
+}
+
+void cast_piece(const PieceOfTensor& piece, const WeightReader& reader, Scratch& scratch) {
+  const std::uint64_t count = piece.place.count();
+  const DType dtype = scheme_of(piece.planned.spec).cast_dtype;
+  const float* weights = load(piece, reader, scratch);
+  const std::byte* stored = from_float32(kernel_table(), dtype, weights, count, scratch.stored);
+  const float* rounded = to_float32(kernel_table(), dtype, stored, count, scratch.decoded);
+  if (!is_finite(piece, rounded, scratch)) return;
+  measure(piece, reader, weights, rounded, scratch);
+  const std::uint64_t width = dtype_bits(dtype) / 8;
+  piece.out.write(0, piece.first_element * width, stored, count * width);
+}
+
+void dequantize_piece(const PieceOfTensor& piece, const WeightReader& reader, Scratch& scratch) {
+  const DType dtype = piece.tensor.dtype;
+  const std::uint64_t count = piece.place.count(), width = dtype_bits(dtype) / 8;
+  const float* weights = load(piece, reader, scratch);
+  if (const float most = largest_finite(dtype); most < std::numeric_limits<float>::max()) {
+    auto* clamped = scratch.decoded.get<float>(count);
+    std::transform(weights, weights + count, clamped,
+                   [most](float weight) { return std::isfinite(weight) ? std::clamp(weight, -most, most) : weight; });
+    weights = clamped;
+  }
+  const std::byte* values = from_float32(kernel_table(), dtype, weights, count, scratch.stored);
+  piece.out.write(0, piece.first_element * width, values, count * width);
+}
+
+void quantize_piece(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, bool is_settled,
+                    Scratch& scratch) {
+  const float* weights = load(piece, reader, scratch);
+  const CodedPiece coded =
+      is_settled ? writer.encode_settled(weights, piece.place, scratch) : writer.encode(weights, piece.place, scratch);
+  if (scratch.bad_element) {
+    *scratch.bad_element += piece.first_element;
+    return;
+  }
+  measure_codes(piece, reader, writer, weights, coded, scratch);
+  writer.store(coded, scratch.out);
+}
+
+void survey_piece(const PieceOfTensor& piece, const WeightReader& reader, const WeightWriter& writer,
+                  Scratch& scratch) {
+  const float* weights = load(piece, reader, scratch);
+  if (is_finite(piece, weights, scratch)) writer.survey(weights, piece.place, scratch);
+}
+
+}  // namespace mnq

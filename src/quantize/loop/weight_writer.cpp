@@ -1,0 +1,218 @@
+#include "quantize/loop/weight_writer.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace mnq {
+namespace {
+
+using kernels::kernel_table;
+using kernels::Range;
+
+Range merge(const Range& a, const Range& b) {
+  return {std::min(a.minimum, b.minimum), std::max(a.maximum, b.maximum), std::max(a.max_abs_bits, b.max_abs_bits)};
+}
+
+void widen(Range& range, float weight) {
+  range.minimum = std::min(range.minimum, weight);
+  range.maximum = std::max(range.maximum, weight);
+  range.max_abs_bits = std::max(range.max_abs_bits, std::bit_cast<std::uint32_t>(weight) & 0x7fffffff);
+}
+
+// [rows, columns] to [columns, rows], in tiles that stay in cache.
+template <class Value>
+void turn(const Value* from, std::uint64_t row_count, std::uint64_t column_count, Value* to) {
+  constexpr std::uint64_t kTile = 16;
+  for (std::uint64_t row = 0; row < row_count; row += kTile) {
+    const std::uint64_t row_end = std::min(row + kTile, row_count);
+    for (std::uint64_t column = 0; column < column_count; column += kTile) {
+      const std::uint64_t column_end = std::min(column + kTile, column_count);
+      for (std::uint64_t r = row; r < row_end; ++r) {
+        for (std::uint64_t c = column; c < column_end; ++c) to[c * row_count + r] = from[r * column_count + c];
+      }
+    }
+  }
+}
+
+// Calls of(group, first column in the piece, count) for each group of a row of a piece.
+template <class Of>
+void for_each_group(const QuantizedSpec& spec, const PiecePlace& place, const Of& of) {
+  const std::uint64_t size = group_size_in(spec, place);
+  const std::uint64_t first = spec.granularity == Granularity::kGroup ? place.first_column / size : 0;
+  for (std::uint64_t column = 0, group = first; column < place.column_count; column += size, ++group) {
+    of(group, column, std::min(size, place.column_count - column));
+  }
+}
+
+}  // namespace
+
+WeightWriter::WeightWriter(const PlannedTensor& planned, const PartWriter& out)
+    : spec_(planned.spec),
+      layout_(*planned.layout),
+      method_(*planned.method),
+      out_(out),
+      rows_(row_view(spec_.shape, spec_.channel_axis)),
+      scale_shape_(scale_shape(spec_)) {
+  if (has_zero_points(spec_) && layout_.has_tables) tables_.zero_points.resize(scale_shape_.count());
+}
+
+CodedPiece WeightWriter::encode(const float* weights, const PiecePlace& place, Scratch& scratch) {
+  const Coded coded = method_.code(spec_, weights, place, scratch.coded);
+  scratch.bad_element = coded.bad_element;
+  scratch.sums.assign(scratch.coded.sums.begin(), scratch.coded.sums.end());
+  return coded.piece;
+}
+
+// Whether the channels are the last axis, so that neighbours have other scales, and the piece is whole runs of them.
+bool WeightWriter::has_channels_last(const PiecePlace& place) const {
+  return spec_.granularity == Granularity::kChannel && rows_.row_length == 1 && rows_.channel_count > 1 &&
+         place.first_row % rows_.channel_count == 0 && place.row_count % rows_.channel_count == 0;
+}
+
+void WeightWriter::survey(const float* weights, const PiecePlace& place, Scratch& scratch) const {
+  scratch.ranges.clear();
+  if (spec_.granularity == Granularity::kTensor) {
+    scratch.ranges.push_back(kernel_table().range(weights, place.count()));
+  } else if (has_channels_last(place)) {
+    survey_columns(weights, place, scratch);
+  } else {
+    for (std::uint64_t row = 0; row < place.row_count; ++row) {
+      for_each_group(spec_, place, [&](std::uint64_t, std::uint64_t column, std::uint64_t count) {
+        scratch.ranges.push_back(kernel_table().range(weights + row * place.column_count + column, count));
+      });
+    }
+  }
+}
+
+// A range for each channel of the matrices that the piece is of.
+void WeightWriter::survey_columns(const float* weights, const PiecePlace& place, Scratch& scratch) const {
+  const std::uint64_t first = scale_shape_.row_of(place.first_row), channels = scale_shape_.channel_count;
+  const std::uint64_t last = scale_shape_.row_of(place.first_row + place.row_count - 1);
+  scratch.ranges.assign(last - first + 1, Range{0, 0, 0});
+  for (std::uint64_t row = 0; row < place.row_count; row += channels) {
+    Range* ranges = &scratch.ranges[scale_shape_.row_of(place.first_row + row) - first];
+    for (std::uint64_t i = 0; i < channels; ++i) widen(ranges[i], weights[row + i]);
+  }
+}
+
+void WeightWriter::add_survey(const PiecePlace& place, const Scratch& scratch) {
+  if (ranges_.empty()) ranges_.resize(scale_shape_.count(), Range{0, 0, 0});
+  const std::uint64_t first = scale_shape_.row_of(place.first_row);
+  if (spec_.granularity == Granularity::kTensor || has_channels_last(place)) {
+    for (std::size_t i = 0; i < scratch.ranges.size(); ++i) {
+      ranges_[first + i] = merge(ranges_[first + i], scratch.ranges[i]);
+    }
+    return;
+  }
+  auto range = scratch.ranges.begin();
+  for (std::uint64_t row = 0; row < place.row_count; ++row) {
+    const std::uint64_t of_row = scale_shape_.row_of(place.first_row + row) * scale_shape_.groups;
+    for_each_group(spec_, place, [&](std::uint64_t group, std::uint64_t, std::uint64_t) {
+      ranges_[of_row + group] = merge(ranges_[of_row + group], *range++);
+    });
+  }
+}
+
+std::optional<std::uint64_t> WeightWriter::settle() {
+  tables_.scales.resize(ranges_.size());
+  tables_.zero_points.assign(ranges_.size(), 0);
+  for (std::size_t i = 0; i < ranges_.size(); ++i) {
+    const ScaleOfRange result = scale_of_range(spec_, ranges_[i]);
+    tables_.scales[i] = result.scale;
+    tables_.zero_points[i] = result.zero_point;
+    if (std::isfinite(result.scale)) continue;
+    const std::uint64_t scale_row = i / scale_shape_.groups, group = i % scale_shape_.groups;
+    return scale_shape_.first_row_of(scale_row) * rows_.row_length + group * spec_.group_size;
+  }
+  return std::nullopt;
+}
+
+CodedPiece WeightWriter::encode_settled(const float* weights, const PiecePlace& place, Scratch& scratch) const {
+  auto* codes = scratch.coded.codes.get<std::int8_t>(place.count());
+  if (has_channels_last(place)) {
+    encode_columns(weights, place, codes, scratch);
+  } else {
+    encode_rows(weights, place, codes, scratch);
+  }
+  return {.place = place, .group_size = group_size_in(spec_, place), .codes = codes};
+}
+
+void WeightWriter::encode_rows(const float* weights, const PiecePlace& place, std::int8_t* codes,
+                               Scratch& scratch) const {
+  const kernels::CodeRule rule = code_rule(scheme_of(spec_), spec_);
+  const auto encode_run = [&](std::uint64_t begin, std::uint64_t count, std::uint64_t scale) {
+    kernel_table().quantize_run(weights + begin, count, tables_.scales[scale], tables_.zero_points[scale], rule,
+                                codes + begin, &scratch.sums.emplace_back());
+  };
+  scratch.sums.clear();
+  if (spec_.granularity == Granularity::kTensor) return encode_run(0, place.count(), 0);
+  for (std::uint64_t row = 0; row < place.row_count; ++row) {
+    const std::uint64_t of_row = scale_shape_.row_of(place.first_row + row) * scale_shape_.groups;
+    for_each_group(spec_, place, [&](std::uint64_t group, std::uint64_t column, std::uint64_t count) {
+      encode_run(row * place.column_count + column, count, of_row + group);
+    });
+  }
+}
+
+// Turned around, so that each channel of a matrix is a run.
+void WeightWriter::encode_columns(const float* weights, const PiecePlace& place, std::int8_t* codes,
+                                  Scratch& scratch) const {
+  const kernels::CodeRule rule = code_rule(scheme_of(spec_), spec_);
+  const std::uint64_t channels = scale_shape_.channel_count, matrix_rows = scale_shape_.matrix_rows;
+  auto* turned = scratch.decoded.get<float>(place.row_count);
+  auto* turned_codes = scratch.stored.get<std::int8_t>(place.row_count);
+  scratch.sums.clear();
+  for (std::uint64_t done = 0; done < place.row_count;) {
+    const std::uint64_t row = place.first_row + done;
+    const std::uint64_t count = std::min(matrix_rows - row % matrix_rows, place.row_count - done);
+    const std::uint64_t length = count / channels, first_scale = scale_shape_.row_of(row);
+    turn(weights + done, length, channels, turned);
+    for (std::uint64_t i = 0; i < channels; ++i) {
+      kernel_table().quantize_run(turned + i * length, length, tables_.scales[first_scale + i],
+                                  tables_.zero_points[first_scale + i], rule, turned_codes + i * length,
+                                  &scratch.sums.emplace_back());
+    }
+    turn(turned_codes, channels, length, codes + done);
+    done += count;
+  }
+}
+
+void WeightWriter::complete(CodedPiece& piece, Scratch& scratch) const {
+  if (piece.scales != nullptr) return;
+  const std::uint64_t groups = piece.groups();
+  auto* scales = scratch.coded.scales.get<float>(piece.scale_count());
+  auto* zero_points = scratch.coded.zero_points.get<std::int8_t>(piece.scale_count());
+  for (std::uint64_t row = 0; row < piece.place.row_count; ++row) {
+    const std::uint64_t of_row = scale_shape_.row_of(piece.place.first_row + row) * scale_shape_.groups;
+    for_each_group(spec_, piece.place, [&](std::uint64_t group, std::uint64_t column, std::uint64_t) {
+      const std::uint64_t to = row * groups + column / piece.group_size;
+      scales[to] = tables_.scales[of_row + group];
+      zero_points[to] = tables_.zero_points[of_row + group];
+    });
+  }
+  piece.scales = scales;
+  piece.zero_points = zero_points;
+}
+
+void WeightWriter::store(const CodedPiece& piece, LayoutBuffers& buffers) {
+  layout_.store(spec_, piece, out_, buffers);
+  keep_zero_points(piece);
+}
+
+// Pieces have theirs apart from each other's.
+void WeightWriter::keep_zero_points(const CodedPiece& piece) {
+  if (piece.zero_points == nullptr || tables_.zero_points.empty()) return;
+  const std::uint64_t first = piece.place.first_row * scale_shape_.groups + piece.place.first_column / piece.group_size;
+  std::copy_n(piece.zero_points, piece.scale_count(), tables_.zero_points.begin() + static_cast<std::ptrdiff_t>(first));
+}
+
+void WeightWriter::adopt(const ScaleTables& tables) {
+  if (layout_.has_tables) tables_ = tables;
+}
+
+void WeightWriter::finish() {
+  if (layout_.has_tables) layout_.store_tables(spec_, tables_, out_);
+}
+
+}  // namespace mnq
