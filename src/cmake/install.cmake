@@ -7,7 +7,7 @@ install(TARGETS mono_quant EXPORT mono_quant LIBRARY DESTINATION ${CMAKE_INSTALL
 install(FILES ${mono_quant_headers} DESTINATION ${headers})
 install(FILES capi/abi.json DESTINATION ${CMAKE_INSTALL_DATADIR}/mono_quant)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(FILES src/quantize/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME report.md)
+install(FILES src/quantize/report.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 if(MONO_QUANT_TORCH)
   install(TARGETS mono_quant_torch LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()

@@ -1,4 +1,4 @@
-// What a job did and what it cost: README.md in this folder documents the JSON, which is the only form a report has.
+// What a job did and what it cost: report.md in this folder documents the JSON, which is the only form a report has.
 #pragma once
 
 #include <memory>
