@@ -1,5 +1,5 @@
-// Memory that is used again: it grows to the largest request it saw, so that no page is touched for the first time in the
-// middle of the work.
+// Memory that is used again: it grows to the largest request it saw, so that no page is touched for the first time in
+// the middle of the work.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// 64 bits that tell jobs and contents apart; no protection against who means to deceive. Four lanes, so that it takes bytes as
-// fast as a disk's cache gives them: FNV-1a, byte after byte, took 1.3 s for a GiB.
+// 64 bits that tell jobs and contents apart; no protection against who means to deceive. Four lanes, so that it takes
+// bytes as fast as a disk's cache gives them: FNV-1a, byte after byte, took 1.3 s for a GiB.
 #pragma once
 
 #include <algorithm>

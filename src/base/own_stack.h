@@ -1,6 +1,6 @@
-// A stack of our own for what recurses as deep as a file says. How much a thread of the host has is not ours to know: 8 MiB,
-// 128 KiB, or the 32 KiB that some hosts give. The thread stays the same, and with it all that belongs to it: its settings,
-// its worker threads, its locks.
+// A stack of our own for what recurses as deep as a file says. How much a thread of the host has is not ours to know: 8
+// MiB, 128 KiB, or the 32 KiB that some hosts give. The thread stays the same, and with it all that belongs to it: its
+// settings, its worker threads, its locks.
 #pragma once
 
 #include <cstddef>

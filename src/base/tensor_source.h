@@ -180,7 +180,8 @@ class TensorSource {
   mutable LogicalTensors found_;
 };
 
-/// Bytes [offset, offset + size) of a stored tensor: where they lie, or read into `buffer`. Aligned for its dtype. Errors: kIo.
+/// Bytes [offset, offset + size) of a stored tensor: where they lie, or read into `buffer`. Aligned for its dtype.
+/// Errors: kIo.
 const std::byte* fetch(const TensorSource& source, std::size_t stored, std::uint64_t offset, std::uint64_t size,
                        Buffer& buffer);
 
@@ -196,8 +197,8 @@ class TensorSink {
   /// Bytes of a tensor, an index into those the sink was opened with; from any thread, any order, each byte once.
   virtual void write(std::size_t tensor, std::uint64_t offset, std::span<const std::byte> bytes) = 0;
 
-  /// Makes it real. sqnr_db: of each weight of the plan it was opened with that was quantized or cast, in the plan's order;
-  /// what stands at the others is of no meaning.
+  /// Makes it real. sqnr_db: of each weight of the plan it was opened with that was quantized or cast, in the plan's
+  /// order; what stands at the others is of no meaning.
   virtual void commit(std::span<const double> sqnr_db) = 0;
 
   /// What the format has no place for, and what became of it: for the report's warnings.

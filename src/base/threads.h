@@ -17,9 +17,9 @@ void set_default_thread_count(std::uint32_t count);
 std::uint32_t usable_thread_count(std::uint32_t wanted);
 
 /// Runs work() in an arena of `thread_count` threads that stands apart from any the host has; TBB algorithms inside use
-/// that arena. The calling thread waits and runs poll() meanwhile, about ten times a second; where the system has no more
-/// threads it does the work itself, without a poll. What work() throws is rethrown here. Errors: kIo where more than one
-/// thread is asked for and cannot be started.
+/// that arena. The calling thread waits and runs poll() meanwhile, about ten times a second; where the system has no
+/// more threads it does the work itself, without a poll. What work() throws is rethrown here. Errors: kIo where more
+/// than one thread is asked for and cannot be started.
 void run_in_arena(std::uint32_t thread_count, const std::function<void()>& work, const std::function<void()>& poll);
 
 }  // namespace mnq

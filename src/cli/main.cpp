@@ -1,5 +1,5 @@
-// The command line: a client of mono_quant.h like any other. Parses, runs one command, turns what went wrong into text and
-// an exit code.
+// The command line: a client of mono_quant.h like any other. Parses, runs one command, turns what went wrong into text
+// and an exit code.
 #include <algorithm>
 #include <exception>
 #include <new>

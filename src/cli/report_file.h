@@ -13,12 +13,12 @@ struct JobFiles {
   std::string output;               ///< of a folder all that lies in it is one
 };
 
-/// A file that is written under a temporary name beside its place, so that a place that cannot be written is known before
-/// the job starts. That one is locked, so that the next run knows and removes what a killed one left.
+/// A file that is written under a temporary name beside its place, so that a place that cannot be written is known
+/// before the job starts. That one is locked, so that the next run knows and removes what a killed one left.
 class ReportFile {
  public:
-  /// may_replace: whether a file that is there already is replaced; it then keeps its permissions. Throws Failure: IO or
-  /// NOT_FOUND as the system says; INVALID_ARG where path names one of the job's own files.
+  /// may_replace: whether a file that is there already is replaced; it then keeps its permissions. Throws Failure: IO
+  /// or NOT_FOUND as the system says; INVALID_ARG where path names one of the job's own files.
   ReportFile(const std::string& path, const JobFiles& files, bool may_replace);
 
   /// Removes what was not published.

@@ -55,8 +55,8 @@ std::string describe(std::string_view key, const FoundValue& found) {
   throw Error(Status::kConfig, prefix + what, suggestion, layer.name.empty() ? std::string(key) : layer.name);
 }
 
-// dtype and bits decide the scheme together: bits follow dtype where unset and the other way round; a scheme with fewer bits
-// is the narrower one of its kind; anything else must agree.
+// dtype and bits decide the scheme together: bits follow dtype where unset and the other way round; a scheme with fewer
+// bits is the narrower one of its kind; anything else must agree.
 const Scheme& resolve_scheme(const LayerName& layer, const FoundValue& dtype, const FoundValue& bits) {
   const Scheme& by_dtype = *find_scheme(dtype.value);
   if (bits.value == "auto") return by_dtype;

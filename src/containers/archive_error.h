@@ -7,8 +7,8 @@
 
 namespace mnq {
 
-/// "TITLE: record RECORD: WHAT"; the record is left out where it is empty. Texts out of the file are shortened and, where
-/// they are no UTF-8, escaped. The subject is the record, else the file.
+/// "TITLE: record RECORD: WHAT"; the record is left out where it is empty. Texts out of the file are shortened and,
+/// where they are no UTF-8, escaped. The subject is the record, else the file.
 [[noreturn]] void fail_record(const std::string& title, std::string_view record, const std::string& what);
 
 /// The same of a sound file that is not for us. Status: kUnsupported.

@@ -15,7 +15,8 @@ struct Box {
   std::vector<std::int64_t> size;
 };
 
-// The boxes that [first, first + count) consists of: the rest of a row, whole rows, then the start of one, at each level.
+// The boxes that [first, first + count) consists of: the rest of a row, whole rows, then the start of one, at each
+// level.
 void cut_into_boxes(const Shape& shape, std::uint64_t first, std::uint64_t count, std::vector<Box>& boxes) {
   const std::size_t rank = shape.size();
   std::vector<std::uint64_t> below(rank + 1, 1);  // elements behind one index of the axis before

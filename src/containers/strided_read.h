@@ -22,13 +22,13 @@ using ReadStorage = std::function<void(std::uint64_t offset, std::span<std::byte
 
 bool is_contiguous(const StridedLayout& layout);
 
-/// Fills `into` with the elements from `first` on, row-major. Memory: 1 MiB besides. What lies close together is read in
-/// one piece.
+/// Fills `into` with the elements from `first` on, row-major. Memory: 1 MiB besides. What lies close together is read
+/// in one piece.
 void read_strided(const StridedLayout& layout, std::uint64_t first, std::span<std::byte> into, const ReadStorage& read);
 
-/// As read_strided, for readers who take one small piece after the other, from any thread: a block of a transposed matrix
-/// lies scattered over all of its storage, in runs of 128 bytes, and a system call for each costs 20 times the rest. So
-/// more is read than was asked for and kept for the pieces that follow: two strips of 16 MiB.
+/// As read_strided, for readers who take one small piece after the other, from any thread: a block of a transposed
+/// matrix lies scattered over all of its storage, in runs of 128 bytes, and a system call for each costs 20 times the
+/// rest. So more is read than was asked for and kept for the pieces that follow: two strips of 16 MiB.
 class StridedStrips {
  public:
   /// tensor: tells the layouts apart.

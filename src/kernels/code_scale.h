@@ -33,7 +33,8 @@ struct CodeScale {
   float high;
 };
 
-/// Whether codes reach as far down as up: then a symmetric scale made from some weights lets none of them beyond the codes.
+/// Whether codes reach as far down as up: then a symmetric scale made from some weights lets none of them beyond the
+/// codes.
 inline bool has_mirrored_codes(const CodeRule& rule) {
   return rule.symmetric && rule.symmetric_divisor == static_cast<float>(rule.code_max);
 }

@@ -8,12 +8,12 @@
 // correctly rounded float32 quotient. A kernel may get there without dividing only where the result is proven to be
 // the same. Dequantized = float(code - zero_point) * scale, one rounding.
 //
-// Order of the sums. Sums are taken over weights and dequantized weights scaled by `unit`, a power of two that brings the
-// row's largest magnitude (for a run, its scale) near 1, so that squares neither overflow nor vanish. Within a group,
-// element i goes to float32 lane i mod 16; lanes accumulate with fused multiply-add; after each chunk of up to 1024
-// elements of a group that completes 64 steps of 16, and at the end of the row, the 16 lanes are added as doubles in one
-// fixed tree to the row's sum. A search takes its sums, of one group each, in the same lanes and the same tree, but adds
-// the lanes in float32, after each chunk of 1024 elements of the group.
+// Order of the sums. Sums are taken over weights and dequantized weights scaled by `unit`, a power of two that brings
+// the row's largest magnitude (for a run, its scale) near 1, so that squares neither overflow nor vanish. Within a
+// group, element i goes to float32 lane i mod 16; lanes accumulate with fused multiply-add; after each chunk of up to
+// 1024 elements of a group that completes 64 steps of 16, and at the end of the row, the 16 lanes are added as doubles
+// in one fixed tree to the row's sum. A search takes its sums, of one group each, in the same lanes and the same tree,
+// but adds the lanes in float32, after each chunk of 1024 elements of the group.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
-// A Linear layer in integers, for one instruction set: sums of products of bytes, exact, and the floats made of them in one
-// order. Isa::dot<kRows>(rows, weights, count, sums) gives the sums of kRows rows with one row of weights, each below
-// 2^31: no product exceeds 2^14, no count kExactCount.
+// A Linear layer in integers, for one instruction set: sums of products of bytes, exact, and the floats made of them in
+// one order. Isa::dot<kRows>(rows, weights, count, sums) gives the sums of kRows rows with one row of weights, each
+// below 2^31: no product exceeds 2^14, no count kExactCount.
 #pragma once
 
 #include <cstddef>

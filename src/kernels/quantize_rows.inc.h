@@ -5,10 +5,10 @@
 // being fetched. So the weights are read from memory once, at what one core can read.
 //
 // The quotient. Division would cost as much as all the rest, so codes come from weight * (1 / scale). For a scale in
-// [2^-100, 2^100], not 2^-100 times smaller than the weights, nothing overflows or is denormal that matters, and 1 / scale and the product are off by 2^-24 each,
-// the quotient that is asked for by 2^-24: with |quotient| <= 256 the two differ by less than 256 * 3 * 2^-24 < 2^-14.
-// They round to the same integer unless the product lies within 2^-14 of a tie. A block in which one does is divided
-// after all: 1 in 120 blocks of 64.
+// [2^-100, 2^100], not 2^-100 times smaller than the weights, nothing overflows or is denormal that matters, and 1 /
+// scale and the product are off by 2^-24 each, the quotient that is asked for by 2^-24: with |quotient| <= 256 the two
+// differ by less than 256 * 3 * 2^-24 < 2^-14. They round to the same integer unless the product lies within 2^-14 of a
+// tie. A block in which one does is divided after all: 1 in 120 blocks of 64.
 #include "kernels/code_scale.h"
 #include "kernels/kernel_tables.h"
 
@@ -91,8 +91,8 @@ class RowSums {
   float unit_;
 };
 
-// The two passes over a row share what is fetched of the next one: the first a quarter, the second the rest, so that the
-// memory never waits for either. `ahead` points to the part that belongs to what is worked on; any address will do.
+// The two passes over a row share what is fetched of the next one: the first a quarter, the second the rest, so that
+// the memory never waits for either. `ahead` points to the part that belongs to what is worked on; any address will do.
 template <class V>
 inline void prefetch_in_first_pass(const float* ahead, std::size_t i) {
   V::prefetch(ahead + i / 4);

@@ -12,8 +12,9 @@ namespace mnq {
 
 inline constexpr std::uint64_t kGgmlGroup = 32;
 
-/// weights [count], count a multiple of 32, finite; codes [count], as our schemes have them: -127..127, or -8..7; scales and
-/// minima [count / 32], values of float16; minima only of the third. Infinite where float16 cannot hold them.
+/// weights [count], count a multiple of 32, finite; codes [count], as our schemes have them: -127..127, or -8..7;
+/// scales and minima [count / 32], values of float16; minima only of the third. Infinite where float16 cannot hold
+/// them.
 void quantize_as_q8_0(const kernels::KernelTable& kernels, const float* weights, std::size_t count, float* scales,
                       std::int8_t* codes);
 void quantize_as_q4_0(const kernels::KernelTable& kernels, const float* weights, std::size_t count, float* scales,

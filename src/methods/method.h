@@ -1,6 +1,7 @@
-// A method: how scales and codes of a weight are chosen. One file a method, one row each in method_table.cpp. A method is given
-// pieces whose groups are whole, and sees nothing but their weights; where a scale spans pieces (one for the whole tensor, rows
-// in pieces, channels on another axis) ranges are taken first, and only minmax can make scales of ranges.
+// A method: how scales and codes of a weight are chosen. One file a method, one row each in method_table.cpp. A method
+// is given pieces whose groups are whole, and sees nothing but their weights; where a scale spans pieces (one for the
+// whole tensor, rows in pieces, channels on another axis) ranges are taken first, and only minmax can make scales of
+// ranges.
 #pragma once
 
 #include <optional>
@@ -68,12 +69,13 @@ float round_to(DType dtype, float value);
 /// A scale as it is stored: rounded to the spec's dtype, and never to 0 unless it is 0.
 float round_scale(const QuantizedSpec& spec, float scale);
 
-/// Codes of every group with scales [place's groups] that are known; zero_points likewise. Codes are written, and sums of each
-/// row.
+/// Codes of every group with scales [place's groups] that are known; zero_points likewise. Codes are written, and sums
+/// of each row.
 void code_with_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, const float* scales,
                       const std::int8_t* zero_points, std::int8_t* codes, std::vector<kernels::ErrorSums>& sums);
 
-/// The scale and zero point of a range, by minmax's rule, as they are stored. The scale is not finite where it cannot be.
+/// The scale and zero point of a range, by minmax's rule, as they are stored. The scale is not finite where it cannot
+/// be.
 struct ScaleOfRange {
   float scale = 1;
   std::int8_t zero_point = 0;

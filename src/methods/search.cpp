@@ -1,5 +1,5 @@
-// search: of a few scales that cut the largest weights of a group more or less, the one whose codes explain most of it. A
-// symmetric scale may be negative, so that the long side of the codes goes to the side of the largest weight.
+// search: of a few scales that cut the largest weights of a group more or less, the one whose codes explain most of it.
+// A symmetric scale may be negative, so that the long side of the codes goes to the side of the largest weight.
 // Measured on Gaussian weights in int4, groups of 128: 20.29 dB where minmax has 19.12.
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
-// What the core asks of LibTorch, in plain types: libmono_quant_torch implements it, loader.h opens that library. Errors
-// are mnq::Error, with kTorch for what LibTorch itself refuses; no exception of LibTorch comes through.
+// What the core asks of LibTorch, in plain types: libmono_quant_torch implements it, loader.h opens that library.
+// Errors are mnq::Error, with kTorch for what LibTorch itself refuses; no exception of LibTorch comes through.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,8 @@
 
 namespace mnq {
 
-/// A tensor of a module: a parameter, a buffer, another tensor attribute, or a constant of frozen code. Tensors that are
-/// tied are listed once, under the first of their names.
+/// A tensor of a module: a parameter, a buffer, another tensor attribute, or a constant of frozen code. Tensors that
+/// are tied are listed once, under the first of their names.
 struct ModuleTensor {
   TensorInfo info;                        ///< name: dotted, as in the state dict
   std::shared_ptr<const std::byte> data;  ///< [info.size_bytes], row-major; null where empty
@@ -52,8 +52,8 @@ struct IntegerKernels {
   /// rows [row_count, row_length] float32 to int8 codes and a scale a row; a row that is not finite: scale NaN.
   void (*quantize_activations)(const float* rows, std::size_t row_count, std::size_t row_length, std::int8_t* codes,
                                float* scales) = nullptr;
-  /// out [row_count, output_count] = codes · weightsᵀ, scaled, and bias (null: none) added. zero_points: of the weights,
-  /// null: all zero. scale_stride: 1 for a scale (and zero point) a row of weights, 0 for one in all.
+  /// out [row_count, output_count] = codes · weightsᵀ, scaled, and bias (null: none) added. zero_points: of the
+  /// weights, null: all zero. scale_stride: 1 for a scale (and zero point) a row of weights, 0 for one in all.
   void (*linear)(const std::int8_t* codes, const float* scales, std::size_t row_count, std::size_t row_length,
                  const std::int8_t* weights, const float* weight_scales, const std::int8_t* zero_points,
                  std::size_t scale_stride, const float* bias, std::size_t output_count, float* out) = nullptr;
@@ -83,8 +83,8 @@ class Module {
   /// not called again.
   virtual void save(const std::function<void(std::span<const std::byte>)>& write) const = 0;
 
-  /// Runs a method. integer_linear: int8 Linear layers in integer arithmetic. Errors: kInvalidArg for inputs that do not
-  /// fit the method; kNotFound; kTorch with TorchScript's message.
+  /// Runs a method. integer_linear: int8 Linear layers in integer arithmetic. Errors: kInvalidArg for inputs that do
+  /// not fit the method; kNotFound; kTorch with TorchScript's message.
   virtual std::vector<ModuleValue> run(const std::string& method, const std::vector<ModuleValue>& inputs,
                                        bool integer_linear) const = 0;
 };

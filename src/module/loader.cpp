@@ -35,8 +35,8 @@ constexpr const char* kFileName = "libmono_quant_torch.so";
               file);
 }
 
-// The working folder when this library was loaded: a host may load it by a relative path and go elsewhere before it asks
-// for a module. Filled as the library is loaded, without memory of its own; empty where it cannot be had.
+// The working folder when this library was loaded: a host may load it by a relative path and go elsewhere before it
+// asks for a module. Filled as the library is loaded, without memory of its own; empty where it cannot be had.
 struct WorkingFolder {
   WorkingFolder() {
     if (::getcwd(path, sizeof path) == nullptr) path[0] = '\0';

@@ -1,7 +1,7 @@
 // What the code of a TorchScript file does with the tensors of its modules, found by following them through it: which
 // operators take them, and which write to them. Nothing is run: each branch of code is gone through, loops until
-// nothing new comes of it. What it finds is what torch/graph/weight_uses.cpp finds in LibTorch's graphs; where it loses sight
-// of a tensor, it says so.
+// nothing new comes of it. What it finds is what torch/graph/weight_uses.cpp finds in LibTorch's graphs; where it loses
+// sight of a tensor, it says so.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
-// Tensors of one checkpoint against those of another: by numbers where both are floats, quantized or not, else byte for byte.
+// Tensors of one checkpoint against those of another: by numbers where both are floats, quantized or not, else byte for
+// byte.
 #pragma once
 
 #include <memory>
@@ -30,8 +31,8 @@ struct TensorPair {
 /// Why a pair cannot be compared; empty where it can.
 std::string reason_to_skip(const LogicalTensor& a, const LogicalTensor* b);
 
-/// Whether the pair counts for the model's accuracy: weights that were quantized, cast or changed. What was copied would only
-/// make the number look better, and the report of the job that made the file leaves it out as well.
+/// Whether the pair counts for the model's accuracy: weights that were quantized, cast or changed. What was copied
+/// would only make the number look better, and the report of the job that made the file leaves it out as well.
 bool is_changed(const TensorPair& pair);
 
 class TensorComparison {

@@ -39,8 +39,8 @@ std::uint64_t total_source_bytes(const std::vector<Block>& blocks);
 /// and sums.
 std::uint64_t token_bytes(const std::vector<Block>& blocks);
 
-/// Sums of `reference` against `other`, both [count] and finite, for what float32 cannot hold. A square that vanishes is
-/// the smallest number there is, so that nothing that was lost is called exact.
+/// Sums of `reference` against `other`, both [count] and finite, for what float32 cannot hold. A square that vanishes
+/// is the smallest number there is, so that nothing that was lost is called exact.
 kernels::ErrorSums error_sums_double(const double* reference, const double* other, std::uint64_t count);
 
 /// "[0, 3]": the place of a value in a tensor.

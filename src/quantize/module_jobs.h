@@ -15,9 +15,9 @@ namespace mnq {
 std::vector<ModuleValue> run_module(const TensorSource& source, const std::string& method,
                                     const std::vector<ModuleValue>& inputs, const Config& config);
 
-/// All that validate() checks. A module is also saved, what was saved is loaded, and, where inputs are given, both are run,
-/// and the original where there is one. Errors: kUnsupported for inputs to a source that is no module; kInvalidArg for
-/// inputs that do not fit.
+/// All that validate() checks. A module is also saved, what was saved is loaded, and, where inputs are given, both are
+/// run, and the original where there is one. Errors: kUnsupported for inputs to a source that is no module; kInvalidArg
+/// for inputs that do not fit.
 Report validate_model(const TensorSource& source, const TensorSource* original, const std::vector<ModuleValue>* inputs,
                       const Config& config, RunControl& control);
 

@@ -24,8 +24,8 @@ std::string accuracy_warning(const PlannedTensor& tensor, const Accuracy& accura
                    critical ? job.sqnr_critical_db : job.sqnr_warning_db, critical ? ": critical" : "");
 }
 
-// What most of the float bytes are that nobody asked to leave out, where they are most of all: the model is hardly smaller
-// then. Empty else.
+// What most of the float bytes are that nobody asked to leave out, where they are most of all: the model is hardly
+// smaller then. Empty else.
 std::string floats_text(const Plan& plan) {
   struct Left {
     std::uint64_t bytes = 0;
@@ -101,7 +101,8 @@ void add_outcome(Report& report, const Outcome& outcome) {
   }
 }
 
-// Settings of how weights are quantized, in a job that does not choose that. A run that quantized has had a use for them.
+// Settings of how weights are quantized, in a job that does not choose that. A run that quantized has had a use for
+// them.
 void warn_of_idle_keys(Report& report, const RunControl& control, const Config& config) {
   if (control.has_quantized()) return;
   for (const ConfigKey& key : all_config_keys()) {

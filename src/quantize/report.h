@@ -122,8 +122,8 @@ class Report {
 Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSource& input, const std::string& output,
                         std::uint32_t threads);
 
-/// Names what lies beside the tensors where the output cannot have it, be it that its format does not carry it or that it is
-/// of several shards.
+/// Names what lies beside the tensors where the output cannot have it, be it that its format does not carry it or that
+/// it is of several shards.
 void warn_of_members(Report& report, const TensorSource& source, bool carries_members);
 
 /// What mnq_model_describe gives.

@@ -48,7 +48,8 @@ void check_orphans(Report& report, const std::vector<LogicalTensor>& tensors) {
   }
 }
 
-// Whether the tensors are no weights as they are. A part of a checkpoint is no model; of another tool's codes it is not known.
+// Whether the tensors are no weights as they are. A part of a checkpoint is no model; of another tool's codes it is not
+// known.
 bool check_foreign(Report& report, const std::vector<LogicalTensor>& tensors) {
   const auto foreign = find_foreign_tensors(tensors);
   if (!foreign) return false;

@@ -1,5 +1,6 @@
-// A piece of a quantized weight between a method that made its codes, or a layout that read them, and a layout that stores
-// them or what decodes them: plain arrays in the memory of whoever works on it. Nothing is ever stored like this.
+// A piece of a quantized weight between a method that made its codes, or a layout that read them, and a layout that
+// stores them or what decodes them: plain arrays in the memory of whoever works on it. Nothing is ever stored like
+// this.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // int4: codes -8..7, a scale for each group of consecutive input elements. A symmetric scale is max|w| / 7.5, as in
-// compressed-tensors: where the largest is positive it is cut by half a step, and all others gain 0.5 dB over max|w| / 7.
-// A row is what lies behind one index of the first axis.
+// compressed-tensors: where the largest is positive it is cut by half a step, and all others gain 0.5 dB over max|w| /
+// 7. A row is what lies behind one index of the first axis.
 #include "schemes/decode_in_torchscript.h"
 #include "schemes/schemes.h"
 

@@ -1,5 +1,5 @@
-// nvfp4: floats of 4 bits, E2M1, in groups of 16 with scales that are floats of 8 bits, E4M3, times one float32 for the whole
-// tensor. The second level of scales is the layout's to store: here a scale is what both give.
+// nvfp4: floats of 4 bits, E2M1, in groups of 16 with scales that are floats of 8 bits, E4M3, times one float32 for the
+// whole tensor. The second level of scales is the layout's to store: here a scale is what both give.
 #include <array>
 
 #include "schemes/schemes.h"

@@ -1,5 +1,5 @@
-// Q4_1, as GGUF files have it: weight = code · scale + minimum with codes 0..15, for each group of consecutive elements. As
-// of int4, codes are kept 8 lower.
+// Q4_1, as GGUF files have it: weight = code · scale + minimum with codes 0..15, for each group of consecutive
+// elements. As of int4, codes are kept 8 lower.
 #include "schemes/schemes.h"
 
 namespace mnq {

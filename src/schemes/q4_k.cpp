@@ -1,5 +1,5 @@
-// Q4_K, as GGUF files have it: super-blocks of 256 elements, eight groups of 32 with a scale and a minimum of 6 bits each, which
-// a scale and a minimum of the super-block make floats of: weight = d * scale * code - dmin * minimum.
+// Q4_K, as GGUF files have it: super-blocks of 256 elements, eight groups of 32 with a scale and a minimum of 6 bits
+// each, which a scale and a minimum of the super-block make floats of: weight = d * scale * code - dmin * minimum.
 //   f16 d, f16 dmin, u8 scales [12], u8 codes [128]: 32 bytes hold two groups, one in the low nibbles and one in the high ones
 // Source: ggml/src/ggml-quants.c, dequantize_row_q4_K
 #include <cstring>
@@ -19,8 +19,8 @@ struct Sixes {
   std::uint8_t minimum;
 };
 
-// The first four groups have them in the low bits of the first eight bytes; the others in four bits of the last four, and their
-// upper two above those of the first.
+// The first four groups have them in the low bits of the first eight bytes; the others in four bits of the last four,
+// and their upper two above those of the first.
 Sixes sixes_of(const std::uint8_t* stored, std::uint64_t group) {
   if (group < 4)
     return {static_cast<std::uint8_t>(stored[group] & 63), static_cast<std::uint8_t>(stored[group + 4] & 63)};

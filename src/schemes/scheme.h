@@ -1,8 +1,8 @@
-// A scheme: what a code means. One file a scheme, one row each in scheme_table.cpp. Where codes, scales and zero points lie is
-// a layout's (layouts/layout.h), how they are chosen a method's (methods/method.h).
+// A scheme: what a code means. One file a scheme, one row each in scheme_table.cpp. Where codes, scales and zero points
+// lie is a layout's (layouts/layout.h), how they are chosen a method's (methods/method.h).
 //
-// A weight is seen as rows (RowView). Codes are worked on one a byte, in pieces of rows (coded_piece.h). Nothing here reads
-// files or knows threads.
+// A weight is seen as rows (RowView). Codes are worked on one a byte, in pieces of rows (coded_piece.h). Nothing here
+// reads files or knows threads.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,9 @@
 
 namespace mnq {
 
-/// The matrix of scales: [1, 1] per tensor, [channels, 1] per channel, [rows, groups] per group, [blocks of rows, groups] where
-/// neighbouring rows share theirs. A stack has the channels, or blocks, of all its matrices: none spans two of them.
+/// The matrix of scales: [1, 1] per tensor, [channels, 1] per channel, [rows, groups] per group, [blocks of rows,
+/// groups] where neighbouring rows share theirs. A stack has the channels, or blocks, of all its matrices: none spans
+/// two of them.
 struct ScaleShape {
   std::uint64_t row_count = 1;
   std::uint64_t groups = 1;
@@ -121,8 +122,8 @@ const Scheme* find_narrower_scheme(const Scheme& scheme, std::int64_t bits);
 /// The scheme where the settings say nothing.
 const Scheme& default_scheme();
 
-/// For people and settings: the names that may be chosen ("qint8,quint8"), the numbers of bits ("4,8,16"), a default of each
-/// ("128 for qint4, 0 for others"), and which bits go with which ("8 bits go with qint8 or quint8; ...").
+/// For people and settings: the names that may be chosen ("qint8,quint8"), the numbers of bits ("4,8,16"), a default of
+/// each ("128 for qint4, 0 for others"), and which bits go with which ("8 bits go with qint8 or quint8; ...").
 std::string list_chosen_schemes();
 std::string list_code_bits();
 std::string list_by_default(const std::function<std::string(const Scheme&)>& value_of);

@@ -151,8 +151,8 @@ std::shared_ptr<const mnq::Module> TorchModule::change(const std::vector<WeightC
 }
 
 void TorchModule::save(const std::function<void(std::span<const std::byte>)>& write) const {
-  // LibTorch's writer finishes its archive in its destructor, and a write that fails there ends the process. So it is told
-  // that all goes well, also after the sink has thrown, and what was thrown is thrown again behind it.
+  // LibTorch's writer finishes its archive in its destructor, and a write that fails there ends the process. So it is
+  // told that all goes well, also after the sink has thrown, and what was thrown is thrown again behind it.
   std::exception_ptr failure;
   const auto take = [&](const void* bytes, std::size_t size) -> std::size_t {
     try {

@@ -1,7 +1,7 @@
 // Each kernel of each instruction set against what the memory allows, measured in the same run.
 //
-// "of_bound" is the fraction of the speed at which the kernel's bytes could be moved, were reading (and for float outputs,
-// copying) all there is. From DRAM unless the name says "cache". Run it alone: neighbours halve the bandwidth.
+// "of_bound" is the fraction of the speed at which the kernel's bytes could be moved, were reading (and for float
+// outputs, copying) all there is. From DRAM unless the name says "cache". Run it alone: neighbours halve the bandwidth.
 #include <benchmark/benchmark.h>
 #if defined(__x86_64__)
 #include <immintrin.h>

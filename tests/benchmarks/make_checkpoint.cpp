@@ -1,5 +1,5 @@
-// Writes a float32 checkpoint of random weights, as large as asked for: make_checkpoint FILE [--sparse] ROWSxCOLUMNS[*COUNT]...
-// --sparse leaves the data as a hole: zeros that take no room on the disk.
+// Writes a float32 checkpoint of random weights, as large as asked for: make_checkpoint FILE [--sparse]
+// ROWSxCOLUMNS[*COUNT]... --sparse leaves the data as a hole: zeros that take no room on the disk.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

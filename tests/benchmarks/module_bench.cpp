@@ -1,5 +1,5 @@
-// Modules against LibTorch itself, in one process and in turns: quantizing a file against loading and saving it, and int8
-// Linear layers in integers against float32. Usage: module_bench FOLDER. Needs 1 GB in FOLDER.
+// Modules against LibTorch itself, in one process and in turns: quantizing a file against loading and saving it, and
+// int8 Linear layers in integers against float32. Usage: module_bench FOLDER. Needs 1 GB in FOLDER.
 #include <torch/script.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// operator new of this program, and so of the library it loads: an allocation that is chosen fails, and so do those after
-// it where memory is used up. Included by one file alone, since it defines what there can be one of.
+// operator new of this program, and so of the library it loads: an allocation that is chosen fails, and so do those
+// after it where memory is used up. Included by one file alone, since it defines what there can be one of.
 #pragma once
 
 #include <atomic>

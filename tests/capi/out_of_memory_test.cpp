@@ -1,5 +1,5 @@
-// Every function that allocates, with each of its allocations failing in turn: once alone, once with all that follow. It
-// says OUT_OF_MEMORY, gives nothing, leaves a whole file or none, and works the next time.
+// Every function that allocates, with each of its allocations failing in turn: once alone, once with all that follow.
+// It says OUT_OF_MEMORY, gives nothing, leaves a whole file or none, and works the next time.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -47,8 +47,8 @@ TEST(Quantize, Uint8) {
   EXPECT_EQ(values_of<std::uint8_t>(model, "fc.weight_zero_point"), std::vector<std::uint8_t>{100});
 }
 
-// Groups of two and a last one of one. The largest of a group is 7.5 steps from 0, which is code -8 or, since there is no
-// 8, 7: 2, 0.5 and 3 a step. Codes -8, 1, 7, -1, 7 are stored as 0, 9, 15, 7, 15.
+// Groups of two and a last one of one. The largest of a group is 7.5 steps from 0, which is code -8 or, since there is
+// no 8, 7: 2, 0.5 and 3 a step. Codes -8, 1, 7, -1, 7 are stored as 0, 9, 15, 7, 15.
 TEST(Quantize, Int4Groups) {
   const Model model = quantize({1, 5}, {-15, 2, 3.75f, -0.5f, 22.5f},
                                R"({"bits": 4, "group_size": 2, "min_parameters": 0, "method": "minmax"})")

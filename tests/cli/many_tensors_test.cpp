@@ -8,7 +8,8 @@ namespace mnq::test {
 namespace {
 
 constexpr int kFew = 2000, kMany = 22000;
-// What a tensor's names, shapes and plan take, and its text on the way to the file; 7,600 with JSON of the whole report.
+// What a tensor's names, shapes and plan take, and its text on the way to the file; 7,600 with JSON of the whole
+// report.
 constexpr long kMostBytes = 4500;
 
 class ManyTensors : public CliTest {

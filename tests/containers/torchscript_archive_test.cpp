@@ -1,4 +1,5 @@
-// A real TorchScript file passes; broken in one place it is refused, by the name of the record, before LibTorch sees it.
+// A real TorchScript file passes; broken in one place it is refused, by the name of the record, before LibTorch sees
+// it.
 #include "containers/torchscript/torchscript_archive.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// What each scheme must reach on 512 x 4096 random weights: the decibels of independent reference code. More than 0.3 dB
-// below them is a defect.
+// What each scheme must reach on 512 x 4096 random weights: the decibels of independent reference code. More than 0.3
+// dB below them is a defect.
 #include <gtest/gtest.h>
 
 #include <cmath>

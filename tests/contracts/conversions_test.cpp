@@ -1,5 +1,5 @@
-// Every format that is read into every format that is written, on one small model in every way it can be quantized: what the
-// format holds as it is has the same codes and scales, what it does not is near the same weights and says so.
+// Every format that is read into every format that is written, on one small model in every way it can be quantized:
+// what the format holds as it is has the same codes and scales, what it does not is near the same weights and says so.
 #include <gtest/gtest.h>
 
 #include <fstream>

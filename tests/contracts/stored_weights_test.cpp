@@ -1,6 +1,6 @@
-// What every scheme promises in every layout that holds it, whether settings can choose it or only files have it: what is stored is
-// loaded, pieces of any cut are those of the whole, and every job takes it. A row that is added is tested here the day it
-// arrives.
+// What every scheme promises in every layout that holds it, whether settings can choose it or only files have it: what
+// is stored is loaded, pieces of any cut are those of the whole, and every job takes it. A row that is added is tested
+// here the day it arrives.
 #include <gtest/gtest.h>
 
 #include <algorithm>

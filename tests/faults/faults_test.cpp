@@ -1,6 +1,6 @@
-// Every file call of a job fails once, and before every one that changes something the job is killed once. What is there after
-// that is the old output or the new one, whole; nothing of the user's is lost; nothing else is left that is not said; and the
-// next run goes on. FAULTS=all tries every call, else some of each kind are.
+// Every file call of a job fails once, and before every one that changes something the job is killed once. What is
+// there after that is the old output or the new one, whole; nothing of the user's is lost; nothing else is left that is
+// not said; and the next run goes on. FAULTS=all tries every call, else some of each kind are.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// What GGUF has no place for: one such tensor does not keep a model from being written, and what is read back is what went in.
+// What GGUF has no place for: one such tensor does not keep a model from being written, and what is read back is what
+// went in.
 #include <gtest/gtest.h>
 
 #include "formats/gguf/gguf.h"

@@ -1,5 +1,6 @@
-// Safetensors files that break one rule each: every one is refused with FORMAT, a message that names the file and what is
-// wrong in it, and without a crash. The rules: https://github.com/huggingface/safetensors, and that no key stands twice.
+// Safetensors files that break one rule each: every one is refused with FORMAT, a message that names the file and what
+// is wrong in it, and without a crash. The rules: https://github.com/huggingface/safetensors, and that no key stands
+// twice.
 #include <gtest/gtest.h>
 
 #include <cstring>

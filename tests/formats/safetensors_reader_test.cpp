@@ -1,5 +1,5 @@
-// What safetensors' own loader takes is taken here: a __metadata__ of null, fields of tensors that it does not know, and any
-// order of fields. Checked with safetensors 0.8.0.
+// What safetensors' own loader takes is taken here: a __metadata__ of null, fields of tensors that it does not know,
+// and any order of fields. Checked with safetensors 0.8.0.
 #include <gtest/gtest.h>
 
 #include <cstring>

@@ -115,7 +115,8 @@ TEST(Oracle, NibblesLowFirst) {
 }
 
 TEST(Oracle, HalvesByHand) {
-  // 1, -2, the largest half, halfway to the next (infinite), the smallest denormal, half of it (to even: 0), 1 + a half ulp
+  // 1, -2, the largest half, halfway to the next (infinite), the smallest denormal, half of it (to even: 0), 1 + a half
+  // ulp
   const std::vector<float> values{1,        -2,         65504,        65520,          0x1p-24f,
                                   0x1p-25f, 0x1.8p-25f, 1 + 0x1p-11f, 1 + 0x1.8p-10f, INFINITY};
   const std::vector<std::uint16_t> expected{0x3C00, 0xC000, 0x7BFF, 0x7C00, 1, 0, 1, 0x3C00, 0x3C02, 0x7C00};

@@ -1,5 +1,5 @@
-// Where the output channels lie on another axis than the first, or each matrix of a stack has its own: GPT-2's Conv1D, the
-// experts of one tensor. Codes and scales against a quantizer that takes each channel out by itself.
+// Where the output channels lie on another axis than the first, or each matrix of a stack has its own: GPT-2's Conv1D,
+// the experts of one tensor. Codes and scales against a quantizer that takes each channel out by itself.
 #include <gtest/gtest.h>
 
 #include "job_fixture.h"

@@ -51,7 +51,8 @@ TEST(Compare, AgreesWithTheReportOfQuantize) {
   }
 }
 
-// A large tensor that is copied adds signal and no error: counted, it would make the same file look better here than there.
+// A large tensor that is copied adds signal and no error: counted, it would make the same file look better here than
+// there.
 TEST(Compare, CopiedTensorsDoNotCountForTheModel) {
   const auto model = model_of({{"fc.weight", tensor_of(DType::kF32, {8, 64}, normal_values(512, 4))},
                                {"norm.weight", tensor_of(DType::kF32, {4096}, std::vector<float>(4096, 9))}});

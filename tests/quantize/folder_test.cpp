@@ -116,8 +116,8 @@ TEST(Folder, DequantizedHasNoQuantizationConfig) {
   EXPECT_EQ(open_source(folder.path("float"))->tensors().size(), static_cast<std::size_t>(kLayers));
 }
 
-// transformers and diffusers refuse a quantization_config without a quant_method, and would else load codes as if they were
-// weights.
+// transformers and diffusers refuse a quantization_config without a quant_method, and would else load codes as if they
+// were weights.
 TEST(Folder, APlainOneSaysThatItIsQuantized) {
   const TempFolder folder;
   write_model(folder, "in");
@@ -306,8 +306,8 @@ TEST(FolderJob, DoesNotGoOnWithOtherWeights) {
   }
 }
 
-// Without max_shard_size every part has a shard, whatever the model's size, and the shards are those of one run with the size
-// that the report names.
+// Without max_shard_size every part has a shard, whatever the model's size, and the shards are those of one run with
+// the size that the report names.
 TEST(FolderParts, HaveAShardEachWhereNoSizeIsSet) {
   const TempFolder folder;
   write_model(folder, "in");
@@ -381,7 +381,8 @@ TEST(FolderParts, AreGoneOnWithInTheirShards) {
   EXPECT_EQ(fs::last_write_time(folder.path("out") + "/model-00001-of-00003.safetensors"), made);
 }
 
-// Any byte of any file that is read or carried on, where no sample would look, and with the time of the last write set back.
+// Any byte of any file that is read or carried on, where no sample would look, and with the time of the last write set
+// back.
 TEST(FolderJob, DoesNotGoOnWithAnInputThatChanged) {
   const TempFolder folder;
   write_model(folder, "in");

@@ -1,5 +1,5 @@
-// A file of version 1.1, whose scales of channels are a column whatever the weight's axes: it is read for good, and what is
-// made of it broadcasts.
+// A file of version 1.1, whose scales of channels are a column whatever the weight's axes: it is read for good, and
+// what is made of it broadcasts.
 #include <gtest/gtest.h>
 
 #include "job_fixture.h"

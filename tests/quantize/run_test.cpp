@@ -210,8 +210,8 @@ TEST_F(RunTest, AJobWithoutTroubleHasNoWarnings) {
   EXPECT_EQ(result.report["remarks"][0], "every layer was quantized, the first and the last included");
 }
 
-// 1, 0.5 in 8 bits: 0.5 is 63.5 steps and becomes 64, half a step of 1/127 off: signal 1.25, error (0.5 / 127)^2 = 1.55e-5,
-// 49.0678 dB. Neither threshold may read as if it had been reached.
+// 1, 0.5 in 8 bits: 0.5 is 63.5 steps and becomes 64, half a step of 1/127 off: signal 1.25, error (0.5 / 127)^2 =
+// 1.55e-5, 49.0678 dB. Neither threshold may read as if it had been reached.
 TEST_F(RunTest, WhatIsJustBelowTheThresholdDoesNotReadAsIfItWereNot) {
   const auto model = one_weight({1, 2}, {1, 0.5f});
   const Result result = quantize_in_memory(*model, R"({"sqnr_warning_db": 49.07})");

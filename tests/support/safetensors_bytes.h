@@ -1,5 +1,5 @@
-// Safetensors files written out by hand, so that tests of the reader do not rest on our own writer: 8 bytes of length, JSON,
-// data.
+// Safetensors files written out by hand, so that tests of the reader do not rest on our own writer: 8 bytes of length,
+// JSON, data.
 #pragma once
 
 #include <cstdint>

@@ -15,8 +15,8 @@ TEST(CorruptedArchive, EveryTruncation) {
   }
 }
 
-// The data of every record is covered by its checksum, the rest by the directory's rules. What is left are bytes that no
-// reader looks at, such as times.
+// The data of every record is covered by its checksum, the rest by the directory's rules. What is left are bytes that
+// no reader looks at, such as times.
 TEST(CorruptedArchive, AFlippedBitAnywhere) {
   const std::string whole = read_bytes(module_file("stateful"));
   const Model sound = open_module("stateful");

@@ -37,7 +37,8 @@ class ByteSink {
   virtual void commit() = 0;
 };
 
-/// Makes the place to write to once its size is known; 0 where it is not: then it grows, and one thread writes in order.
+/// Makes the place to write to once its size is known; 0 where it is not: then it grows, and one thread writes in
+/// order.
 using OpenByteSink = std::function<std::unique_ptr<ByteSink>(std::uint64_t size_bytes)>;
 
 /// The bytes of a file. Errors: kNotFound, kIo.

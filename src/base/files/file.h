@@ -17,19 +17,19 @@
 
 namespace mnq {
 
-/// The file a path names in the end, there or not, so that writing it leaves symbolic links in place. Of a circle of links one
-/// is returned: the system refuses it.
+/// The file a path names in the end, there or not, so that writing it leaves symbolic links in place. Of a circle of
+/// links one is returned: the system refuses it.
 std::string resolve_links(const std::string& path);
 
 /// Whether link() failed since the file system has no hard links, or not of such a file.
 bool lacks_links(int error_number);
 
-/// Gives an open file or folder the owner, group and permissions of the one at `path`, which it is to replace. Where the group
-/// or the access list cannot be kept, the group gets nothing. False where it fails; errno says why.
+/// Gives an open file or folder the owner, group and permissions of the one at `path`, which it is to replace. Where
+/// the group or the access list cannot be kept, the group gets nothing. False where it fails; errno says why.
 bool take_permissions(int fd, const std::string& path, const struct stat& old);
 
-/// Where a file or folder lies: to know it again under any name, later and from any working folder. Errors of all: kIo where
-/// the system does not say it.
+/// Where a file or folder lies: to know it again under any name, later and from any working folder. Errors of all: kIo
+/// where the system does not say it.
 class FilePlace {
  public:
   FilePlace() = default;
@@ -45,8 +45,8 @@ class FilePlace {
 
   bool is_same_file(const FilePlace& other) const { return inode_ == other.inode_ && device_ == other.device_; }
 
-  /// Whether what replaces this path replaces it: the path names it, through any link, or a folder that holds it or the link
-  /// it was named by.
+  /// Whether what replaces this path replaces it: the path names it, through any link, or a folder that holds it or the
+  /// link it was named by.
   bool is_at_or_below(const std::string& path) const;
 
  private:
@@ -65,12 +65,12 @@ struct FileStamp {
   friend bool operator==(const FileStamp&, const FileStamp&) = default;
 };
 
-/// A regular file held open for reading. read_at may be called from several threads. What is no regular file is not opened
-/// at all: a FIFO would wait, and a device may do something.
+/// A regular file held open for reading. read_at may be called from several threads. What is no regular file is not
+/// opened at all: a FIFO would wait, and a device may do something.
 class InputFile {
  public:
-  /// Errors: kNotFound (a link to nothing, too), kIo (permissions, not a regular file), kUnsupported (a folder); each names the
-  /// path.
+  /// Errors: kNotFound (a link to nothing, too), kIo (permissions, not a regular file), kUnsupported (a folder); each
+  /// names the path.
   explicit InputFile(std::string path);
 
   const std::string& path() const { return path_; }
@@ -101,8 +101,8 @@ class InputFile {
 enum class Claim { kNeeded, kHeld };
 
 /// A file that appears whole or not at all: a temporary name in the target's folder, then fsync and rename. A target
-/// that is a symbolic link stays one; the file it names is made or replaced. What replaces a file has that one's permissions,
-/// from the start.
+/// that is a symbolic link stays one; the file it names is made or replaced. What replaces a file has that one's
+/// permissions, from the start.
 class OutputFile {
  public:
   /// overwrite: whether an existing file may be replaced. The size is reserved at once, so that a full disk is known

@@ -1,5 +1,5 @@
-// Files of which few are open at a time: a checkpoint of a thousand shards must not need a thousand descriptors, of which a
-// process commonly has 1024.
+// Files of which few are open at a time: a checkpoint of a thousand shards must not need a thousand descriptors, of
+// which a process commonly has 1024.
 #pragma once
 
 #include <memory>
@@ -33,8 +33,8 @@ class FilePool {
   std::vector<Open> open_;  // the one used last at the end
 };
 
-/// As open_bytes; where the pool has closed it, it is opened again by its real path. Errors of read then also: kNotFound, and
-/// kIo where another file lies there.
+/// As open_bytes; where the pool has closed it, it is opened again by its real path. Errors of read then also:
+/// kNotFound, and kIo where another file lies there.
 std::shared_ptr<const ByteSource> open_bytes(const std::string& path, std::shared_ptr<FilePool> pool);
 
 }  // namespace mnq

@@ -1,5 +1,5 @@
-// Folders and paths by system calls: std::filesystem's iterators and remove_all end the process where memory runs out (GCC
-// 12), and follow names where it matters what lies there.
+// Folders and paths by system calls: std::filesystem's iterators and remove_all end the process where memory runs out
+// (GCC 12), and follow names where it matters what lies there.
 #pragma once
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
-// A folder that files are read from by their names. A link in it may name anything on the machine, and whoever made the folder
-// may be a stranger: what is read must lie in the folder. One exception is common: in a Hugging Face cache the files of a
-// snapshot (models--X/snapshots/REVISION) are links to models--X/blobs.
+// A folder that files are read from by their names. A link in it may name anything on the machine, and whoever made the
+// folder may be a stranger: what is read must lie in the folder. One exception is common: in a Hugging Face cache the
+// files of a snapshot (models--X/snapshots/REVISION) are links to models--X/blobs.
 #pragma once
 
 #include <memory>

@@ -1,9 +1,9 @@
-// What a run makes beside its output before that is there. Its name says who makes it, and it is locked for as long as the
-// maker lives: so what a killed run left is known from what another one is at work on. The first is removed, the second is a
-// reason to leave the output alone.
+// What a run makes beside its output before that is there. Its name says who makes it, and it is locked for as long as
+// the maker lives: so what a killed run left is known from what another one is at work on. The first is removed, the
+// second is a reason to leave the output alone.
 //
-// A name is ".OUTPUT.ROLE.HOST.PROCESS-NUMBER.tmp". The lock is flock()'s, which ends with the process. Where a file system
-// has no locks nothing is removed and nobody is seen.
+// A name is ".OUTPUT.ROLE.HOST.PROCESS-NUMBER.tmp". The lock is flock()'s, which ends with the process. Where a file
+// system has no locks nothing is removed and nobody is seen.
 #pragma once
 
 #include <sys/types.h>
@@ -25,8 +25,8 @@ class Temporary {
  public:
   Temporary() = default;
 
-  /// Beside `target`, with these permissions but what the umask takes. Where it cannot be made, is_open() is false and errno
-  /// says why.
+  /// Beside `target`, with these permissions but what the umask takes. Where it cannot be made, is_open() is false and
+  /// errno says why.
   Temporary(const std::string& target, std::string_view role, mode_t mode);
   ~Temporary();
   Temporary(Temporary&& other) noexcept;
@@ -39,8 +39,8 @@ class Temporary {
   /// A folder of its own: what dead runs left there goes with their temporary. Not made here.
   const std::string& folder() const { return folder_; }
 
-  /// Removes what dead runs left beside this output. Errors: kState where a live one is at work on it; parts of a folder do not
-  /// disturb each other.
+  /// Removes what dead runs left beside this output. Errors: kState where a live one is at work on it; parts of a
+  /// folder do not disturb each other.
   void require_alone() const;
 
   /// The file has its final name: it stays.

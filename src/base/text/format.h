@@ -1,5 +1,5 @@
-// Text from values, by fmt. Only format.cpp compiles fmt itself: in every file that used it directly that took longer than
-// all the rest of the file.
+// Text from values, by fmt. Only format.cpp compiles fmt itself: in every file that used it directly that took longer
+// than all the rest of the file.
 #pragma once
 
 #include <fmt/core.h>

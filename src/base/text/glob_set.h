@@ -1,6 +1,6 @@
-// Many patterns at once: with 10,000 of them, trying each for each of 10,000 layers takes minutes. Each pattern is filed under
-// a text that it demands at the start, at the end or within, whichever the fewest others are filed under; a name is looked up by
-// its parts.
+// Many patterns at once: with 10,000 of them, trying each for each of 10,000 layers takes minutes. Each pattern is
+// filed under a text that it demands at the start, at the end or within, whichever the fewest others are filed under; a
+// name is looked up by its parts.
 #pragma once
 
 #include <cstdint>

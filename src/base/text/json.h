@@ -1,5 +1,6 @@
-// A JSON value. Not nlohmann's, whose destructor allocates: where memory is short, freeing a report would end the host's
-// process. Here nothing but building and writing needs memory. nlohmann's parser, which is sound, does the reading.
+// A JSON value. Not nlohmann's, whose destructor allocates: where memory is short, freeing a report would end the
+// host's process. Here nothing but building and writing needs memory. nlohmann's parser, which is sound, does the
+// reading.
 #pragma once
 
 #include <concepts>

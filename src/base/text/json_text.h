@@ -1,4 +1,5 @@
-// JSON whose text is to be kept: config.json of a Hugging Face folder, as Python's json writes it and as people edit it.
+// JSON whose text is to be kept: config.json of a Hugging Face folder, as Python's json writes it and as people edit
+// it.
 #pragma once
 
 #include <functional>

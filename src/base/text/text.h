@@ -25,8 +25,8 @@ std::string_view trimmed(std::string_view text);
 /// The comma-separated items without surrounding blanks; empty items are left out.
 std::vector<std::string> split_list(std::string_view text);
 
-/// Of these names the one that was most likely meant: it differs in few letters, or has the name in it. Empty where none
-/// is near enough.
+/// Of these names the one that was most likely meant: it differs in few letters, or has the name in it. Empty where
+/// none is near enough.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names);
 
 }  // namespace mnq

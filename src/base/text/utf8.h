@@ -14,12 +14,14 @@ struct Character {
   bool is_valid = false;
 };
 
-/// The first character of a text that is not empty. Valid are shortest forms only, no surrogates, nothing beyond U+10FFFF.
+/// The first character of a text that is not empty. Valid are shortest forms only, no surrogates, nothing beyond
+/// U+10FFFF.
 Character first_character(std::string_view text);
 
 bool is_utf8(std::string_view text);
 
-/// The text with U+FFFD for each byte that is not valid, as JSON has it: for texts that hold a path or the bytes of a file.
+/// The text with U+FFFD for each byte that is not valid, as JSON has it: for texts that hold a path or the bytes of a
+/// file.
 std::string valid_utf8(std::string_view text);
 
 }  // namespace mnq

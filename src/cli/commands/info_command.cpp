@@ -32,8 +32,8 @@ std::string counts_fact(const Json& objects, const char* field) {
   return text;
 }
 
-// The library's description. Only the metadata may have very many members: Json, which keeps the order of members, looks
-// through all of them for each.
+// The library's description. Only the metadata may have very many members: Json, which keeps the order of members,
+// looks through all of them for each.
 struct Description {
   explicit Description(const std::string& text) {
     auto whole = nlohmann::json::parse(text);

@@ -26,7 +26,8 @@ double number_in(const Report& report, const char* name, double otherwise) {
   return mnq_report_number(report.get(), name, &value, nullptr) == MNQ_OK ? value : otherwise;
 }
 
-// A part that made nothing says so, whatever else is printed: who starts the parts may have meant another number of them.
+// A part that made nothing says so, whatever else is printed: who starts the parts may have meant another number of
+// them.
 void tell_idle_part(const Report& report) {
   if (number_in(report, "shards_made", 1) > 0) return;
   const double own = number_in(report, "shards_own", 0);

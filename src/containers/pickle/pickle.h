@@ -1,6 +1,7 @@
 // Pickles as plain values: how PyTorch writes the objects of checkpoints and modules. The machine knows the opcodes
-// of protocols 1 to 5 (0, which is text, is refused) and builds what a pickle says; nothing is ever imported or called. A class or function is a value that names it, a call is a
-// value that holds function and arguments: the reader decides what it knows and refuses or skips the rest.
+// of protocols 1 to 5 (0, which is text, is refused) and builds what a pickle says; nothing is ever imported or called.
+// A class or function is a value that names it, a call is a value that holds function and arguments: the reader decides
+// what it knows and refuses or skips the rest.
 //
 //   const Pickle pickle(bytes, title, "archive/data.pkl");
 //   const PickleValue& root = pickle.root();
@@ -59,8 +60,8 @@ struct PickleValue {
 class Pickle {
  public:
   /// Reads one pickle from the start of the bytes, which must outlive it; title and record are for messages.
-  /// Memory is at most about 100 times the pickle. Errors: kFormat (cut off, damaged); kUnsupported (an unknown opcode, more
-  /// than 16 million values); each names record, byte and opcode.
+  /// Memory is at most about 100 times the pickle. Errors: kFormat (cut off, damaged); kUnsupported (an unknown opcode,
+  /// more than 16 million values); each names record, byte and opcode.
   Pickle(std::string_view bytes, std::string title, std::string record);
 
   const PickleValue& root() const { return values_[root_]; }
@@ -69,8 +70,8 @@ class Pickle {
   std::span<const PickleValue> values() const { return values_; }  ///< all there are, those not under the root too
   std::size_t size_bytes() const { return size_; }                 ///< up to its end: another pickle may follow
 
-  /// Of tuples, lists and sets the elements; of dicts keys and values in turn; of calls the elements or keys and values that
-  /// were put into what they return, as into an OrderedDict; else empty.
+  /// Of tuples, lists and sets the elements; of dicts keys and values in turn; of calls the elements or keys and values
+  /// that were put into what they return, as into an OrderedDict; else empty.
   std::span<const PickleIndex> items(const PickleValue& value) const;
   /// Of dicts and calls: (key, value); a key may be there twice: the last one holds.
   std::vector<std::pair<PickleIndex, PickleIndex>> pairs(const PickleValue& value) const;

@@ -198,7 +198,8 @@ std::uint8_t PytorchDicts::own_contents(PickleIndex index) const {
   return is_array ? kArrays : 0;
 }
 
-// Lists and dicts stand before what they hold, tuples and calls behind it: a pass in each direction, until nothing changes.
+// Lists and dicts stand before what they hold, tuples and calls behind it: a pass in each direction, until nothing
+// changes.
 std::uint8_t PytorchDicts::contents_at(PickleIndex asked) {
   if (!contents_.empty()) return contents_[asked];
   const auto count = static_cast<PickleIndex>(pickle_.values().size());

@@ -1,5 +1,5 @@
-// The dicts, lists and tuples of what torch.save wrote: their keys as names, and what lies beneath them. Elements of lists and
-// tuples have their index for a key. Each is looked at once, however many others share it.
+// The dicts, lists and tuples of what torch.save wrote: their keys as names, and what lies beneath them. Elements of
+// lists and tuples have their index for a key. Each is looked at once, however many others share it.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,8 @@ class PytorchDicts {
   /// A dict, a list or a tuple.
   bool is_branch(PickleIndex index) const;
 
-  /// Under text and integers, in the order they came: of a key that is there twice the last value. 1 and '1' are two keys.
+  /// Under text and integers, in the order they came: of a key that is there twice the last value. 1 and '1' are two
+  /// keys.
   const std::vector<DictEntry>& entries(PickleIndex branch) { return dict_at(branch).entries; }
 
   /// Under keys that make no name: None, floats, tuples, integers beyond 64 bits, '' and more, shown as Python does.

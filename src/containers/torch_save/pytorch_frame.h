@@ -1,10 +1,10 @@
-// What stands around the tensors of a PyTorch checkpoint: the dicts and lists that they lie in, and the texts, numbers and
-// small tensors beside them. A job that makes a .pt of a .pt puts the tensors it made into the same frame, so that whoever
-// loads the one loads the other.
+// What stands around the tensors of a PyTorch checkpoint: the dicts and lists that they lie in, and the texts, numbers
+// and small tensors beside them. A job that makes a .pt of a .pt puts the tensors it made into the same frame, so that
+// whoever loads the one loads the other.
 //
 // A frame is a pickle of torch.save's own protocol with gaps where the tensors were. It holds only what
-// torch.load(weights_only=True) takes: plain data, OrderedDicts and calls of torch's own functions for tensors, none of which
-// is ever called here.
+// torch.load(weights_only=True) takes: plain data, OrderedDicts and calls of torch's own functions for tensors, none of
+// which is ever called here.
 #pragma once
 
 #include <cstdint>

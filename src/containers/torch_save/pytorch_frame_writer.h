@@ -14,8 +14,8 @@ class PytorchFrameWriter {
   /// What it is given must outlive it. carries_storages: whether tensors may be kept as they are, bytes and all.
   PytorchFrameWriter(const Pickle& pickle, PytorchDicts& dicts, const PytorchTensors& tensors, bool carries_storages);
 
-  /// A dict, list or tuple whose entries are written one by one, in their order, until it is closed. prefix: of the model's
-  /// dicts, with what the names of their tensors start.
+  /// A dict, list or tuple whose entries are written one by one, in their order, until it is closed. prefix: of the
+  /// model's dicts, with what the names of their tensors start.
   void open(PickleIndex branch);
   void close(PickleIndex branch, const std::string* prefix = nullptr);
 

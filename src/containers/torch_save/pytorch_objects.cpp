@@ -14,8 +14,8 @@
 namespace mnq {
 namespace {
 
-// Keys under which a checkpoint keeps its model, the likeliest first. Averages that the loaders of such files ask for before
-// the weights themselves (timm: state_dict_ema, model_ema; Real-ESRGAN: params_ema) come before those here, too.
+// Keys under which a checkpoint keeps its model, the likeliest first. Averages that the loaders of such files ask for
+// before the weights themselves (timm: state_dict_ema, model_ema; Real-ESRGAN: params_ema) come before those here, too.
 constexpr std::array<std::string_view, 14> kModelKeys{
     "state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model_state",    "model", "module", "net",
     "network",        "weights",   "params_ema", "params",           "ema_state_dict", "ema"};
@@ -113,8 +113,8 @@ class ObjectReader {
     model_ = next.value;
   }
 
-  // Null where the dict is the model itself, or several parts below make it up together. Tensors beside a model's key are
-  // part of it only where they may be weights: best_acc1, a step or the state of a random generator are none.
+  // Null where the dict is the model itself, or several parts below make it up together. Tensors beside a model's key
+  // are part of it only where they may be weights: best_acc1, a step or the state of a random generator are none.
   const DictEntry* model_below(PickleIndex branch) {
     std::vector<const DictEntry*> below;
     bool has_loose = false;
@@ -282,8 +282,8 @@ class ObjectReader {
     return prefix + std::string(key);
   }
 
-  // A dict that is shared comes once under each of its names, which no pickle of one model does often: 512 bytes are what a
-  // tensor takes besides its texts, and twelve times what one of its own has in a pickle.
+  // A dict that is shared comes once under each of its names, which no pickle of one model does often: 512 bytes are
+  // what a tensor takes besides its texts, and twelve times what one of its own has in a pickle.
   void charge(std::size_t text_bytes, std::size_t axes = 0) {
     const std::uint64_t most = (std::uint64_t{1} << 20) + 100 * pickle_.size_bytes();
     held_bytes_ += 512 + 6 * text_bytes + 64 * axes;

@@ -29,9 +29,9 @@ struct PytorchRequest {
 };
 
 /// Memory is bounded by a multiple of the pickle's size.
-/// Errors: kFormat naming the record (inconsistent sizes, beyond a storage); kUnsupported naming the global or the tensor
-/// (another object than a dict of tensors, none but odd ones, two of one name); kNotFound for a wanted_key that is none,
-/// with those there are.
+/// Errors: kFormat naming the record (inconsistent sizes, beyond a storage); kUnsupported naming the global or the
+/// tensor (another object than a dict of tensors, none but odd ones, two of one name); kNotFound for a wanted_key that
+/// is none, with those there are.
 PytorchObjects read_pytorch_objects(const Pickle& pickle, const std::string& title, const std::string& record,
                                     const PytorchRequest& request);
 

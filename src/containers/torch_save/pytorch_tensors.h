@@ -45,7 +45,8 @@ class PytorchTensors {
   /// Whether its storage has much that it does not show: elements of other tensors.
   bool is_small_part(const TensorCall& call) const;
 
-  /// Whether it may be a layer's weight: floats, and more than one of them, or a matrix of codes. What is odd may be one.
+  /// Whether it may be a layer's weight: floats, and more than one of them, or a matrix of codes. What is odd may be
+  /// one.
   bool may_be_weight(const TensorCall& call) const;
 
   /// The same with more than one axis.

@@ -177,8 +177,8 @@ class ArchiveChecker {
     }
   }
 
-  // Without a folder storages are not looked at: LibTorch loads those of two pickles only, and writes traced_inputs.pkl with
-  // empty ones.
+  // Without a folder storages are not looked at: LibTorch loads those of two pickles only, and writes traced_inputs.pkl
+  // with empty ones.
   void check_pickle(const ZipEntry& entry, const std::string& folder, std::map<std::string, std::uint64_t>& storages) {
     const std::string bytes = read(entry);
     const Pickle pickle(bytes, archive_.title(), entry.name);

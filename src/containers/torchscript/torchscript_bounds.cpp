@@ -9,8 +9,8 @@
 namespace mnq {
 namespace {
 
-// Operators that LibTorch 2.13 runs while it loads, where all that they are given is constant: those of its registry that
-// take and give numbers, texts and tuples alone, but for those that take any number of arguments …
+// Operators that LibTorch 2.13 runs while it loads, where all that they are given is constant: those of its registry
+// that take and give numbers, texts and tuples alone, but for those that take any number of arguments …
 constexpr std::string_view kFolded =
     " Bool Complex EnumName EnumValue Float IfThenElse Int StringIndex TupleIndex __and__ __derive_index "
     "__getitem__ __lshift__ __not__ __or__ __range_length __round_to_zero_floordiv __rshift__ __xor__ "

@@ -6,9 +6,9 @@
 
 namespace mnq {
 
-/// What small files may ask for; there may be more in proportion to the file. LibTorch takes 60 microseconds and 8 KB for a
-/// line, 8 microseconds for a part of a type, 90 for one of a tuple of constants. Real modules have some hundred lines,
-/// unrolled ones ten thousands, and give tuples of up to some hundred tensors.
+/// What small files may ask for; there may be more in proportion to the file. LibTorch takes 60 microseconds and 8 KB
+/// for a line, 8 microseconds for a part of a type, 90 for one of a tuple of constants. Real modules have some hundred
+/// lines, unrolled ones ten thousands, and give tuples of up to some hundred tensors.
 inline constexpr std::uint64_t kMostScriptLines = 15'000;  ///< and one more for each KB
 inline constexpr std::uint64_t kMostTypeParts = 50'000;    ///< beyond one a value; those of constants ten times
 inline constexpr std::uint32_t kMostTypeDepth = 15;

@@ -1,4 +1,5 @@
-// The pickles in a TorchScript file: which types and functions they may name, and that each tensor lies within its storage.
+// The pickles in a TorchScript file: which types and functions they may name, and that each tensor lies within its
+// storage.
 #pragma once
 
 #include <functional>

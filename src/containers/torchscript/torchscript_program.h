@@ -1,5 +1,6 @@
-// All the code in a TorchScript file: which classes and functions there are and which need which. LibTorch imports what one
-// needs before the one itself, recursively, and within a class compiles the methods that one calls before the one itself.
+// All the code in a TorchScript file: which classes and functions there are and which need which. LibTorch imports what
+// one needs before the one itself, recursively, and within a class compiles the methods that one calls before the one
+// itself.
 #pragma once
 
 #include <map>
@@ -8,12 +9,12 @@
 
 namespace mnq {
 
-/// LibTorch crashed on a chain of 5000 classes with a stack of 8 MiB, a 32nd of what it has here. Real modules have less than 20
-/// classes with ten methods, and one method for each call of a layer where a loop was unrolled.
+/// LibTorch crashed on a chain of 5000 classes with a stack of 8 MiB, a 32nd of what it has here. Real modules have
+/// less than 20 classes with ten methods, and one method for each call of a layer where a loop was unrolled.
 inline constexpr std::uint32_t kMostClassDepth = 2000;
 
-/// LibTorch goes over what a class holds once for each way to it: two attributes of one class, 27 times in each other, are
-/// 134 million ways. Real modules have some thousands.
+/// LibTorch goes over what a class holds once for each way to it: two attributes of one class, 27 times in each other,
+/// are 134 million ways. Real modules have some thousands.
 inline constexpr std::uint64_t kMostObjects = 1'000'000;
 
 class ScriptProgram {
@@ -36,13 +37,13 @@ class ScriptProgram {
 
   const std::map<std::string, Definition, std::less<>>& definitions() const { return definitions_; }
 
-  /// Errors: kFormat where a name is defined nowhere; kUnsupported for what LibTorch would run while it loads or saves the
-  /// file, and for custom classes.
+  /// Errors: kFormat where a name is defined nowhere; kUnsupported for what LibTorch would run while it loads or saves
+  /// the file, and for custom classes.
   void check() const;
 
   struct Extent {
-    /// The longest chain, each class counted as often as it has methods; those that need each other count as one chain with
-    /// all that need them.
+    /// The longest chain, each class counted as often as it has methods; those that need each other count as one chain
+    /// with all that need them.
     std::uint32_t depth = 0;
     /// The most objects that one of a class can hold, itself counted; no more than twice kMostObjects.
     std::uint64_t objects = 0;

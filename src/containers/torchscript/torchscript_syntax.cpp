@@ -386,8 +386,8 @@ class ScriptParser {
     return true;
   }
 
-  // Numbers, texts, None, True, False, and tuples, lists and dicts of them, as IValue::repr prints them: with a type, as a
-  // named tuple, a device, an enumeration's value or a constant of the file.
+  // Numbers, texts, None, True, False, and tuples, lists and dicts of them, as IValue::repr prints them: with a type,
+  // as a named tuple, a device, an enumeration's value or a constant of the file.
   void parse_literal() {
     const std::size_t first = out_.nodes_.size();
     parse_expression();

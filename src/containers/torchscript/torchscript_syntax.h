@@ -1,7 +1,7 @@
 // The code in a TorchScript file as a tree. LibTorch's own parser takes far more than torch.jit.save ever prints, and
-// evaluates or expands some of it while it loads; here there is one strict grammar, that of the printed form: one statement
-// a line, two blanks a level, ", " between parts, no operators, no comments. Whatever else a file holds is refused before
-// LibTorch sees it, and what is left can be asked about without LibTorch.
+// evaluates or expands some of it while it loads; here there is one strict grammar, that of the printed form: one
+// statement a line, two blanks a level, ", " between parts, no operators, no comments. Whatever else a file holds is
+// refused before LibTorch sees it, and what is left can be asked about without LibTorch.
 //
 //   const ScriptCode code(text, title, "m/code/__torch__.py");
 //   for (const ScriptNode& definition : code.parts(code.root()))
@@ -74,8 +74,8 @@ inline constexpr std::size_t kMostScriptNesting = 60;
 
 class ScriptCode {
  public:
-  /// title and record are for messages. Linear in time and memory, and takes no more stack for deeper code. Errors: kFormat,
-  /// naming the line.
+  /// title and record are for messages. Linear in time and memory, and takes no more stack for deeper code. Errors:
+  /// kFormat, naming the line.
   ScriptCode(std::string code, std::string title, std::string record);
 
   /// A type alone, as pickles name them: "Dict[str, List[int]]".

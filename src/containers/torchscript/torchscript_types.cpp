@@ -243,8 +243,8 @@ class TypeChecker {
     require(held == name && value.is_new_object == (base != "Enum"));
   }
 
-  // Methods of the same names, whose parameters and results are of the same types where these are classes or tuples: of all
-  // others LibTorch asks for the type when they are used.
+  // Methods of the same names, whose parameters and results are of the same types where these are classes or tuples: of
+  // all others LibTorch asks for the type when they are used.
   bool implements(const std::string& name, const Definition& interface) {
     const Definition* definition = program_.find(name);
     if (definition == nullptr) return false;

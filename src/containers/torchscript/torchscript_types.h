@@ -1,6 +1,6 @@
-// Whether what a pickle holds is of the types that the code says. LibTorch puts values into the places of an object as they
-// come, and its interpreter takes the third place of an object without asking which class it is of: a smaller object there
-// is read beyond its end.
+// Whether what a pickle holds is of the types that the code says. LibTorch puts values into the places of an object as
+// they come, and its interpreter takes the third place of an object without asking which class it is of: a smaller
+// object there is read beyond its end.
 #pragma once
 
 #include "containers/pickle/pickle.h"
@@ -8,9 +8,9 @@
 
 namespace mnq {
 
-/// Every object has all attributes of its class, and they and all that they hold are of the types declared; lists and dicts
-/// are of the types they are tagged with. The pickle was checked by check_torchscript_pickle. Errors: kFormat, naming class
-/// and attribute.
+/// Every object has all attributes of its class, and they and all that they hold are of the types declared; lists and
+/// dicts are of the types they are tagged with. The pickle was checked by check_torchscript_pickle. Errors: kFormat,
+/// naming class and attribute.
 void check_torchscript_types(const Pickle& pickle, const ScriptProgram& program);
 
 /// Whether a value is an object of a class of modules.

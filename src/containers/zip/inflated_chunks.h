@@ -1,6 +1,7 @@
-// Deflated records read by position. Deflate goes one way only, so a record is inflated in chunks, some of which are kept for
-// the pieces that are asked for next; what is behind is reached from the nearest of a few states of the inflater that were
-// kept on the way. Nothing is written to disk, and nothing is held that grows with a record: 40 MiB for an archive.
+// Deflated records read by position. Deflate goes one way only, so a record is inflated in chunks, some of which are
+// kept for the pieces that are asked for next; what is behind is reached from the nearest of a few states of the
+// inflater that were kept on the way. Nothing is written to disk, and nothing is held that grows with a record: 40 MiB
+// for an archive.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
-// The checksum of a record that is read in pieces, in any order, from any thread, some of them twice: each byte counts once,
-// and when the last one has been read the sum is known.
+// The checksum of a record that is read in pieces, in any order, from any thread, some of them twice: each byte counts
+// once, and when the last one has been read the sum is known.
 #pragma once
 
 #include <atomic>

@@ -32,8 +32,8 @@ struct ZipEntry {
 /// May be used from any thread.
 class ZipArchive {
  public:
-  /// Reads the directory and every record's own header. Errors: kFormat; kUnsupported (encrypted, in several parts, other
-  /// methods than stored and deflated).
+  /// Reads the directory and every record's own header. Errors: kFormat; kUnsupported (encrypted, in several parts,
+  /// other methods than stored and deflated).
   explicit ZipArchive(std::shared_ptr<const ByteSource> bytes);
 
   const std::string& title() const { return title_; }
@@ -57,8 +57,8 @@ class ZipArchive {
 /// Errors: kFormat naming the record, where it has a checksum and that is another.
 void check_crc(const std::string& title, const ZipEntry& entry, std::uint32_t crc);
 
-/// Checks every record on that many threads: stored ones in pieces of 8 MiB. 400 MB in the page cache took 0.14 s on one
-/// thread and 0.08 s on two, with zlib's own checksum. Errors: kFormat, of the first record that is damaged.
+/// Checks every record on that many threads: stored ones in pieces of 8 MiB. 400 MB in the page cache took 0.14 s on
+/// one thread and 0.08 s on two, with zlib's own checksum. Errors: kFormat, of the first record that is damaged.
 void check_all_entries(const ZipArchive& archive, std::uint32_t thread_count);
 
 }  // namespace mnq

@@ -14,8 +14,8 @@ class ZipRecords {
   ZipRecords(std::shared_ptr<const ByteSource> bytes, const std::string& title)
       : bytes_(std::move(bytes)), inflated_(std::make_shared<InflatedChunks>(bytes_, title)), title_(title) {}
 
-  /// May outlive this. read and view throw kFormat, naming the record, where it is damaged; path, size, place and stamp are
-  /// the record's archive's, but for size.
+  /// May outlive this. read and view throw kFormat, naming the record, where it is damaged; path, size, place and stamp
+  /// are the record's archive's, but for size.
   std::shared_ptr<const ByteSource> open(const ZipEntry& entry) const;
 
  private:

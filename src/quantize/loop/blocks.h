@@ -24,13 +24,13 @@ struct Block {
   bool is_last = false;            ///< of its item
 };
 
-/// Cuts a matrix. Pieces of long rows are multiples of `alignment` <= kMaxRowElements; rows of one number each stay together
-/// by all channels, where those fit a block. element_bits: of the source.
+/// Cuts a matrix. Pieces of long rows are multiples of `alignment` <= kMaxRowElements; rows of one number each stay
+/// together by all channels, where those fit a block. element_bits: of the source.
 void cut_rows(std::vector<Block>& blocks, std::size_t item, const RowView& rows, std::uint64_t alignment,
               std::uint64_t element_bits);
 
-/// The rows in which a tensor is read that may be quantized with this many stacked axes: of its first axis, or of the matrices
-/// where these are too long to be cut at whole rows of both.
+/// The rows in which a tensor is read that may be quantized with this many stacked axes: of its first axis, or of the
+/// matrices where these are too long to be cut at whole rows of both.
 RowView rows_to_read(const Shape& shape, std::int64_t stacked_axes);
 
 /// Cuts those rows so that pieces of them start where both have a whole word of packed codes.

@@ -12,7 +12,8 @@ namespace {
 
 using kernels::kernel_table;
 
-// What a dtype that a weight gets back can hold: the lowest code of 4 bits is a little beyond the weight it was made of.
+// What a dtype that a weight gets back can hold: the lowest code of 4 bits is a little beyond the weight it was made
+// of.
 float largest_finite(DType dtype) {
   if (dtype == DType::kF16) return 65504;
   if (dtype == DType::kBF16) return 0x1.fep127f;
@@ -30,8 +31,8 @@ bool is_finite(const PieceOfTensor& piece, const float* values, Scratch& scratch
   return !bad;
 }
 
-// The accuracy of what readers get. Weights that are stored as doubles are measured as such, and not against what float32
-// leaves of them.
+// The accuracy of what readers get. Weights that are stored as doubles are measured as such, and not against what
+// float32 leaves of them.
 void measure(const PieceOfTensor& piece, const WeightReader& reader, const float* weights, const float* decoded,
              Scratch& scratch) {
   const std::uint64_t count = piece.place.count();

@@ -1,4 +1,5 @@
-// What becomes of one piece of a tensor, from its reader to its writer or its sink: one function for each action of a plan.
+// What becomes of one piece of a tensor, from its reader to its writer or its sink: one function for each action of a
+// plan.
 #pragma once
 
 #include "plan/plan.h"
@@ -18,8 +19,8 @@ struct PieceOfTensor {
   PartWriter out;
 };
 
-/// All set scratch.bad_element where a value cannot become what it should, and then write nothing; cast and quantize set
-/// scratch.sums. From several threads. Errors: kIo.
+/// All set scratch.bad_element where a value cannot become what it should, and then write nothing; cast and quantize
+/// set scratch.sums. From several threads. Errors: kIo.
 void recode_piece(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, Scratch& scratch);
 void cast_piece(const PieceOfTensor& piece, const WeightReader& reader, Scratch& scratch);
 void dequantize_piece(const PieceOfTensor& piece, const WeightReader& reader, Scratch& scratch);

@@ -28,7 +28,8 @@ bool is_copied(const PlannedTensor& planned, const LogicalTensor& tensor) {
   return planned.action == Action::kCopy && !is_recoded(planned, tensor);
 }
 
-// The part of a copied weight that is written by its spec, by which codes are read: what a source holds there may be another.
+// The part of a copied weight that is written by its spec, by which codes are read: what a source holds there may be
+// another.
 std::optional<std::size_t> told_part(const PlannedTensor& planned, const LogicalTensor& tensor) {
   if (!is_copied(planned, tensor) || !tensor.spec || tensor.layout->told_part == nullptr) return std::nullopt;
   return tensor.layout->told_part(*tensor.spec);

@@ -1,8 +1,8 @@
-// A plan, or a part of one, on its way into a sink: every job that writes goes through here. Which piece of which tensor goes
-// where is decided here; a reader and a writer of each weight do the work.
+// A plan, or a part of one, on its way into a sink: every job that writes goes through here. Which piece of which
+// tensor goes where is decided here; a reader and a writer of each weight do the work.
 //
-// Weights whose scales lie within a piece are quantized in one pass, while the piece is in cache. A scale that spans pieces
-// takes two: ranges first, then codes.
+// Weights whose scales lie within a piece are quantized in one pass, while the piece is in cache. A scale that spans
+// pieces takes two: ranges first, then codes.
 #pragma once
 
 #include <functional>

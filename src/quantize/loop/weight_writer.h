@@ -1,6 +1,6 @@
-// The other end of WeightReader: one weight on its way into a sink, a piece at a time. A method makes codes, a layout stores
-// them. Where a scale spans pieces (one for the whole tensor, rows longer than a block, channels on another axis) a survey of
-// ranges comes first.
+// The other end of WeightReader: one weight on its way into a sink, a piece at a time. A method makes codes, a layout
+// stores them. Where a scale spans pieces (one for the whole tensor, rows longer than a block, channels on another
+// axis) a survey of ranges comes first.
 #pragma once
 
 #include <optional>
@@ -16,8 +16,8 @@ class WeightWriter {
   /// planned must outlive it.
   WeightWriter(const PlannedTensor& planned, const PartWriter& out);
 
-  /// Codes weights [place.count()] whose scales lie within the piece. Sets scratch.sums, empty where the method did not take
-  /// them, or scratch.bad_element, from the start of the piece. From several threads.
+  /// Codes weights [place.count()] whose scales lie within the piece. Sets scratch.sums, empty where the method did not
+  /// take them, or scratch.bad_element, from the start of the piece. From several threads.
   CodedPiece encode(const float* weights, const PiecePlace& place, Scratch& scratch);
 
   /// Takes ranges of a piece into scratch.ranges, in any order, and adds them up, one after the other.

@@ -3,7 +3,8 @@
 namespace mnq {
 namespace {
 
-// Tied tensors are stored once. Where the other names of tied tensors point to is written as safetensors' own save_model does it: name to name.
+// Tied tensors are stored once. Where the other names of tied tensors point to is written as safetensors' own
+// save_model does it: name to name.
 void add_ties(Metadata& metadata, const PlannedTensor& planned, const LogicalTensor& tensor) {
   for (const std::string& tie : planned.layer.ties) {
     for (const PlannedOutput& output : planned.outputs) {

@@ -1,5 +1,5 @@
-// How large a method gets once its calls are inlined: LibTorch inlines whatever it runs, and a few methods that each call
-// the next one twice are more than any memory holds.
+// How large a method gets once its calls are inlined: LibTorch inlines whatever it runs, and a few methods that each
+// call the next one twice are more than any memory holds.
 #pragma once
 
 #include <cstdint>

@@ -47,8 +47,8 @@ std::optional<const Value*> source_of(const Value& value) {
   return nullptr;
 }
 
-// Whether a value is memory that an operator of this method made. The analysis takes whatever was in a list or a tuple for
-// anything else that was: a mask that is filled and handed on, for the weights of the attention beside it.
+// Whether a value is memory that an operator of this method made. The analysis takes whatever was in a list or a tuple
+// for anything else that was: a mask that is filled and handed on, for the weights of the attention beside it.
 bool is_new(const Value* value) {
   for (;;) {
     const auto source = source_of(*value);

@@ -1,5 +1,5 @@
-// What a method writes to, by LibTorch's own analysis of which values may share memory: a write through a view, a list or
-// a branch of code is seen where it lands.
+// What a method writes to, by LibTorch's own analysis of which values may share memory: a write through a view, a list
+// or a branch of code is seen where it lands.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The scheme of src/schemes/README.md, of its file and its row and nothing else: it is one like all others. The contract tests of
-// this program run over it too.
+// The scheme of src/schemes/README.md, of its file and its row and nothing else: it is one like all others. The
+// contract tests of this program run over it too.
 #include <gtest/gtest.h>
 
 #include "config/config_table.h"
