@@ -148,10 +148,7 @@ CodedPiece load_packed(const QuantizedSpec& spec, const PartReader& in, const Pi
 
 CodedPiece load_bytes_of(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place,
                          LayoutBuffers& buffers) {
-  CodedPiece piece{.place = place};
-  const std::byte* stored = in.fetch(kCodes, first_element(spec, place), place.count(), buffers.raw);
-  piece.codes = reinterpret_cast<const std::int8_t*>(stored);
-  return piece;
+  return {.place = place, .codes = load_byte_codes(spec, in, kCodes, place, buffers)};
 }
 
 // Only zero points of channels and groups are packed, and only in words.

@@ -40,8 +40,7 @@ void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const Pa
 }
 
 CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place, LayoutBuffers& buffers) {
-  const std::byte* codes = in.fetch(kCodes, first_element(spec, place), place.count(), buffers.raw);
-  return {.place = place, .codes = reinterpret_cast<const std::int8_t*>(codes)};
+  return {.place = place, .codes = load_byte_codes(spec, in, kCodes, place, buffers)};
 }
 
 ScaleTables load_tables(const QuantizedSpec&, const PartReader& in) { return {.scales = load_floats(in, kScales)}; }

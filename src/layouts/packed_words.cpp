@@ -46,6 +46,12 @@ void store_packed_rows(const QuantizedSpec& spec, const CodedPiece& piece, const
   out.write(part, offset, stored, piece.place.row_count * row_bytes);
 }
 
+const std::int8_t* load_byte_codes(const QuantizedSpec& spec, const PartReader& in, std::size_t part,
+                                   const PiecePlace& place, LayoutBuffers& buffers) {
+  const std::byte* stored = in.fetch(part, first_element(spec, place), place.count(), buffers.raw);
+  return reinterpret_cast<const std::int8_t*>(stored);
+}
+
 const std::int8_t* load_packed_rows(const QuantizedSpec& spec, const PartReader& in, std::size_t part,
                                     const PiecePlace& place, LayoutBuffers& buffers) {
   const auto [offset, row_bytes] = packed_place(spec, place);

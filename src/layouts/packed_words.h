@@ -1,4 +1,5 @@
-// Codes of fewer than 8 bits in words of 32, the lowest code first, each unsigned: as compressed-tensors packs them.
+// Codes as tensors hold them: one a byte, as they are; and in words of 32 bits, the lowest code first, each unsigned, as
+// compressed-tensors packs them.
 // Rows are padded to whole words with zeros; zero points are packed along the rows of their table.
 #pragma once
 
@@ -22,6 +23,10 @@ inline std::int64_t word_count(std::uint64_t codes, int bits) {
 inline std::uint64_t first_element(const QuantizedSpec& spec, const PiecePlace& place) {
   return place.first_row * row_view(spec.shape, spec.channel_axis).row_length + place.first_column;
 }
+
+/// The codes of a piece that are stored as they are, one a byte. They lie in buffers.raw, or where the source has them.
+const std::int8_t* load_byte_codes(const QuantizedSpec& spec, const PartReader& in, std::size_t part,
+                                   const PiecePlace& place, LayoutBuffers& buffers);
 
 /// Codes -8..7 of a piece, from and to words of 4 bits.
 void store_packed_rows(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, std::size_t part,

@@ -108,12 +108,8 @@ void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const Pa
 
 CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place, LayoutBuffers& buffers) {
   CodedPiece piece{.place = place};
-  if (is_packed(spec)) {
-    piece.codes = load_packed_rows(spec, in, kCodes, place, buffers);
-  } else {
-    const std::byte* bytes = in.fetch(kCodes, first_element(spec, place), place.count(), buffers.raw);
-    piece.codes = reinterpret_cast<const std::int8_t*>(bytes);
-  }
+  piece.codes = is_packed(spec) ? load_packed_rows(spec, in, kCodes, place, buffers)
+                                : load_byte_codes(spec, in, kCodes, place, buffers);
   return piece;
 }
 
