@@ -1,0 +1,226 @@
+#include "formats/compressed_tensors/compressed_tensors_weights.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text/format.h"
+#include "formats/compressed_tensors/compressed_tensors_layout.h"
+#include "layouts/layout.h"
+#include "plan/layer_kinds.h"
+
+namespace mnq {
+
+NamedTensors::NamedTensors(const TensorSource& source) : source_(source) {
+  for (std::size_t i = 0; i < source.tensors().size(); ++i) by_name_.emplace(source.tensors()[i].name, i);
+}
+
+std::optional<std::size_t> NamedTensors::find(const std::string& name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::size_t NamedTensors::require(const std::string& name) const {
+  const auto found = find(name);
+  if (!found) fail(name, "is missing");
+  return *found;
+}
+
+void NamedTensors::fail(const std::string& tensor, const std::string& what) const {
+  throw Error(Status::kFormat, formatted("{}: tensor {}: {}", source_.title(), tensor, what),
+              "config.json and weights are of different checkpoints, or damaged: fetch them again", tensor);
+}
+
+namespace {
+
+using namespace compressed_tensors;
+
+// A weight as far as its parts were read.
+struct WeightInMaking {
+  const NamedTensors& tensors;
+  std::span<const CompressedGroup> groups;
+  QuantizedSpec spec;
+  std::vector<std::size_t> parts;
+
+  [[noreturn]] void refuse(const std::string& what) const { refuse_compressed(tensors.source().title(), what); }
+
+  const TensorInfo& add_part(const std::string& name) {
+    parts.push_back(tensors.require(name));
+    return tensors.source().tensors()[parts.back()];
+  }
+};
+
+LogicalTensor finish(WeightInMaking weight, const std::string& name, const Layout& layout) {
+  LogicalTensor made;
+  made.name = name;
+  made.dtype = weight.spec.weight_dtype;
+  made.shape = weight.spec.shape;
+  made.spec = weight.spec;
+  made.layout = &layout;
+  made.parts = std::move(weight.parts);
+  return made;
+}
+
+std::int64_t group_size(const WeightInMaking& weight, const std::string& name, std::int64_t groups) {
+  const std::int64_t columns = weight.spec.shape[1];
+  for (const CompressedGroup& group : weight.groups) {
+    const std::int64_t size = group.group_size;
+    if (size > 0 && (columns - 1) / size + 1 == groups) return size;
+  }
+  if (columns % groups != 0) weight.tensors.fail(name, formatted("{} groups do not fit {} columns", groups, columns));
+  return columns / groups;
+}
+
+// Scales are one a row, or one a group of a row.
+void set_groups(WeightInMaking& weight, const std::string& name, std::int64_t groups) {
+  QuantizedSpec& spec = weight.spec;
+  const std::int64_t columns = spec.shape[1];
+  spec.has_free_scales = weight.tensors.source().metadata().contains(std::string(kFreeScalesKey));
+  // A block of ggml's is a group, also where it is all of a row.
+  const bool is_block = spec.has_free_scales && columns == kGgmlBlockColumns;
+  spec.granularity = groups > 1 || is_block ? Granularity::kGroup : Granularity::kChannel;
+  if (spec.granularity == Granularity::kGroup) {
+    spec.group_size = static_cast<std::uint64_t>(groups > 1 ? group_size(weight, name, groups) : columns);
+  }
+}
+
+// The scale, and what its shape says of the weight.
+void add_scale(WeightInMaking& weight, const std::string& base) {
+  QuantizedSpec& spec = weight.spec;
+  const std::string name = base + std::string(kScaleSuffix);
+  const TensorInfo& scale = weight.add_part(name);
+  if (!is_weight_dtype(scale.dtype)) {
+    weight.tensors.fail(name, formatted("{} is no dtype of scales", dtype_name(scale.dtype)));
+  }
+  spec.weight_dtype = spec.scale_dtype = scale.dtype;
+  if (spec.scale_dtype == DType::kF64) spec.scale_dtype = DType::kF32;
+  const std::int64_t rows = spec.shape[0], columns = spec.shape[1];
+  if (element_count(scale.shape) == 1 && rows != 1) {
+    spec.granularity = Granularity::kTensor;
+  } else if (scale.shape.size() == 2 && scale.shape[0] == rows && scale.shape[1] >= 1 && scale.shape[1] <= columns) {
+    set_groups(weight, name, scale.shape[1]);
+  } else {
+    weight.tensors.fail(
+        name, formatted("its shape {} does not fit a weight of {}", shape_text(scale.shape), shape_text(spec.shape)));
+  }
+}
+
+Shape read_shape(const NamedTensors& tensors, const std::string& name) {
+  const std::size_t index = tensors.require(name);
+  const TensorInfo& info = tensors.source().tensors()[index];
+  if (info.dtype != DType::kI64 || info.shape != Shape{2}) tensors.fail(info.name, "is no I64 [2]");
+  Shape shape(2);
+  tensors.source().read(index, 0, std::as_writable_bytes(std::span(shape)));
+  const auto count = checked_element_count(shape);
+  if (!count || *count == 0) tensors.fail(info.name, formatted("{} is impossible", shape_text(shape)));
+  return shape;
+}
+
+// Of a code, by what the groups name and how many words a row has.
+std::int64_t find_width(const WeightInMaking& weight, const std::string& name, std::int64_t words) {
+  const auto columns = static_cast<std::uint64_t>(weight.spec.shape[1]);
+  std::int64_t width = 0;
+  for (const CompressedGroup& group : weight.groups) {
+    if (find_integer_scheme(group.width) == nullptr) {
+      weight.refuse(formatted("weights of {} bits are not supported", group.width));
+    }
+    const auto per_word = static_cast<std::uint64_t>(32 / group.width);
+    if (static_cast<std::uint64_t>(words) == ceil_div(columns, per_word)) width = group.width;
+  }
+  if (width == 0) weight.tensors.fail(name, "has no number of bits that config.json names");
+  return width;
+}
+
+// Only zero points of channels and groups are packed.
+void add_packed_zero_point(WeightInMaking& weight, const std::string& base, std::int64_t width) {
+  QuantizedSpec& spec = weight.spec;
+  const std::string name = base + std::string(kZeroPointSuffix);
+  if (!weight.tensors.find(name)) return;
+  const TensorInfo& info = weight.add_part(name);
+  spec.symmetric = false;
+  const bool is_plain = spec.granularity == Granularity::kTensor && info.dtype == DType::kI8;
+  if (is_plain && element_count(info.shape) == 1) return;
+  const ScaleShape scales = scale_shape(spec);
+  const Shape packed{static_cast<std::int64_t>(ceil_div(scales.row_count, static_cast<std::uint64_t>(32 / width))),
+                     static_cast<std::int64_t>(scales.groups)};
+  if (info.dtype != DType::kI32 || info.shape != packed) {
+    weight.tensors.fail(name, formatted("is {} {}, but must be I32 {}", dtype_name(info.dtype), shape_text(info.shape),
+                                        shape_text(packed)));
+  }
+}
+
+// Codes of a pack-quantized weight; their width.
+std::int64_t add_packed_codes(WeightInMaking& weight, const std::string& base) {
+  const std::string name = base + std::string(kPackedSuffix);
+  const TensorInfo& codes = weight.add_part(name);
+  const Shape& shape = weight.spec.shape = read_shape(weight.tensors, base + std::string(kShapeSuffix));
+  const std::int64_t words = codes.shape.size() == 2 ? codes.shape[1] : 0;
+  if (codes.dtype != DType::kI32 || words == 0 || codes.shape[0] != shape[0]) {
+    weight.tensors.fail(name, formatted("{} {} does not fit a weight of {}", dtype_name(codes.dtype),
+                                        shape_text(codes.shape), shape_text(shape)));
+  }
+  return find_width(weight, name, words);
+}
+
+LogicalTensor read_packed(WeightInMaking weight, const std::string& base) {
+  const std::int64_t width = add_packed_codes(weight, base);
+  weight.spec.scheme = find_integer_scheme(width)->name;
+  add_scale(weight, base);
+  add_packed_zero_point(weight, base, width);
+  weight.add_part(base + std::string(kShapeSuffix));
+  if (weight.spec.granularity == Granularity::kTensor && !scheme_of(weight.spec).may_be_per_tensor) {
+    weight.refuse(formatted("{}: {} bits per tensor", base, width));
+  }
+  return finish(std::move(weight), base, kPackQuantizedLayout);
+}
+
+void add_plain_zero_point(WeightInMaking& weight, const std::string& base) {
+  const std::string name = base + std::string(kZeroPointSuffix);
+  if (!weight.tensors.find(name)) return;
+  weight.spec.symmetric = false;
+  const TensorInfo& info = weight.add_part(name);
+  if (info.dtype != DType::kI8 || element_count(info.shape) != scale_shape(weight.spec).count()) {
+    weight.tensors.fail(name, formatted("is {} {}, but must be I8 {}", dtype_name(info.dtype), shape_text(info.shape),
+                                        shape_text(scale_matrix(weight.spec))));
+  }
+}
+
+bool runs_int8(std::span<const CompressedGroup> groups, const std::string& layer) {
+  const CompressedGroup* group = find_group(groups, layer);
+  if (group != nullptr) return group->runs_int8;
+  return !groups.empty() && std::ranges::all_of(groups, [](const CompressedGroup& each) { return each.runs_int8; });
+}
+
+// int-quantized: codes and zero points are bytes already.
+LogicalTensor read_bytes(WeightInMaking weight, const std::string& name) {
+  const TensorInfo& codes = weight.add_part(name);
+  QuantizedSpec& spec = weight.spec;
+  spec.scheme = find_integer_scheme(8)->name;
+  spec.shape = codes.shape;
+  if (codes.shape.size() != 2 || codes.size_bytes == 0) weight.tensors.fail(name, "is quantized, but no matrix");
+  add_scale(weight, name);
+  add_plain_zero_point(weight, name);
+  if (may_run_in_integers(spec) && runs_int8(weight.groups, layer_name_from(name).name)) spec.activation_bits = 8;
+  return finish(std::move(weight), name, kIntQuantizedLayout);
+}
+
+}  // namespace
+
+std::vector<LogicalTensor> find_compressed_weights(const NamedTensors& tensors,
+                                                   std::span<const CompressedGroup> groups) {
+  std::vector<LogicalTensor> weights;
+  for (const TensorInfo& tensor : tensors.source().tensors()) {
+    const std::string& name = tensor.name;
+    const WeightInMaking weight{tensors, groups, {}, {}};
+    if (name.ends_with("_g_idx")) {
+      weight.refuse(formatted("{}: weights ordered by activations are not supported", name));
+    }
+    if (name.ends_with(kPackedSuffix)) {
+      weights.push_back(read_packed(weight, name.substr(0, name.size() - kPackedSuffix.size())));
+    } else if (tensor.dtype == DType::kI8 && tensors.find(name + std::string(kScaleSuffix))) {
+      weights.push_back(read_bytes(weight, name));
+    }
+  }
+  return weights;
+}
+
+}  // namespace mnq
