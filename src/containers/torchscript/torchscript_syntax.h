@@ -125,7 +125,6 @@ class ScriptCode {
                            const std::string& suggestion) const;  ///< kUnsupported
 
  private:
-  friend class ScriptParser;
   ScriptCode() = default;
 
   std::unique_ptr<const std::string> code_;
