@@ -42,12 +42,20 @@ class Types {
     return written_[&written] = done.at(&written);
   }
 
+  // Of a list or a dict in a pickle, as it is written there.
+  TypeIndex of_tag(std::string_view text) {
+    const auto [place, is_new] = tags_.emplace(text, nullptr);
+    if (is_new) place->second = std::make_unique<const ScriptCode>(ScriptCode::type(std::string(text), "", ""));
+    return add(*place->second, place->second->root());
+  }
+
   const Type& at(TypeIndex index) const { return types_[index]; }
 
  private:
   std::vector<Type> types_;
   std::unordered_map<std::string, TypeIndex> known_;
   std::unordered_map<const ScriptNode*, TypeIndex> written_;
+  std::map<std::string_view, std::unique_ptr<const ScriptCode>> tags_;
 };
 
 std::string class_name(const Pickle& pickle, const PickleValue& call) {
@@ -59,23 +67,122 @@ bool is_object(const Pickle& pickle, const PickleValue& value) {
   return value.kind == PickleKind::kCall && value.is_new_object && is_torchscript_class(pickle.at(value.function));
 }
 
+// A list of one kind is what a function makes of a list.
+struct PlainList {
+  std::string_view function, element;
+};
+constexpr PlainList kPlainLists[] = {{"build_intlist", "int"},
+                                     {"build_doublelist", "float"},
+                                     {"build_boollist", "bool"},
+                                     {"build_tensorlist", "Tensor"}};
+
+bool is_function(const Pickle& pickle, const PickleValue& value, std::string_view name) {
+  return value.kind == PickleKind::kCall && pickle.at(value.function).text == name;
+}
+
+PickleIndex argument(const Pickle& pickle, const PickleValue& call, std::size_t index) {
+  return pickle.items(pickle.at(call.arguments))[index];
+}
+
+const PlainList* find_plain_list(const Pickle& pickle, const PickleValue& value) {
+  const auto* found = std::ranges::find_if(
+      kPlainLists, [&](const PlainList& each) { return is_function(pickle, value, each.function); });
+  return found != std::end(kPlainLists) ? found : nullptr;
+}
+
+// Of a list or dict with a type tag, itself.
+PickleIndex without_tag(const Pickle& pickle, PickleIndex index) {
+  const PickleValue& value = pickle.at(index);
+  return is_function(pickle, value, "restore_type_tag") ? argument(pickle, value, 0) : index;
+}
+
+bool is_plain(const Pickle& pickle, std::string_view type, PickleIndex index) {
+  const PickleValue& value = pickle.at(index);
+  const bool is_complex = is_function(pickle, value, "complex");
+  if (type == "Tensor") return is_function(pickle, value, "_rebuild_tensor_v2");
+  if (type == "int") return value.kind == PickleKind::kInt;
+  if (type == "float") return value.kind == PickleKind::kFloat;
+  if (type == "bool") return value.kind == PickleKind::kBool;
+  if (type == "str") return value.kind == PickleKind::kText;
+  if (type == "NoneType") return value.kind == PickleKind::kNone;
+  if (type == "complex") return is_complex;
+  if (type == "Device") return is_function(pickle, value, "device");
+  if (type != "number") return false;
+  return value.kind == PickleKind::kInt || value.kind == PickleKind::kFloat || value.kind == PickleKind::kBool ||
+         is_complex;
+}
+
+const ScriptNode* find_method(const Definition& definition, std::string_view name) {
+  for (const ScriptNode& member : definition.code->parts(*definition.node)) {
+    if (member.kind == ScriptKind::kFunction && member.text == name) return &member;
+  }
+  return nullptr;
+}
+
+const ScriptNode* first_part(const ScriptCode& code, const ScriptNode& node) {
+  return code.parts(node).empty() ? nullptr : &code.parts(node).front();
+}
+
+// Which classes may stand for which interfaces.
+class Interfaces {
+ public:
+  Interfaces(const ScriptProgram& program, Types& types) : program_(program), types_(types) {}
+
+  // Methods of the same names, whose parameters and results are of the same types where these are classes or tuples: of
+  // all others LibTorch asks for the type when they are used.
+  bool implements(const std::string& name, const Definition& interface) {
+    const Definition* definition = program_.find(name);
+    if (definition == nullptr) return false;
+    if (const auto known = implements_.find({definition, &interface}); known != implements_.end()) return known->second;
+    bool result = true;
+    for (const ScriptNode& method : interface.code->parts(*interface.node)) {
+      if (method.kind != ScriptKind::kFunction) continue;
+      const ScriptNode* other = find_method(*definition, method.text);
+      result = result && other != nullptr && signature(interface, method) == signature(*definition, *other);
+    }
+    return implements_[{definition, &interface}] = result;
+  }
+
+ private:
+  // Without the object itself.
+  std::vector<TypeIndex> signature(const Definition& definition, const ScriptNode& method) {
+    std::vector<TypeIndex> types;
+    bool is_self = true;
+    for (const ScriptNode& part : definition.code->parts(method)) {
+      const bool is_parameter = part.kind == ScriptKind::kParameter;
+      const ScriptNode* type = is_parameter ? first_part(*definition.code, part) : &part;
+      if (type != nullptr && type->kind == ScriptKind::kType && !(is_parameter && is_self)) {
+        types.push_back(types_.add(*definition.code, *type));
+      }
+      is_self = false;
+    }
+    return types;
+  }
+
+  const ScriptProgram& program_;
+  Types& types_;
+  std::map<std::pair<const Definition*, const Definition*>, bool> implements_;
+};
+
+// Holds values against types, one task for each pair of them.
 class TypeChecker {
  public:
-  TypeChecker(const Pickle& pickle, const ScriptProgram& program) : pickle_(pickle), program_(program) {}
+  TypeChecker(const Pickle& pickle, const ScriptProgram& program)
+      : pickle_(pickle), program_(program), interfaces_(program, types_) {}
 
   void check() {
     for (const PickleValue& value : pickle_.values()) {
       if (value.kind != PickleKind::kCall) continue;
       if (is_torchscript_class(pickle_.at(value.function))) {
         check_call_of_class(value);
-      } else if (is_function(value, "restore_type_tag")) {
+      } else if (is_function(pickle_, value, "restore_type_tag")) {
         where_ = "a list or dict with a type";
-        expect(argument(value, 0), type_of_tag(pickle_.at(argument(value, 1)).text));
+        expect(argument(pickle_, value, 0), types_.of_tag(pickle_.at(argument(pickle_, value, 1)).text));
         check_all();
-      } else if (const auto* list = find_list(value)) {
+      } else if (const auto* list = find_plain_list(pickle_, value)) {
         where_ = formatted("a {}", list->function);
-        for (const PickleIndex each : pickle_.items(pickle_.at(argument(value, 0))))
-          require(is_plain(list->element, each));
+        for (const PickleIndex each : pickle_.items(pickle_.at(argument(pickle_, value, 0))))
+          require(is_plain(pickle_, list->element, each));
       }
     }
   }
@@ -85,31 +192,6 @@ class TypeChecker {
     PickleIndex value;
     TypeIndex type;
   };
-  struct List {
-    std::string_view function, element;
-  };
-  static constexpr List kLists[] = {{"build_intlist", "int"},
-                                    {"build_doublelist", "float"},
-                                    {"build_boollist", "bool"},
-                                    {"build_tensorlist", "Tensor"}};
-
-  bool is_function(const PickleValue& value, std::string_view name) const {
-    return value.kind == PickleKind::kCall && pickle_.at(value.function).text == name;
-  }
-  PickleIndex argument(const PickleValue& call, std::size_t index) const {
-    return pickle_.items(pickle_.at(call.arguments))[index];
-  }
-  const List* find_list(const PickleValue& value) const {
-    const auto* found =
-        std::ranges::find_if(kLists, [&](const List& each) { return is_function(value, each.function); });
-    return found != std::end(kLists) ? found : nullptr;
-  }
-
-  TypeIndex type_of_tag(std::string_view text) {
-    const auto [place, is_new] = tags_.emplace(text, nullptr);
-    if (is_new) place->second = std::make_unique<const ScriptCode>(ScriptCode::type(std::string(text), "", ""));
-    return types_.add(*place->second, place->second->root());
-  }
 
   void require(bool is_right) const {
     if (!is_right) pickle_.fail(formatted("holds in {} what is of another type than its code says", where_));
@@ -146,14 +228,8 @@ class TypeChecker {
     }
   }
 
-  // Of a list or dict with a type tag, itself.
-  PickleIndex without_tag(PickleIndex index) const {
-    const PickleValue& value = pickle_.at(index);
-    return is_function(value, "restore_type_tag") ? argument(value, 0) : index;
-  }
-
   void check_task(PickleIndex index, const Type& type) {
-    index = without_tag(index);
+    index = without_tag(pickle_, index);
     const PickleValue& value = pickle_.at(index);
     if (type.name == "Any") return;
     if (type.name == "Optional" && type.arguments.size() == 1) {
@@ -171,24 +247,8 @@ class TypeChecker {
     } else if (type.name.starts_with("__torch__.")) {
       check_defined(value, type.name);
     } else {
-      require(is_plain(type.name, index));
+      require(is_plain(pickle_, type.name, index));
     }
-  }
-
-  bool is_plain(std::string_view type, PickleIndex index) const {
-    const PickleValue& value = pickle_.at(index);
-    const bool is_complex = is_function(value, "complex");
-    if (type == "Tensor") return is_function(value, "_rebuild_tensor_v2");
-    if (type == "int") return value.kind == PickleKind::kInt;
-    if (type == "float") return value.kind == PickleKind::kFloat;
-    if (type == "bool") return value.kind == PickleKind::kBool;
-    if (type == "str") return value.kind == PickleKind::kText;
-    if (type == "NoneType") return value.kind == PickleKind::kNone;
-    if (type == "complex") return is_complex;
-    if (type == "Device") return is_function(value, "device");
-    if (type != "number") return false;
-    return value.kind == PickleKind::kInt || value.kind == PickleKind::kFloat || value.kind == PickleKind::kBool ||
-           is_complex;
   }
 
   // The first that it can be by its kind alone.
@@ -202,10 +262,10 @@ class TypeChecker {
   bool may_be(PickleIndex index, const Type& type) const {
     const PickleValue& value = pickle_.at(index);
     if (type.name == "Any" || type.name == "Optional" || type.name == "Union") return true;
-    if (type.name == "List") return value.kind == PickleKind::kList || find_list(value) != nullptr;
+    if (type.name == "List") return value.kind == PickleKind::kList || find_plain_list(pickle_, value) != nullptr;
     if (type.name == "Dict") return value.kind == PickleKind::kDict;
     if (type.name == "Tuple") return value.kind == PickleKind::kTuple;
-    if (!type.name.starts_with("__torch__.")) return is_plain(type.name, index);
+    if (!type.name.starts_with("__torch__.")) return is_plain(pickle_, type.name, index);
     const bool is_tuple = program_.find(type.name) != nullptr && program_.find(type.name)->base() == "NamedTuple";
     if (is_tuple) return value.kind == PickleKind::kTuple;
     const bool is_of_class = value.kind == PickleKind::kCall && is_torchscript_class(pickle_.at(value.function));
@@ -213,7 +273,8 @@ class TypeChecker {
   }
 
   void check_list(const PickleValue& value, TypeIndex element) {
-    if (const List* list = find_list(value)) return require(list->element == types_.at(element).name);
+    if (const PlainList* list = find_plain_list(pickle_, value))
+      return require(list->element == types_.at(element).name);
     require(value.kind == PickleKind::kList);
     for (const PickleIndex each : pickle_.items(value)) expect(each, element);
   }
@@ -239,58 +300,16 @@ class TypeChecker {
     }
     require(value.kind == PickleKind::kCall && is_torchscript_class(pickle_.at(value.function)));
     const std::string held = class_name(pickle_, value);
-    if (base == "Interface" || base == "ModuleInterface") return require(implements(held, *definition));
+    if (base == "Interface" || base == "ModuleInterface") return require(interfaces_.implements(held, *definition));
     require(held == name && value.is_new_object == (base != "Enum"));
-  }
-
-  // Methods of the same names, whose parameters and results are of the same types where these are classes or tuples: of
-  // all others LibTorch asks for the type when they are used.
-  bool implements(const std::string& name, const Definition& interface) {
-    const Definition* definition = program_.find(name);
-    if (definition == nullptr) return false;
-    if (const auto known = implements_.find({definition, &interface}); known != implements_.end()) return known->second;
-    bool result = true;
-    for (const ScriptNode& method : interface.code->parts(*interface.node)) {
-      if (method.kind != ScriptKind::kFunction) continue;
-      const ScriptNode* other = find_method(*definition, method.text);
-      result = result && other != nullptr && signature(interface, method) == signature(*definition, *other);
-    }
-    return implements_[{definition, &interface}] = result;
-  }
-
-  static const ScriptNode* find_method(const Definition& definition, std::string_view name) {
-    for (const ScriptNode& member : definition.code->parts(*definition.node)) {
-      if (member.kind == ScriptKind::kFunction && member.text == name) return &member;
-    }
-    return nullptr;
-  }
-
-  // Without the object itself.
-  std::vector<TypeIndex> signature(const Definition& definition, const ScriptNode& method) {
-    std::vector<TypeIndex> types;
-    bool is_self = true;
-    for (const ScriptNode& part : definition.code->parts(method)) {
-      const bool is_parameter = part.kind == ScriptKind::kParameter;
-      const ScriptNode* type = is_parameter ? first_part(*definition.code, part) : &part;
-      if (type != nullptr && type->kind == ScriptKind::kType && !(is_parameter && is_self)) {
-        types.push_back(types_.add(*definition.code, *type));
-      }
-      is_self = false;
-    }
-    return types;
-  }
-
-  static const ScriptNode* first_part(const ScriptCode& code, const ScriptNode& node) {
-    return code.parts(node).empty() ? nullptr : &code.parts(node).front();
   }
 
   const Pickle& pickle_;
   const ScriptProgram& program_;
   Types types_;
-  std::map<std::string_view, std::unique_ptr<const ScriptCode>> tags_;
+  Interfaces interfaces_;
   std::vector<Task> tasks_;
   std::unordered_set<std::uint64_t> seen_;
-  std::map<std::pair<const Definition*, const Definition*>, bool> implements_;
   std::string where_;  // what is checked, for messages
 };
 
