@@ -56,10 +56,16 @@ std::unique_ptr<TensorSource> open_detected(std::shared_ptr<const ByteSource> by
   return format.open_source(std::move(bytes), settings);
 }
 
-// A file that was named by itself may be a part of a checkpoint.
+// A file that was named by itself may be a part of a checkpoint, unless its source has found the other parts.
 void remark_on_shard(TensorSource& source, const std::string& name) {
   const auto shard = parse_shard_name(name);
   if (!shard || shard->count == 1) return;
+  const auto is_beside = [&](const std::shared_ptr<const ByteSource>& bytes) {
+    const std::string other = file_name_of(bytes->path());
+    const auto parsed = parse_shard_name(other);
+    return parsed && parsed->is_beside(*shard);
+  };
+  if (std::ranges::count_if(source.inputs(), is_beside) == static_cast<std::ptrdiff_t>(shard->count)) return;
   source.add_remark(
       formatted("by its name it is shard {} of {}: the others were not read", shard->number, shard->count));
 }

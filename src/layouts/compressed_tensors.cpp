@@ -9,6 +9,7 @@
 #include <array>
 #include <cstring>
 
+#include "layouts/layouts.h"
 #include "layouts/packed_words.h"
 #include "layouts/tables.h"
 

@@ -33,6 +33,7 @@ struct ScaleTables {
   std::vector<std::int8_t> zero_points;
   std::vector<float> minima;
   float global_scale = 1;  ///< where scales are stored in two levels: they are those of the first divided by this
+  std::vector<std::uint32_t> group_of_column;  ///< where columns of a group do not follow each other; empty: they do
 };
 
 /// The stored parts of one weight.
@@ -88,6 +89,12 @@ struct Layout {
   /// For people, behind the name of a format: which scales there are, and of which axis.
   std::string_view scales_text = "", axis_text = "";
 
+  /// What its readers call a weight of this spec, "Q4_0". Null: as the layout.
+  std::string_view (*kind_name)(const QuantizedSpec& spec) = nullptr;
+
+  /// Whether columns of a group do not follow each other, so that codes can be decoded, but lie in no other layout.
+  bool has_own_order = false;
+
   /// Whether activations of 8 bits can be asked for with a weight of this spec. Null: with none.
   bool (*may_run_in_integers)(const QuantizedSpec& spec) = nullptr;
 
@@ -126,22 +133,10 @@ struct Layout {
   std::string (*find_problem)(const QuantizedSpec& spec, const PartReader& in) = nullptr;
 };
 
-/// Our own: what safetensors and PyTorch files hold. See rows.cpp.
+/// Our own: what safetensors and PyTorch files hold. All others are in layouts.h.
 extern const Layout kRowsLayout;
 
-/// compressed-tensors' two, and ggml's blocks. See compressed_tensors.cpp, ggml.cpp.
-extern const Layout kPackQuantizedLayout;
-extern const Layout kIntQuantizedLayout;
-extern const Layout kGgmlLayout;
-
-/// Floats of 8 bits, as DeepSeek and as compressed-tensors have them. See float8.cpp.
-extern const Layout kFloat8InverseLayout;
-extern const Layout kFloatQuantizedLayout;
-
-/// Floats of 4 bits with two levels of scales. See nvfp4.cpp.
-extern const Layout kNvfp4PackLayout;
-
-/// Of the first two the one for a weight of these numbers: packed, but where the model is run with integers or cannot
+/// Of compressed-tensors' two for integers the one for a weight of these numbers: packed, but where the model is run with integers or cannot
 /// be built of packed weights.
 const Layout& integer_layout(const QuantizedSpec& spec, bool needs_plain_weights);
 

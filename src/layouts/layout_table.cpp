@@ -1,13 +1,14 @@
 #include <array>
 
-#include "layouts/layout.h"
+#include "layouts/layouts.h"
 
 namespace mnq {
 
 std::span<const Layout* const> all_layouts() {
   static constexpr std::array kLayouts{
-      &kRowsLayout,          &kPackQuantizedLayout,  &kIntQuantizedLayout, &kGgmlLayout,
-      &kFloat8InverseLayout, &kFloatQuantizedLayout, &kNvfp4PackLayout,
+#define MNQ_LAYOUT(layout) &(layout),
+#include "layouts/layout_rows.inc"
+#undef MNQ_LAYOUT
   };
   return kLayouts;
 }

@@ -4,8 +4,8 @@
 //   X_global_scale  F32 [1]: a group's scale is what X_scale says, divided by this
 // Source: compressed_tensors/compressors/nvfp4, 0.20
 #include <algorithm>
-#include <cmath>
 
+#include "layouts/layouts.h"
 #include "layouts/packed_words.h"
 #include "layouts/tables.h"
 #include "schemes/schemes.h"
@@ -44,21 +44,11 @@ void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter&
   out.write(kCodes, first_element(spec, piece.place) / 2, stored, size);
 }
 
-// The nearest float of 8 bits, the even code of two: values of codes 0 to 126 rise.
-std::uint8_t nearest_code(float value) {
-  const float* values = kFloat8E4M3Scheme.book;
-  const float* above = std::lower_bound(values, values + 126, value);
-  if (above == values) return 0;
-  const auto code = static_cast<std::uint8_t>(above - values);
-  const float up = *above - value, down = value - above[-1];
-  return up < down || (up == down && code % 2 == 0) ? code : static_cast<std::uint8_t>(code - 1);
-}
-
 void store_tables(const QuantizedSpec&, const ScaleTables& tables, const PartWriter& out) {
   if (tables.scales.empty()) return;
   std::vector<std::uint8_t> stored(tables.scales.size());
   std::ranges::transform(tables.scales, stored.begin(),
-                         [&](float scale) { return nearest_code(scale * tables.global_scale); });
+                         [&](float scale) { return nearest_e4m3(scale * tables.global_scale); });
   out.write(kScales, 0, stored.data(), stored.size());
   out.write(kGlobalScale, 0, &tables.global_scale, sizeof tables.global_scale);
 }
@@ -78,7 +68,7 @@ CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlac
 ScaleTables load_tables(const QuantizedSpec&, const PartReader& in) {
   ScaleTables tables{.global_scale = load_floats(in, kGlobalScale).front()};
   for (const std::byte code : load_bytes(in, kScales)) {
-    tables.scales.push_back(kFloat8E4M3Scheme.book[std::to_integer<std::size_t>(code)] / tables.global_scale);
+    tables.scales.push_back(value_of_e4m3(std::to_integer<std::uint8_t>(code)) / tables.global_scale);
   }
   return tables;
 }

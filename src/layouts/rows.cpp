@@ -73,9 +73,11 @@ std::vector<StoredPart> parts_of(const QuantizedSpec& spec) {
   return is_packed(spec) ? packed_parts(spec) : byte_parts(spec);
 }
 
-// Our metadata has no word for rows that share their scales.
+// Our metadata has no word for rows that share their scales, and only what is packed has a place for minima.
 bool can_hold(const QuantizedSpec& spec) {
-  return !is_coded(spec) || (has_integer_codes(spec) && spec.group_rows == 1);
+  if (!is_coded(spec)) return true;
+  const bool has_place = !scheme_of(spec).has_minima || is_packed(spec);
+  return has_integer_codes(spec) && has_place && spec.group_rows == 1;
 }
 
 // Codes and scales of a row start where its words do.

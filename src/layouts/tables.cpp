@@ -1,8 +1,12 @@
 #include "layouts/tables.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
 
 #include "kernels/float_conversions.h"
+#include "schemes/schemes.h"
 
 namespace mnq {
 
@@ -46,6 +50,31 @@ std::vector<std::byte> load_bytes(const PartReader& in, std::size_t part) {
   std::vector<std::byte> bytes(in.info(part).size_bytes);
   in.read(part, 0, bytes);
   return bytes;
+}
+
+float value_of_e4m3(std::uint8_t code) { return kFloat8E4M3Scheme.book[code]; }
+
+// Values of codes 0 to 126 rise.
+std::uint8_t nearest_e4m3(float value) {
+  const float* values = kFloat8E4M3Scheme.book;
+  const float* above = std::lower_bound(values, values + 126, value);
+  if (above == values) return 0;
+  const auto code = static_cast<std::uint8_t>(above - values);
+  const float up = *above - value, down = value - above[-1];
+  return up < down || (up == down && code % 2 == 0) ? code : static_cast<std::uint8_t>(code - 1);
+}
+
+// The exponent of a float32; the lowest one is a denormal there, the highest one is NaN.
+float value_of_e8m0(std::uint8_t code) {
+  constexpr std::uint32_t kLowest = 0x00400000;
+  if (code == 0xff) return std::numeric_limits<float>::quiet_NaN();
+  return std::bit_cast<float>(code == 0 ? kLowest : static_cast<std::uint32_t>(code) << 23);
+}
+
+std::uint8_t nearest_e8m0(float value) {
+  if (!(value > 0)) return 0;
+  constexpr int kBias = 127;
+  return static_cast<std::uint8_t>(std::clamp(static_cast<int>(std::lround(std::log2(value))) + kBias, 0, 254));
 }
 
 std::vector<std::byte> to_bytes(std::span<const std::int8_t> zero_points, std::uint8_t code_xor) {

@@ -20,6 +20,13 @@ std::vector<float> load_floats(const PartReader& in, std::size_t part);
 
 std::vector<std::byte> load_bytes(const PartReader& in, std::size_t part);
 
+/// Scales that are floats of 8 bits, E4M3, or powers of two, E8M0: what codes stand for, and the code that is nearest,
+/// the even one of two.
+float value_of_e4m3(std::uint8_t code);
+std::uint8_t nearest_e4m3(float value);
+float value_of_e8m0(std::uint8_t code);
+std::uint8_t nearest_e8m0(float value);
+
 /// Zero points as bytes, and back.
 std::vector<std::byte> to_bytes(std::span<const std::int8_t> zero_points, std::uint8_t code_xor);
 std::vector<std::int8_t> from_bytes(std::span<const std::byte> stored, std::uint8_t code_xor);

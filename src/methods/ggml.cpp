@@ -17,14 +17,22 @@ struct Rule {
   void (*code)(const float* weights, std::size_t count, float* scales, float* minima, std::int8_t* codes);
 };
 
-constexpr std::array kRules{
-    Rule{"qint8", [](const float* weights, std::size_t count, float* scales, float*,
-                     std::int8_t* codes) { quantize_as_q8_0(kernel_table(), weights, count, scales, codes); }},
-    Rule{"qint4", [](const float* weights, std::size_t count, float* scales, float*,
-                     std::int8_t* codes) { quantize_as_q4_0(kernel_table(), weights, count, scales, codes); }},
-    Rule{"q4_1", [](const float* weights, std::size_t count, float* scales, float* minima,
-                    std::int8_t* codes) { quantize_as_q4_1(kernel_table(), weights, count, scales, minima, codes); }},
-};
+void code_q8_0(const float* weights, std::size_t count, float* scales, float*, std::int8_t* codes) {
+  quantize_as_q8_0(kernel_table(), weights, count, scales, codes);
+}
+
+template <int bits>
+void code_qx_0(const float* weights, std::size_t count, float* scales, float*, std::int8_t* codes) {
+  quantize_as_qx_0(kernel_table(), bits, weights, count, scales, codes);
+}
+
+template <int bits>
+void code_qx_1(const float* weights, std::size_t count, float* scales, float* minima, std::int8_t* codes) {
+  quantize_as_qx_1(kernel_table(), bits, weights, count, scales, minima, codes);
+}
+
+constexpr std::array kRules{Rule{"qint8", code_q8_0}, Rule{"qint4", code_qx_0<4>}, Rule{"q4_1", code_qx_1<4>},
+                            Rule{"qint5", code_qx_0<5>}, Rule{"q5_1", code_qx_1<5>}};
 
 const Rule* rule_of(const QuantizedSpec& spec) {
   const auto found = std::ranges::find(kRules, spec.scheme, &Rule::scheme);

@@ -22,7 +22,10 @@ float inverse(float scale) {
   return std::isfinite(result) ? result : 0;
 }
 
-std::int8_t nibble(float value) { return static_cast<std::int8_t>(std::min(15, static_cast<int>(value)) - 8); }
+// The code of a value above 0, at most 2 * half - 1, less by half.
+std::int8_t lowered(float value, int half) {
+  return static_cast<std::int8_t>(std::min(2 * half - 1, static_cast<int>(value)) - half);
+}
 
 }  // namespace
 
@@ -43,8 +46,9 @@ void quantize_as_q8_0(const kernels::KernelTable& kernels, const float* weights,
   round_to_half(kernels, scales, count / kGgmlGroup);
 }
 
-void quantize_as_q4_0(const kernels::KernelTable& kernels, const float* weights, std::size_t count, float* scales,
-                      std::int8_t* codes) {
+void quantize_as_qx_0(const kernels::KernelTable& kernels, int bits, const float* weights, std::size_t count,
+                      float* scales, std::int8_t* codes) {
+  const int half = 1 << (bits - 1);
   for (std::size_t group = 0; group < count / kGgmlGroup; ++group, weights += kGgmlGroup, codes += kGgmlGroup) {
     float largest = 0, signed_largest = 0;
     for (std::size_t i = 0; i < kGgmlGroup; ++i) {
@@ -53,23 +57,25 @@ void quantize_as_q4_0(const kernels::KernelTable& kernels, const float* weights,
         signed_largest = weights[i];
       }
     }
-    const float scale = signed_largest / -8;
+    const float scale = signed_largest / static_cast<float>(-half);
     const float factor = inverse(scale);
     scales[group] = scale;
-    for (std::size_t i = 0; i < kGgmlGroup; ++i) codes[i] = nibble(weights[i] * factor + 8.5f);
+    const float middle = static_cast<float>(half) + 0.5f;
+    for (std::size_t i = 0; i < kGgmlGroup; ++i) codes[i] = lowered(weights[i] * factor + middle, half);
   }
   round_to_half(kernels, scales, count / kGgmlGroup);
 }
 
-void quantize_as_q4_1(const kernels::KernelTable& kernels, const float* weights, std::size_t count, float* scales,
-                      float* minima, std::int8_t* codes) {
+void quantize_as_qx_1(const kernels::KernelTable& kernels, int bits, const float* weights, std::size_t count,
+                      float* scales, float* minima, std::int8_t* codes) {
+  const int half = 1 << (bits - 1);
   for (std::size_t group = 0; group < count / kGgmlGroup; ++group, weights += kGgmlGroup, codes += kGgmlGroup) {
     const auto [least, most] = std::minmax_element(weights, weights + kGgmlGroup);
-    const float minimum = *least, scale = (*most - minimum) / 15;
+    const float minimum = *least, scale = (*most - minimum) / static_cast<float>(2 * half - 1);
     const float factor = inverse(scale);
     scales[group] = scale;
     minima[group] = minimum;
-    for (std::size_t i = 0; i < kGgmlGroup; ++i) codes[i] = nibble((weights[i] - minimum) * factor + 0.5f);
+    for (std::size_t i = 0; i < kGgmlGroup; ++i) codes[i] = lowered((weights[i] - minimum) * factor + 0.5f, half);
   }
   round_to_half(kernels, scales, count / kGgmlGroup);
   round_to_half(kernels, minima, count / kGgmlGroup);

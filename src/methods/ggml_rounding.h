@@ -1,6 +1,6 @@
 // Quantization as ggml's reference quantizers do it, bit for bit, for what goes into GGUF files: groups of 32, a scale in
-// float16 and, of Q4_1, a minimum.
-// Source: ggml/src/ggml-quants.c, quantize_row_{q8_0,q4_0,q4_1}_ref; gguf-py/gguf/quants.py
+// float16 and, of Q4_1 and Q5_1, a minimum.
+// Source: ggml/src/ggml-quants.c, quantize_row_{q8_0,q4_0,q4_1,q5_0,q5_1}_ref; gguf-py/gguf/quants.py
 #pragma once
 
 #include <cstddef>
@@ -12,14 +12,13 @@ namespace mnq {
 
 inline constexpr std::uint64_t kGgmlGroup = 32;
 
-/// weights [count], count a multiple of 32, finite; codes [count], as our schemes have them: -127..127, or -8..7;
-/// scales and minima [count / 32], values of float16; minima only of the third. Infinite where float16 cannot hold
-/// them.
+/// weights [count], count a multiple of 32, finite; codes [count], as our schemes have them: -127..127, or of 4 or 5
+/// bits around 0; scales and minima [count / 32], values of float16. Infinite where float16 cannot hold them.
 void quantize_as_q8_0(const kernels::KernelTable& kernels, const float* weights, std::size_t count, float* scales,
                       std::int8_t* codes);
-void quantize_as_q4_0(const kernels::KernelTable& kernels, const float* weights, std::size_t count, float* scales,
-                      std::int8_t* codes);
-void quantize_as_q4_1(const kernels::KernelTable& kernels, const float* weights, std::size_t count, float* scales,
-                      float* minima, std::int8_t* codes);
+void quantize_as_qx_0(const kernels::KernelTable& kernels, int bits, const float* weights, std::size_t count,
+                      float* scales, std::int8_t* codes);
+void quantize_as_qx_1(const kernels::KernelTable& kernels, int bits, const float* weights, std::size_t count,
+                      float* scales, float* minima, std::int8_t* codes);
 
 }  // namespace mnq

@@ -127,6 +127,11 @@ void choose_method(PlannedTensor& planned, const LayerSettings& settings, Choice
 void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
                  const Storage& storage) {
   planned.reason = formatted("quantized already ({})", scheme_text(*tensor.spec));
+  if (tensor.layout->has_own_order && storage.layout != tensor.layout) {
+    planned.reason = formatted("its codes lie in an order of their own ({})", scheme_text(*tensor.spec));
+    planned.action = Action::kDequantize;
+    return set_storage(planned, *tensor.spec, {.layout = storage.layout});
+  }
   Fit found = fit_weight(storage,
                          {.wanted = *tensor.spec,
                           .layer = planned.layer,

@@ -250,6 +250,8 @@ std::string describe_source(const TensorSource& source) {
     Json entry{{"tensor", tensor.name}, {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}};
     for (const char* field : {"symmetric", "group_size", "channel_axis"}) entry[field] = nullptr;
     entry["scheme"] = scheme_text(*tensor.spec);
+    const Layout& layout = *tensor.layout;
+    entry["kind"] = layout.kind_name == nullptr ? layout.name : layout.kind_name(*tensor.spec);
     set_fields(entry, fields_of(*tensor.spec));
     entry["sqnr_db"] = tensor.sqnr_db ? number_or_null(*tensor.sqnr_db) : Json(nullptr);
     entry["tensors"] = Json::array();

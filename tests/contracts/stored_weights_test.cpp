@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layouts/ggml.h"
 #include "quantize/job_fixture.h"
 #include "quantize/loop/weight_reader.h"
 #include "support/told_weights.h"
@@ -25,7 +26,7 @@ std::ostream& operator<<(std::ostream& out, const Stored& stored) {
 // The last blocks of rows and columns are partial ones.
 std::vector<QuantizedSpec> specs_of(const Scheme& scheme) {
   std::vector<QuantizedSpec> specs;
-  const auto add = [&](Granularity granularity, std::uint64_t group_size, std::uint64_t group_rows, bool is_of_files) {
+  const auto add = [&](Granularity granularity, std::uint64_t group_size, std::uint64_t group_rows) {
     for (const Shape& shape : {Shape{5, 512}, Shape{130, 272}, Shape{2, 129, 256}}) {
       for (const bool symmetric : {true, false}) {
         QuantizedSpec spec;
@@ -37,18 +38,19 @@ std::vector<QuantizedSpec> specs_of(const Scheme& scheme) {
         spec.shape = shape;
         spec.channel_axis = static_cast<std::int64_t>(shape.size()) - 2;
         if (granularity != Granularity::kTensor) spec.stacked_axes = spec.channel_axis;
-        if (is_of_files) spec.scale_dtype = DType::kF16;
-        spec.has_free_scales = is_of_files;
         specs.push_back(spec);
       }
     }
   };
-  if (scheme.may_be_per_tensor) add(Granularity::kTensor, 0, 1, false);
-  add(Granularity::kChannel, 0, 1, false);
-  add(Granularity::kGroup, 16, 1, false);
-  add(Granularity::kGroup, 32, 1, true);
-  add(Granularity::kGroup, 256, 1, true);
-  add(Granularity::kGroup, 128, 128, false);
+  if (scheme.may_be_per_tensor) add(Granularity::kTensor, 0, 1);
+  add(Granularity::kChannel, 0, 1);
+  add(Granularity::kGroup, 16, 1);
+  add(Granularity::kGroup, 128, 128);
+  for (const GgmlBlock& block : all_ggml_blocks()) {
+    if (block.scheme != scheme.name) continue;
+    for (const Shape& shape : {Shape{5, 512}, Shape{4, 1024}, Shape{5, 3, 256}})
+      specs.push_back(ggml_spec(block, shape));
+  }
   return specs;
 }
 
@@ -130,7 +132,9 @@ class MadeUp {
   void make_codes() {
     const RowView rows = row_view(spec_.shape, spec_.channel_axis);
     for (std::uint64_t i = 0; i < scales_.count(); ++i) {
-      tables_.scales.push_back(0.25f * static_cast<float>(i % 8 + 1));
+      const bool is_power = spec_.scale_dtype == DType::kF8E8M0;
+      tables_.scales.push_back(is_power ? std::ldexp(1.0f, static_cast<int>(i % 8) - 4)
+                                        : 0.25f * static_cast<float>(i % 8 + 1));
       if (has_zero_points(spec_)) tables_.zero_points.push_back(static_cast<std::int8_t>(i * 5 % 13) - 6);
       if (scheme_.has_minima) tables_.minima.push_back(-0.5f * static_cast<float>(i % 5));
     }
@@ -304,26 +308,57 @@ TEST(Nvfp4, TwoLevelsOfScalesAreThoseOfCompressedTensors) {
   EXPECT_EQ(read_values<float>(*dequantize_in_memory(*source).model, "w"), read_values<float>(*source, "w.expected"));
 }
 
-TEST(Q4K, BlocksAreThoseOfGguf) {
-  const auto source = open_data("q4_k.gguf");
-  const auto expected = read_values<float>(*source, "w.expected");
-  ASSERT_EQ(expected.size(), 3u * 512);
-  EXPECT_EQ(read_values<float>(*dequantize_in_memory(*source).model, "w"), expected);
+TEST(GgmlBlocks, AreThoseOfGguf) {
+  const auto source = open_data("gguf_types.gguf");
+  const auto floats = dequantize_in_memory(*source).model;
+  std::size_t count = 0;
+  for (const LogicalTensor& tensor : source->require_weights()) {
+    if (!tensor.spec) continue;
+    ++count;
+    const auto expected = read_values<float>(*source, tensor.name + ".expected");
+    ASSERT_EQ(expected.size(), 512u) << tensor.name;
+    EXPECT_EQ(read_values<float>(*floats, tensor.name), expected) << tensor.name;
+  }
+  // All but two that gguf-py does not decode.
+  EXPECT_EQ(count, all_ggml_blocks().size() - 2);
 }
 
-// From one GGUF file into another its blocks stay; elsewhere it becomes floats.
-TEST(Q4K, IsCopiedFromGgufToGguf) {
-  const auto source = open_data("q4_k.gguf");
+std::vector<float> decoded_block(const char* name, const std::vector<std::uint8_t>& bytes) {
+  const OwnBlocks& blocks = *find_scheme(find_ggml_block(name)->scheme)->blocks;
+  EXPECT_EQ(bytes.size(), blocks.bytes);
+  std::vector<float> weights(blocks.elements);
+  blocks.decode(std::as_bytes(std::span(bytes)).data(), 1, weights.data());
+  return weights;
+}
+
+// A scale of 2, the half 0x4000, and then bits, or codes of two bits, the lowest first.
+TEST(GgmlBlocks, OfOneAndTwoBits) {
+  std::vector<std::uint8_t> bits{0x00, 0x40, 0b00000101};
+  bits.resize(18);
+  const auto ones = decoded_block("Q1_0", bits);
+  EXPECT_EQ(std::vector<float>(ones.begin(), ones.begin() + 4), (std::vector<float>{2, -2, 2, -2}));
+  EXPECT_EQ(ones.back(), -2);
+  std::vector<std::uint8_t> codes{0x00, 0x40, 0b11100100};
+  codes.resize(18);
+  const auto twos = decoded_block("Q2_0", codes);
+  EXPECT_EQ(std::vector<float>(twos.begin(), twos.begin() + 5), (std::vector<float>{-2, 0, 2, 4, -2}));
+}
+
+// From one GGUF file into another all blocks stay, also those that are never made.
+TEST(GgmlBlocks, AreCopiedFromGgufToGguf) {
+  const auto source = open_data("gguf_types.gguf");
   RunControl control;
   Settings settings;
   set_value(settings, "format", "gguf");
   const Config config(&settings, nullptr);
   std::string bytes;
   const Json report = convert(*source, config, control, bytes_output(*source, config, bytes)).json();
-  EXPECT_EQ(report["layers"][0]["action"], "copy");
   const auto copied = open_memory(std::as_bytes(std::span(bytes)));
-  EXPECT_EQ(copied->require_weights().at(0).spec->scheme, "q4_k");
-  EXPECT_EQ(read_values<std::byte>(*copied, "w"), read_values<std::byte>(*source, "w"));
+  for (const Json& layer : report["layers"]) EXPECT_EQ(layer["action"], "copy") << layer["tensor"].text();
+  for (const LogicalTensor& tensor : source->require_weights()) {
+    EXPECT_EQ(read_values<std::byte>(*copied, tensor.name), read_values<std::byte>(*source, tensor.name))
+        << tensor.name;
+  }
 }
 
 TEST(Float8E4M3, BlocksOf128Times128) {

@@ -269,6 +269,9 @@ case("good.gguf", gguf([value("general.name", 8, gguf_text("x")), value("a", 9, 
 case("good_q8_0.gguf", gguf(tensors=(gguf_tensor(kind=8),), data=Q8 * 2), "OK")
 case("part_of_a_model.gguf", gguf([value("split.no", 2, struct.pack("<H", 1)), value("split.count", 2, struct.pack("<H", 3))]),
      "UNSUPPORTED", "one of the 3 parts of a model (split.no = 1)")
+case("part_beyond_the_last.gguf", gguf([value("split.no", 2, struct.pack("<H", 3)), value("split.count", 2, struct.pack("<H", 3))]),
+     "FORMAT", "part 3 of 3 cannot be")
+case("part_count_is_text.gguf", gguf([value("split.count", 8, gguf_text("many"))]), "FORMAT", "the key split.count says many")
 case("version_1.gguf", gguf(version=1), "UNSUPPORTED", "version 1")
 case("big_endian.gguf", gguf(version=0x03000000), "UNSUPPORTED", "version 50331648")
 case("only_magic.gguf", b"GGUF", "FORMAT", "cut off")
@@ -289,9 +292,11 @@ case("tensor_twice.gguf", gguf(tensors=(gguf_tensor(), gguf_tensor(offset=256)),
 case("five_dimensions.gguf", gguf(tensors=(gguf_tensor(dims=(2, 2, 2, 2, 2)),)), "FORMAT", "5 dimensions")
 case("size_overflows.gguf", gguf(tensors=(gguf_tensor(dims=(2**40, 2**40)),)), "FORMAT", "overflows")
 case("size_is_negative.gguf", gguf(tensors=(gguf_tensor(dims=(2**63, 1)),)), "FORMAT", "impossible size")
-case("type_unknown.gguf", gguf(tensors=(gguf_tensor(kind=13),)), "UNSUPPORTED", "the type Q5_K")
+case("type_unknown.gguf", gguf(tensors=(gguf_tensor(kind=9),)), "UNSUPPORTED", "the type Q8_1")
 case("not_made_of_blocks.gguf", gguf(tensors=(gguf_tensor(dims=(33, 2), kind=8),)), "FORMAT", "blocks of 32")
 case("not_made_of_super_blocks.gguf", gguf(tensors=(gguf_tensor(dims=(128, 2), kind=12),)), "FORMAT", "blocks of 256")
+case("good_blocks.gguf", gguf(tensors=(gguf_tensor("a", (256, 1), 29), gguf_tensor("b", (64, 1), 6, 64), gguf_tensor("c", (64, 1), 40, 128)),
+                              data=bytes(192)), "OK")
 case("good_q4_k.gguf", gguf(tensors=(gguf_tensor(dims=(256, 1), kind=12),), data=bytes(160)), "OK")
 case("offset_not_consecutive.gguf", gguf(tensors=(gguf_tensor(offset=32),)), "FORMAT", "must be at 0")
 case("data_cut_off.gguf", gguf(data=bytes(255)), "FORMAT", "cut off")

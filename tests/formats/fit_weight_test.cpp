@@ -3,6 +3,7 @@
 
 #include "formats/compressed_tensors/compressed_tensors.h"
 #include "formats/gguf/gguf.h"
+#include "layouts/layouts.h"
 #include "support/error_of.h"
 #include "support/listed_source.h"
 

@@ -8,6 +8,7 @@
 #include "formats/choose_format.h"
 #include "formats/open_source.h"
 #include "formats/safetensors/safetensors.h"
+#include "layouts/layouts.h"
 #include "support/copied_tensors.h"
 #include "support/error_of.h"
 

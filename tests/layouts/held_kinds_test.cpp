@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "layouts/layout.h"
+#include "layouts/layouts.h"
 
 namespace mnq::test {
 namespace {

@@ -225,7 +225,7 @@ TEST(EveryLayout, WhatIsStoredIsLoaded) {
     }
   }
   for (const GgmlBlock& block : all_ggml_blocks()) {
-    if (find_scheme(block.scheme)->blocks != nullptr) continue;
+    if (!has_integer_codes(ggml_spec(block, {3, 96}))) continue;
     SCOPED_TRACE(block.name);
     RoundTrip(kGgmlLayout, ggml_spec(block, {3, 96})).run();
   }

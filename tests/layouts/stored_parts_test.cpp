@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "layouts/layout.h"
+#include "layouts/layouts.h"
 #include "schemes/schemes.h"
 
 namespace mnq::test {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "layouts/layouts.h"
 #include "plan/plan.h"
 #include "support/copied_tensors.h"
 #include "support/error_of.h"

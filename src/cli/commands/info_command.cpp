@@ -46,15 +46,16 @@ struct Description {
   nlohmann::json metadata;
 };
 
-// Shortened where it would fill a terminal.
-std::string metadata_fact(const nlohmann::json& metadata, const Screen& screen) {
+// A line for each key, shortened where it would be longer than a terminal is wide.
+std::string metadata_text(const nlohmann::json& metadata, const Screen& screen) {
   std::string text;
   for (const auto& [key, value] : metadata.items()) {
-    text += formatted("{}{}={}", text.empty() ? "" : ", ", key, value.get<std::string>());
+    const std::string line = printable(formatted("{} = {}", key, value.get<std::string>()));
+    constexpr std::size_t kIndent = 4;
+    const bool fits = screen.width <= kIndent;
+    text += "    " + (fits ? line : shorten_middle(line, screen.width - kIndent, screen.ellipsis())) + "\n";
   }
-  constexpr std::size_t kNames = 14;
-  const std::size_t room = screen.width > kNames ? screen.width - kNames : screen.width;
-  return screen.width == 0 ? printable(text) : shorten_middle(printable(text), room, screen.ellipsis());
+  return text.empty() ? "" : "  metadata\n" + text;
 }
 
 using TensorByName = std::map<std::string, const Json*>;
@@ -128,9 +129,10 @@ std::string view(const Description& description, const Screen& screen) {
                      {"parameters", count_text(number_in(model, "parameters"))},
                      {"tensors", counts_fact(model["tensors"], "dtype")},
                      {"quantized", counts_fact(model["quantized"], "scheme")},
-                     {"metadata", metadata_fact(description.metadata, screen)}},
+                     {"kinds", counts_fact(model["quantized"], "kind")}},
                     screen) +
-         notices_text(model, screen, true) + (table.empty() ? "" : "\n" + table);
+         metadata_text(description.metadata, screen) + notices_text(model, screen, true) +
+         (table.empty() ? "" : "\n" + table);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
 #include "formats/compressed_tensors/compressed_tensors_models.h"
 #include "formats/folder/folder_loaders.h"
+#include "layouts/layouts.h"
 #include "schemes/scheme.h"
 
 namespace mnq {

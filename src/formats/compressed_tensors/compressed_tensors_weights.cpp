@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
-#include "layouts/layout.h"
+#include "layouts/layouts.h"
 #include "plan/layer_kinds.h"
 
 namespace mnq {

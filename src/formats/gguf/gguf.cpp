@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/text/format.h"
 #include "containers/archive_error.h"
-#include "formats/gguf/gguf_header.h"
+#include "formats/gguf/gguf_parts.h"
 #include "layouts/ggml.h"
 
 namespace mnq {
@@ -14,34 +15,43 @@ namespace {
 
 class GgufSource final : public TensorSource {
  public:
-  explicit GgufSource(std::shared_ptr<const ByteSource> bytes) : bytes_(std::move(bytes)) {
-    inputs_ = {bytes_};
-    GgufHeader header = read_gguf_header(*bytes_);
-    metadata_ = std::move(header.metadata);
-    companion_.gguf_architecture = std::move(header.architecture);
-    companion_.gguf_values = std::move(header.values);
-    companion_.gguf_value_count = header.value_count;
-    show(header.tensors);
+  // path: of the part that was asked for.
+  GgufSource(std::vector<GgufPart> parts, std::string path) : path_(std::move(path)) {
+    GgufHeader& first = parts.front().header;
+    companion_.gguf_architecture = std::move(first.architecture);
+    companion_.gguf_values = std::move(first.values);
+    companion_.gguf_value_count = first.value_count;
+    metadata_ = std::move(first.metadata);
+    if (parts.size() > 1) std::erase_if(metadata_, [](const auto& value) { return value.first.starts_with("split."); });
+    for (GgufPart& part : parts) {
+      show(part.header.tensors, *part.bytes);
+      size_bytes_ += part.bytes->size();
+      inputs_.push_back(std::move(part.bytes));
+    }
+    require_distinct_names();
+    remark_on_second_scales();
   }
 
   std::string_view format() const override { return "gguf"; }
-  std::string path() const override { return bytes_->path(); }
-  std::uint64_t size_bytes() const override { return bytes_->size(); }
+  std::string path() const override { return path_; }
+  std::uint64_t size_bytes() const override { return size_bytes_; }
   const Companion* companion() const override { return &companion_; }
 
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override {
-    return is_narrowed(views_[tensor]) ? nullptr : bytes_->view(views_[tensor].start);
+    const View& view = views_[tensor];
+    return is_narrowed(view) ? nullptr : view.bytes->view(view.start);
   }
 
   void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
     const View& view = views_[tensor];
     if (is_narrowed(view)) return read_narrowed(tensor, offset, into);
-    bytes_->read(view.start + offset, into);
+    view.bytes->read(view.start + offset, into);
   }
 
  private:
   struct View {
-    std::uint64_t start;  // in the file
+    const ByteSource* bytes;  // the part that it is in
+    std::uint64_t start;
     const GgufSubstitute* substitute;
     std::optional<QuantizedSpec> spec;  // of blocks
   };
@@ -49,9 +59,9 @@ class GgufSource final : public TensorSource {
   static bool is_narrowed(const View& view) { return view.substitute != nullptr && view.substitute->narrow != nullptr; }
 
   // Blocks are bytes to whoever asks for stored tensors.
-  void show(std::vector<GgufTensor>& tensors) {
+  void show(std::vector<GgufTensor>& tensors, const ByteSource& bytes) {
     for (GgufTensor& tensor : tensors) {
-      View& view = views_.emplace_back(tensor.start, tensor.substitute, std::nullopt);
+      View& view = views_.emplace_back(&bytes, tensor.start, tensor.substitute, std::nullopt);
       if (tensor.type->block != nullptr) {
         view.spec = ggml_spec(*tensor.type->block, tensor.info.shape);
         tensor.info.dtype = DType::kU8;
@@ -83,7 +93,7 @@ class GgufSource final : public TensorSource {
       const std::uint64_t count = std::min(kElementsAtOnce, last - first);
       raw.resize(count * stored_width);
       values.resize(count * width);
-      bytes_->read(view.start + first * stored_width, raw);
+      view.bytes->read(view.start + first * stored_width, raw);
       if (!view.substitute->narrow(raw.data(), count, values.data())) {
         const TensorInfo& info = tensors_[tensor];
         throw Error(Status::kFormat,
@@ -103,7 +113,37 @@ class GgufSource final : public TensorSource {
     if (begin < end) std::memcpy(into.data() + (begin - offset), part + (begin - part_start), end - begin);
   }
 
-  std::shared_ptr<const ByteSource> bytes_;
+  // Each part has distinct names by itself.
+  void require_distinct_names() const {
+    std::unordered_set<std::string_view> names;
+    for (const TensorInfo& info : tensors_) {
+      if (names.insert(info.name).second) continue;
+      throw Error(Status::kFormat, formatted("{}: two of its parts have the tensor {}", title(), shown(info.name)),
+                  "the parts are of different models: fetch them again", info.name);
+    }
+  }
+
+  // llama.cpp multiplies what such a weight gives with a number beside it, and blocks say nothing of that.
+  void remark_on_second_scales() {
+    constexpr std::string_view kWeight = ".weight";
+    std::unordered_set<std::string> scaled;
+    for (std::size_t i = 0; i < views_.size(); ++i) {
+      const std::string& name = tensors_[i].name;
+      const bool has_small_scales = views_[i].spec && views_[i].spec->scale_dtype == DType::kF8E4M3;
+      if (has_small_scales && name.ends_with(kWeight)) {
+        scaled.insert(name.substr(0, name.size() - kWeight.size()) + ".scale");
+      }
+    }
+    const auto count = std::ranges::count_if(tensors_, [&](const auto& info) { return scaled.contains(info.name); });
+    if (count == 0) return;
+    remarks_.push_back(
+        formatted("{} of its weights are to be multiplied with the tensors .scale beside them, as "
+                  "llama.cpp does: their values here are without that",
+                  count));
+  }
+
+  std::string path_;
+  std::uint64_t size_bytes_ = 0;
   Companion companion_;
   std::vector<View> views_;
 };
@@ -115,7 +155,8 @@ bool recognises_gguf(std::span<const std::byte> start, const std::shared_ptr<con
 }
 
 std::unique_ptr<TensorSource> open_gguf_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings&) {
-  return std::make_unique<GgufSource>(std::move(bytes));
+  const std::string path = bytes->path();
+  return std::make_unique<GgufSource>(open_gguf_parts(std::move(bytes)), path);
 }
 
 const Format kGgufFormat{

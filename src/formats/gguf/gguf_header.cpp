@@ -151,12 +151,10 @@ std::string read_value(HeaderBytes& in, std::uint32_t type, int depth) {
   }
 }
 
-// What ggml calls the types that are not read yet, by their numbers.
+// What ggml calls the types that are not read, by their numbers: two that are of no file, and those that it has given up.
 constexpr std::pair<std::uint32_t, std::string_view> kOtherTypes[] = {
-    {6, "Q5_0"},    {7, "Q5_1"},   {9, "Q8_1"},     {10, "Q2_K"},   {11, "Q3_K"},    {13, "Q5_K"},
-    {14, "Q6_K"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"},
-    {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"}, {29, "IQ1_M"},   {34, "TQ1_0"},
-    {35, "TQ2_0"},  {39, "MXFP4"}, {40, "NVFP4"},   {41, "Q1_0"},   {42, "Q2_0"},
+    {4, "Q4_2"},      {5, "Q4_3"},      {9, "Q8_1"},        {15, "Q8_K"},       {31, "Q4_0_4_4"},
+    {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"}, {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"},
 };
 
 std::string type_name(std::uint32_t id) {
@@ -164,10 +162,23 @@ std::string type_name(std::uint32_t id) {
   return found == std::end(kOtherTypes) ? formatted("{}", id) : std::string(found->second);
 }
 
+std::string list_types() {
+  std::string names;
+  for (const GgufType& type : all_gguf_types()) names += (names.empty() ? "" : ", ") + std::string(type.name);
+  return names;
+}
+
 const GgufType* find_type(std::uint32_t id) {
   const auto types = all_gguf_types();
   const auto found = std::ranges::find(types, id, &GgufType::id);
   return found == types.end() ? nullptr : &*found;
+}
+
+std::optional<std::uint64_t> parse_number(const std::string& text) {
+  constexpr std::size_t kMostDigits = 9;
+  const bool is_number = !text.empty() && text.size() <= kMostDigits &&
+                         std::ranges::all_of(text, [](char character) { return character >= '0' && character <= '9'; });
+  return is_number ? std::optional<std::uint64_t>(std::stoul(text)) : std::nullopt;
 }
 
 // What a key-value says of a tensor that something else stands for.
@@ -199,7 +210,7 @@ class HeaderReader {
     if (tensor_count > in_.size() / kLeastTensorBytes) in_.fail(formatted("{} tensors cannot be", tensor_count));
     if (value_count > in_.size() / kLeastValueBytes) in_.fail(formatted("{} values cannot be", value_count));
     for (std::uint64_t i = 0; i < value_count; ++i) read_key_value();
-    refuse_part();
+    read_part();
     for (std::uint64_t i = 0; i < tensor_count; ++i) stored_.push_back(read_tensor());
     refuse_types();
     place();
@@ -232,7 +243,7 @@ class HeaderReader {
       alignment_ = 0;
       if (type == kUInt32) alignment_ = static_cast<std::uint64_t>(std::stoul(value));
       if (alignment_ == 0 || alignment_ % 8 != 0) in_.fail(formatted("an alignment of {}", value));
-    } else if (key != "general.file_type" && key != "general.quantization_version") {
+    } else if (key != "general.file_type" && key != "general.quantization_version" && !key.starts_with("split.")) {
       pass_on(in_.between(begin, in_.position()));
     }
     if (key == "general.architecture") header_.architecture = value;
@@ -279,15 +290,22 @@ class HeaderReader {
     ++header_.value_count;
   }
 
-  // Of a model that llama-gguf-split has cut: each part has some of the tensors, and the first one all key-values.
-  void refuse_part() const {
-    const auto count = header_.metadata.find("split.count"), part = header_.metadata.find("split.no");
-    if (count == header_.metadata.end() || count->second == "0" || count->second == "1") return;
-    const std::string index = part == header_.metadata.end() ? "?" : part->second;
-    throw Error(Status::kUnsupported,
-                formatted("{}: is one of the {} parts of a model (split.no = {}), and models in parts are not read yet",
-                          in_.title(), shown(count->second), shown(index)),
-                "join the parts first: llama-gguf-split --merge FIRST_PART OUTPUT", in_.title());
+  // A key of llama-gguf-split's; `other` where it is not there or is no number.
+  std::uint64_t split_value(const char* key, std::uint64_t other) const {
+    const auto found = header_.metadata.find(key);
+    if (found == header_.metadata.end()) return other;
+    const auto number = parse_number(found->second);
+    if (!number) in_.fail(formatted("the key {} says {}", key, shown(found->second)));
+    return *number;
+  }
+
+  void read_part() {
+    GgufPartNumber& part = header_.part;
+    part.count = std::max<std::uint64_t>(1, split_value("split.count", 1));
+    if (part.count == 1) return;
+    part.number = split_value("split.no", 0);
+    part.tensor_count = split_value("split.tensors.count", 0);
+    if (part.number >= part.count) in_.fail(formatted("part {} of {} cannot be", part.number, part.count));
   }
 
   Stored read_tensor() {
@@ -335,12 +353,13 @@ class HeaderReader {
     if (first == nullptr) return;
     std::string all;
     for (const auto& [name, count] : counts) all += formatted("{}{} {}", all.empty() ? "" : ", ", count, name);
-    throw Error(Status::kUnsupported,
-                formatted("{}: tensor {} has the type {}, which is not read yet; of its {} tensors there are {}",
-                          in_.title(), shown(first->name), type_name(first->type_id), stored_.size(), all),
-                "F32, F16, BF16, F64, I8 to I64, Q8_0, Q4_0, Q4_1 and Q4_K are read: make such a file of it "
-                "(llama-quantize --allow-requantize IN OUT Q8_0)",
-                first->name);
+    throw Error(
+        Status::kUnsupported,
+        formatted("{}: tensor {} has the type {}, which is not read; of its {} tensors there are {}", in_.title(),
+                  shown(first->name), type_name(first->type_id), stored_.size(), all),
+        formatted("make a file of types that are read of it (llama-quantize --allow-requantize IN OUT Q8_0): {}",
+                  list_types()),
+        first->name);
   }
 
   // As ggml demands it: one after the other in the order they are listed, each padded to the alignment.

@@ -18,15 +18,24 @@ struct GgufTensor {
   std::uint64_t start = 0;                     ///< of its data in the file
 };
 
+/// Which of the files it is that llama-gguf-split has cut a model into: each has some of the tensors, and the first one
+/// all other key-values.
+struct GgufPartNumber {
+  std::uint64_t number = 0;  ///< from 0
+  std::uint64_t count = 1;
+  std::uint64_t tensor_count = 0;  ///< of all parts; 0: not said
+};
+
 struct GgufHeader {
   Metadata metadata;                ///< all key-values as text; arrays say what they hold
   std::string architecture;         ///< general.architecture
   std::string values;               ///< key-values that go along into another GGUF file, as they are stored
   std::uint64_t value_count = 0;    ///< in `values`
   std::vector<GgufTensor> tensors;  ///< in the order of their data
+  GgufPartNumber part;              ///< of a model in parts
 };
 
-/// Errors: kFormat naming the key or tensor; kUnsupported for other versions and types, and for models in parts.
+/// Errors: kFormat naming the key or tensor; kUnsupported for other versions and types.
 GgufHeader read_gguf_header(const ByteSource& bytes);
 
 }  // namespace mnq

@@ -3,6 +3,13 @@
 #include <array>
 
 namespace mnq {
+namespace {
+
+GgufType of_blocks(std::uint32_t id, std::string_view name, std::uint32_t file_type) {
+  return {.id = id, .name = name, .file_type = file_type, .block = find_ggml_block(name)};
+}
+
+}  // namespace
 
 std::span<const GgufType> all_gguf_types() {
   static const std::array kTypes{
@@ -14,10 +21,31 @@ std::span<const GgufType> all_gguf_types() {
       GgufType{.id = 25, .name = "I16", .dtype = DType::kI16},
       GgufType{.id = 26, .name = "I32", .dtype = DType::kI32},
       GgufType{.id = 27, .name = "I64", .dtype = DType::kI64},
-      GgufType{.id = 8, .name = "Q8_0", .file_type = 7, .block = find_ggml_block("Q8_0")},
-      GgufType{.id = 2, .name = "Q4_0", .file_type = 2, .block = find_ggml_block("Q4_0")},
-      GgufType{.id = 3, .name = "Q4_1", .file_type = 3, .block = find_ggml_block("Q4_1")},
-      GgufType{.id = 12, .name = "Q4_K", .file_type = 15, .block = find_ggml_block("Q4_K")},
+      of_blocks(8, "Q8_0", 7),
+      of_blocks(2, "Q4_0", 2),
+      of_blocks(3, "Q4_1", 3),
+      of_blocks(6, "Q5_0", 8),
+      of_blocks(7, "Q5_1", 9),
+      of_blocks(10, "Q2_K", 10),
+      of_blocks(11, "Q3_K", 12),
+      of_blocks(12, "Q4_K", 15),
+      of_blocks(13, "Q5_K", 17),
+      of_blocks(14, "Q6_K", 18),
+      of_blocks(16, "IQ2_XXS", 19),
+      of_blocks(17, "IQ2_XS", 20),
+      of_blocks(18, "IQ3_XXS", 23),
+      of_blocks(19, "IQ1_S", 24),
+      of_blocks(20, "IQ4_NL", 25),
+      of_blocks(21, "IQ3_S", 26),
+      of_blocks(22, "IQ2_S", 28),
+      of_blocks(23, "IQ4_XS", 30),
+      of_blocks(29, "IQ1_M", 31),
+      of_blocks(34, "TQ1_0", 36),
+      of_blocks(35, "TQ2_0", 37),
+      of_blocks(39, "MXFP4", 38),
+      of_blocks(40, "NVFP4", 39),
+      of_blocks(41, "Q1_0", 40),
+      of_blocks(42, "Q2_0", 41),
   };
   return kTypes;
 }

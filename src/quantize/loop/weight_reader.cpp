@@ -109,8 +109,9 @@ const float* WeightReader::read_units(std::uint64_t begin, std::uint64_t count, 
 void WeightReader::decode_rows(const PiecePlace& place, ReadBuffers& buffers, float* weights) const {
   CodedPiece piece = load(place, buffers.layout);
   piece.group_size = tensor_.spec->granularity == Granularity::kGroup ? tensor_.spec->group_size : place.column_count;
-  const bool has_own_scales = tensor_.spec->granularity != Granularity::kTensor && scale_shape_.group_rows == 1 &&
-                              scale_shape_.row_count == rows_.row_count;
+  if (!tables_.group_of_column.empty()) piece.group_size = 1;
+  const bool has_own_scales = tables_.group_of_column.empty() && tensor_.spec->granularity != Granularity::kTensor &&
+                              scale_shape_.group_rows == 1 && scale_shape_.row_count == rows_.row_count;
   if (has_own_scales) {
     const std::uint64_t first = place.first_row * scale_shape_.groups;
     piece.scales = tables_.scales.data() + first;
@@ -122,8 +123,9 @@ void WeightReader::decode_rows(const PiecePlace& place, ReadBuffers& buffers, fl
   decode(kernel_table(), scheme_of(*tensor_.spec), piece, weights);
 }
 
-// Scales that rows share, for each row.
+// Scales that rows share, for each row; of columns that do not follow each other in groups, for each column.
 void WeightReader::spread_scales(CodedPiece& piece, ReadBuffers& buffers) const {
+  if (!tables_.group_of_column.empty()) return spread_columns(piece, buffers);
   const std::uint64_t groups = scale_shape_.groups, count = piece.place.row_count * groups;
   auto* scales = buffers.scales.get<float>(2 * count);
   auto* zero_points = buffers.zero_points.get<std::int8_t>(count);
@@ -138,8 +140,24 @@ void WeightReader::spread_scales(CodedPiece& piece, ReadBuffers& buffers) const 
   if (!tables_.minima.empty()) piece.minima = scales + count;
 }
 
+void WeightReader::spread_columns(CodedPiece& piece, ReadBuffers& buffers) const {
+  const std::uint64_t columns = piece.place.column_count;
+  auto* scales = buffers.scales.get<float>(piece.place.count());
+  auto* zero_points = buffers.zero_points.get<std::int8_t>(piece.place.count());
+  for (std::uint64_t row = 0; row < piece.place.row_count; ++row) {
+    const std::uint64_t from = scale_shape_.row_of(piece.place.first_row + row) * scale_shape_.groups;
+    const std::uint32_t* groups = tables_.group_of_column.data() + piece.place.first_column;
+    for (std::uint64_t i = 0; i < columns; ++i) scales[row * columns + i] = tables_.scales[from + groups[i]];
+    if (tables_.zero_points.empty()) continue;
+    for (std::uint64_t i = 0; i < columns; ++i) zero_points[row * columns + i] = tables_.zero_points[from + groups[i]];
+  }
+  piece.scales = scales;
+  if (!tables_.zero_points.empty()) piece.zero_points = zero_points;
+}
+
 // A piece of one row: it may start within a group.
 void WeightReader::decode_piece(const PiecePlace& place, ReadBuffers& buffers, float* weights) const {
+  if (!tables_.group_of_column.empty()) return decode_rows(place, buffers, weights);
   const CodedPiece whole = load(place, buffers.layout);
   const bool is_grouped = tensor_.spec->granularity == Granularity::kGroup;
   const std::uint64_t group_size = tensor_.spec->group_size;

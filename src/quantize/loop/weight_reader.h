@@ -63,6 +63,7 @@ class WeightReader {
   void decode_rows(const PiecePlace& place, ReadBuffers& buffers, float* weights) const;
   void decode_piece(const PiecePlace& place, ReadBuffers& buffers, float* weights) const;
   void spread_scales(CodedPiece& piece, ReadBuffers& buffers) const;
+  void spread_columns(CodedPiece& piece, ReadBuffers& buffers) const;
 
   const TensorSource& source_;
   const LogicalTensor& tensor_;
