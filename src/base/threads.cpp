@@ -2,6 +2,7 @@
 
 #include <tbb/global_control.h>
 #include <tbb/info.h>
+#include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <stdexcept>
 #include <system_error>
@@ -23,9 +25,9 @@ namespace {
 std::atomic<std::uint32_t> configured_count{0};
 
 // TBB tells of threads that cannot be started by an exception without a type of its own.
-void execute(std::uint32_t thread_count, const std::function<void()>& work) {
+template <class Work>
+void execute(tbb::task_arena& arena, const Work& work) {
   try {
-    tbb::task_arena arena(static_cast<int>(thread_count));
     arena.execute(work);
   } catch (const std::system_error&) {
     throw;
@@ -33,6 +35,19 @@ void execute(std::uint32_t thread_count, const std::function<void()>& work) {
     throw Error(Status::kIo, formatted("the threads of the job cannot be started: {}", error.what()),
                 "let this process have more threads, or set threads=1");
   }
+}
+
+void execute(std::uint32_t thread_count, const std::function<void()>& work) {
+  tbb::task_arena arena(static_cast<int>(thread_count));
+  execute(arena, work);
+}
+
+// An arena that stays. None is ever destroyed: a program may end while one of its threads uses it.
+tbb::task_arena& lasting_arena(std::uint32_t thread_count) {
+  static std::mutex mutex;
+  static auto& arenas = *new std::map<std::uint32_t, tbb::task_arena>;
+  const std::lock_guard lock(mutex);
+  return arenas.try_emplace(thread_count, static_cast<int>(thread_count)).first->second;
 }
 
 // A new thread, or none where the system has no more.
@@ -91,6 +106,22 @@ void run_in_arena(std::uint32_t thread_count, const std::function<void()>& work,
   worker.join();
   if (failure) std::rethrow_exception(failure);
   if (poll_failure) std::rethrow_exception(poll_failure);
+}
+
+void run_tasks(std::uint32_t thread_count, std::size_t task_count,
+               void (*work)(const void* user, std::size_t task, std::size_t worker), const void* user) {
+  if (thread_count <= 1 || task_count <= 1) {
+    for (std::size_t task = 0; task < task_count; ++task) work(user, task, 0);
+    return;
+  }
+  execute(lasting_arena(thread_count), [&] {
+    tbb::parallel_for(
+        std::size_t{0}, task_count,
+        [&](std::size_t task) {
+          work(user, task, static_cast<std::size_t>(tbb::this_task_arena::current_thread_index()));
+        },
+        tbb::simple_partitioner());
+  });
 }
 
 }  // namespace mnq

@@ -1,4 +1,5 @@
 // AVX2 with FMA and F16C: two registers of 8 lanes each.
+#if defined(__x86_64__)
 #include <immintrin.h>
 
 #include <cstddef>
@@ -9,8 +10,6 @@
 #include "kernels/kernel_tables.h"
 #include "kernels/scalar_conversions.h"
 #include "kernels/search_start.h"
-
-#if defined(__x86_64__)
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)

@@ -3,6 +3,7 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12's own header, bug 105593
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
+#if defined(__x86_64__)
 #include <immintrin.h>
 
 #include <cstddef>
@@ -11,8 +12,6 @@
 #include "kernels/code_scale.h"
 #include "kernels/kernel_tables.h"
 #include "kernels/search_start.h"
-
-#if defined(__x86_64__)
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"))), \

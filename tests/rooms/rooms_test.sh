@@ -4,7 +4,7 @@
 # headers, so that no code for it leaks into functions that others share; LibTorch is in src/torch and torch.hpp (with its parts) alone.
 set -euo pipefail
 cd "$1"
-rooms=(base kernels containers schemes layouts methods config plan module formats quantize)
+rooms=(base kernels containers schemes layouts methods linear config plan module formats quantize)
 failed=0
 
 # only WHAT ALLOWED FILE...: complains of each #include that the extended expression does not match
@@ -32,6 +32,9 @@ only "an example includes only what is installed" '<.*>' bindings-examples/*/*.*
 only "a kernel file of one instruction set includes only plain headers" \
   '<(immintrin\.h|cstdint|cstddef|cstring|cfloat)>|"kernels/' \
   src/kernels/*_{avx2,avx512}.cpp src/kernels/*.inc.h src/kernels/{code_scale,scalar_conversions,search_start}.h
+only "a file of products of one instruction set includes only plain headers" \
+  '<(immintrin\.h|cstdint|cstddef|cstring)>|"linear/(linear_kernels\.h|[a-z0-9_]+\.inc\.h)"' \
+  src/linear/linear_avx*.cpp src/linear/*.inc.h src/linear/linear_kernels.h
 
 mapfile -t files < <(find src/torch -name '*.h' -o -name '*.cpp')
 only "the backend includes its own headers, base and module" '<.*>|"(torch|base|module)/' "${files[@]}"

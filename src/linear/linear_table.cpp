@@ -1,0 +1,93 @@
+#include "linear/linear_table.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include <array>
+#include <cstdlib>
+#include <string_view>
+
+#include "kernels/kernel_table.h"
+
+namespace mnq::linear {
+namespace {
+
+bool always() { return true; }
+
+#if defined(__x86_64__)
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+// Of leaf 7.1; compilers of these years have no name for it that all know.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 4)) != 0;
+}
+
+bool has_avx512_vnni() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+struct LinearRow {
+  const LinearKernel* kernel;
+  bool (*runs_here)();
+};
+
+// The slowest first.
+constexpr LinearRow kRows[] = {
+    {&kGenericLinear, always},
+#if defined(__x86_64__)
+    {&kAvx2Linear, has_avx2},
+    {&kAvxVnniLinear, has_avx_vnni},
+    {&kAvx512VnniLinear, has_avx512_vnni},
+#endif
+};
+
+struct AvailableKernels {
+  std::array<const LinearKernel*, std::size(kRows)> kernels{};
+  std::size_t count = 0;
+};
+
+AvailableKernels find_kernels() {
+  AvailableKernels found;
+  for (const LinearRow& row : kRows) {
+    if (row.runs_here()) found.kernels[found.count++] = row.kernel;
+  }
+  return found;
+}
+
+// Whether a kernel needs no more than what a table of kernels does.
+bool fits(const LinearKernel& kernel, std::string_view isa) {
+  for (const kernels::KernelTable* table : kernels::available_kernel_tables()) {
+    if (std::string_view(table->isa) == kernel.kernels) return true;
+    if (table->isa == isa) return false;
+  }
+  return false;
+}
+
+const LinearKernel& choose_kernel() {
+  const auto available = available_linear_kernels();
+  const char* forced = std::getenv("MNQ_ISA");
+  if (forced == nullptr || *forced == '\0') return *available.back();
+  const std::string_view isa = kernels::kernel_table().isa;
+  for (std::size_t i = available.size(); i-- > 1;) {
+    if (fits(*available[i], isa)) return *available[i];
+  }
+  return *available.front();
+}
+
+}  // namespace
+
+std::span<const LinearKernel* const> available_linear_kernels() {
+  static const AvailableKernels found = find_kernels();
+  return {found.kernels.data(), found.count};
+}
+
+const LinearKernel& linear_kernel() {
+  static const LinearKernel& chosen = choose_kernel();
+  return chosen;
+}
+
+}  // namespace mnq::linear
