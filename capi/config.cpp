@@ -12,7 +12,7 @@ using namespace mnq::capi;
 mnq_status mnq_config_create(const char* json, mnq_config** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
-    *out = new mnq_config{json == nullptr ? Settings{} : parse_settings(json)};
+    *out = new mnq_config{{}, json == nullptr ? Settings{} : parse_settings(json)};
   });
 }
 
@@ -61,7 +61,7 @@ mnq_status mnq_config_validate(const mnq_config* config, mnq_error** error) noex
   });
 }
 
-void mnq_config_free(mnq_config* config) noexcept { delete config; }
+void mnq_config_free(mnq_config* config) noexcept { delete live(config); }
 
 mnq_status mnq_run_create(mnq_run** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
@@ -98,12 +98,39 @@ mnq_status mnq_run_set_progress(mnq_run* run, mnq_progress_fn callback, void* us
   });
 }
 
+mnq_status mnq_run_set_observer(mnq_run* run, mnq_observer_fn callback, void* user, mnq_error** error) noexcept {
+  return guarded(error, [&] {
+    RunControl& control = require(run, "run")->control;
+    if (callback == nullptr) return control.set_observer({});
+    control.set_observer([callback, user](const TensorDone& done, std::size_t count) noexcept {
+      try {
+        return callback(user, done.index, count, done.layer.c_str(), done.action.data(), done.sqnr_db) == 0;
+      } catch (...) {
+        return false;
+      }
+    });
+  });
+}
+
+mnq_status mnq_run_set_log_callback(mnq_run* run, mnq_log_fn callback, void* user, mnq_error** error) noexcept {
+  return guarded(error, [&] {
+    RunControl& control = require(run, "run")->control;
+    if (callback == nullptr) return control.set_log({});
+    control.set_log(
+        [callback, user](LogLevel level, const std::string& message) { call_log(callback, user, level, message); });
+  });
+}
+
 void mnq_run_cancel(mnq_run* run) noexcept {
-  if (run != nullptr) run->control.cancel();
+  if (live(run) != nullptr) run->control.cancel();
+}
+
+void mnq_run_reset(mnq_run* run) noexcept {
+  if (live(run) != nullptr) run->control.reset();
 }
 
 int32_t mnq_run_is_cancelled(const mnq_run* run) noexcept {
-  return run != nullptr && run->control.is_cancelled() ? 1 : 0;
+  return live(run) != nullptr && run->control.is_cancelled() ? 1 : 0;
 }
 
-void mnq_run_free(mnq_run* run) noexcept { delete run; }
+void mnq_run_free(mnq_run* run) noexcept { delete live(run); }

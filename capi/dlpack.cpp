@@ -59,24 +59,33 @@ void require_contiguous(const DLTensor& tensor, const Shape& shape) {
 }
 
 // Calls the deleter when nobody uses the data any more. Armed last: until then the tensor is the caller's.
+template <class Managed>
 struct Importer {
-  DLManagedTensorVersioned* managed = nullptr;
+  Managed* managed = nullptr;
   ~Importer() {
     if (managed != nullptr && managed->deleter != nullptr) managed->deleter(managed);
   }
 };
 
-Tensor import_tensor(const DLManagedTensorVersioned& managed) {
-  if (managed.version.major != kDLPackMajor) {
-    fail_unsupported(formatted("version {}.{}", managed.version.major, managed.version.minor), "pass version 1");
-  }
+void check_version(const DLManagedTensorVersioned& managed) {
+  if (managed.version.major == kDLPackMajor) return;
+  fail_unsupported(formatted("version {}.{}", managed.version.major, managed.version.minor), "pass version 1");
+}
+void check_version(const DLManagedTensor&) {}
+
+std::uint64_t flags_of(const DLManagedTensorVersioned& managed) { return managed.flags; }
+std::uint64_t flags_of(const DLManagedTensor&) { return 0; }
+
+template <class Managed>
+Tensor import_tensor(const Managed& managed) {
+  check_version(managed);
   const DLTensor& from = managed.dl_tensor;
   if (from.device.device_type != kDLCPU) {
     fail_unsupported(formatted("device type {}", from.device.device_type), "copy the tensor to the CPU first");
   }
   if (from.ndim < 0) throw Error(Status::kShape, "DLPack: the rank is negative", "", "managed");
   Tensor tensor;
-  tensor.dtype = dtype_from_dlpack(from.dtype, managed.flags);
+  tensor.dtype = dtype_from_dlpack(from.dtype, flags_of(managed));
   const auto rank = static_cast<std::size_t>(from.ndim);
   require_array(from.shape, rank, "managed->dl_tensor.shape");
   if (rank != 0) tensor.shape.assign(from.shape, from.shape + rank);
@@ -86,6 +95,18 @@ Tensor import_tensor(const DLManagedTensorVersioned& managed) {
   require_contiguous(from, tensor.shape);
   require_array(from.data, tensor.size_bytes == 0 ? 0 : 1, "managed->dl_tensor.data");
   return tensor;
+}
+
+template <class Managed>
+void take(Managed* managed, mnq_tensor** out) {
+  clear(require(out, "out"));
+  Tensor tensor = import_tensor(*require(managed, "managed"));
+  const auto owner = std::make_shared<Importer<Managed>>();
+  const auto* data = static_cast<const std::byte*>(managed->dl_tensor.data);
+  if (tensor.size_bytes != 0) data += managed->dl_tensor.byte_offset;
+  tensor.data = std::shared_ptr<const std::byte>(owner, data);
+  *out = new mnq_tensor{{}, std::move(tensor)};
+  owner->managed = managed;
 }
 
 // What an exported tensor needs to stay alive.
@@ -98,16 +119,11 @@ struct Exported {
 }  // namespace
 
 mnq_status mnq_tensor_from_dlpack(DLManagedTensorVersioned* managed, mnq_tensor** out, mnq_error** error) noexcept {
-  return guarded(error, [&] {
-    clear(require(out, "out"));
-    Tensor tensor = import_tensor(*require(managed, "managed"));
-    const auto owner = std::make_shared<Importer>();
-    const auto* data = static_cast<const std::byte*>(managed->dl_tensor.data);
-    if (tensor.size_bytes != 0) data += managed->dl_tensor.byte_offset;
-    tensor.data = std::shared_ptr<const std::byte>(owner, data);
-    *out = new mnq_tensor{std::move(tensor)};
-    owner->managed = managed;
-  });
+  return guarded(error, [&] { take(managed, out); });
+}
+
+mnq_status mnq_tensor_from_dlpack_unversioned(DLManagedTensor* managed, mnq_tensor** out, mnq_error** error) noexcept {
+  return guarded(error, [&] { take(managed, out); });
 }
 
 mnq_status mnq_tensor_to_dlpack(const mnq_tensor* tensor, DLManagedTensorVersioned** out, mnq_error** error) noexcept {

@@ -36,6 +36,13 @@ struct DLTensor {
   std::uint64_t byte_offset;
 };
 
+/// Before DLPack 1.0: no version, no flags.
+extern "C" struct DLManagedTensor {
+  DLTensor dl_tensor;
+  void* manager_ctx;
+  void (*deleter)(DLManagedTensor* self);
+};
+
 extern "C" struct DLManagedTensorVersioned {
   DLPackVersion version;
   void* manager_ctx;

@@ -12,12 +12,12 @@ namespace {
 
 // Made when the library is loaded: there is no memory for it when it is needed. Never freed.
 mnq_error* const out_of_memory =
-    new mnq_error{Status::kOutOfMemory, "out of memory", "lower memory_budget or threads", ""};
+    new mnq_error{{}, Status::kOutOfMemory, "out of memory", "lower memory_budget or threads", ""};
 
 mnq_status give_error(mnq_error** error, Status status, const std::string& message, const std::string& suggestion,
                       const std::string& subject) {
   if (error != nullptr)
-    *error = new mnq_error{status, valid_utf8(message), valid_utf8(suggestion), valid_utf8(subject)};
+    *error = new mnq_error{{}, status, valid_utf8(message), valid_utf8(suggestion), valid_utf8(subject)};
   return static_cast<mnq_status>(status);
 }
 
@@ -56,30 +56,37 @@ mnq_status report_exception(mnq_error** error) noexcept {
   }
 }
 
+void fail_dead(const char* name) {
+  throw Error(Status::kInvalidArg, std::string(name) + " is a handle that was freed, or one of another kind",
+              "keep a handle until the last call that uses it", name);
+}
+
 void fail_null(const char* name) {
   throw Error(Status::kInvalidArg, std::string(name) + " is NULL", "pass a pointer", name);
 }
 
 }  // namespace mnq::capi
 
+using mnq::capi::live;
+
 mnq_status mnq_error_code(const mnq_error* error) noexcept {
-  return error == nullptr ? MNQ_OK : static_cast<mnq_status>(error->status);
+  return live(error) == nullptr ? MNQ_OK : static_cast<mnq_status>(error->status);
 }
 const char* mnq_error_message(const mnq_error* error) noexcept {
-  return error == nullptr ? "" : error->message.c_str();
+  return live(error) == nullptr ? "" : error->message.c_str();
 }
 const char* mnq_error_suggestion(const mnq_error* error) noexcept {
-  return error == nullptr ? "" : error->suggestion.c_str();
+  return live(error) == nullptr ? "" : error->suggestion.c_str();
 }
 const char* mnq_error_subject(const mnq_error* error) noexcept {
-  return error == nullptr ? "" : error->subject.c_str();
+  return live(error) == nullptr ? "" : error->subject.c_str();
 }
 void mnq_error_free(mnq_error* error) noexcept {
-  if (error != mnq::capi::out_of_memory) delete error;
+  if (error != mnq::capi::out_of_memory) delete live(error);
 }
 
 const char* mnq_buffer_data(const mnq_buffer* buffer) noexcept {
-  return buffer == nullptr ? nullptr : buffer->bytes.c_str();
+  return live(buffer) == nullptr ? nullptr : buffer->bytes.c_str();
 }
-size_t mnq_buffer_size(const mnq_buffer* buffer) noexcept { return buffer == nullptr ? 0 : buffer->bytes.size(); }
-void mnq_buffer_free(mnq_buffer* buffer) noexcept { delete buffer; }
+size_t mnq_buffer_size(const mnq_buffer* buffer) noexcept { return live(buffer) == nullptr ? 0 : buffer->bytes.size(); }
+void mnq_buffer_free(mnq_buffer* buffer) noexcept { delete live(buffer); }

@@ -35,12 +35,28 @@ void clear(Handle**... out) {
 }
 
 [[noreturn]] void fail_null(const char* name);
+[[noreturn]] void fail_dead(const char* name);
 
-/// The pointer, which must not be NULL. Throws kInvalidArg naming it.
+/// A pointer that may be NULL. Throws kInvalidArg for a handle that was freed or is of another kind.
+template <class Value>
+Value* optional(Value* pointer, const char* name) {
+  if constexpr (requires { pointer->is_live(); }) {
+    if (pointer != nullptr && !pointer->is_live()) fail_dead(name);
+  }
+  return pointer;
+}
+
+/// As optional, for one that must not be NULL.
 template <class Value>
 Value* require(Value* pointer, const char* name) {
   if (pointer == nullptr) fail_null(name);
-  return pointer;
+  return optional(pointer, name);
+}
+
+/// The handle for functions that cannot fail: NULL where it was freed or is of another kind.
+template <class Handle>
+Handle* live(Handle* handle) noexcept {
+  return handle != nullptr && handle->is_live() ? handle : nullptr;
 }
 
 /// As require, for an array that may be NULL where it has no elements.

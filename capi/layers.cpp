@@ -35,7 +35,7 @@ mnq_status mnq_model_list_layers(const mnq_model* model, const mnq_config* confi
 }
 
 size_t mnq_layers_count(const mnq_layers* layers) noexcept {
-  return layers == nullptr ? 0 : layers->plan.tensors.size();
+  return live(layers) == nullptr ? 0 : layers->plan.tensors.size();
 }
 
 const char* mnq_layers_name(const mnq_layers* layers, size_t index) noexcept {
@@ -92,4 +92,4 @@ const char* mnq_layers_tie(const mnq_layers* layers, size_t index, size_t tie) n
   return tie < mnq_layers_tie_count(layers, index) ? layer_at(layers, index)->layer.ties[tie].c_str() : nullptr;
 }
 
-void mnq_layers_free(mnq_layers* layers) noexcept { delete layers; }
+void mnq_layers_free(mnq_layers* layers) noexcept { delete live(layers); }

@@ -13,6 +13,7 @@
 #include "handles.h"
 #include "kernels/kernel_table.h"
 #include "module/loader.h"
+#include "quantize/capabilities.h"
 #include "schemes/scheme.h"
 
 #ifndef MNQ_BUILD_TYPE
@@ -110,6 +111,13 @@ mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
     *out = new_buffer(build_info().dump());
+  });
+}
+
+mnq_status mnq_list_capabilities(mnq_buffer** out, mnq_error** error) noexcept {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    *out = new_buffer(list_capabilities().dump());
   });
 }
 

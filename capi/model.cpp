@@ -11,6 +11,7 @@
 #include "guard.h"
 #include "handles.h"
 #include "quantize/jobs.h"
+#include "quantize/one_tensor.h"
 
 using namespace mnq;
 using namespace mnq::capi;
@@ -84,14 +85,14 @@ mnq_status mnq_detect_format(const char* path, const char** format, mnq_error** 
 mnq_status mnq_model_open(const char* path, mnq_model** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
-    *out = new mnq_model{open_source(require(path, "path"))};
+    *out = new mnq_model{{}, open_source(require(path, "path"))};
   });
 }
 
 mnq_status mnq_model_open_with(const char* path, const mnq_run* run, mnq_model** out, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(out, "out"));
-    *out = new mnq_model{open_source(require(path, "path"), open_settings(settings_of(nullptr, run)))};
+    *out = new mnq_model{{}, open_source(require(path, "path"), open_settings(settings_of(nullptr, run)))};
   });
 }
 
@@ -99,7 +100,19 @@ mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model*
   return guarded(error, [&] {
     clear(require(out, "out"));
     const auto* bytes = static_cast<const std::byte*>(require(data, "data"));
-    *out = new mnq_model{open_memory({bytes, size_bytes})};
+    *out = new mnq_model{{}, open_memory({bytes, size_bytes})};
+  });
+}
+
+mnq_status mnq_model_wrap_memory(const void* data, size_t size_bytes, mnq_release_fn release, void* user,
+                                 const mnq_run* run, mnq_model** out, mnq_error** error) noexcept {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    const auto* bytes = static_cast<const std::byte*>(require(data, "data"));
+    const auto owner = std::make_shared<Releaser>();
+    *out = new mnq_model{
+        {}, open_source(memory_bytes({bytes, size_bytes}, owner), open_settings(settings_of(nullptr, run)))};
+    owner->arm(release, user);
   });
 }
 
@@ -113,7 +126,7 @@ mnq_status mnq_model_from_tensors(const char* const* names, const mnq_tensor* co
     for (std::size_t i = 0; i < count; ++i) {
       named.push_back({require(names[i], "a name"), require(tensors[i], "a tensor")->tensor});
     }
-    *out = new mnq_model{make_memory_source(std::move(named), {})};
+    *out = new mnq_model{{}, make_memory_source(std::move(named), {})};
   });
 }
 
@@ -124,7 +137,7 @@ mnq_status mnq_model_from_layers(const mnq_layer_tensor* tensors, size_t count, 
     require_array(tensors, count, "tensors");
     std::vector<ToldTensor> told;
     for (std::size_t i = 0; i < count; ++i) told.push_back(told_tensor(entry_at(tensors, i)));
-    *out = new mnq_model{make_told_source(told)};
+    *out = new mnq_model{{}, make_told_source(told)};
   });
 }
 
@@ -135,7 +148,7 @@ mnq_status mnq_model_clone(const mnq_model* model, mnq_model** out, mnq_error** 
     std::shared_ptr<const TensorSource> copied;
     convert(*require(model, "model")->source, call.config(), call.control(),
             memory_output(*require(model, "model")->source, copied));
-    *out = new mnq_model{std::move(copied)};
+    *out = new mnq_model{{}, std::move(copied)};
   });
 }
 
@@ -159,8 +172,18 @@ mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffe
   });
 }
 
+mnq_status mnq_model_save_to_writer(const mnq_model* model, mnq_writer* writer, mnq_run* run,
+                                    mnq_error** error) noexcept {
+  return guarded(error, [&] {
+    Call call(nullptr, run);
+    const TensorSource& source = *require(model, "model")->source;
+    const WriterUse use(writer);
+    convert(source, call.config(), call.control(), host_output(source, call.config(), use.bytes()));
+  });
+}
+
 size_t mnq_model_tensor_count(const mnq_model* model) noexcept {
-  return model == nullptr ? 0 : model->source->tensors().size();
+  return live(model) == nullptr ? 0 : model->source->tensors().size();
 }
 
 const char* mnq_model_tensor_name(const mnq_model* model, size_t index) noexcept {
@@ -178,7 +201,17 @@ mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_te
       throw Error(Status::kNotFound, formatted("{}: there is no tensor {}", source.title(), name),
                   suggest_tensor(source, name), name);
     }
-    *out = new mnq_tensor{load_tensor(source, index)};
+    *out = new mnq_tensor{{}, load_tensor(source, index)};
+  });
+}
+
+mnq_status mnq_model_get_float(const mnq_model* model, const char* name, mnq_run* run, mnq_tensor** out,
+                               mnq_error** error) noexcept {
+  return guarded(error, [&] {
+    clear(require(out, "out"));
+    Call call(nullptr, run);
+    const TensorSource& source = *require(model, "model")->source;
+    *out = new mnq_tensor{{}, load_float(source, require(name, "name"), call.config(), call.control())};
   });
 }
 
@@ -189,4 +222,4 @@ mnq_status mnq_model_describe(const mnq_model* model, mnq_buffer** out, mnq_erro
   });
 }
 
-void mnq_model_free(mnq_model* model) noexcept { delete model; }
+void mnq_model_free(mnq_model* model) noexcept { delete live(model); }

@@ -10,7 +10,7 @@ namespace {
 
 const std::vector<ModuleValue>& values_or_none(const mnq_values* values) {
   static const std::vector<ModuleValue> none;
-  return values == nullptr ? none : values->values;
+  return optional(values, "inputs") == nullptr ? none : values->values;
 }
 
 }  // namespace
@@ -33,9 +33,11 @@ mnq_status mnq_model_validate(const mnq_model* model, const mnq_model* original,
     clear(require(report, "report"));
     Call call(nullptr, run);
     const TensorSource& source = *require(model, "model")->source;
-    const TensorSource* reference = original == nullptr ? nullptr : original->source.get();
-    auto made = std::make_unique<mnq_report>(mnq_report{validate_model(
-        source, reference, inputs == nullptr ? nullptr : &inputs->values, call.config(), call.control())});
+    const TensorSource* reference = optional(original, "original") == nullptr ? nullptr : original->source.get();
+    auto made = std::make_unique<mnq_report>(
+        mnq_report{{},
+                   validate_model(source, reference, optional(inputs, "inputs") == nullptr ? nullptr : &inputs->values,
+                                  call.config(), call.control())});
     *report = made.release();
   });
 }

@@ -25,7 +25,9 @@
  *             An output pointer may be NULL only where it is said.
  *  Ownership  Handles are freed by their own _free function; _free(NULL) does nothing. A returned `const char *` or
  *             pointer to data is borrowed: valid until its handle is freed (or, where said, next changed). Static
- *             strings are valid for ever. free() is never called on anything that came from here.
+ *             strings are valid for ever. free() is never called on anything that came from here. A handle that was freed,
+ *             or is of another kind, is INVALID_ARG in most cases, as NULL is, and freeing it again does nothing; that is
+ *             for finding mistakes, not for relying on.
  *  Threads    A const handle may be used by any number of threads at once. A non-const handle by one at a time.
  *             mnq_run_cancel is the exception: any thread, any time, and from a signal handler. Functions without a
  *             handle may be called from any thread. Do not fork() while a job runs.
@@ -149,6 +151,8 @@ typedef struct mnq_layers mnq_layers; /* the layers of a model, and what would h
 typedef struct mnq_run mnq_run;       /* one job's progress, cancel and settings of its own */
 typedef struct mnq_report mnq_report; /* what a job did, and what it cost */
 typedef struct mnq_values mnq_values; /* what goes into a method of a module, or comes out of it */
+typedef struct mnq_reader mnq_reader; /* the program's own input, read by position; since 1.2 */
+typedef struct mnq_writer mnq_writer; /* the program's own output, written by position; since 1.2 */
 typedef struct mnq_api mnq_api;       /* every function below, as a table: mono_quant_api.h */
 
 /* ---- Library --------------------------------------------------------------------------------------------------- */
@@ -168,6 +172,11 @@ MNQ_API const char* mnq_version(void) MNQ_NOEXCEPT;
  * once a module has been opened, else null), "formats", "schemes", "methods". Fails with UNSUPPORTED where MNQ_ISA
  * names an instruction set that this CPU does not have. */
 MNQ_CALL mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
+
+/* What can be asked for, as a JSON object of lists: "schemes" (values of the key `dtype`: "name", "text", "bits",
+ * "granularities", "symmetric", "methods"), "methods", "layer_kinds" ("name", "rank", "channel_axis"), "layouts" ("name",
+ * "schemes" that lie so) and "formats" ("name", "extensions", "reads", "writes", "layout"). Since 1.2. */
+MNQ_CALL mnq_status mnq_list_capabilities(mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* "OK", "CONFIG", "FORMAT"...; "UNKNOWN" for a number that is none. A static string. */
 MNQ_API const char* mnq_status_name(mnq_status status) MNQ_NOEXCEPT;
@@ -257,8 +266,8 @@ MNQ_API void mnq_config_free(mnq_config* config) MNQ_NOEXCEPT;
  * warned of, unless the run also served a job that had.
  */
 
-/* Bytes of input done and in all. Called on the thread that made the call, about ten times a second and at the end.
- * Non-zero cancels the run: the job stops with MNQ_E_CANCELLED. */
+/* Bytes of input done and in all. Called on the thread that made the call, at the start, about ten times a second and at
+ * the end. Non-zero cancels the run: the job stops with MNQ_E_CANCELLED. */
 typedef int32_t (*mnq_progress_fn)(void* user, uint64_t done_bytes, uint64_t total_bytes);
 
 MNQ_CALL mnq_status mnq_run_create(mnq_run** out, mnq_error** error) MNQ_NOEXCEPT;
@@ -270,12 +279,30 @@ MNQ_CALL mnq_status mnq_run_set_for_layers(mnq_run* run, const char* glob, const
 MNQ_CALL mnq_status mnq_run_set_progress(mnq_run* run, mnq_progress_fn callback, void* user,
                                          mnq_error** error) MNQ_NOEXCEPT;
 
+/* A tensor of a job that writes is done: its index, how many the job has in all, the layer (or the tensor, where it is no
+ * layer's weight), "quantize", "cast", "copy" or "dequantize", and the SQNR: NaN where none is measured, +infinity for an
+ * exact one. In order, each once, on the thread that made the call and from no other callback; those of a fraction of a
+ * second come together. Texts are borrowed for the call. Non-zero cancels the run. */
+typedef int32_t (*mnq_observer_fn)(void* user, size_t index, size_t count, const char* layer, const char* action,
+                                   double sqnr_db);
+MNQ_CALL mnq_status mnq_run_set_observer(mnq_run* run, mnq_observer_fn callback, void* user,
+                                         mnq_error** error) MNQ_NOEXCEPT; /* since 1.2 */
+
+/* Who receives the messages of this run's jobs, on the thread that made the call, in place of the process's callback;
+ * NULL for that again. Since 1.2. */
+MNQ_CALL mnq_status mnq_run_set_log_callback(mnq_run* run, mnq_log_fn callback, void* user,
+                                             mnq_error** error) MNQ_NOEXCEPT;
+
 /* Stops the job that uses this run, or the next one that will: it returns MNQ_E_CANCELLED within a fraction of a second
  * and leaves no file behind. Any thread; safe in a signal handler; NULL does nothing. */
 MNQ_API void mnq_run_cancel(mnq_run* run) MNQ_NOEXCEPT;
 
 /* 1 once cancelled, else 0. Any thread. */
 MNQ_API int32_t mnq_run_is_cancelled(const mnq_run* run) MNQ_NOEXCEPT;
+
+/* Makes a cancelled run one that is not, for its next job; settings and callbacks stay. Not while a job uses it; NULL
+ * does nothing. Since 1.2. */
+MNQ_API void mnq_run_reset(mnq_run* run) MNQ_NOEXCEPT;
 
 /* Not while a job uses it. */
 MNQ_API void mnq_run_free(mnq_run* run) MNQ_NOEXCEPT;
@@ -309,6 +336,11 @@ MNQ_CALL mnq_status mnq_tensor_from_dlpack(struct DLManagedTensorVersioned* mana
 MNQ_CALL mnq_status mnq_tensor_to_dlpack(const mnq_tensor* tensor, struct DLManagedTensorVersioned** out,
                                          mnq_error** error) MNQ_NOEXCEPT;
 
+/* As mnq_tensor_from_dlpack, of the structure before DLPack 1.0, which older producers give. Since 1.2. */
+struct DLManagedTensor;
+MNQ_CALL mnq_status mnq_tensor_from_dlpack_unversioned(struct DLManagedTensor* managed, mnq_tensor** out,
+                                                       mnq_error** error) MNQ_NOEXCEPT;
+
 /* All accept NULL: 0 or NULL. Borrowed from the tensor. */
 MNQ_API mnq_dtype mnq_tensor_dtype(const mnq_tensor* tensor) MNQ_NOEXCEPT;
 MNQ_API size_t mnq_tensor_rank(const mnq_tensor* tensor) MNQ_NOEXCEPT;
@@ -340,6 +372,27 @@ MNQ_CALL mnq_status mnq_model_open_with(const char* path, const mnq_run* run, mn
 /* As mnq_model_open, from memory: data stays the caller's, unchanged and alive until the model and every model or
  * tensor made from it is freed. */
 MNQ_CALL mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model** out,
+                                          mnq_error** error) MNQ_NOEXCEPT;
+
+/* The same, with settings (run may be NULL; keys as mnq_model_open_with), for who cannot know when that is: release(user)
+ * is called once nothing uses the data any more; from any thread. On failure it is not called. Since 1.2. */
+MNQ_CALL mnq_status mnq_model_wrap_memory(const void* data, size_t size_bytes, mnq_release_fn release, void* user,
+                                          const mnq_run* run, mnq_model** out, mnq_error** error) MNQ_NOEXCEPT;
+
+/* Fills into[size] from byte offset on: always inside the size that the reader was made with, and never of 0 bytes. 0,
+ * or any other number where it cannot: the call that asked is then IO, naming the number. Called from several threads at
+ * once, unless the key `threads` of the run is 1: then from the calling thread and one other, never from both at once. */
+typedef int32_t (*mnq_read_fn)(void* user, uint64_t offset, void* into, size_t size);
+
+/* The program's own input: an object in a store, a member of an archive, something encrypted. The bytes stay the same
+ * until release(user), which is called once the reader and all models made from it are freed; it may be NULL. On failure
+ * it is not called. A reader can be opened any number of times. Since 1.2. */
+MNQ_CALL mnq_status mnq_reader_create(uint64_t size_bytes, mnq_read_fn read, mnq_release_fn release, void* user,
+                                      mnq_reader** out, mnq_error** error) MNQ_NOEXCEPT;
+MNQ_API void mnq_reader_free(mnq_reader* reader) MNQ_NOEXCEPT;
+
+/* As mnq_model_open_with, of one file's bytes in any format. Its tensors are read when they are asked for. Since 1.2. */
+MNQ_CALL mnq_status mnq_model_open_reader(const mnq_reader* reader, const mnq_run* run, mnq_model** out,
                                           mnq_error** error) MNQ_NOEXCEPT;
 
 /* A model of named tensors. names and tensors: [count]; names must be different, not empty and not
@@ -395,6 +448,30 @@ MNQ_CALL mnq_status mnq_model_save(const mnq_model* model, const char* path, mnq
 MNQ_CALL mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, mnq_buffer** out,
                                           mnq_error** error) MNQ_NOEXCEPT;
 
+/* Takes data[size] for byte offset on: each byte once, but in any order, and some of them never: those are 0. 0, or any
+ * other number where it cannot. Threads: as mnq_read_fn. */
+typedef int32_t (*mnq_write_fn)(void* user, uint64_t offset, const void* data, size_t size);
+
+/* The output is whole and has size_bytes: make it real. 0, or any other number where that fails. On the thread that made
+ * the call, or one other while that waits. */
+typedef int32_t (*mnq_commit_fn)(void* user, uint64_t size_bytes);
+
+/* What was written is to be forgotten: the job failed or was cancelled. Called once instead of commit, or after one that
+ * failed, where anything was written. */
+typedef void (*mnq_abort_fn)(void* user);
+
+/* The program's own output. commit, abort and release may be NULL; release(user) is called once the writer is freed, and
+ * not where this call fails. A writer takes one output at a time, and any number one after the other: STATE while a job
+ * writes to it. Since 1.2. */
+MNQ_CALL mnq_status mnq_writer_create(mnq_write_fn write, mnq_commit_fn commit, mnq_abort_fn abort,
+                                      mnq_release_fn release, void* user, mnq_writer** out,
+                                      mnq_error** error) MNQ_NOEXCEPT;
+MNQ_API void mnq_writer_free(mnq_writer* writer) MNQ_NOEXCEPT; /* not while a job uses it */
+
+/* As mnq_model_save_memory, to a writer, within memory_budget bytes. Formats: those of one file. Since 1.2. */
+MNQ_CALL mnq_status mnq_model_save_to_writer(const mnq_model* model, mnq_writer* writer, mnq_run* run,
+                                             mnq_error** error) MNQ_NOEXCEPT;
+
 /* The tensors as they are stored, in the order of their data. The count is 0 for NULL; a name is NULL beyond the count,
  * and borrowed. mnq_model_get_tensor: NOT_FOUND for a name that is none. A tensor of a file is read by that call; one
  * of a model in memory shares its data where it is aligned. */
@@ -402,6 +479,12 @@ MNQ_API size_t mnq_model_tensor_count(const mnq_model* model) MNQ_NOEXCEPT;
 MNQ_API const char* mnq_model_tensor_name(const mnq_model* model, size_t index) MNQ_NOEXCEPT;
 MNQ_CALL mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_tensor** out,
                                          mnq_error** error) MNQ_NOEXCEPT;
+
+/* One weight as floats, of the dtype it came from, however it is stored: what mnq_dequantize makes of it alone. name: of
+ * the weight, "encoder.0.weight", as mnq_layers_tensor has it, not of one of its parts. One that is not quantized comes as
+ * it is. Of the run, which may be NULL: threads, memory_budget, progress, cancel. NOT_FOUND as above. Since 1.2. */
+MNQ_CALL mnq_status mnq_model_get_float(const mnq_model* model, const char* name, mnq_run* run, mnq_tensor** out,
+                                        mnq_error** error) MNQ_NOEXCEPT;
 
 /* What is in it, as a JSON object: "format", "path", "size_bytes", "parameters", "metadata", "tensors" and, for a
  * quantized one, "quantized". report.md among the installed documents lists the fields. */
@@ -532,8 +615,14 @@ MNQ_CALL mnq_status mnq_quantize_file(const char* input_path, const char* output
 MNQ_CALL mnq_status mnq_quantize_to_file(const mnq_model* model, const char* output_path, const mnq_config* config,
                                          mnq_run* run, mnq_report** report, mnq_error** error) MNQ_NOEXCEPT;
 
+/* The same from an open model to the program's own output: of the format that the key `format` names, else safetensors,
+ * or TorchScript for a module. Since 1.2. */
+MNQ_CALL mnq_status mnq_quantize_to_writer(const mnq_model* model, mnq_writer* writer, const mnq_config* config,
+                                           mnq_run* run, mnq_report** report, mnq_error** error) MNQ_NOEXCEPT;
+
 /* What mnq_quantize would do, or, where `format` is set, mnq_quantize_file into a file or folder of that format: the
- * same report without reading a weight, so without accuracy ("dry_run": true). */
+ * same report without reading a weight, so without accuracy ("dry_run": true). Where `format` names one of a single file
+ * whose size does not depend on the weights (safetensors, gguf), the number "file_bytes" is that size, to the byte. */
 MNQ_CALL mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
                              mnq_error** error) MNQ_NOEXCEPT;
 
@@ -542,6 +631,8 @@ MNQ_CALL mnq_status mnq_dequantize(const mnq_model* model, mnq_run* run, mnq_mod
                                    mnq_error** error) MNQ_NOEXCEPT;
 MNQ_CALL mnq_status mnq_dequantize_file(const char* input_path, const char* output_path, mnq_run* run,
                                         mnq_report** report, mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_dequantize_to_writer(const mnq_model* model, mnq_writer* writer, mnq_run* run,
+                                             mnq_report** report, mnq_error** error) MNQ_NOEXCEPT; /* since 1.2 */
 
 /* Writes a checkpoint in another format. Quantized weights keep their codes and scales where that format can hold them;
  * else they are quantized anew or become floats, and the report says so of each. Keys of the run: as mnq_model_save.
@@ -554,12 +645,32 @@ MNQ_CALL mnq_status mnq_convert_file(const char* input_path, const char* output_
  * there; STATE naming a shard that is missing; FORMAT for one of another job. Since 1.1. */
 MNQ_CALL mnq_status mnq_merge_folder(const char* output_path, mnq_run* run, mnq_error** error) MNQ_NOEXCEPT;
 
+/* ---- One tensor: since 1.2 ------------------------------------------------------------------------------------- */
+
+/* Quantizes one tensor of any float dtype by itself, as a layer of a model would be: any scheme, any number of threads.
+ * name    of the tensor, for settings of layers and for messages; NULL: "weight"
+ * kind    of its layer: as in mnq_layer_tensor; NULL: Linear, or what its rank says
+ * parts   a new list: the tensors that a file would have, named name, name + "_scale"..., codes first; then a text
+ *         "mono_quant" that says what they are to mnq_tensor_dequantize. A cast has one tensor and no text.
+ * What settings leave as it is, and why, is CONFIG here: nothing was asked for that could be given. Else as
+ * mnq_quantize. */
+MNQ_CALL mnq_status mnq_tensor_quantize(const mnq_tensor* tensor, const char* name, const char* kind,
+                                        const mnq_config* config, mnq_run* run, mnq_values** parts, mnq_report** report,
+                                        mnq_error** error) MNQ_NOEXCEPT;
+
+/* The tensor that such parts hold, in the dtype it came from. The parts may be in any order. FORMAT where they do not fit
+ * together, INVALID_ARG where they are not of one weight. Of the run, which may be NULL: threads, progress, cancel. */
+MNQ_CALL mnq_status mnq_tensor_dequantize(const mnq_values* parts, mnq_run* run, mnq_tensor** out,
+                                          mnq_error** error) MNQ_NOEXCEPT;
+
 /* ---- Compare and validate -------------------------------------------------------------------------------------- */
 
 /* The accuracy of each tensor of `other` against the one of the same name in `reference`; either may be quantized.
  * Tensors that only one has, or whose shapes differ, are listed with the reason. */
 MNQ_CALL mnq_status mnq_compare(const mnq_model* reference, const mnq_model* other, mnq_run* run, mnq_report** report,
                                 mnq_error** error) MNQ_NOEXCEPT;
+MNQ_CALL mnq_status mnq_compare_file(const char* reference_path, const char* other_path, mnq_run* run,
+                                     mnq_report** report, mnq_error** error) MNQ_NOEXCEPT; /* since 1.2 */
 
 /* Checks a file: finite values, scales that are there, finite and positive, shapes that fit; where original_path is not
  * NULL also that every tensor of the original is there in its shape and none besides, and that its values are what

@@ -157,6 +157,32 @@ struct mnq_api {
   mnq_status (*merge_folder)(const char* output_path, mnq_run* run, mnq_error** error);
   /* since 1.2 */
   mnq_status (*model_from_layers)(const mnq_layer_tensor* tensors, size_t count, mnq_model** out, mnq_error** error);
+  mnq_status (*list_capabilities)(mnq_buffer** out, mnq_error** error);
+  mnq_status (*run_set_observer)(mnq_run* run, mnq_observer_fn callback, void* user, mnq_error** error);
+  mnq_status (*run_set_log_callback)(mnq_run* run, mnq_log_fn callback, void* user, mnq_error** error);
+  void (*run_reset)(mnq_run* run);
+  mnq_status (*tensor_from_dlpack_unversioned)(struct DLManagedTensor* managed, mnq_tensor** out, mnq_error** error);
+  mnq_status (*model_wrap_memory)(const void* data, size_t size_bytes, mnq_release_fn release, void* user,
+                                  const mnq_run* run, mnq_model** out, mnq_error** error);
+  mnq_status (*reader_create)(uint64_t size_bytes, mnq_read_fn read, mnq_release_fn release, void* user,
+                              mnq_reader** out, mnq_error** error);
+  void (*reader_free)(mnq_reader* reader);
+  mnq_status (*model_open_reader)(const mnq_reader* reader, const mnq_run* run, mnq_model** out, mnq_error** error);
+  mnq_status (*writer_create)(mnq_write_fn write, mnq_commit_fn commit, mnq_abort_fn abort, mnq_release_fn release,
+                              void* user, mnq_writer** out, mnq_error** error);
+  void (*writer_free)(mnq_writer* writer);
+  mnq_status (*model_save_to_writer)(const mnq_model* model, mnq_writer* writer, mnq_run* run, mnq_error** error);
+  mnq_status (*model_get_float)(const mnq_model* model, const char* name, mnq_run* run, mnq_tensor** out,
+                                mnq_error** error);
+  mnq_status (*quantize_to_writer)(const mnq_model* model, mnq_writer* writer, const mnq_config* config, mnq_run* run,
+                                   mnq_report** report, mnq_error** error);
+  mnq_status (*dequantize_to_writer)(const mnq_model* model, mnq_writer* writer, mnq_run* run, mnq_report** report,
+                                     mnq_error** error);
+  mnq_status (*tensor_quantize)(const mnq_tensor* tensor, const char* name, const char* kind, const mnq_config* config,
+                                mnq_run* run, mnq_values** parts, mnq_report** report, mnq_error** error);
+  mnq_status (*tensor_dequantize)(const mnq_values* parts, mnq_run* run, mnq_tensor** out, mnq_error** error);
+  mnq_status (*compare_file)(const char* reference_path, const char* other_path, mnq_run* run, mnq_report** report,
+                             mnq_error** error);
 };
 
 #ifdef __cplusplus

@@ -40,7 +40,7 @@ const char* text_or(const char* otherwise, Make&& make) noexcept {
 }  // namespace
 
 const char* mnq_report_json(const mnq_report* report) noexcept {
-  return text_or("", [&] { return report == nullptr ? "" : report->report.text().c_str(); });
+  return text_or("", [&] { return live(report) == nullptr ? "" : report->report.text().c_str(); });
 }
 
 mnq_status mnq_report_number(const mnq_report* report, const char* name, double* value, mnq_error** error) noexcept {
@@ -51,7 +51,7 @@ mnq_status mnq_report_number(const mnq_report* report, const char* name, double*
 }
 
 size_t mnq_report_layer_count(const mnq_report* report) noexcept {
-  return report == nullptr ? 0 : report->report.layers().size();
+  return live(report) == nullptr ? 0 : report->report.layers().size();
 }
 
 const char* mnq_report_layer_text(const mnq_report* report, size_t index, const char* name) noexcept {
@@ -78,7 +78,7 @@ mnq_status mnq_report_layer_number(const mnq_report* report, size_t index, const
 }
 
 size_t mnq_report_warning_count(const mnq_report* report) noexcept {
-  return report == nullptr ? 0 : report->report.warnings().size();
+  return live(report) == nullptr ? 0 : report->report.warnings().size();
 }
 
 const char* mnq_report_warning(const mnq_report* report, size_t index) noexcept {
@@ -86,11 +86,11 @@ const char* mnq_report_warning(const mnq_report* report, size_t index) noexcept 
 }
 
 size_t mnq_report_problem_count(const mnq_report* report) noexcept {
-  return report == nullptr ? 0 : report->report.problems().size();
+  return live(report) == nullptr ? 0 : report->report.problems().size();
 }
 
 const char* mnq_report_problem(const mnq_report* report, size_t index) noexcept {
   return index < mnq_report_problem_count(report) ? report->report.problems()[index].c_str() : nullptr;
 }
 
-void mnq_report_free(mnq_report* report) noexcept { delete report; }
+void mnq_report_free(mnq_report* report) noexcept { delete live(report); }

@@ -35,19 +35,6 @@ Tensor describe_tensor(mnq_dtype dtype, const int64_t* shape, size_t rank, const
   return tensor;
 }
 
-// Tells the owner of wrapped memory that nobody uses it any more. Armed last: until then the memory is the caller's.
-struct Releaser {
-  mnq_release_fn release = nullptr;
-  void* user = nullptr;
-  ~Releaser() {
-    if (release == nullptr) return;
-    try {
-      release(user);
-    } catch (...) {  // a C++ host's: there is no call left that it could fail
-    }
-  }
-};
-
 }  // namespace
 
 mnq_status mnq_tensor_create(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data, size_t size_bytes,
@@ -58,7 +45,7 @@ mnq_status mnq_tensor_create(mnq_dtype dtype, const int64_t* shape, size_t rank,
     const auto bytes = allocate_bytes(size_bytes);
     if (size_bytes != 0) std::memcpy(bytes.get(), data, size_bytes);
     tensor.data = bytes;
-    *out = new mnq_tensor{std::move(tensor)};
+    *out = new mnq_tensor{{}, std::move(tensor)};
   });
 }
 
@@ -69,25 +56,24 @@ mnq_status mnq_tensor_wrap(mnq_dtype dtype, const int64_t* shape, size_t rank, c
     Tensor tensor = describe_tensor(dtype, shape, rank, data, size_bytes);
     const auto owner = std::make_shared<Releaser>();
     tensor.data = std::shared_ptr<const std::byte>(owner, static_cast<const std::byte*>(data));
-    *out = new mnq_tensor{std::move(tensor)};
-    owner->release = release;
-    owner->user = user;
+    *out = new mnq_tensor{{}, std::move(tensor)};
+    owner->arm(release, user);
   });
 }
 
 mnq_dtype mnq_tensor_dtype(const mnq_tensor* tensor) noexcept {
-  return tensor == nullptr ? 0 : static_cast<mnq_dtype>(tensor->tensor.dtype);
+  return live(tensor) == nullptr ? 0 : static_cast<mnq_dtype>(tensor->tensor.dtype);
 }
 size_t mnq_tensor_rank(const mnq_tensor* tensor) noexcept {
-  return tensor == nullptr ? 0 : tensor->tensor.shape.size();
+  return live(tensor) == nullptr ? 0 : tensor->tensor.shape.size();
 }
 const int64_t* mnq_tensor_shape(const mnq_tensor* tensor) noexcept {
-  return tensor == nullptr ? nullptr : tensor->tensor.shape.data();
+  return live(tensor) == nullptr ? nullptr : tensor->tensor.shape.data();
 }
 const void* mnq_tensor_data(const mnq_tensor* tensor) noexcept {
-  return tensor == nullptr ? nullptr : tensor->tensor.data.get();
+  return live(tensor) == nullptr ? nullptr : tensor->tensor.data.get();
 }
 size_t mnq_tensor_size_bytes(const mnq_tensor* tensor) noexcept {
-  return tensor == nullptr ? 0 : tensor->tensor.size_bytes;
+  return live(tensor) == nullptr ? 0 : tensor->tensor.size_bytes;
 }
-void mnq_tensor_free(mnq_tensor* tensor) noexcept { delete tensor; }
+void mnq_tensor_free(mnq_tensor* tensor) noexcept { delete live(tensor); }

@@ -68,7 +68,9 @@ mnq_status mnq_values_add_none(mnq_values* values, const char* name, mnq_error**
   return guarded(error, [&] { add(values, name, std::monostate()); });
 }
 
-size_t mnq_values_count(const mnq_values* values) noexcept { return values == nullptr ? 0 : values->values.size(); }
+size_t mnq_values_count(const mnq_values* values) noexcept {
+  return live(values) == nullptr ? 0 : values->values.size();
+}
 
 const char* mnq_values_name(const mnq_values* values, size_t index) noexcept {
   const ModuleValue* value = value_at(values, index);
@@ -86,7 +88,7 @@ mnq_status mnq_values_get_tensor(const mnq_values* values, size_t index, mnq_ten
     const ModuleValue& value = require_value(values, index);
     const auto* tensor = std::get_if<Tensor>(&value.value);
     if (tensor == nullptr) fail_kind(value, "tensor");
-    *out = new mnq_tensor{*tensor};
+    *out = new mnq_tensor{{}, *tensor};
   });
 }
 
@@ -124,4 +126,4 @@ const char* mnq_values_get_text(const mnq_values* values, size_t index) noexcept
   return text == nullptr ? nullptr : text->c_str();
 }
 
-void mnq_values_free(mnq_values* values) noexcept { delete values; }
+void mnq_values_free(mnq_values* values) noexcept { delete live(values); }

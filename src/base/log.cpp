@@ -27,7 +27,10 @@ void log_message(LogLevel level, const std::string& message) {
     callback = log_callback;
     user = log_user;
   }
-  if (callback == nullptr) return;
+  if (callback != nullptr) call_log(callback, user, level, message);
+}
+
+void call_log(LogCallback callback, void* user, LogLevel level, const std::string& message) {
   try {
     callback(user, static_cast<int>(level), valid_utf8(message).c_str());
   } catch (...) {  // a C++ host's: what it failed to write must not fail the job

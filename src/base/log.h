@@ -11,4 +11,7 @@ using LogCallback = void (*)(void* user, int level, const char* message);
 void set_log_callback(LogCallback callback, void* user);
 void log_message(LogLevel level, const std::string& message);
 
+/// Calls one callback with a message as UTF-8. What it throws is nobody's.
+void call_log(LogCallback callback, void* user, LogLevel level, const std::string& message);
+
 }  // namespace mnq

@@ -14,6 +14,10 @@ namespace {
 
 constexpr double kMebi = 1024.0 * 1024.0;
 
+constexpr std::string_view kLayerKinds =
+    "Linear,Conv1d,Conv2d,Conv3d,ConvTranspose1d,ConvTranspose2d,ConvTranspose3d,Embedding,LSTM,GRU,RNN,LSTMCell,"
+    "GRUCell,RNNCell,Conv1D,Experts";
+
 // What the scheme table says, as texts that live as long as the keys.
 const std::string& dtype_choices() {
   static const std::string text = list_chosen_schemes();
@@ -80,10 +84,14 @@ std::vector<ConfigKey> make_keys() {
        .per_layer = true,
        .help = "keep the scales of a search above 0, for readers that need it; costs accuracy",
        .is_of_quantizing = true},
+      {.name = "kind",
+       .per_layer = true,
+       .choices = kLayerKinds,
+       .help = "what a layer is, where its name and shape do not tell or mislead: give it for layers",
+       .is_of_quantizing = true},
       {.name = "layer_types",
        .type = KeyType::kList,
-       .choices = "Linear,Conv1d,Conv2d,Conv3d,ConvTranspose1d,ConvTranspose2d,ConvTranspose3d,Embedding,LSTM,GRU,RNN,"
-                  "LSTMCell,GRUCell,RNNCell,Conv1D,Experts",
+       .choices = kLayerKinds,
        .help = "quantize only layers of these kinds",
        .is_of_quantizing = true},
       {.name = "only",

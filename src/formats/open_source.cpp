@@ -115,8 +115,12 @@ SourcePair open_sources(const std::string& first, const char* second, const Open
   return pair;
 }
 
+std::shared_ptr<const TensorSource> open_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings& settings) {
+  return open_detected(std::move(bytes), settings);
+}
+
 std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes, const OpenSettings& settings) {
-  return open_detected(memory_bytes(bytes), settings);
+  return open_source(memory_bytes(bytes), settings);
 }
 
 }  // namespace mnq

@@ -28,7 +28,11 @@ struct SourcePair {
 };
 SourcePair open_sources(const std::string& first, const char* second, const OpenSettings& settings);
 
-/// As open_source; the memory must outlive the source and all that is made from it.
+/// As open_source, of the bytes of one file.
+std::shared_ptr<const TensorSource> open_source(std::shared_ptr<const ByteSource> bytes,
+                                                const OpenSettings& settings = {});
+
+/// The same; the memory must outlive the source and all that is made from it.
 std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes, const OpenSettings& settings = {});
 
 }  // namespace mnq

@@ -487,6 +487,16 @@ std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors, const Com
   return layers;
 }
 
+void set_kind(Layer& layer, const LogicalTensor& tensor, const LayerKind& kind) {
+  layer.kind = nullptr;
+  layer.reason = reason_against(tensor, split_last(tensor.name).last);
+  if (!layer.reason.empty()) return;
+  layer.kind = &kind;
+  layer.channel_axis = kind.channel_axis;
+  layer.stacked_axes = kind.stacked_axes;
+  layer.is_sensitive = kind.is_sensitive || is_output_head(layer);
+}
+
 bool is_conv1d_model(const Companion* companion) {
   constexpr auto kModels =
       std::to_array<std::string_view>({"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp_decoder"});

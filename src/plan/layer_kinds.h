@@ -44,6 +44,9 @@ struct Layer {
 /// fails.
 std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors, const Companion* companion);
 
+/// Makes it a layer of this kind, where the tensor can hold a weight at all; else its reason says why not.
+void set_kind(Layer& layer, const LogicalTensor& tensor, const LayerKind& kind);
+
 /// Whether the config names a model of transformers whose Linear layers are Conv1D, with weights [in, out].
 bool is_conv1d_model(const Companion* companion);
 

@@ -184,6 +184,7 @@ void add_outputs(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
 void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
                  const Selection& selection, const Storage& storage, const UnfitWeights& unfit) {
   Layer& layer = planned.layer;
+  adopt_kind(layer, config, tensor);
   adopt_named(layer, selection, tensor);
   if (tensor.spec) return plan_stored(planned, tensor, source, config, storage);
   Choice choice;
@@ -277,6 +278,11 @@ void finish_plan(Plan& plan, const TensorSource& source) {
   require_distinct_names(plan);
 }
 
+void plan_floats(PlannedTensor& planned, const LogicalTensor& tensor) {
+  planned.action = Action::kDequantize;
+  planned.spec = *tensor.spec;
+}
+
 // A plan for weights that are quantized already; all others are copied.
 template <class Decide>
 Plan plan_quantized(const TensorSource& source, const Decide& decide) {
@@ -348,10 +354,20 @@ Plan make_plan(const TensorSource& source, const Config& config, const Storage& 
 
 Plan make_dequantize_plan(const TensorSource& source) {
   refuse_foreign_tensors(source, source.require_weights());
-  return plan_quantized(source, [](PlannedTensor& planned, const LogicalTensor& tensor) {
-    planned.action = Action::kDequantize;
-    planned.spec = *tensor.spec;
-  });
+  return plan_quantized(source, plan_floats);
+}
+
+Plan make_dequantize_plan(const TensorSource& source, std::size_t weight) {
+  refuse_foreign_tensors(source, source.require_weights());
+  Plan plan;
+  plan.logical = source.require_weights();
+  PlannedTensor& planned = plan.tensors.emplace_back();
+  const LogicalTensor& tensor = plan.logical[weight];
+  planned.logical = weight;
+  planned.layer.name = {tensor.name, tensor.name};
+  if (tensor.spec) plan_floats(planned, tensor);
+  add_outputs(planned, tensor, source);
+  return plan;
 }
 
 Plan make_convert_plan(const TensorSource& source, const Config& config, const Storage& storage) {

@@ -84,6 +84,9 @@ Plan make_plan(const TensorSource& source, const Config& config, const Storage& 
 /// Turns every quantized weight back into floats and copies the rest. Errors: kFormat and kUnsupported as above.
 Plan make_dequantize_plan(const TensorSource& source);
 
+/// The same for one of the source's weights alone, whatever the others are.
+Plan make_dequantize_plan(const TensorSource& source, std::size_t weight);
+
 /// Copies every tensor; quantized weights that the output's format cannot hold are quantized anew, or become floats.
 /// Tensors that are no weights as they are come along, with a warning, where the format holds everything. Errors: as
 /// above.

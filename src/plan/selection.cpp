@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "base/text/format.h"
 #include "base/text/text.h"
 
@@ -101,6 +102,18 @@ bool is_selected(const Selection& selection, const Config& config, const Layer& 
   return selection.only.find_match(layer.name) != nullptr ||
          std::ranges::find(selection.layer_types, layer.kind->name) != selection.layer_types.end() ||
          set_for_layer("dtype") || set_for_layer("bits");
+}
+
+void adopt_kind(Layer& layer, const Config& config, const LogicalTensor& tensor) {
+  const FoundValue found = config.find("kind", layer.name);
+  if (found.value == "auto" || tensor.spec) return;
+  const LayerKind& kind = *find_layer_kind(found.value);
+  set_kind(layer, tensor, kind);
+  if (layer.kind == nullptr || kind.rank == tensor.shape.size()) return;
+  throw Error(Status::kConfig,
+              formatted("layer {}: kind={}, whose weights have {} dimensions; this one has {}", layer.name.name,
+                        kind.name, kind.rank, tensor.shape.size()),
+              "set kind for the layers that are of it (--layer PATTERN kind=...)", layer.name.name);
 }
 
 void adopt_named(Layer& layer, const Selection& selection, const LogicalTensor& tensor) {

@@ -49,6 +49,9 @@ bool leaves_out(const Selection& selection, const LayerName& name);
 /// Whether this layer, not just all layers, was asked for.
 bool is_selected(const Selection& selection, const Config& config, const Layer& layer);
 
+/// Makes it what the key `kind` says. Errors: kConfig where the weight has another number of dimensions.
+void adopt_kind(Layer& layer, const Config& config, const LogicalTensor& tensor);
+
 /// Takes a weight that `only` names in full at its word, whatever its name looks like.
 void adopt_named(Layer& layer, const Selection& selection, const LogicalTensor& tensor);
 

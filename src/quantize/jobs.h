@@ -30,6 +30,7 @@ struct Output {
 struct OutputForm {
   Storage storage;
   bool is_module = false;
+  const Format* format = nullptr;  ///< null: none was named
 };
 OutputForm output_form(const Config& config, const TensorSource& source);
 
@@ -48,6 +49,9 @@ Output file_output(const TensorSource& source, const std::string& path, const Co
 /// set at commit and must outlive the job.
 Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSource>& model);
 Output bytes_output(const TensorSource& source, const Config& config, std::string& bytes);
+
+/// As bytes_output, to where `open` puts it.
+Output host_output(const TensorSource& source, const Config& config, OpenByteSink open);
 
 /// Errors of all: kCancelled, kIo, kFormat, and as said.
 /// kConfig; kValidation for weights that are not finite or accuracy that was asked for and missed.

@@ -32,8 +32,8 @@ void require_no_folder_settings(const Config& config, const std::string& path) {
 
 OutputForm output_form(const Config& config, const TensorSource& source) {
   const Format* format = find_format(config.find("format").value);
-  if (format != nullptr) return {format->storage, format->is_module};
-  if (source.as_module() != nullptr) return {kTorchscriptFormat.storage, true};
+  if (format != nullptr) return {format->storage, format->is_module, format};
+  if (source.as_module() != nullptr) return {kTorchscriptFormat.storage, true, nullptr};
   return {};
 }
 
@@ -72,16 +72,21 @@ Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSou
 }
 
 Output bytes_output(const TensorSource& source, const Config& config, std::string& bytes) {
+  return host_output(source, config, string_bytes(bytes));
+}
+
+Output host_output(const TensorSource& source, const Config& config, OpenByteSink open_bytes) {
   const bool is_module = source.as_module() != nullptr;
   const std::string wanted = config.find("format").value;
   const Format& natural = is_module ? kTorchscriptFormat : kSafetensorsFormat;
   const Format& format = wanted == "auto" ? natural : *find_format(wanted);
   if (format.is_folder || (format.is_module && !is_module)) {
-    throw Error(Status::kUnsupported, formatted("{} cannot be written to memory from {}", format.name, source.title()),
+    throw Error(Status::kUnsupported,
+                formatted("{} cannot be written as one stream of bytes from {}", format.name, source.title()),
                 "choose safetensors, pytorch or gguf, or write to a path", "format");
   }
-  const auto open = [&format, &bytes](const SinkRequest& request) {
-    return format.open_sink(request, string_bytes(bytes));
+  const auto open = [&format, open_bytes = std::move(open_bytes)](const SinkRequest& request) {
+    return format.open_sink(request, open_bytes);
   };
   return {"", open, format.storage, nullptr, format.carries_members, format.is_module};
 }

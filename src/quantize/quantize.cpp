@@ -3,12 +3,12 @@
 #include <cmath>
 #include <map>
 
-#include "base/log.h"
 #include "base/text/format.h"
 #include "config/config_table.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
 #include "quantize/loop/plan_run.h"
+#include "quantize/write/sink_request.h"
 #include "quantize/write/write_output.h"
 
 namespace mnq {
@@ -85,8 +85,8 @@ void fill_accuracy(Report& report, const std::vector<Accuracy>& accuracies, cons
   if (any) Report::set_accuracy(report.json()["model"], model);
 }
 
-void log_warnings(const Report& report) {
-  for (const std::string& warning : report.warnings()) log_message(LogLevel::kWarning, warning);
+void log_warnings(const Report& report, const RunControl& control) {
+  for (const std::string& warning : report.warnings()) control.log(LogLevel::kWarning, warning);
 }
 
 void add_outcome(Report& report, const Outcome& outcome) {
@@ -114,10 +114,28 @@ void warn_of_idle_keys(Report& report, const RunControl& control, const Config& 
   }
 }
 
+// The size of the one file that a plan becomes; empty where its format knows it only at the end, or is no file.
+std::optional<std::uint64_t> file_size_of(const TensorSource& source, const Plan& plan, const Format* format) {
+  class Nowhere final : public ByteSink {
+    void write(std::uint64_t, std::span<const std::byte>) override {}
+    void commit() override {}
+  };
+  if (format == nullptr || format->is_folder || format->is_module) return std::nullopt;
+  const PlanSlice slice(plan);
+  const Metadata metadata = output_metadata(source, slice);
+  std::uint64_t size_bytes = 0;
+  format->open_sink({slice, metadata, source.companion(), &source}, [&](std::uint64_t size) {
+    size_bytes = size;
+    return std::make_unique<Nowhere>();
+  });
+  return size_bytes == 0 ? std::nullopt : std::optional(size_bytes);
+}
+
 Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, const Config& config,
                 RunControl& control, const Output& output) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);
+  control.start_job(plan.tensors.size());
   Outcome outcome = write_output({source, plan, job, control, output, nullptr});
   Report report = make_plan_report(kind, plan, source, output.path, job.threads);
   warn_of_members(report, source, output.carries_members);
@@ -125,7 +143,7 @@ Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, 
   add_outcome(report, outcome);
   warn_of_idle_keys(report, control, config);
   report.finish(stopwatch.seconds());
-  log_warnings(report);
+  log_warnings(report, control);
   return report;
 }
 
@@ -136,6 +154,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
   const TensorSource& source = planned_source(given, output.is_module);
   const JobSettings job = resolve_job(config);
   control.set_has_quantized();
+  control.start_job(source.require_weights().size());
   UnfitWeights unfit;
   for (;;) {
     const Plan plan = make_plan(source, config, output.storage, unfit);
@@ -169,7 +188,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
     for (const auto& [name, why] : unfit) report.add_warning(formatted("{}: kept as it was: {}", name, why));
     if (job.accuracy_warning != AccuracyWarning::kIgnore) warn_of_extremes(report, plan);
     report.finish(stopwatch.seconds());
-    log_warnings(report);
+    log_warnings(report, control);
     return report;
   }
 }
@@ -181,6 +200,7 @@ Report plan_quantize(const TensorSource& given, const Config& config) {
   const Plan plan = make_plan(source, config, output.storage);
   Report report = make_plan_report("quantize", plan, source, "", job.threads);
   report.json()["dry_run"] = true;
+  if (const auto size = file_size_of(source, plan, output.format)) report.json()["model"]["file_bytes"] = *size;
   warn_of_members(report, source, planned_to_carry(config));
   warn_of_extremes(report, plan);
   report.finish(0);

@@ -23,18 +23,20 @@ class FileBytes final : public ByteSource {
 
 class MemoryBytes final : public ByteSource {
  public:
-  explicit MemoryBytes(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  MemoryBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner)
+      : bytes_(bytes), owner_(std::move(owner)) {}
   std::string path() const override { return {}; }
   std::uint64_t size() const override { return bytes_.size(); }
   void read(std::uint64_t offset, std::span<std::byte> into) const override {
     if (!into.empty()) std::memcpy(into.data(), bytes_.data() + offset, into.size());
   }
   std::shared_ptr<const std::byte> view(std::uint64_t offset) const override {
-    return {std::shared_ptr<void>(), bytes_.data() + offset};
+    return {owner_, bytes_.data() + offset};
   }
 
  private:
   std::span<const std::byte> bytes_;
+  std::shared_ptr<const void> owner_;
 };
 
 class FileByteSink final : public ByteSink {
@@ -68,8 +70,8 @@ class StringByteSink final : public ByteSink {
 
 std::shared_ptr<const ByteSource> open_bytes(const std::string& path) { return std::make_shared<FileBytes>(path); }
 
-std::shared_ptr<const ByteSource> memory_bytes(std::span<const std::byte> bytes) {
-  return std::make_shared<MemoryBytes>(bytes);
+std::shared_ptr<const ByteSource> memory_bytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) {
+  return std::make_shared<MemoryBytes>(bytes, std::move(owner));
 }
 
 OpenByteSink file_bytes(const std::string& path, bool overwrite, std::function<bool()> is_cancelled, Claim claim) {

@@ -44,8 +44,9 @@ using OpenByteSink = std::function<std::unique_ptr<ByteSink>(std::uint64_t size_
 /// The bytes of a file. Errors: kNotFound, kIo.
 std::shared_ptr<const ByteSource> open_bytes(const std::string& path);
 
-/// The caller's memory, which must outlive the source and all that is made from it.
-std::shared_ptr<const ByteSource> memory_bytes(std::span<const std::byte> bytes);
+/// The caller's memory, kept alive by `owner`; without one it must outlive the source and all that is made from it.
+std::shared_ptr<const ByteSource> memory_bytes(std::span<const std::byte> bytes,
+                                               std::shared_ptr<const void> owner = nullptr);
 
 /// Where a sink puts its bytes, as OutputFile. is_cancelled is asked while a file is synced.
 OpenByteSink file_bytes(const std::string& path, bool overwrite, std::function<bool()> is_cancelled,

@@ -1,6 +1,7 @@
 #include "quantize/loop/plan_run.h"
 
 #include <cmath>
+#include <limits>
 
 #include "base/text/format.h"
 #include "quantize/job_parts.h"
@@ -139,6 +140,7 @@ void PlanRun::run(TensorSink& sink) {
       bad ? refuse(item, *bad) : run_blocks(begin, end);
     }
     run_blocks(pending, blocks_.size());
+    tell_until(items_.size());
   });
 }
 
@@ -227,6 +229,18 @@ void PlanRun::finish(const Block& block, Scratch& scratch) {
   item.writer.reset();
   const bool is_measured = planned.action == Action::kQuantize || planned.action == Action::kCast;
   if (on_done_ && is_measured) on_done_(planned, item.accuracy);
+  tell_until(block.item + 1);
+}
+
+// Tensors without a byte have no block that would say so.
+void PlanRun::tell_until(std::size_t end) {
+  if (unfit_ || !control_.has_observer()) return;
+  for (; told_ < end; ++told_) {
+    const PlannedTensor& planned = plan_.tensor(told_);
+    const Accuracy& accuracy = items_[told_].accuracy;
+    control_.tell_done({plan_.begin() + told_, planned.layer.name.name, action_name(planned.action),
+                        accuracy.is_measured ? accuracy.sqnr_db() : std::numeric_limits<double>::quiet_NaN()});
+  }
 }
 
 void PlanRun::refuse(std::size_t item, std::uint64_t element) {

@@ -65,6 +65,7 @@ class PlanRun {
   void survey(const Block& block, Scratch& scratch);
   void finish(const Block& block, Scratch& scratch);
   void refuse(std::size_t item, std::uint64_t element);
+  void tell_until(std::size_t end);
 
   const TensorSource& source_;
   const PlanSlice plan_;
@@ -74,6 +75,7 @@ class PlanRun {
   std::vector<Item> items_;
   std::vector<Block> blocks_;
   std::uint64_t total_bytes_ = 0;
+  std::size_t told_ = 0;  // items before this one
   TensorSink* sink_ = nullptr;
   std::optional<UnfitWeights> unfit_;  // while they are looked for
 };

@@ -75,7 +75,7 @@ class FolderRun {
     find_pending();
     for (PendingShard& shard : pending_) write(shard);
     thread_.wait();
-    if (std::string note = folder_.finish(); !note.empty()) outcome_.notes.push_back(std::move(note));
+    for (std::string& note : folder_.finish()) outcome_.notes.push_back(std::move(note));
     note_what_was_there();
     return std::move(outcome_);
   }

@@ -14,7 +14,6 @@
 #include "base/files/file.h"
 #include "base/files/folder.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/text/format.h"
 #include "base/text/json.h"
 #include "base/version.h"
@@ -156,8 +155,9 @@ void complete(const std::string& work, const IsCancelled& is_cancelled) {
   write_folder_job(work, job);
 }
 
-void log_note(const std::string& note) {
-  if (!note.empty()) log_message(LogLevel::kWarning, note);
+std::vector<std::string> without_empty(std::vector<std::string> notes) {
+  std::erase(notes, "");
+  return notes;
 }
 
 Temporary claim_folder(const std::string& path, std::string_view role) {
@@ -183,7 +183,7 @@ FolderOutput::FolderOutput(const std::string& path, const Format& format, const 
   require_name(path_);
   claim_ = claim_folder(
       path_, settings.part_count > 0 ? makes_part(settings.part, settings.part_count) : std::string(kMakesFolder));
-  log_note(finish_publishing(work_, path_));
+  note_ = finish_publishing(work_, path_);
   require_free(path_, settings.overwrite);
 }
 
@@ -289,26 +289,26 @@ void FolderOutput::copy_companion_files() const {
   }
 }
 
-std::string FolderOutput::finish() {
+std::vector<std::string> FolderOutput::finish() {
   copy_companion_files();
-  if (settings_.part_count > 0) return "";
+  if (settings_.part_count > 0) return without_empty({note_});
   complete(work_, is_cancelled_);
   is_whole_ = true;
-  return publish_folder(work_, path_, settings_.overwrite);
+  return without_empty({note_, publish_folder(work_, path_, settings_.overwrite)});
 }
 
-void merge_folder(const std::string& path, bool overwrite, const std::function<bool()>& is_cancelled) {
+std::vector<std::string> merge_folder(const std::string& path, bool overwrite, const std::function<bool()>& is_cancelled) {
   const std::string target = target_of(path), work = work_folder(path);
   require_name(target);
   const Temporary claim = claim_folder(target, kMakesFolder);
-  log_note(finish_publishing(work, target));
+  const std::string note = finish_publishing(work, target);
   if (!is_folder(work)) {
     throw Error(Status::kNotFound, formatted("{}: is not there: no part of {} was made", work, target),
                 "make the parts first: quantize IN -o OUT --shard 1/2, and so on", work);
   }
   require_free(target, overwrite);
   complete(work, is_cancelled);
-  log_note(publish_folder(work, target, overwrite));
+  return without_empty({note, publish_folder(work, target, overwrite)});
 }
 
 }  // namespace mnq

@@ -77,8 +77,8 @@ class FolderOutput {
   std::pair<std::string, std::string> mark(std::size_t shard) const;
 
   /// After the shards: of a part, copies the other files; of the whole also as merge_folder. Returns what is to be said
-  /// of it; may be empty.
-  std::string finish();
+  /// of it.
+  std::vector<std::string> finish();
 
  private:
   void clear_work();
@@ -96,15 +96,16 @@ class FolderOutput {
   FolderJob job_;
   std::string hash_;
   Temporary claim_;
+  std::string note_;       // of what an earlier run left; may be empty
   bool is_ours_ = false;   // made by this run
   bool is_whole_ = false;  // all is made: PATH.partial is not ours to remove any more, and may be what was replaced
 };
 
 /// Makes PATH of PATH.partial, whose shards are all there: checks them, writes the index and config.json, and gives the
-/// folder its name. What it replaces: see publish_folder; what is left of that is logged. Errors: kNotFound where there
-/// is none; kState naming the shard that is missing, or who is at work on it; kFormat for one that is damaged or of
-/// another job; kIo; kCancelled.
-void merge_folder(
+/// folder its name. What it replaces: see publish_folder; what is to be said of that is returned. Errors: kNotFound where
+/// there is none; kState naming the shard that is missing, or who is at work on it; kFormat for one that is damaged or
+/// of another job; kIo; kCancelled.
+std::vector<std::string> merge_folder(
     const std::string& path, bool overwrite, const std::function<bool()>& is_cancelled = [] { return false; });
 
 }  // namespace mnq
