@@ -18,6 +18,8 @@ Function = collections.namedtuple("Function", "name since returns parameters")  
 
 ORIGIN = "made from functions.inc by make_lists.py"
 
+STATIC_TEXTS = {"version", "status_name", "dtype_name"}
+
 TABLE_TOP = f"""\
 /*
  * mono_quant_api.h - the function table, for hosts that load the library by themselves;
@@ -111,19 +113,78 @@ def make_exports(functions):
     return text
 
 
+def read_enums(text):
+    """Reads the typedefs of numbers: [{name, type, values}]."""
+    pairs = re.findall(r"typedef (\w+) (mnq_\w+);\s*(?:enum \{(.*?)\};)?", text, re.DOTALL)
+    return [
+        {"name": name, "type": type_, "values": {key: int(value) for key, value in re.findall(r"(\w+) = (\d+)", body)}}
+        for type_, name, body in pairs
+    ]
+
+
+def parameter_of(text):
+    type_, name = re.fullmatch(r"(.*?)(\w+)", text).groups()
+    return {"type": type_.strip(), "name": name}
+
+
+def read_callbacks(text):
+    """Reads the typedefs of functions: [{name, returns, parameters}]."""
+    found = re.findall(r"typedef (\w+) \(\*(mnq_\w+)\)\(([^()]*)\);", text)
+    return [
+        {"name": name, "returns": returns, "parameters": [parameter_of(one) for one in split_parameters(parameters)]}
+        for returns, name, parameters in found
+    ]
+
+
+def read_structs(text):
+    """Reads the structures that programs fill: [{name, members}]."""
+    found = re.findall(r"typedef struct (mnq_\w+) \{(.*?)\} \1;", text, re.DOTALL)
+    return [
+        {"name": name, "members": [parameter_of(" ".join(one.split())) for one in body.split(";") if one.strip()]}
+        for name, body in found
+    ]
+
+
+def ownership_of(function):
+    """Says who owns what a function hands over: by the rules of mono_quant.h, the same for all."""
+    if function.returns == "const char*":
+        return "static" if function.name in STATIC_TEXTS else "borrowed"
+    return "borrowed" if "*" in function.returns and function.name != "get_api" else "none"
+
+
 def declaration_of(function):
-    parameters = [re.fullmatch(r"(.*?)(\w+)", parameter).groups() for parameter in function.parameters]
+    parameters = [parameter_of(parameter) for parameter in function.parameters]
+    for parameter in parameters:
+        handle = re.fullmatch(r"(mnq_\w+)\*\*", parameter["type"])
+        if handle is not None:
+            parameter["owner"] = "caller"  # frees what it is set to
+            parameter["free"] = handle[1] + "_free"
     return {
         "name": f"mnq_{function.name}",
         "since": function.since,
         "returns": function.returns,
-        "parameters": [{"type": type_.strip(), "name": name} for type_, name in parameters],
+        "returns_owned_by": ownership_of(function),
+        "can_fail": function.returns == "mnq_status" and bool(parameters) and parameters[-1]["type"] == "mnq_error**",
+        "parameters": parameters,
     }
 
 
 def make_declarations(functions):
-    rows = ",\n".join(json.dumps(declaration_of(function)) for function in functions)
-    return f'{{"origin": "{ORIGIN}", "functions": [\n{rows}\n]}}\n'
+    """All that a binding needs, a line each, so that a change is one of a line."""
+    header = re.sub(r"/\*.*?\*/", "", (HERE / "mono_quant.h").read_text(), flags=re.DOTALL)
+    freed = [function.name for function in functions if function.name.endswith("_free")]
+    version = [int(part) for part in functions[-1].since.split(".")]
+    sections = {
+        "handles": [{"name": f"mnq_{name[:-5]}", "free": f"mnq_{name}"} for name in freed],
+        "enums": read_enums(header),
+        "callbacks": read_callbacks(header),
+        "structs": read_structs(header),
+        "functions": [declaration_of(function) for function in functions],
+    }
+    text = f'{{"origin": "{ORIGIN}", "abi_version": {version}, "soname": "libmono_quant.so.{version[0]}"'
+    for name, rows in sections.items():
+        text += f',\n"{name}": [\n' + ",\n".join(json.dumps(row) for row in rows) + "\n]"
+    return text + "}\n"
 
 
 FILES = {"mono_quant_api.h": make_table, "mono_quant.map": make_exports, "abi.json": make_declarations}
