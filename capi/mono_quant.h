@@ -25,9 +25,9 @@
  *             An output pointer may be NULL only where it is said.
  *  Ownership  Handles are freed by their own _free function; _free(NULL) does nothing. A returned `const char *` or
  *             pointer to data is borrowed: valid until its handle is freed (or, where said, next changed). Static
- *             strings are valid for ever. free() is never called on anything that came from here. A handle that was freed,
- *             or is of another kind, is INVALID_ARG in most cases, as NULL is, and freeing it again does nothing; that is
- *             for finding mistakes, not for relying on.
+ *             strings are valid for ever. free() is never called on anything that came from here. A handle that was
+ *             freed, or is of another kind, is INVALID_ARG in most cases, as NULL is, and freeing it again does
+ *             nothing; that is for finding mistakes, not for relying on.
  *  Threads    A const handle may be used by any number of threads at once. A non-const handle by one at a time.
  *             mnq_run_cancel is the exception: any thread, any time, and from a signal handler. Functions without a
  *             handle may be called from any thread. Do not fork() while a job runs.
@@ -174,8 +174,10 @@ MNQ_API const char* mnq_version(void) MNQ_NOEXCEPT;
 MNQ_CALL mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* What can be asked for, as a JSON object of lists: "schemes" (values of the key `dtype`: "name", "text", "bits",
- * "granularities", "symmetric", "methods"), "methods", "layer_kinds" ("name", "rank", "channel_axis"), "layouts" ("name",
- * "schemes" that lie so) and "formats" ("name", "extensions", "reads", "writes", "layout"). Since 1.2. */
+ * "is_cast", "per_tensor" (whether it may be), "symmetric_default", "group_size_default", "methods", "in_modules"),
+ * "methods" ("name", "text"), "layer_kinds" ("name", "rank", "channel_axis"), "layouts" ("name", "holds_all", else the
+ * "schemes" that lie so) and "formats" ("name", "extensions", "reads", "writes", "is_folder", "layout": where it is
+ * written). Since 1.2. */
 MNQ_CALL mnq_status mnq_list_capabilities(mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* "OK", "CONFIG", "FORMAT"...; "UNKNOWN" for a number that is none. A static string. */
@@ -266,8 +268,8 @@ MNQ_API void mnq_config_free(mnq_config* config) MNQ_NOEXCEPT;
  * warned of, unless the run also served a job that had.
  */
 
-/* Bytes of input done and in all. Called on the thread that made the call, at the start, about ten times a second and at
- * the end. Non-zero cancels the run: the job stops with MNQ_E_CANCELLED. */
+/* Bytes of input done and in all. Called on the thread that made the call, at the start, about ten times a second and
+ * at the end. Non-zero cancels the run: the job stops with MNQ_E_CANCELLED. */
 typedef int32_t (*mnq_progress_fn)(void* user, uint64_t done_bytes, uint64_t total_bytes);
 
 MNQ_CALL mnq_status mnq_run_create(mnq_run** out, mnq_error** error) MNQ_NOEXCEPT;
@@ -279,10 +281,10 @@ MNQ_CALL mnq_status mnq_run_set_for_layers(mnq_run* run, const char* glob, const
 MNQ_CALL mnq_status mnq_run_set_progress(mnq_run* run, mnq_progress_fn callback, void* user,
                                          mnq_error** error) MNQ_NOEXCEPT;
 
-/* A tensor of a job that writes is done: its index, how many the job has in all, the layer (or the tensor, where it is no
- * layer's weight), "quantize", "cast", "copy" or "dequantize", and the SQNR: NaN where none is measured, +infinity for an
- * exact one. In order, each once, on the thread that made the call and from no other callback; those of a fraction of a
- * second come together. Texts are borrowed for the call. Non-zero cancels the run. */
+/* A tensor of a job that writes is done: its index, how many the job has in all, the layer (or the tensor, where it is
+ * no layer's weight), "quantize", "cast", "copy" or "dequantize", and the SQNR: NaN where none is measured, +infinity
+ * for an exact one. In order, each once, on the thread that made the call and from no other callback; those of a
+ * fraction of a second come together. Texts are borrowed for the call. Non-zero cancels the run. */
 typedef int32_t (*mnq_observer_fn)(void* user, size_t index, size_t count, const char* layer, const char* action,
                                    double sqnr_db);
 MNQ_CALL mnq_status mnq_run_set_observer(mnq_run* run, mnq_observer_fn callback, void* user,
@@ -374,24 +376,27 @@ MNQ_CALL mnq_status mnq_model_open_with(const char* path, const mnq_run* run, mn
 MNQ_CALL mnq_status mnq_model_open_memory(const void* data, size_t size_bytes, mnq_model** out,
                                           mnq_error** error) MNQ_NOEXCEPT;
 
-/* The same, with settings (run may be NULL; keys as mnq_model_open_with), for who cannot know when that is: release(user)
- * is called once nothing uses the data any more; from any thread. On failure it is not called. Since 1.2. */
+/* The same, with settings (run may be NULL; keys as mnq_model_open_with), for who cannot know when that is:
+ * release(user) is called once nothing uses the data any more; from any thread. On failure it is not called. Since 1.2.
+ * */
 MNQ_CALL mnq_status mnq_model_wrap_memory(const void* data, size_t size_bytes, mnq_release_fn release, void* user,
                                           const mnq_run* run, mnq_model** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* Fills into[size] from byte offset on: always inside the size that the reader was made with, and never of 0 bytes. 0,
- * or any other number where it cannot: the call that asked is then IO, naming the number. Called from several threads at
- * once, unless the key `threads` of the run is 1: then from the calling thread and one other, never from both at once. */
+ * or any other number where it cannot: the call that asked is then IO, naming the number. Called from several threads
+ * at once, unless the key `threads` of the run is 1: then from the calling thread and one other, never from both at
+ * once. */
 typedef int32_t (*mnq_read_fn)(void* user, uint64_t offset, void* into, size_t size);
 
 /* The program's own input: an object in a store, a member of an archive, something encrypted. The bytes stay the same
- * until release(user), which is called once the reader and all models made from it are freed; it may be NULL. On failure
- * it is not called. A reader can be opened any number of times. Since 1.2. */
+ * until release(user), which is called once the reader and all models made from it are freed; it may be NULL. On
+ * failure it is not called. A reader can be opened any number of times. Since 1.2. */
 MNQ_CALL mnq_status mnq_reader_create(uint64_t size_bytes, mnq_read_fn read, mnq_release_fn release, void* user,
                                       mnq_reader** out, mnq_error** error) MNQ_NOEXCEPT;
 MNQ_API void mnq_reader_free(mnq_reader* reader) MNQ_NOEXCEPT;
 
-/* As mnq_model_open_with, of one file's bytes in any format. Its tensors are read when they are asked for. Since 1.2. */
+/* As mnq_model_open_with, of one file's bytes in any format. Its tensors are read when they are asked for. Since 1.2.
+ * */
 MNQ_CALL mnq_status mnq_model_open_reader(const mnq_reader* reader, const mnq_run* run, mnq_model** out,
                                           mnq_error** error) MNQ_NOEXCEPT;
 
@@ -452,17 +457,17 @@ MNQ_CALL mnq_status mnq_model_save_memory(const mnq_model* model, mnq_run* run, 
  * other number where it cannot. Threads: as mnq_read_fn. */
 typedef int32_t (*mnq_write_fn)(void* user, uint64_t offset, const void* data, size_t size);
 
-/* The output is whole and has size_bytes: make it real. 0, or any other number where that fails. On the thread that made
- * the call, or one other while that waits. */
+/* The output is whole and has size_bytes: make it real. 0, or any other number where that fails. On the thread that
+ * made the call, or one other while that waits. */
 typedef int32_t (*mnq_commit_fn)(void* user, uint64_t size_bytes);
 
-/* What was written is to be forgotten: the job failed or was cancelled. Called once instead of commit, or after one that
- * failed, where anything was written. */
+/* What was written is to be forgotten: the job failed or was cancelled. Called once instead of commit, or after one
+ * that failed, where anything was written. */
 typedef void (*mnq_abort_fn)(void* user);
 
-/* The program's own output. commit, abort and release may be NULL; release(user) is called once the writer is freed, and
- * not where this call fails. A writer takes one output at a time, and any number one after the other: STATE while a job
- * writes to it. Since 1.2. */
+/* The program's own output. commit, abort and release may be NULL; release(user) is called once the writer is freed,
+ * and not where this call fails. A writer takes one output at a time, and any number one after the other: STATE while a
+ * job writes to it. Since 1.2. */
 MNQ_CALL mnq_status mnq_writer_create(mnq_write_fn write, mnq_commit_fn commit, mnq_abort_fn abort,
                                       mnq_release_fn release, void* user, mnq_writer** out,
                                       mnq_error** error) MNQ_NOEXCEPT;
@@ -480,9 +485,10 @@ MNQ_API const char* mnq_model_tensor_name(const mnq_model* model, size_t index) 
 MNQ_CALL mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_tensor** out,
                                          mnq_error** error) MNQ_NOEXCEPT;
 
-/* One weight as floats, of the dtype it came from, however it is stored: what mnq_dequantize makes of it alone. name: of
- * the weight, "encoder.0.weight", as mnq_layers_tensor has it, not of one of its parts. One that is not quantized comes as
- * it is. Of the run, which may be NULL: threads, memory_budget, progress, cancel. NOT_FOUND as above. Since 1.2. */
+/* One weight as floats, of the dtype it came from, however it is stored: what mnq_dequantize makes of it alone. name:
+ * of the weight, "encoder.0.weight", as mnq_layers_tensor has it, not of one of its parts. One that is not quantized
+ * comes as it is. Of the run, which may be NULL: threads, memory_budget, progress, cancel. NOT_FOUND as above. Since
+ * 1.2. */
 MNQ_CALL mnq_status mnq_model_get_float(const mnq_model* model, const char* name, mnq_run* run, mnq_tensor** out,
                                         mnq_error** error) MNQ_NOEXCEPT;
 
@@ -621,8 +627,8 @@ MNQ_CALL mnq_status mnq_quantize_to_writer(const mnq_model* model, mnq_writer* w
                                            mnq_run* run, mnq_report** report, mnq_error** error) MNQ_NOEXCEPT;
 
 /* What mnq_quantize would do, or, where `format` is set, mnq_quantize_file into a file or folder of that format: the
- * same report without reading a weight, so without accuracy ("dry_run": true). Where `format` names one of a single file
- * whose size does not depend on the weights (safetensors, gguf), the number "file_bytes" is that size, to the byte. */
+ * same report without reading a weight, so without accuracy ("dry_run": true). Where `format` names one of a single
+ * file (safetensors, pytorch, gguf), the number "file_bytes" is its size, headers included, to the byte. */
 MNQ_CALL mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
                              mnq_error** error) MNQ_NOEXCEPT;
 
@@ -658,8 +664,9 @@ MNQ_CALL mnq_status mnq_tensor_quantize(const mnq_tensor* tensor, const char* na
                                         const mnq_config* config, mnq_run* run, mnq_values** parts, mnq_report** report,
                                         mnq_error** error) MNQ_NOEXCEPT;
 
-/* The tensor that such parts hold, in the dtype it came from. The parts may be in any order. FORMAT where they do not fit
- * together, INVALID_ARG where they are not of one weight. Of the run, which may be NULL: threads, progress, cancel. */
+/* The tensor that such parts hold, in the dtype it came from. The parts may be in any order. FORMAT where they do not
+ * fit together, INVALID_ARG where they are not of one weight. Of the run, which may be NULL: threads, progress, cancel.
+ * */
 MNQ_CALL mnq_status mnq_tensor_dequantize(const mnq_values* parts, mnq_run* run, mnq_tensor** out,
                                           mnq_error** error) MNQ_NOEXCEPT;
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "config.hpp"
 #include "handle.hpp"
@@ -63,6 +64,10 @@ inline Report quantize_to_file(const Model& model, const std::filesystem::path& 
                            detail::handle(run));
 }
 
+inline Report quantize_to(const Model& model, Writer& writer, const Config& config = {}, Run* run = nullptr) {
+  return detail::report_of(run, mnq_quantize_to_writer, model.get(), writer.get(), config.get(), detail::handle(run));
+}
+
 /// What quantize would do: no weight is read, so there is no accuracy.
 inline Report plan(const Model& model, const Config& config = {}, const Run* run = nullptr) {
   return Report(detail::make<mnq_report>(mnq_plan, model.get(), config.get(), detail::handle(run)));
@@ -76,6 +81,35 @@ inline Report dequantize_file(const std::filesystem::path& input, const std::fil
                               Run* run = nullptr) {
   return detail::report_of(run, mnq_dequantize_file, detail::c_text(input), detail::c_text(output),
                            detail::handle(run));
+}
+
+inline Report dequantize_to(const Model& model, Writer& writer, Run* run = nullptr) {
+  return detail::report_of(run, mnq_dequantize_to_writer, model.get(), writer.get(), detail::handle(run));
+}
+
+/// One tensor by itself: the parts that a file would have of it, codes first, and what they are.
+struct QuantizedTensor {
+  Values parts;
+  Report report;
+};
+
+/// name and kind: of the layer it is of; empty: "weight", and what its rank says.
+inline QuantizedTensor quantize_tensor(const Tensor& tensor, const std::string& name = {}, const std::string& kind = {},
+                                       const Config& config = {}, Run* run = nullptr) {
+  mnq_values* parts = nullptr;
+  mnq_report* report = nullptr;
+  detail::call_job(run, mnq_tensor_quantize, tensor.get(), name.empty() ? nullptr : detail::c_text(name),
+                   kind.empty() ? nullptr : detail::c_text(kind), config.get(), detail::handle(run), &parts, &report);
+  QuantizedTensor made{Values(parts), Report(report)};
+  detail::rethrow(run);
+  return made;
+}
+inline Tensor dequantize_tensor(const Values& parts, Run* run = nullptr) {
+  mnq_tensor* tensor = nullptr;
+  detail::call_job(run, mnq_tensor_dequantize, parts.get(), detail::handle(run), &tensor);
+  Tensor floats(tensor);
+  detail::rethrow(run);
+  return floats;
 }
 
 /// Writes a checkpoint in another format; what that cannot hold is quantized anew or becomes floats, and the report
@@ -93,6 +127,12 @@ inline void merge_folder(const std::filesystem::path& output, Run* run = nullptr
 /// The accuracy of each tensor of `other` against the one of the same name in `reference`.
 inline Report compare(const Model& reference, const Model& other, Run* run = nullptr) {
   return detail::report_of(run, mnq_compare, reference.get(), other.get(), detail::handle(run));
+}
+
+inline Report compare_file(const std::filesystem::path& reference, const std::filesystem::path& other,
+                           Run* run = nullptr) {
+  return detail::report_of(run, mnq_compare_file, detail::c_text(reference), detail::c_text(other),
+                           detail::handle(run));
 }
 
 /// What is wrong with a file is in the report: problems(), number("valid").

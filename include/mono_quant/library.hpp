@@ -22,6 +22,9 @@ inline std::uint32_t abi_version() { return mnq_abi_version(); }
 inline std::string version() { return mnq_version(); }
 inline std::string build_info() { return detail::text(mnq_build_info); }
 
+/// Schemes, methods, kinds of layers, layouts and formats as JSON.
+inline std::string list_capabilities() { return detail::text(mnq_list_capabilities); }
+
 /// "CONFIG", "F32"...; "UNKNOWN" for a number that is none.
 inline std::string status_name(mnq_status status) { return mnq_status_name(status); }
 inline std::string dtype_name(mnq_dtype dtype) { return mnq_dtype_name(dtype); }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,6 +17,7 @@
 #include "handle.hpp"
 #include "mono_quant.h"
 #include "run.hpp"
+#include "streams.hpp"
 #include "tensor.hpp"
 #include "values.hpp"
 
@@ -61,6 +63,21 @@ class Model : public detail::Owning<mnq_model, mnq_model_free> {
     return Model(detail::make<mnq_model>(mnq_model_open_memory, static_cast<const void*>(bytes.data()), bytes.size()));
   }
 
+  /// The same, kept alive by `owner`, which the model and all that was made from it share.
+  static Model open_memory(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) {
+    auto kept = std::make_unique<std::shared_ptr<const void> >(std::move(owner));
+    mnq_model* model = nullptr;
+    detail::call(mnq_model_wrap_memory, static_cast<const void*>(bytes.data()), bytes.size(), &free_owner,
+                 static_cast<void*>(kept.get()), static_cast<const mnq_run*>(nullptr), &model);
+    static_cast<void>(kept.release());  // free_owner has it now
+    return Model(model);
+  }
+
+  /// What the program reads itself.
+  static Model open(const Reader& reader, const Run* run = nullptr) {
+    return Model(detail::make<mnq_model>(mnq_model_open_reader, reader.get(), detail::handle(run)));
+  }
+
   /// The names must be different and not empty. The model shares the tensors' data.
   static Model from_tensors(std::span<const std::pair<std::string, Tensor> > tensors) {
     std::vector<const char*> names;
@@ -99,6 +116,11 @@ class Model : public detail::Owning<mnq_model, mnq_model_free> {
     return saved;
   }
 
+  void save(Writer& writer, Run* run = nullptr) const {
+    detail::call_job(run, mnq_model_save_to_writer, get(), writer.get(), detail::handle(run));
+    detail::rethrow(run);
+  }
+
   std::vector<std::string> tensor_names() const {
     std::vector<std::string> names;
     for (std::size_t i = 0; i < mnq_model_tensor_count(get()); ++i) names.emplace_back(mnq_model_tensor_name(get(), i));
@@ -106,6 +128,14 @@ class Model : public detail::Owning<mnq_model, mnq_model_free> {
   }
   Tensor tensor(const std::string& name) const {
     return Tensor(detail::make<mnq_tensor>(mnq_model_get_tensor, get(), detail::c_text(name)));
+  }
+  /// One weight as floats, however it is stored.
+  Tensor weight(const std::string& name, Run* run = nullptr) const {
+    mnq_tensor* tensor = nullptr;
+    detail::call_job(run, mnq_model_get_float, get(), detail::c_text(name), detail::handle(run), &tensor);
+    Tensor floats(tensor);
+    detail::rethrow(run);
+    return floats;
   }
   std::string describe_json() const { return detail::text(mnq_model_describe, get()); }
 
@@ -133,6 +163,8 @@ class Model : public detail::Owning<mnq_model, mnq_model_free> {
   }
 
  private:
+  static void free_owner(void* owner) { delete static_cast<std::shared_ptr<const void>*>(owner); }
+
   static std::vector<std::string> ties_of(const mnq_layers* layers, std::size_t index) {
     std::vector<std::string> ties;
     for (std::size_t i = 0; i < mnq_layers_tie_count(layers, index); ++i)

@@ -26,6 +26,7 @@
 #include "model.hpp"
 #include "report.hpp"
 #include "run.hpp"
+#include "streams.hpp"
 #include "tensor.hpp"
 #include "values.hpp"
 

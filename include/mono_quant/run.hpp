@@ -2,6 +2,7 @@
 #ifndef MONO_QUANT_RUN_HPP
 #define MONO_QUANT_RUN_HPP
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -11,6 +12,7 @@
 
 #include "config.hpp"
 #include "handle.hpp"
+#include "library.hpp"
 #include "mono_quant.h"
 
 namespace mono_quant {
@@ -47,6 +49,32 @@ class Run : public detail::Owning<mnq_run, mnq_run_free> {
     return *this;
   }
 
+  /// A tensor of a job is done; false cancels. Its layer and action are texts of the call alone. What it throws comes
+  /// out of the call, as of progress. An empty function for none.
+  struct TensorDone {
+    std::size_t index = 0, count = 0;
+    const char* layer = "";
+    const char* action = "";
+    double sqnr_db = 0;  ///< NaN where none is measured
+  };
+  using Observer = std::function<bool(const TensorDone& done)>;
+  Run& set_observer(Observer observer) {
+    state_->observer = std::move(observer);
+    detail::call(mnq_run_set_observer, get(), state_->observer ? &on_done : nullptr, static_cast<void*>(state_.get()));
+    return *this;
+  }
+
+  /// Receives the messages of this run's jobs in place of the process's function; an empty one for that again. What it
+  /// throws comes out of the call.
+  Run& set_log(Log log) {
+    state_->log = std::move(log);
+    detail::call(mnq_run_set_log_callback, get(), state_->log ? &on_log : nullptr, static_cast<void*>(state_.get()));
+    return *this;
+  }
+
+  /// Not cancelled any more.
+  void reset() noexcept { mnq_run_reset(get()); }
+
   /// From any thread, at any time.
   void cancel() noexcept { mnq_run_cancel(get()); }
   bool is_cancelled() const noexcept { return mnq_run_is_cancelled(get()) != 0; }
@@ -62,17 +90,30 @@ class Run : public detail::Owning<mnq_run, mnq_run_free> {
  private:
   struct State {
     Progress progress;
+    Observer observer;
+    Log log;
     std::exception_ptr failure;
   };
 
-  static std::int32_t on_progress(void* user, std::uint64_t done_bytes, std::uint64_t total_bytes) {
+  template <class Ask>
+  static std::int32_t ask(void* user, Ask&& goes_on) {
     State& state = *static_cast<State*>(user);
     try {
-      return state.progress(done_bytes, total_bytes) ? 0 : 1;
+      return goes_on(state) ? 0 : 1;
     } catch (...) {
       state.failure = std::current_exception();
       return 1;
     }
+  }
+  static std::int32_t on_progress(void* user, std::uint64_t done_bytes, std::uint64_t total_bytes) {
+    return ask(user, [&](State& state) { return state.progress(done_bytes, total_bytes); });
+  }
+  static std::int32_t on_done(void* user, std::size_t index, std::size_t count, const char* layer, const char* action,
+                              double sqnr_db) {
+    return ask(user, [&](State& state) { return state.observer({index, count, layer, action, sqnr_db}); });
+  }
+  static void on_log(void* user, mnq_log_level level, const char* message) {
+    ask(user, [&](State& state) { return state.log(level, message), true; });
   }
 
   std::unique_ptr<State> state_ = std::make_unique<State>();  // does not move: the library has its address

@@ -67,6 +67,9 @@ class Tensor : public detail::Owning<mnq_tensor, mnq_tensor_free> {
   static Tensor from_dlpack(DLManagedTensorVersioned* managed) {
     return Tensor(detail::make<mnq_tensor>(mnq_tensor_from_dlpack, managed));
   }
+  static Tensor from_dlpack(DLManagedTensor* managed) {
+    return Tensor(detail::make<mnq_tensor>(mnq_tensor_from_dlpack_unversioned, managed));
+  }
   /// The caller, or who consumes it, calls its deleter. It keeps the data alive on its own.
   [[nodiscard]] DLManagedTensorVersioned* to_dlpack() const {
     return detail::make<DLManagedTensorVersioned>(mnq_tensor_to_dlpack, get());

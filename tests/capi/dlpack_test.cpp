@@ -26,6 +26,11 @@ struct DLTensor {
   std::int64_t* strides;
   std::uint64_t byte_offset;
 };
+struct DLManagedTensor {
+  DLTensor dl_tensor;
+  void* manager_ctx;
+  void (*deleter)(DLManagedTensor* self);
+};
 struct DLManagedTensorVersioned {
   DLPackVersion version;
   void* manager_ctx;
@@ -229,6 +234,28 @@ TEST(ToDLPack, ScalarsAndEmptyTensors) {
   EXPECT_EQ(values_of<float>(scalar), std::vector<float>{7});
   const Tensor empty = Tensor::from_dlpack(tensor_of<float>({0, 4}, {}).to_dlpack());
   EXPECT_EQ(shape_of(empty), (Shape{0, 4}));
+}
+
+// Before DLPack 1.0: ownership is taken only on success.
+TEST(DLPackUnversioned, SharesAndReleases) {
+  std::vector<float> values{1, 2, 3, 4, 5, 6};
+  Shape shape{2, 3};
+  int deletes = 0;
+  DLManagedTensor managed{{values.data(), {kCpu, 0}, 2, kFloat32, shape.data(), nullptr, 4},
+                          &deletes,
+                          [](DLManagedTensor* self) { ++*static_cast<int*>(self->manager_ctx); }};
+  managed.dl_tensor.ndim = -1;
+  EXPECT_EQ(error_of([&] { Tensor::from_dlpack(&managed); }).code(), MNQ_E_SHAPE);
+  EXPECT_EQ(deletes, 0);
+  managed.dl_tensor.ndim = 2;
+  shape = {1, 5};
+  {
+    const Tensor tensor = Tensor::from_dlpack(&managed);
+    EXPECT_EQ(shape_of(tensor), (Shape{1, 5}));
+    EXPECT_EQ(tensor.bytes().data(), reinterpret_cast<const std::byte*>(values.data() + 1));  // 4 bytes on
+    EXPECT_EQ(deletes, 0);
+  }
+  EXPECT_EQ(deletes, 1);
 }
 
 }  // namespace

@@ -61,6 +61,9 @@ static void test_library(void) {
   REFUSED(MNQ_E_INVALID_ARG, build_info, NULL);
   ACCEPTED(build_info, &info);
   CALL(buffer_free)(info);
+  REFUSED(MNQ_E_INVALID_ARG, list_capabilities, NULL);
+  ACCEPTED(list_capabilities, &info);
+  mnq_buffer_free(info);
   CHECK(strcmp(CALL(status_name)(MNQ_E_SHAPE), "SHAPE") == 0);
   CHECK(strcmp(CALL(status_name)(-1), "UNKNOWN") == 0);
   CHECK(strcmp(CALL(status_name)(17), "UNKNOWN") == 0);
@@ -139,6 +142,12 @@ static void test_run(mnq_run* run) {
   CALL(run_cancel)(NULL);
   CHECK(CALL(run_is_cancelled)(NULL) == 0);
   CHECK(CALL(run_is_cancelled)(run) == 0);
+  REFUSED(MNQ_E_INVALID_ARG, run_set_observer, NULL, NULL, NULL);
+  ACCEPTED(run_set_observer, run, NULL, NULL);
+  REFUSED(MNQ_E_INVALID_ARG, run_set_log_callback, NULL, NULL, NULL);
+  ACCEPTED(run_set_log_callback, run, NULL, NULL);
+  CALL(run_reset)(NULL);
+  CALL(run_reset)(run);
   CALL(run_free)(NULL);
 }
 
@@ -384,9 +393,78 @@ static void test_other_jobs(const mnq_model* model, mnq_run* run) {
   REFUSED_OUT(MNQ_E_INVALID_ARG, report, compare, NULL, model, run, &report);
   REFUSED_OUT(MNQ_E_INVALID_ARG, report, compare, model, NULL, run, &report);
   REFUSED(MNQ_E_INVALID_ARG, compare, model, model, run, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, report, compare_file, NULL, "b", run, &report);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, report, compare_file, "a", NULL, run, &report);
+  REFUSED_OUT(MNQ_E_NOT_FOUND, report, compare_file, "no such file", "b", run, &report);
+  REFUSED(MNQ_E_INVALID_ARG, compare_file, "a", "b", run, NULL);
   REFUSED_OUT(MNQ_E_INVALID_ARG, report, validate_file, NULL, NULL, run, &report);
   REFUSED_OUT(MNQ_E_NOT_FOUND, report, validate_file, "no such file", NULL, run, &report);
   REFUSED(MNQ_E_INVALID_ARG, validate_file, "no such file", NULL, run, NULL);
+}
+
+static int32_t fail_to_read(void* user, uint64_t offset, void* into, size_t size) {
+  (void)user, (void)offset, (void)into, (void)size;
+  return 7;
+}
+static int32_t fail_to_write(void* user, uint64_t offset, const void* data, size_t size) {
+  (void)user, (void)offset, (void)data, (void)size;
+  return 7;
+}
+
+static void test_readers(const mnq_run* run) {
+  mnq_reader* reader = NULL;
+  mnq_model* model = NULL;
+  REFUSED(MNQ_E_INVALID_ARG, reader_create, 8, fail_to_read, NULL, NULL, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, reader, reader_create, 8, NULL, NULL, NULL, &reader);
+  ACCEPTED(reader_create, 8, fail_to_read, NULL, NULL, &reader);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, model, model_open_reader, NULL, run, &model);
+  REFUSED(MNQ_E_INVALID_ARG, model_open_reader, reader, run, NULL);
+  REFUSED_OUT(MNQ_E_IO, model, model_open_reader, reader, NULL, &model);
+  CALL(reader_free)(reader);
+  CALL(reader_free)(NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, model, model_wrap_memory, NULL, 8, NULL, NULL, run, &model);
+  REFUSED_OUT(MNQ_E_FORMAT, model, model_wrap_memory, "nothing", 7, NULL, NULL, NULL, &model);
+  REFUSED(MNQ_E_INVALID_ARG, model_wrap_memory, "nothing", 7, NULL, NULL, NULL, NULL);
+}
+
+static void test_writers(const mnq_model* model, mnq_run* run) {
+  mnq_writer* writer = NULL;
+  mnq_report* report = NULL;
+  REFUSED(MNQ_E_INVALID_ARG, writer_create, fail_to_write, NULL, NULL, NULL, NULL, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, writer, writer_create, NULL, NULL, NULL, NULL, NULL, &writer);
+  ACCEPTED(writer_create, fail_to_write, NULL, NULL, NULL, NULL, &writer);
+  REFUSED(MNQ_E_INVALID_ARG, model_save_to_writer, NULL, writer, run);
+  REFUSED(MNQ_E_INVALID_ARG, model_save_to_writer, model, NULL, run);
+  REFUSED(MNQ_E_IO, model_save_to_writer, model, writer, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, report, quantize_to_writer, NULL, writer, NULL, run, &report);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, report, quantize_to_writer, model, NULL, NULL, run, &report);
+  REFUSED(MNQ_E_IO, quantize_to_writer, model, writer, NULL, NULL, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, report, dequantize_to_writer, NULL, writer, run, &report);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, report, dequantize_to_writer, model, NULL, run, &report);
+  REFUSED(MNQ_E_IO, dequantize_to_writer, model, writer, NULL, NULL);
+  CALL(writer_free)(writer);
+  CALL(writer_free)(NULL);
+}
+
+static void test_one_tensor(const mnq_tensor* tensor, const mnq_model* model, mnq_run* run) {
+  mnq_values* parts = NULL;
+  mnq_tensor* out = NULL;
+  mnq_report* report = NULL;
+  REFUSED_OUT(MNQ_E_INVALID_ARG, parts, tensor_quantize, NULL, NULL, NULL, NULL, run, &parts, NULL);
+  REFUSED(MNQ_E_INVALID_ARG, tensor_quantize, tensor, NULL, NULL, NULL, run, NULL, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, parts, tensor_quantize, tensor, NULL, "no such kind", NULL, run, &parts, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, report, tensor_quantize, NULL, NULL, NULL, NULL, run, &parts, &report);
+  ACCEPTED(tensor_quantize, tensor, NULL, NULL, NULL, NULL, &parts, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, tensor_dequantize, NULL, run, &out);
+  REFUSED(MNQ_E_INVALID_ARG, tensor_dequantize, parts, run, NULL);
+  ACCEPTED(tensor_dequantize, parts, NULL, &out);
+  mnq_tensor_free(out);
+  mnq_values_free(parts);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_get_float, NULL, "fc.weight", run, &out);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, model_get_float, model, NULL, run, &out);
+  REFUSED_OUT(MNQ_E_NOT_FOUND, out, model_get_float, model, "no such", run, &out);
+  REFUSED(MNQ_E_INVALID_ARG, model_get_float, model, "fc.weight", run, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, tensor_from_dlpack_unversioned, NULL, &out);
 }
 
 static void test_report_numbers(const mnq_report* report) {
@@ -499,6 +577,9 @@ int main(void) {
   test_modules(model, run);
   test_quantize(model, config, run);
   test_other_jobs(model, run);
+  test_readers(run);
+  test_writers(model, run);
+  test_one_tensor(tensor, model, run);
   test_report(model);
   test_quantize_kernels();
   test_other_kernels();

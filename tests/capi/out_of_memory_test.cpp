@@ -286,6 +286,57 @@ TEST_F(OutOfMemory, Dequantizing) {
   });
 }
 
+TEST_F(OutOfMemory, OneTensor) {
+  const Tensor tensor = model_.tensor("fc.weight");
+  mnq_values* parts = nullptr;
+  mnq_report* report = nullptr;
+  expect_refusals(
+      [&](auto error) {
+        return mnq_tensor_quantize(tensor.get(), nullptr, nullptr, nullptr, nullptr, &parts, &report, error);
+      },
+      [&] {
+        const bool gave = parts != nullptr || report != nullptr;
+        mnq_values_free(parts);
+        mnq_report_free(report);
+        parts = nullptr;
+        report = nullptr;
+        return gave;
+      });
+  const auto made = mono_quant::quantize_tensor(tensor);
+  expect_refusals<mnq_tensor>(
+      [&](auto out, auto error) { return mnq_tensor_dequantize(made.parts.get(), nullptr, out, error); },
+      mnq_tensor_free);
+  expect_refusals<mnq_tensor>(
+      [&](auto out, auto error) { return mnq_model_get_float(quantized_.get(), "fc.weight", nullptr, out, error); },
+      mnq_tensor_free);
+}
+
+// The program's functions are let go only where the handle was made.
+TEST_F(OutOfMemory, Streams) {
+  int releases = 0;
+  const mnq_release_fn release = [](void* count) { ++*static_cast<int*>(count); };
+  const mnq_read_fn read = [](void*, std::uint64_t, void*, std::size_t) -> std::int32_t { return 1; };
+  const mnq_write_fn write = [](void*, std::uint64_t, const void*, std::size_t) -> std::int32_t { return 0; };
+  expect_refusals<mnq_reader>(
+      [&](auto out, auto error) { return mnq_reader_create(8, read, release, &releases, out, error); },
+      mnq_reader_free);
+  EXPECT_EQ(releases, 2);
+  expect_refusals<mnq_writer>(
+      [&](auto out, auto error) { return mnq_writer_create(write, nullptr, nullptr, release, &releases, out, error); },
+      mnq_writer_free);
+  EXPECT_EQ(releases, 4);
+  const std::string bytes = read_bytes(path_);
+  expect_refusals<mnq_model>(
+      [&](auto out, auto error) {
+        return mnq_model_wrap_memory(bytes.data(), bytes.size(), release, &releases, nullptr, out, error);
+      },
+      mnq_model_free);
+  EXPECT_EQ(releases, 6);
+  mono_quant::Writer writer({.write = [](std::uint64_t, std::span<const std::byte>) {}});
+  expect_refusals([&](auto error) { return mnq_model_save_to_writer(quantized_.get(), writer.get(), nullptr, error); });
+  expect_refusals<mnq_buffer>([](auto out, auto error) { return mnq_list_capabilities(out, error); }, mnq_buffer_free);
+}
+
 TEST_F(OutOfMemory, ComparingAndValidating) {
   expect_refusals<mnq_report>(
       [&](auto out, auto error) { return mnq_compare(model_.get(), quantized_.get(), nullptr, out, error); },

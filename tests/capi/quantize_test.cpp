@@ -138,6 +138,25 @@ TEST(Quantize, PlanOfAFolderIsWhatQuantizeDoes) {
   EXPECT_EQ(mono_quant::quantize_file(folder.path(), folder.path("out/"), Config()).number("layers_quantized"), 1);
 }
 
+// Headers and padding included.
+TEST(Quantize, PlanKnowsTheSizeOfTheFile) {
+  const TempFolder folder;
+  NamedTensors tensors;
+  tensors.emplace_back("fc.weight", tensor_of(Shape{5, 96}, normal_values(480, 1)));
+  tensors.emplace_back("fc.bias", tensor_of(Shape{5}, normal_values(5, 2)));
+  const Model model = Model::from_tensors(tensors);
+  for (const char* format : {"safetensors", "pytorch", "gguf"}) {
+    Config config;
+    config.set("format", format);
+    const std::string path = folder.path(format);
+    mono_quant::quantize_to_file(model, path, config);
+    EXPECT_EQ(mono_quant::plan(model, config).number("file_bytes"), static_cast<double>(read_bytes(path).size()))
+        << format;
+  }
+  EXPECT_EQ(mono_quant::plan(model).number("file_bytes"), std::nullopt);
+  EXPECT_EQ(mono_quant::plan(model, Config(R"({"format": "compressed-tensors"})")).number("file_bytes"), std::nullopt);
+}
+
 TEST(Quantize, PlanIsTheReportWithoutAccuracy) {
   const Model model = one_weight({1, 4}, {-254, 1, 3, NAN});
   const Report report = mono_quant::plan(model);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <stdexcept>
 #include <thread>
 
@@ -168,6 +169,106 @@ TEST(Run, KeysOfAnEarlierJobAreNotWarnedOf) {
   mono_quant::quantize(model, {}, &used).model.save(folder.path("b.safetensors"), &used);
   mono_quant::set_log_callback(nullptr);
   EXPECT_EQ(messages.size(), 1u) << messages.back();
+}
+
+TEST(Progress, BeginsAtNothing) {
+  mono_quant::Run run;
+  std::vector<std::uint64_t> done;
+  run.set_progress([&](std::uint64_t done_bytes, std::uint64_t) { return done.push_back(done_bytes), true; });
+  mono_quant::quantize(one_weight({2, 2}, {1, 2, 3, 4}), {}, &run);
+  EXPECT_EQ(done.front(), 0u);
+  EXPECT_EQ(done.back(), 16u);
+}
+
+struct Seen {
+  std::size_t index, count;
+  std::string layer, action;
+  double sqnr_db;
+};
+
+std::vector<Seen> observe(const Model& model, const Config& config, mono_quant::Run& run) {
+  std::vector<Seen> seen;
+  run.set_observer([&, caller = std::this_thread::get_id()](const mono_quant::Run::TensorDone& done) {
+    EXPECT_EQ(std::this_thread::get_id(), caller);
+    seen.push_back({done.index, done.count, done.layer, done.action, done.sqnr_db});
+    return true;
+  });
+  mono_quant::quantize(model, config, &run);
+  return seen;
+}
+
+NamedTensors three_tensors(float last = 1) {
+  NamedTensors tensors;
+  tensors.emplace_back("a.weight", tensor_of<float>({1, 2}, {127, 1}));
+  tensors.emplace_back("a.bias", tensor_of<float>({0}, {}));
+  tensors.emplace_back("b.weight", tensor_of<float>({1, 2}, {127, last}));
+  return tensors;
+}
+
+TEST(Observer, HearsOfEveryTensorInOrder) {
+  mono_quant::Run run;
+  const auto seen = observe(Model::from_tensors(three_tensors(0.25f)), {}, run);
+  ASSERT_EQ(seen.size(), 3u);
+  const std::vector<std::string> layers{"a", "a.bias", "b"}, actions{"quantize", "copy", "quantize"};
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(seen[i].index, i);
+    EXPECT_EQ(seen[i].count, 3u);
+    EXPECT_EQ(seen[i].layer, layers[i]);
+    EXPECT_EQ(seen[i].action, actions[i]);
+  }
+  EXPECT_EQ(seen[0].sqnr_db, INFINITY);
+  EXPECT_TRUE(std::isnan(seen[1].sqnr_db));
+  EXPECT_NEAR(seen[2].sqnr_db, 10 * std::log10((127.0 * 127 + 0.0625) / 0.0625), 1e-9);
+}
+
+// A job that starts over for a weight that cannot be quantized tells nothing twice.
+TEST(Observer, HearsNothingTwice) {
+  mono_quant::Run run;
+  const auto seen = observe(Model::from_tensors(three_tensors(INFINITY)), Config(R"({"nonfinite": "copy"})"), run);
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen[2].index, 2u);
+  EXPECT_EQ(seen[2].action, "copy");
+}
+
+TEST(Observer, HearsOfShardsAsOfOneModel) {
+  const TempFolder folder;
+  mono_quant::Run run;
+  run.set("max_shard_size", "1");
+  std::vector<std::size_t> seen;
+  run.set_observer([&](const mono_quant::Run::TensorDone& done) { return seen.push_back(done.index), true; });
+  mono_quant::quantize_to_file(Model::from_tensors(three_tensors()), folder.path("out/"), {}, &run);
+  EXPECT_EQ(seen, (std::vector<std::size_t>{0, 1, 2}));
+}
+
+TEST(Observer, NonZeroAndWhatItThrowsStopTheJob) {
+  const Model model = Model::from_tensors(three_tensors());
+  mono_quant::Run run;
+  run.set_observer([](const mono_quant::Run::TensorDone&) { return false; });
+  EXPECT_EQ(error_of([&] { mono_quant::quantize(model, {}, &run); }).code(), MNQ_E_CANCELLED);
+  run.reset();
+  run.set_observer([](const mono_quant::Run::TensorDone&) -> bool { throw std::out_of_range("mine"); });
+  EXPECT_THROW(mono_quant::quantize(model, {}, &run), std::out_of_range);
+  run.reset();
+  run.set_observer(nullptr);
+  EXPECT_EQ(mono_quant::quantize(model, {}, &run).report.number("layers_quantized"), 2);
+}
+
+TEST(Run, ItsMessagesGoToItsOwnFunction) {
+  std::vector<std::string> process, own;
+  mono_quant::set_log_callback([&](mnq_log_level, std::string_view message) { process.emplace_back(message); });
+  mono_quant::Run run;
+  run.set("bits", "8").set_log([&](mnq_log_level level, std::string_view message) {
+    EXPECT_EQ(level, MNQ_LOG_WARNING);
+    own.emplace_back(message);
+  });
+  const Model model = one_weight({1, 2}, {127, 1});
+  model.save_memory(&run);
+  EXPECT_EQ(own, std::vector<std::string>{"bits has no effect here: only quantizing follows it"});
+  EXPECT_TRUE(process.empty());
+  run.set_log(nullptr);
+  model.save_memory(&run);
+  mono_quant::set_log_callback(nullptr);
+  EXPECT_EQ(process, own);
 }
 
 TEST(Run, ItsSettingsWinOverTheConfig) {

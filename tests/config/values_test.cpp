@@ -57,6 +57,7 @@ constexpr BadValue kBadValues[] = {
     {"memory_budget", "1MiB", "between"},
     {"memory_budget", "1gb", "a size such as"},
     {"memory_budget", "-1", "a size such as"},
+    {"kind", "Dense", "one of Linear,"},
     {"activations", "static", "one of dynamic,float"},
     {"overwrite", "force", "true or false"},
 };

@@ -19,6 +19,7 @@ BlockLoop::BlockLoop(std::uint32_t thread_count, std::uint64_t memory_budget, st
 }
 
 void BlockLoop::run(const std::function<void()>& body) {
+  control_.throw_if_cancelled();
   control_.report(0, total_bytes_);
   control_.throw_if_cancelled();
   run_reporting(thread_count_, body);
