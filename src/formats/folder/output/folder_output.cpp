@@ -297,7 +297,8 @@ std::vector<std::string> FolderOutput::finish() {
   return without_empty({note_, publish_folder(work_, path_, settings_.overwrite)});
 }
 
-std::vector<std::string> merge_folder(const std::string& path, bool overwrite, const std::function<bool()>& is_cancelled) {
+std::vector<std::string> merge_folder(const std::string& path, bool overwrite,
+                                      const std::function<bool()>& is_cancelled) {
   const std::string target = target_of(path), work = work_folder(path);
   require_name(target);
   const Temporary claim = claim_folder(target, kMakesFolder);
