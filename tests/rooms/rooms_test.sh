@@ -28,7 +28,7 @@ mapfile -t files < <(find src/cli -type f)
 only "the command line includes only mono_quant.h and its own headers" '<.*>|"mono_quant\.h"|"cli/' "${files[@]}"
 only "the C++ face includes only mono_quant.h and its own headers, of torch.hpp besides LibTorch" \
   '<[a-z_]+>|"mono_quant\.h"|"[a-z_]+\.hpp"|<torch/torch\.h>' include/mono_quant/*.hpp
-only "an example includes only what is installed" '<.*>' bindings-examples/*/*.*
+only "an example includes only its own headers and what is installed" '<.*>|"[a-z_]+\.h"' bindings-examples/*/*.*
 only "a kernel file of one instruction set includes only plain headers" \
   '<(immintrin\.h|cstdint|cstddef|cstring|cfloat)>|"kernels/' \
   src/kernels/*_{avx2,avx512}.cpp src/kernels/*.inc.h src/kernels/{code_scale,scalar_conversions,search_start}.h
