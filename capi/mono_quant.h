@@ -627,8 +627,9 @@ MNQ_CALL mnq_status mnq_quantize_to_writer(const mnq_model* model, mnq_writer* w
                                            mnq_run* run, mnq_report** report, mnq_error** error) MNQ_NOEXCEPT;
 
 /* What mnq_quantize would do, or, where `format` is set, mnq_quantize_file into a file or folder of that format: the
- * same report without reading a weight, so without accuracy ("dry_run": true). Where `format` names one of a single
- * file (safetensors, pytorch, gguf), the number "file_bytes" is its size, headers included, to the byte. */
+ * same report without reading a weight, so without accuracy ("dry_run": true). Where `format` names one but that of
+ * modules, the number "file_bytes" is the size of the file, or of the weights' files of a folder, headers included, to
+ * the byte. */
 MNQ_CALL mnq_status mnq_plan(const mnq_model* model, const mnq_config* config, const mnq_run* run, mnq_report** report,
                              mnq_error** error) MNQ_NOEXCEPT;
 

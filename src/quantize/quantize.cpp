@@ -8,7 +8,7 @@
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
 #include "quantize/loop/plan_run.h"
-#include "quantize/write/sink_request.h"
+#include "quantize/write/output_size.h"
 #include "quantize/write/write_output.h"
 
 namespace mnq {
@@ -114,23 +114,6 @@ void warn_of_idle_keys(Report& report, const RunControl& control, const Config& 
   }
 }
 
-// The size of the one file that a plan becomes; empty where its format knows it only at the end, or is no file.
-std::optional<std::uint64_t> file_size_of(const TensorSource& source, const Plan& plan, const Format* format) {
-  class Nowhere final : public ByteSink {
-    void write(std::uint64_t, std::span<const std::byte>) override {}
-    void commit() override {}
-  };
-  if (format == nullptr || format->is_folder || format->is_module) return std::nullopt;
-  const PlanSlice slice(plan);
-  const Metadata metadata = output_metadata(source, slice);
-  std::uint64_t size_bytes = 0;
-  format->open_sink({slice, metadata, source.companion(), &source}, [&](std::uint64_t size) {
-    size_bytes = size;
-    return std::make_unique<Nowhere>();
-  });
-  return size_bytes == 0 ? std::nullopt : std::optional(size_bytes);
-}
-
 Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, const Config& config,
                 RunControl& control, const Output& output) {
   const Stopwatch stopwatch;
@@ -200,7 +183,8 @@ Report plan_quantize(const TensorSource& given, const Config& config) {
   const Plan plan = make_plan(source, config, output.storage);
   Report report = make_plan_report("quantize", plan, source, "", job.threads);
   report.json()["dry_run"] = true;
-  if (const auto size = file_size_of(source, plan, output.format)) report.json()["model"]["file_bytes"] = *size;
+  const auto size = output.format == nullptr ? std::nullopt : output_size(source, plan, *output.format, job);
+  if (size) report.json()["model"]["file_bytes"] = *size;
   warn_of_members(report, source, planned_to_carry(config));
   warn_of_extremes(report, plan);
   report.finish(0);

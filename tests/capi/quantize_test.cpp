@@ -154,7 +154,26 @@ TEST(Quantize, PlanKnowsTheSizeOfTheFile) {
         << format;
   }
   EXPECT_EQ(mono_quant::plan(model).number("file_bytes"), std::nullopt);
-  EXPECT_EQ(mono_quant::plan(model, Config(R"({"format": "compressed-tensors"})")).number("file_bytes"), std::nullopt);
+}
+
+TEST(Quantize, PlanKnowsTheSizeOfTheShards) {
+  const TempFolder folder;
+  NamedTensors tensors;
+  for (int i = 0; i < 4; ++i) {
+    tensors.emplace_back("fc" + std::to_string(i) + ".weight", tensor_of(Shape{5, 96}, normal_values(480, 1)));
+  }
+  const Model model = Model::from_tensors(tensors);
+  for (const char* most : {"5GiB", "1KiB"}) {
+    Config config(R"({"format": "compressed-tensors"})");
+    config.set("max_shard_size", most);
+    const std::string path = folder.path(most);
+    mono_quant::quantize_to_file(model, path + "/", config);
+    std::uintmax_t size = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(path)) {
+      if (entry.path().extension() == ".safetensors") size += entry.file_size();
+    }
+    EXPECT_EQ(mono_quant::plan(model, config).number("file_bytes"), static_cast<double>(size)) << most;
+  }
 }
 
 TEST(Quantize, PlanIsTheReportWithoutAccuracy) {

@@ -63,4 +63,9 @@ std::uint64_t even_shard_size(const Plan& plan, std::size_t count, std::uint64_t
   return low > 1 && count_shards(sizes, low) < count ? low - 1 : low;
 }
 
+std::uint64_t choose_shard_size(const Plan& plan, const JobSettings& job) {
+  if (job.is_shard_size_set || job.part_count == 0) return job.max_shard_size;
+  return even_shard_size(plan, job.part_count, job.max_shard_size);
+}
+
 }  // namespace mnq

@@ -16,4 +16,7 @@ std::vector<PlanSlice> cut_shards(const Plan& plan, std::uint64_t max_bytes);
 /// tensors where these are fewer.
 std::uint64_t even_shard_size(const Plan& plan, std::size_t count, std::uint64_t most);
 
+/// The max_bytes of a job that goes on with none: as it is set, else what gives every part a shard.
+std::uint64_t choose_shard_size(const Plan& plan, const JobSettings& job);
+
 }  // namespace mnq

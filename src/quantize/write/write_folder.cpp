@@ -36,11 +36,9 @@ struct PendingShard {
 };
 
 // As it is set; else that of the job that is gone on with, else what gives every part a shard.
-std::uint64_t choose_shard_size(const Work& work, const FolderOutput& folder) {
-  const JobSettings& job = work.job;
-  if (job.is_shard_size_set) return job.max_shard_size;
-  if (const auto begun = folder.begun_shard_size()) return *begun;
-  return job.part_count > 0 ? even_shard_size(work.plan, job.part_count, job.max_shard_size) : job.max_shard_size;
+std::uint64_t shard_size_of(const Work& work, const FolderOutput& folder) {
+  const auto begun = work.job.is_shard_size_set ? std::nullopt : folder.begun_shard_size();
+  return begun ? *begun : choose_shard_size(work.plan, work.job);
 }
 
 // What a run of one part made, and what it is a part of.
@@ -64,7 +62,7 @@ class FolderRun {
   FolderRun(const Work& work, FolderOutput& folder)
       : work_(work),
         folder_(folder),
-        shard_size_(choose_shard_size(work, folder)),
+        shard_size_(shard_size_of(work, folder)),
         shards_(cut_shards(work.plan, shard_size_)) {}
 
   Outcome run() {

@@ -274,6 +274,10 @@ std::pair<std::string, std::string> FolderOutput::mark(std::size_t shard) const 
   return {std::string(kFolderJobKey), shard_mark(hash_, shard, job_.shard_count)};
 }
 
+std::pair<std::string, std::string> FolderOutput::mark_like(std::size_t shard, std::size_t shard_count) {
+  return {std::string(kFolderJobKey), shard_mark(hash_of(""), shard, shard_count)};
+}
+
 std::unique_ptr<TensorSink> FolderOutput::open_shard(std::size_t shard, const SinkRequest& request) {
   const std::string path = join_path(work_, shard_name(weights_, shard, job_.shard_count));
   return format_.open_sink(request, file_bytes(path, true, is_cancelled_, Claim::kHeld));

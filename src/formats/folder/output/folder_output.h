@@ -76,6 +76,9 @@ class FolderOutput {
   /// What the metadata of that shard says of the job.
   std::pair<std::string, std::string> mark(std::size_t shard) const;
 
+  /// A mark of the same length, before the job is known.
+  static std::pair<std::string, std::string> mark_like(std::size_t shard, std::size_t shard_count);
+
   /// After the shards: of a part, copies the other files; of the whole also as merge_folder. Returns what is to be said
   /// of it.
   std::vector<std::string> finish();
