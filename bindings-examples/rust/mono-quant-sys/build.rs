@@ -6,7 +6,8 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-const HELP: &str = "libmono_quant was not found. Install it and let pkg-config find it (PKG_CONFIG_PATH=PREFIX/lib/pkgconfig), \
+const HELP: &str =
+    "libmono_quant was not found. Install it and let pkg-config find it (PKG_CONFIG_PATH=PREFIX/lib/pkgconfig), \
                     or set MONO_QUANT_DIR=PREFIX to where it was installed.";
 
 fn main() {
@@ -50,6 +51,7 @@ fn link(flags: &[String], wants_static: bool) {
     for flag in flags {
         if let Some(folder) = flag.strip_prefix("-L") {
             println!("cargo:rustc-link-search=native={folder}");
+            println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}"); // for the tests of this crate
             println!("cargo:libdir={folder}");
         } else if let Some(name) = flag.strip_prefix("-l") {
             let kind = if wants_static && name == "mono_quant" { "static=" } else { "dylib=" };

@@ -1,4 +1,4 @@
-//! Raw declarations of [libmono_quant](https://docs.rs/mono-quant-sys): every function, number and structure of
+//! Raw declarations of libmono_quant: every function, number and structure of
 //! `mono_quant.h`, which says what each does. The crate `mono-quant` is what programs use.
 #![allow(non_camel_case_types)]
 
