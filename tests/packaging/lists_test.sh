@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# What is made from functions.inc is what the tree has, and mono_quant.h declares the same functions. The check itself sees
-# a signature, a version, a function and a file that differ.
+# What is made from functions.inc is what the tree has, the raw declarations of bindings included, and mono_quant.h declares
+# the same functions. The check itself sees a signature, a version, a function and a file that differ.
 set -euo pipefail
 source=$1
 command -v python3 >/dev/null || { echo "skipped: there is no python3"; exit 77; }
 python3 "$source/capi/make_lists.py" --check
+python3 "$source/bindings-examples/make_declarations.py" --check
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -144,6 +144,9 @@ impl Tensor {
         if self.dtype() != T::DTYPE {
             return Err(Error::invalid(format!("the tensor is {}, not {}", self.dtype(), T::DTYPE), ""));
         }
+        if bytes.is_empty() {
+            return Ok(&[]);
+        }
         if bytes.as_ptr() as usize % align_of::<T>() != 0 {
             return Err(Error::invalid(format!("the tensor does not lie as {} must", T::DTYPE), ""));
         }
