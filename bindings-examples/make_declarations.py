@@ -8,7 +8,9 @@ import collections
 import difflib
 import json
 import pathlib
+import re
 import sys
+import textwrap
 
 HERE = pathlib.Path(__file__).resolve().parent
 ABI = HERE.parent / "capi" / "abi.json"
@@ -104,9 +106,197 @@ def make_rust(abi):
     return text + "}\n"
 
 
+# ---- Python ----------------------------------------------------------------------------------------------------------
+
+PYTHON_PLAIN = {"float": "c_float", "double": "c_double", "size_t": "c_size_t"} | {
+    f"{sign}int{bits}_t": f"c_{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+
+PYTHON_TOP = f'''\
+"""Everything that mono_quant.h declares, which says what each does; {ORIGIN}."""
+import enum
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_float, c_int8, c_int32, c_int64, c_size_t
+from ctypes import c_uint8, c_uint32, c_uint64, c_void_p
+
+ABI_VERSION = (%d, %d)
+SONAME = "%s"
+'''
+
+
+def value_name(key):
+    """"MNQ_E_CONFIG" -> "CONFIG"; "MNQ_DTYPE_F32" -> "F32"."""
+    return re.sub("^MNQ_((E|DTYPE|LOG|VALUE)_)?", "", key)
+
+
+def pascal_name(name):
+    """"mnq_log_level" -> "LogLevel"."""
+    return "".join("DType" if word == "dtype" else word.capitalize() for word in name.removeprefix("mnq_").split("_"))
+
+
+def python_type(abi, text):
+    core, pointers = read_type(text)
+    for enum in abi["enums"]:
+        core = enum["type"] if enum["name"] == core else core
+    known = {row["name"] for kind in ("callbacks", "structs") for row in abi[kind]}
+    if not pointers:
+        return "None" if core == "void" else core if core in known else PYTHON_PLAIN[core]
+    inner = "c_char_p" if core == "char" else PYTHON_PLAIN.get(core, core if core in known else "c_void_p")
+    depth = len(pointers) - (inner in ("c_char_p", "c_void_p"))
+    return "POINTER(" * depth + inner + ")" * depth
+
+
+def python_tuple(texts):
+    return "(" + ", ".join(texts) + ("," if len(texts) == 1 else "") + ")"
+
+
+def python_function(abi, one):
+    """Data may hold zeros: it is no text that ends with one."""
+    returns = "c_void_p" if one["name"].endswith("_data") else python_type(abi, one["returns"])
+    types = python_tuple([python_type(abi, parameter["type"]) for parameter in one["parameters"]])
+    line = f'    "{one["name"]}": ({returns}, {types}),'
+    if len(line) > 120:
+        wrapped = textwrap.fill(types, 119, initial_indent=" " * 8, subsequent_indent=" " * 9)
+        line = f'    "{one["name"]}": (\n        {returns},\n{wrapped},\n    ),'
+    return line
+
+
+def make_python(abi):
+    text = PYTHON_TOP % (*abi["abi_version"], abi["soname"])
+    for enum in abi["enums"]:
+        text += f"\n\nclass {pascal_name(enum['name'])}(enum.IntEnum):\n"
+        text += "".join(f"    {value_name(key)} = {value}\n" for key, value in enum["values"].items())
+    for struct in abi["structs"]:
+        members = "".join(f"        (\"{one['name']}\", {python_type(abi, one['type'])}),\n" for one in struct["members"])
+        text += f"\n\nclass {struct['name']}(Structure):\n    _fields_ = [\n{members}    ]\n"
+    text += "\n\n"
+    for one in abi["callbacks"]:
+        types = [python_type(abi, text) for text in [one["returns"]] + [each["type"] for each in one["parameters"]]]
+        text += f"{one['name']} = CFUNCTYPE({', '.join(types)})\n"
+    text += "\n# What each returns and takes.\nFUNCTIONS = {\n"
+    return text + "\n".join(python_function(abi, one) for one in abi["functions"]) + "\n}\n"
+
+
+# ---- C# --------------------------------------------------------------------------------------------------------------
+
+CSHARP_PLAIN = {
+    "float": "float", "double": "double", "size_t": "UIntPtr",
+    "int8_t": "sbyte", "uint8_t": "byte", "int32_t": "int", "uint32_t": "uint", "int64_t": "long", "uint64_t": "ulong",
+}  # fmt: skip
+
+CSHARP_TOP = f"""\
+// Everything that mono_quant.h declares, which says what each does; {ORIGIN}.
+using System;
+using System.Runtime.InteropServices;
+
+namespace MonoQuant
+{{
+"""
+
+
+def csharp_name(name):
+    """"INVALID_ARG" -> "InvalidArg"; "F8_E4M3" -> "F8E4M3"."""
+    return "".join(word if any(map(str.isdigit, word)) else word.capitalize() for word in name.split("_"))
+
+
+def csharp_handle(abi, core):
+    """The SafeHandle of a handle, but for errors, of which there is one for a moment only where a call fails."""
+    is_handle = core != "mnq_error" and any(row["name"] == core for row in abi["handles"])
+    return pascal_name(core) + "Handle" if is_handle else "IntPtr"
+
+
+def csharp_core(abi, core):
+    named = any(row["name"] == core for kind in ("enums", "callbacks", "structs") for row in abi[kind])
+    return pascal_name(core) if named else "void" if core == "void" else CSHARP_PLAIN[core]
+
+
+def csharp_parameter(abi, text):
+    """Texts are UTF-8 with a zero behind them; arrays are pinned for the call, and outputs are out."""
+    core, pointers = read_type(text)
+    if not pointers:
+        return csharp_core(abi, core)
+    is_number = core in CSHARP_PLAIN
+    if len(pointers) == 2:
+        return "IntPtr[]" if pointers[1] else f"out {csharp_handle(abi, core)}"
+    if text in ("double*", "int64_t*"):
+        return f"out {CSHARP_PLAIN[core]}"
+    if core == "char" or is_number or core == "mnq_layer_tensor":
+        element = "byte" if core == "char" else csharp_core(abi, core)
+        return f"[In] {element}[]" if pointers[0] else f"[In, Out] {element}[]"
+    return csharp_handle(abi, core)
+
+
+def csharp_plain(abi, text):
+    """What callbacks take and functions return: pointers are just that."""
+    core, pointers = read_type(text)
+    return "IntPtr" if pointers else csharp_core(abi, core)
+
+
+def camel_name(name):
+    first, *rest = name.split("_")
+    return "@out" if name == "out" else first + "".join(map(str.capitalize, rest))
+
+
+def csharp_function(abi, one):
+    is_free = one["name"] in {row["free"] for row in abi["handles"]}
+    type_of = csharp_plain if is_free else csharp_parameter
+    parameters = [f"{type_of(abi, each['type'])} {camel_name(each['name'])}" for each in one["parameters"]]
+    start = f"        internal static extern {csharp_plain(abi, one['returns'])} {one['name']}("
+    line = start + ", ".join(parameters) + ");"
+    if len(line) > 120:
+        line = start + "\n            " + ",\n            ".join(parameters) + ");"
+    return f"\n        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]\n{line}\n"
+
+
+def csharp_enum(enum):
+    values = "".join(f"        {csharp_name(value_name(key))} = {value},\n" for key, value in enum["values"].items())
+    return f"    public enum {pascal_name(enum['name'])}\n    {{\n{values}    }}\n\n"
+
+
+def csharp_callback(abi, one):
+    parameters = ", ".join(f"{csharp_plain(abi, each['type'])} {camel_name(each['name'])}" for each in one["parameters"])
+    attribute = "    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]\n"
+    name = f"{csharp_plain(abi, one['returns'])} {pascal_name(one['name'])}"
+    return f"{attribute}    internal delegate {name}({parameters});\n\n"
+
+
+def csharp_struct(abi, struct):
+    members = "".join(
+        f"        internal {csharp_plain(abi, one['type'])} {pascal_name(one['name'])};\n" for one in struct["members"]
+    )
+    attribute = "    [StructLayout(LayoutKind.Sequential)]\n"
+    return f"{attribute}    internal struct {pascal_name(struct['name'])}\n    {{\n{members}    }}\n\n"
+
+
+def csharp_handle_class(row):
+    name = pascal_name(row["name"]) + "Handle"
+    return f"""\
+    internal sealed class {name} : Handle
+    {{
+        internal static readonly {name} Null = new {name}();
+
+        protected override void Free(IntPtr pointer) {{ Native.{row['free']}(pointer); }}
+    }}
+
+"""
+
+
+def make_csharp(abi):
+    text = CSHARP_TOP + "".join(map(csharp_enum, abi["enums"]))
+    text += "".join(csharp_callback(abi, one) for one in abi["callbacks"])
+    text += "".join(csharp_struct(abi, struct) for struct in abi["structs"])
+    text += "".join(csharp_handle_class(row) for row in abi["handles"] if row["name"] != "mnq_error")
+    text += f"    internal static class Native\n    {{\n        private const string Library = \"{abi['soname']}\";\n"
+    text += "        internal const uint AbiVersion = (%dU << 16) | %dU;\n" % tuple(abi["abi_version"])
+    return text + "".join(csharp_function(abi, one) for one in abi["functions"]) + "    }\n}\n"
+
+
 # ---- All -------------------------------------------------------------------------------------------------------------
 
-LANGUAGES = {"rust": (make_rust, "rust/mono-quant-sys/src/declarations.rs")}
+LANGUAGES = {
+    "csharp": (make_csharp, "csharp/MonoQuant/Declarations.cs"),
+    "python": (make_python, "python/mono_quant/_declarations.py"),
+    "rust": (make_rust, "rust/mono-quant-sys/src/declarations.rs"),
+}
 
 
 def difference(path, text):
