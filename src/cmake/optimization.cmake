@@ -1,0 +1,26 @@
+# What is optimised for what: loops over weights for speed, all else in a release for size, which halves it.
+file(GLOB kernel_sources CONFIGURE_DEPENDS src/kernels/*.cpp)
+file(GLOB_RECURSE loop_sources CONFIGURE_DEPENDS src/schemes/*.cpp src/layouts/*.cpp src/methods/*.cpp
+     src/quantize/loop/*.cpp)
+list(APPEND loop_sources src/quantize/comparison.cpp src/quantize/job_parts.cpp src/quantize/validate.cpp
+     src/quantize/write/input_identity.cpp src/base/tensor_source.cpp src/base/threads.cpp src/containers/strided_read.cpp)
+if(NOT MONO_QUANT_SANITIZE)
+  # For size GCC 12 takes optionals that were checked for uninitialised ones.
+  target_compile_options(mono_quant_core PRIVATE "$<$<CONFIG:Release>:-Os;-Wno-maybe-uninitialized>")
+  target_compile_options(mono_quant PRIVATE $<$<CONFIG:Release>:-Os>)
+  set_source_files_properties(${loop_sources} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O2>
+                                                         SKIP_PRECOMPILE_HEADERS ON)
+endif()
+# Contraction changes codes: a multiply and an add are two roundings.
+set_source_files_properties(${kernel_sources} src/methods/ggml_rounding.cpp src/schemes/q4_k.cpp
+  PROPERTIES COMPILE_OPTIONS "-O2;-ffp-contract=off" SKIP_PRECOMPILE_HEADERS ON)
+# GCC 12 copies registers around each product otherwise: half the speed.
+file(GLOB linear_sources CONFIGURE_DEPENDS src/linear/*.cpp)
+set_source_files_properties(${linear_sources} PROPERTIES SKIP_PRECOMPILE_HEADERS ON
+  COMPILE_OPTIONS "-O2;-ffp-contract=off;$<$<CXX_COMPILER_ID:GNU>:-fno-tree-pre>")
+
+# Names that GCC makes unique in a process cannot be hidden in a static library.
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  target_compile_options(mono_quant_core PRIVATE -fno-gnu-unique)
+  target_compile_options(mono_quant PRIVATE -fno-gnu-unique)
+endif()
