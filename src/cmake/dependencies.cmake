@@ -1,8 +1,16 @@
 # What is used and by whom; src/README.md says why each is worth it. fmt is compiled into one file; nlohmann/json and
 # CLI11 are headers: oneTBB and zlib are all that is linked.
 find_package(Threads REQUIRED)
+set(ZLIB_USE_STATIC_LIBS ${MONO_QUANT_SELF_CONTAINED})
 find_package(TBB REQUIRED)
 find_package(ZLIB REQUIRED)
+if(MONO_QUANT_SELF_CONTAINED)
+  get_target_property(tbb_type TBB::tbb TYPE)
+  if(NOT tbb_type STREQUAL STATIC_LIBRARY)
+    message(FATAL_ERROR "MONO_QUANT_SELF_CONTAINED needs a static oneTBB, with position-independent code: name one with "
+                        "TBB_DIR, and zlib's with ZLIB_ROOT. ./dev package builds both.")
+  endif()
+endif()
 find_package(fmt REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 add_library(mono_quant_dependencies INTERFACE)

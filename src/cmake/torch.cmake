@@ -16,16 +16,19 @@ target_include_directories(mono_quant_torch SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS}
 target_precompile_headers(mono_quant_torch PRIVATE src/torch/libtorch.h)
 target_link_libraries(mono_quant_torch PRIVATE mono_quant_core mono_quant_warnings torch_cpu c10)
 # torch's own flags, without its headers' directories as ordinary ones: their warnings are not ours.
-# The LibTorch it was built with is found wherever the library is installed. INSTALL_RPATH_USE_LINK_PATH would leave out one that
-# lies below this project, as that of build/venv does.
+# The LibTorch it was built with is found wherever the library is installed, but for packages, which have another runpath.
+# INSTALL_RPATH_USE_LINK_PATH would leave out one that lies below this project, as that of build/venv does.
 get_target_property(torch_library torch_cpu IMPORTED_LOCATION_RELEASE)
 if(NOT torch_library)
   get_target_property(torch_library torch_cpu IMPORTED_LOCATION)
 endif()
 cmake_path(GET torch_library PARENT_PATH torch_folder)
+set(MONO_QUANT_TORCH_RUNPATH "$ORIGIN;LIBTORCH" CACHE STRING
+    "Where the backend looks for LibTorch; LIBTORCH stands for the one it is built with")
+string(REPLACE LIBTORCH "${torch_folder}" torch_runpath "${MONO_QUANT_TORCH_RUNPATH}")
 # The same where it is built: what CMake would pad a build's own RPATH with means the working folder.
 set_target_properties(mono_quant_torch PROPERTIES NO_SYSTEM_FROM_IMPORTED OFF BUILD_WITH_INSTALL_RPATH ON
-                                                  INSTALL_RPATH "$ORIGIN;${torch_folder}")
+                                                  INSTALL_RPATH "${torch_runpath}")
 set(map ${PROJECT_BINARY_DIR}/mono_quant_torch.map)
 file(CONFIGURE OUTPUT ${map} CONTENT
      "{\n  global:\n    mono_quant_torch_version;\n    mono_quant_torch_backend;\n  local: *;\n};\n" @ONLY)
