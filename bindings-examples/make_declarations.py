@@ -290,10 +290,54 @@ def make_csharp(abi):
     return text + "".join(csharp_function(abi, one) for one in abi["functions"]) + "    }\n}\n"
 
 
+# ---- Node ------------------------------------------------------------------------------------------------------------
+
+NODE_TOP = f"""\
+// Everything that mono_quant.h declares, which says what each does, as koffi reads it;
+// {ORIGIN}.
+"""
+
+# Text may have a NUL in it, and is read by its size.
+NODE_BYTES = ("mnq_buffer_data",)
+
+
+def node_parameter(parameter):
+    """Where the function writes one value, koffi is told to bring it back. It knows no const behind a *."""
+    core, pointers = read_type(parameter["type"])
+    is_one = len(pointers) == 2 and not pointers[1] or parameter["type"] in ("double*", "int64_t*")
+    type_ = parameter["type"].removeprefix("struct ").replace("* const*", "**")
+    return f"{'_Out_ ' if is_one else ''}{type_} {parameter['name']}"
+
+
+def node_signature(one):
+    returns = "const void*" if one["name"] in NODE_BYTES else one["returns"]
+    # A parameter that is a callback is a pointer to a function here.
+    parameters = ", ".join(re.sub(r"^(\w+_fn) ", r"\1* ", node_parameter(each)) for each in one["parameters"])
+    return f"{returns} {one['name']}({parameters or 'void'})"
+
+
+def node_value(name, value):
+    return f"\nexport const {name} = {json.dumps(value, indent=2)};\n"
+
+
+def make_node(abi):
+    structs = {one["name"]: {each["name"]: each["type"] for each in one["members"]} for one in abi["structs"]}
+    return (
+        NODE_TOP
+        + node_value("abiVersion", dict(zip(("major", "minor"), abi["abi_version"])))
+        + node_value("opaque", opaque_names(abi, RUST_PLAIN))
+        + node_value("enums", {one["name"]: one["values"] for one in abi["enums"]})
+        + node_value("structs", structs)
+        + node_value("callbacks", [node_signature(one) for one in abi["callbacks"]])
+        + node_value("functions", [node_signature(one) for one in abi["functions"]])
+    )
+
+
 # ---- All -------------------------------------------------------------------------------------------------------------
 
 LANGUAGES = {
     "csharp": (make_csharp, "csharp/MonoQuant/Declarations.cs"),
+    "node": (make_node, "node/lib/declarations.js"),
     "python": (make_python, "python/mono_quant/_declarations.py"),
     "rust": (make_rust, "rust/mono-quant-sys/src/declarations.rs"),
 }

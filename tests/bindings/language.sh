@@ -46,6 +46,8 @@ $data/digits.safetensors copy.safetensors only=none
 $data/gguf_types.gguf floats.safetensors
 $data/modules/state_dict.pt größe.safetensors
 $data/digits.safetensors nothing.safetensors bitz=4
+$data/digits.safetensors nothing.safetensors bits=4 call:bitz=4
+$data/digits.safetensors nothing.safetensors dtype=quint8 call:bits=4
 $data/missing.safetensors nothing.safetensors
 $data/digits.safetensors nothing.safetensors bits
 $data/digits.safetensors

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What ./dev and the tests take from Python's registry is pinned, each package by version and hashes, and taken in one place; and
-# pip takes nothing else.
+# What ./dev and the tests take from Python's and Node's registries is pinned, each package by version and hashes; what is
+# Python's is taken in one place, and pip takes nothing else.
 set -euo pipefail
 source=$1 build=$2
 . "$source/tests/support/python_packages.sh"
@@ -22,6 +22,16 @@ done
 elsewhere=$(cd "$source" && grep -rnE 'pip[0-9]?"? +(install|download)' dev tests src capi bindings-examples --include=*.sh --include=dev \
   --include=CMakeLists.txt --include=*.cmake | grep -vE '^tests/(support/python_packages|packaging/packages_test)[.]sh:' || true)
 [ -z "$elsewhere" ] || fail "pip is called elsewhere: $elsewhere"
+
+# npm takes what the lock file names, by hash, from whatever registry there is; it runs none of the packages' scripts.
+for lock in "$source"/bindings-examples/*/package-lock.json; do
+  if grep -nE '"resolved"|https?:' "$lock"; then fail "$lock names a place to take packages from"; fi
+  [ "$(grep -c '^    "node_modules/' "$lock")" = "$(grep -c '^      "integrity": "sha512-' "$lock")" ] ||
+    fail "$lock has a package without a hash"
+  grep -qx 'ignore-scripts=true' "${lock%/*}/.npmrc" || fail "${lock%/*}/.npmrc lets scripts run"
+done
+elsewhere=$(cd "$source" && grep -rnE 'npm (install|i|ci)\b' dev tests src --include=*.sh --include=dev | grep -v ' ci ' || true)
+[ -z "$elsewhere" ] || fail "npm takes what no lock file names: $elsewhere"
 
 # A wheel that another one took the place of.
 work=$build/packages_test
