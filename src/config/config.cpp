@@ -189,6 +189,11 @@ LayerSettings resolve_layer(const Config& config, const LayerName& layer) {
     check_cast(layer, scheme, decider, "group_size", group_size);
     settings.granularity = Granularity::kTensor;
   } else {
+    if (scheme.book != nullptr && !settings.symmetric && contradicts(symmetric, decider)) {
+      fail_combination(layer, "symmetric", formatted("{} has no zero points", scheme.name),
+                       "leave symmetric unset, or use an integer dtype");
+    }
+    settings.symmetric = settings.symmetric || scheme.book != nullptr;
     const GroupChoice choice = resolve_granularity(layer, scheme, decider, per_channel, group_size);
     settings.granularity = choice.granularity;
     settings.group_size = choice.group_size;

@@ -52,6 +52,14 @@ struct CodeRule {
   float symmetric_divisor;  ///< 127, or 7.5 for 4 bits
 };
 
+/// Floats of 8 bits and fewer: a sign, then exponent, then mantissa; exponent 0 is denormal.
+struct FloatRule {
+  std::int32_t exponent_bits;
+  std::int32_t mantissa_bits;  ///< >= 1
+  std::int32_t bias;           ///< of the exponent
+  float largest;               ///< magnitude of a code that is a number
+};
+
 /// How the searches look for scales. Each compares trials by the energy that their codes explain with the scale that
 /// suits them best, A^2 / B with A = sum of weight * code and B = sum of code^2, takes the best (of equal ones the
 /// first), and lets one round from codes to A / B follow. search_rules.h has the rules for each number of bits.
@@ -123,6 +131,14 @@ struct KernelTable {
   std::size_t (*encode_rows)(const float* weights, std::size_t row_count, std::size_t row_length,
                              std::size_t group_size, const CodeRule& rule, const float* scales,
                              const std::int8_t* zero_points, const float* minima, std::int8_t* codes, ErrorSums* sums);
+
+  /// Codes that are floats: weight / scale, a correctly rounded float32, saturated to the largest code and rounded half to
+  /// even. What rounds to 0 keeps its sign. Codes of a scale of 0 are 0.
+  /// weights  [row_count, row_length], finite
+  /// scales   [row_count, ceil(row_length / group_size)], any finite values
+  /// codes    [row_count, row_length], one a byte, written
+  void (*encode_floats)(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                        const FloatRule& rule, const float* scales, std::int8_t* codes);
 
   /// The inverse of quantize_rows. zero_points may be null: all zero.
   /// weights [row_count, row_length], written.

@@ -192,6 +192,37 @@ ErrorSums error_sums(const float* reference, const float* other, std::size_t cou
   return sums.finish();
 }
 
+// What a code without its sign stands for.
+float float_of(std::int32_t code, const FloatRule& rule) {
+  const std::int32_t exponent = code >> rule.mantissa_bits, mantissa = code & ((1 << rule.mantissa_bits) - 1);
+  const std::int32_t whole = exponent == 0 ? mantissa : mantissa + (1 << rule.mantissa_bits);
+  return std::ldexp(static_cast<float>(whole), (exponent == 0 ? 1 : exponent) - rule.bias - rule.mantissa_bits);
+}
+
+// The nearest of all codes; of two that are as near, the even one.
+std::int32_t nearest_float(float magnitude, const FloatRule& rule) {
+  std::int32_t code = 0;
+  while (float_of(code, rule) < magnitude && float_of(code, rule) < rule.largest) ++code;
+  if (code == 0) return 0;
+  const double above = static_cast<double>(float_of(code, rule)) - magnitude;
+  const double below = static_cast<double>(magnitude) - float_of(code - 1, rule);
+  if (above == below) return code % 2 == 0 ? code : code - 1;
+  return above < below ? code : code - 1;
+}
+
+void encode_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                   const FloatRule& rule, const float* scales, std::int8_t* codes) {
+  for (std::size_t row = 0; row < row_count; ++row) {
+    for (std::size_t i = 0; i < row_length; ++i, ++weights, ++codes) {
+      const float scale = scales[i / group_size];
+      const float quotient = scale == 0 ? 0 : *weights / scale;
+      const std::int32_t sign = std::signbit(quotient) ? 1 << (rule.exponent_bits + rule.mantissa_bits) : 0;
+      *codes = static_cast<std::int8_t>(nearest_float(std::fabs(quotient), rule) | sign);
+    }
+    scales += (row_length + group_size - 1) / group_size;
+  }
+}
+
 struct PlainDot {
   template <std::size_t kRows>
   static void dot(const std::int8_t* const* rows, const std::int8_t* weights, std::size_t count, std::int32_t* sums) {
@@ -219,6 +250,7 @@ constinit const KernelTable kGenericTable{
     .search_zero_point = generic::search_zero_point,
     .search_minimum = generic::search_minimum,
     .encode_rows = encode_rows,
+    .encode_floats = encode_floats,
     .dequantize_rows = dequantize_rows,
     .pack_int4 = pack_int4,
     .unpack_int4 = unpack_int4,

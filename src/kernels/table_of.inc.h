@@ -1,4 +1,5 @@
 // The table of a vector instruction set: a wrapper of 16 lanes and a dot product make it.
+#include "kernels/encode_floats.inc.h"
 #include "kernels/kernel_tables.h"
 #include "kernels/linear_int8.inc.h"
 #include "kernels/quantize_rows.inc.h"
@@ -19,6 +20,7 @@ constexpr KernelTable table_of(const char* isa, std::span<const char* const> sha
       .search_zero_point = search_zero_point<V>,
       .search_minimum = search_minimum<V>,
       .encode_rows = encode_rows<V>,
+      .encode_floats = encode_floats,
       .dequantize_rows = dequantize_rows<V>,
       .pack_int4 = avx2::pack_int4,
       .unpack_int4 = avx2::unpack_int4,

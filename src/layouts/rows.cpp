@@ -1,6 +1,6 @@
 // Our own layout. Codes of 8 bits lie as bytes in the shape of the weight; codes of 4 bits eight to a 32-bit word, as
 // compressed-tensors packs them, in rows of what lies behind one index of the first axis.
-//   8 bits   X             I8 or U8, the weight's shape
+//   8 bits   X             I8, U8 or F8_E4M3, the weight's shape
 //            X_scale F32, and X_zero_point I8 or U8 where there are some, broadcast over X, so that whoever reads them
 //                          multiplies: [1] per tensor, [1, channels, 1] where the channels are the middle one of three
 //                          axes, [rows, groups] per group. A zero point is stored as the code that means 0
@@ -44,7 +44,7 @@ Shape former_shape(const QuantizedSpec& spec) {
 }
 
 std::vector<StoredPart> byte_parts(const QuantizedSpec& spec) {
-  const DType dtype = scheme_of(spec).rule.code_xor == 0 ? DType::kI8 : DType::kU8;
+  const DType dtype = scheme_of(spec).code_dtype;
   const Shape scales = broadcast_shape(spec), former = former_shape(spec);
   std::vector<StoredPart> parts{{"", dtype, spec.shape}, {"_scale", DType::kF32, scales, former}};
   if (has_zero_points(spec)) parts.push_back({"_zero_point", dtype, scales, former});
@@ -76,8 +76,10 @@ std::vector<StoredPart> parts_of(const QuantizedSpec& spec) {
 // Our metadata has no word for rows that share their scales, and only what is packed has a place for minima.
 bool can_hold(const QuantizedSpec& spec) {
   if (!is_coded(spec)) return true;
-  const bool has_place = !scheme_of(spec).has_minima || is_packed(spec);
-  return has_integer_codes(spec) && has_place && spec.group_rows == 1;
+  const Scheme& scheme = scheme_of(spec);
+  const bool has_place = is_packed(spec) ? scheme.book == nullptr : !scheme.has_minima;
+  const bool has_codes = has_integer_codes(spec) || scheme.floats != nullptr;
+  return has_codes && has_place && spec.group_rows == 1;
 }
 
 // Codes and scales of a row start where its words do.

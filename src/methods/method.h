@@ -74,6 +74,11 @@ float round_scale(const QuantizedSpec& spec, float scale);
 void code_with_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, const float* scales,
                       const std::int8_t* zero_points, std::int8_t* codes, std::vector<kernels::ErrorSums>& sums);
 
+/// Codes of a run with a scale that is known, as code_with_scales makes them. One element of `sums` is added where they
+/// were taken in passing.
+void code_run(const QuantizedSpec& spec, const float* weights, std::uint64_t count, float scale, std::int8_t zero_point,
+              std::int8_t* codes, std::vector<kernels::ErrorSums>& sums);
+
 /// The scale and zero point of a range, by minmax's rule, as they are stored. The scale is not finite where it cannot
 /// be.
 struct ScaleOfRange {

@@ -1,4 +1,5 @@
 // minmax: the scale is what the largest weight of a group needs. Source: arXiv:1712.05877.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -22,7 +23,7 @@ std::optional<std::uint64_t> round_scales(const QuantizedSpec& spec, const Piece
   return std::nullopt;
 }
 
-Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+Coded code_integers(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
   const std::uint64_t group_size = group_size_in(spec, place);
   const std::uint64_t scale_count = place.row_count * ceil_div(place.column_count, group_size);
   auto* scales = buffers.scales.get<float>(scale_count);
@@ -41,6 +42,43 @@ Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& pl
   if (const auto bad = round_scales(spec, place, group_size, scales)) return {piece, bad};
   code_with_scales(spec, weights, place, scales, zero_points, codes, buffers.sums);
   return {piece, std::nullopt};
+}
+
+// As round_scales, for a scheme of floats: what brings the largest weight to the largest code.
+Coded code_floats(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+  const std::uint64_t group_size = group_size_in(spec, place);
+  auto* scales = buffers.scales.get<float>(place.row_count * ceil_div(place.column_count, group_size));
+  auto* codes = buffers.codes.get<std::int8_t>(place.count());
+  const CodedPiece piece{.place = place, .group_size = group_size, .codes = codes, .scales = scales};
+  buffers.sums.clear();
+  if (const auto bad = find_not_finite(weights, place.count())) return {piece, bad};
+  float* scale = scales;
+  for (std::uint64_t row = 0; row < place.row_count; ++row) {
+    for (std::uint64_t column = 0; column < place.column_count; column += group_size) {
+      const std::uint64_t count = std::min(group_size, place.column_count - column);
+      const kernels::Range range = kernel_table().range(weights + row * place.column_count + column, count);
+      *scale++ = scale_of_range(spec, range).scale;
+    }
+  }
+  if (const auto bad = round_scales(spec, place, group_size, scales)) return {piece, bad};
+  kernel_table().encode_floats(weights, place.row_count, place.column_count, group_size, *scheme_of(spec).floats,
+                               scales, codes);
+  return {piece, std::nullopt};
+}
+
+Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+  return scheme_of(spec).floats == nullptr ? code_integers(spec, weights, place, buffers)
+                                           : code_floats(spec, weights, place, buffers);
+}
+
+bool fits(const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  return scheme.floats != nullptr || (has_integer_codes(spec) && !scheme.has_minima);
+}
+
+ScaleOfRange scale_of_floats(const QuantizedSpec& spec, const kernels::Range& range) {
+  const float largest = std::max(std::fabs(range.minimum), std::fabs(range.maximum));
+  return {largest == 0 ? 1.0f : round_scale(spec, std::max(largest / scheme_of(spec).floats->largest, 0x1p-126f)), 0};
 }
 
 }  // namespace
@@ -91,8 +129,19 @@ void code_with_scales(const QuantizedSpec& spec, const float* weights, const Pie
   }
 }
 
+void code_run(const QuantizedSpec& spec, const float* weights, std::uint64_t count, float scale, std::int8_t zero_point,
+              std::int8_t* codes, std::vector<kernels::ErrorSums>& sums) {
+  const Scheme& scheme = scheme_of(spec);
+  if (scheme.floats != nullptr) {
+    return kernel_table().encode_floats(weights, 1, count, std::max<std::uint64_t>(count, 1), *scheme.floats, &scale,
+                                        codes);
+  }
+  kernel_table().quantize_run(weights, count, scale, zero_point, code_rule(scheme, spec), codes, &sums.emplace_back());
+}
+
 // By the same rule as everywhere: a row of just its two ends has that range.
 ScaleOfRange scale_of_range(const QuantizedSpec& spec, const kernels::Range& range) {
+  if (scheme_of(spec).floats != nullptr) return scale_of_floats(spec, range);
   const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
   const float ends[2] = {range.minimum, range.maximum};
   ScaleOfRange result;
@@ -106,7 +155,7 @@ ScaleOfRange scale_of_range(const QuantizedSpec& spec, const kernels::Range& ran
 const Method kMinmaxMethod{
     .name = "minmax",
     .text = "the scale that the largest weight needs",
-    .fits = [](const QuantizedSpec& spec) { return has_integer_codes(spec) && !scheme_of(spec).has_minima; },
+    .fits = fits,
     .code = code,
 };
 

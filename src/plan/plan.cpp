@@ -119,7 +119,8 @@ void choose_method(PlannedTensor& planned, const LayerSettings& settings, Choice
     planned.method = &kSearchMethod;
     if (!scheme_of(spec).has_minima) spec.has_free_scales = spec.symmetric && !needs_positive;
   } else if (settings.is_method_set && settings.method == &kSearchMethod && choice.reason.empty()) {
-    choice.reason = "by minmax: a scale that many rows or pieces share is not searched for";
+    choice.reason = kSearchMethod.fits(spec) ? "by minmax: a scale that many rows or pieces share is not searched for"
+                                             : formatted("by minmax: there is no search for {}", scheme_of(spec).text);
   }
 }
 

@@ -36,7 +36,7 @@ Json methods_for(const Scheme& scheme) {
 Json describe(const Scheme& scheme) {
   return {{"name", scheme.name},
           {"text", scheme.text},
-          {"bits", scheme.bits},
+          {"bits", code_bits(plain_spec(scheme))},
           {"is_cast", scheme.is_cast},
           {"per_tensor", scheme.may_be_per_tensor},
           {"symmetric_default", scheme.symmetric_default},

@@ -15,14 +15,17 @@ constexpr auto kValues = [] {
   return values;
 }();
 
+constexpr kernels::FloatRule kRule{.exponent_bits = 4, .mantissa_bits = 3, .bias = 7, .largest = 448};
+
 }  // namespace
 
 const Scheme kFloat8E4M3Scheme{
     .name = "float8_e4m3",
     .text = "float8_e4m3",
     .bits = 8,
-    .may_be_chosen = false,
+    .code_dtype = DType::kF8E4M3,
     .book = kValues.data(),
+    .floats = &kRule,
     .widest_step = 32,
 };
 

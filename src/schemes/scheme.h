@@ -79,10 +79,12 @@ struct Scheme {
   /// Integers: codes lie in [code_min, code_max]; `symmetric` is the spec's. Unused by the other kinds.
   kernels::CodeRule rule{};
 
+  DType code_dtype = DType::kI8;        ///< of tensors with a code in each byte
   bool has_minima = false;              ///< weight = (code - code_min) * scale + minimum, in place of a zero point
   bool always_has_zero_points = false;  ///< readers need them even where all are the same
 
-  const float* book = nullptr;        ///< [2^bits] what codes stand for, times their scale; null: the integers
+  const float* book = nullptr;                 ///< [2^bits] what codes stand for, times their scale; null: the integers
+  const kernels::FloatRule* floats = nullptr;  ///< where the book is that of floats: how weights become codes
   float widest_step = 1;              ///< between neighbouring codes, in scales: a code loses at most half of it
   const OwnBlocks* blocks = nullptr;  ///< in place of codes and scales; null: none
 

@@ -11,6 +11,7 @@ const Scheme kUint8Scheme{
     .bits = 8,
     .symmetric_default = false,
     .rule = {.code_min = -128, .code_max = 127, .symmetric = false, .code_xor = 0x80, .symmetric_divisor = 127},
+    .code_dtype = DType::kU8,
     .always_has_zero_points = true,
     .torchscript = &kBytesScript,
 };

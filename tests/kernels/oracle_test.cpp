@@ -147,5 +147,35 @@ TEST(Oracle, BrainFloats) {
   EXPECT_EQ(brains, (std::vector<std::uint16_t>{0x3F80, 0x3F80, 0x3F82, 0xC049, 0x7F80, 0x7F80}));
 }
 
+constexpr FloatRule kE4M3{4, 3, 7, 448}, kE5M2{5, 2, 15, 57344}, kE2M1{2, 1, 1, 6}, kE2M3{2, 3, 1, 7.5f};
+
+std::vector<int> float_codes(const std::vector<float>& weights, const FloatRule& rule, float scale = 1) {
+  std::vector<std::int8_t> codes(weights.size());
+  oracle().encode_floats(weights.data(), 1, weights.size(), weights.size(), rule, &scale, codes.data());
+  std::vector<int> numbers;
+  for (const std::int8_t code : codes) numbers.push_back(static_cast<std::uint8_t>(code));
+  return numbers;
+}
+
+// 1 is 0 0111 000; 448 the largest, 0 1111 110; the least step is 2^-9.
+TEST(Oracle, FloatsOfEightBits) {
+  EXPECT_EQ(float_codes({1, -1, 448, -449, 1e30f, 0, -0.0f}, kE4M3),
+            (std::vector<int>{0x38, 0xb8, 0x7e, 0xfe, 0x7e, 0, 0x80}));
+  // Halfway between 1 and 1.125, 1.125 and 1.25; 2^-10, half the least step, and a little more; 2^-6, the least normal.
+  EXPECT_EQ(float_codes({1.0625f, 1.1875f, 0x1p-10f, 0x1.01p-10f, 0x1.8p-9f, 0x1p-6f, 0x1.fp-7f}, kE4M3),
+            (std::vector<int>{0x38, 0x3a, 0, 1, 2, 8, 8}));
+  EXPECT_EQ(float_codes({1, 57344, 60000, 0x1p-16f, 0x1p-17f}, kE5M2), (std::vector<int>{0x3c, 0x7b, 0x7b, 1, 0}));
+  EXPECT_EQ(float_codes({2, 896}, kE4M3, 2), (std::vector<int>{0x38, 0x7e}));
+  EXPECT_EQ(float_codes({2, -3}, kE4M3, 0), (std::vector<int>{0, 0}));
+}
+
+// 0, 0.5, 1, 1.5, 2, 3, 4, 6; ties go to the even code.
+TEST(Oracle, FloatsOfFourBits) {
+  EXPECT_EQ(float_codes({0, 0.5f, 1, 1.5f, 2, 3, 4, 6, 7, -3}, kE2M1),
+            (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 7, 13}));
+  EXPECT_EQ(float_codes({0.25f, 0.75f, 1.25f, 1.75f, 2.5f, 3.5f, 5}, kE2M1), (std::vector<int>{0, 2, 2, 4, 4, 6, 6}));
+  EXPECT_EQ(float_codes({0.125f, 7.5f, 7.3f, 0.0625f, 0.1875f}, kE2M3), (std::vector<int>{1, 31, 31, 0, 2}));
+}
+
 }  // namespace
 }  // namespace mnq::kernels::test

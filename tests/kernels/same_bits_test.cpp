@@ -245,5 +245,29 @@ TEST(Sums, AreRight) {
   }
 }
 
+TEST(SameBits, EncodeFloats) {
+  constexpr FloatRule kRules[] = {{4, 3, 7, 448}, {5, 2, 15, 57344}, {2, 1, 1, 6}, {2, 3, 1, 7.5f}, {3, 2, 3, 28}};
+  for (const KernelTable* table : fast_tables()) {
+    for (const std::size_t length : lengths()) {
+      if (length > 1025) continue;  // the oracle is slow
+      for (const std::size_t group : {std::size_t{16}, std::size_t{100}, std::max<std::size_t>(length, 1)}) {
+        const std::size_t groups = (length + group - 1) / group;
+        for (int kind = 0; kind < kKinds; ++kind) {
+          const auto weights = weights_of(kind, 2 * length);
+          for (const float scale : {1.0f, -0.01f, 0.0f, 1e-38f}) {
+            const std::vector<float> scales(2 * groups, scale);
+            for (const FloatRule& rule : kRules) {
+              std::vector<std::int8_t> codes(2 * length), expected(2 * length);
+              oracle().encode_floats(weights.data(), 2, length, group, rule, scales.data(), expected.data());
+              table->encode_floats(weights.data(), 2, length, group, rule, scales.data(), codes.data());
+              ASSERT_EQ(codes, expected) << table->isa << ' ' << length << ' ' << group << ' ' << kind << ' ' << scale;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace mnq::kernels::test

@@ -215,10 +215,12 @@ TEST(EveryLayout, WhatIsStoredIsLoaded) {
       if (layout == &kIntQuantizedLayout && scheme->needs_first_axis) continue;
       // Elsewhere its codes are those of int8.
       if (layout != &kRowsLayout && scheme->always_has_zero_points) continue;
+      if (layout != &kRowsLayout && scheme->book != nullptr) continue;
       for (const std::int64_t columns : {1, 7, 8, 9, 15, 16, 17, 1023}) {
         for (const std::uint64_t group_size : {0, 8}) {
           SCOPED_TRACE(std::string(layout->name) + " " + std::string(scheme->name) + " " + std::to_string(columns));
           RoundTrip(*layout, spec_of(scheme->name.data(), {9, columns}, true, group_size)).run();
+          if (scheme->book != nullptr) continue;  // floats have no zero points
           RoundTrip(*layout, spec_of(scheme->name.data(), {9, columns}, false, group_size)).run();
         }
       }

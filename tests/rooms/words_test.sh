@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What only some rooms may say. The names of schemes and the numbers of their bits stand in schemes, layouts and methods,
-# so that a new scheme is one file and one row. Our own metadata is text in two containers. Only the table of quantization
+# so that a new scheme is one file and one row. Our own metadata is text in two containers, and where programs hold it. Only the table of quantization
 # methods knows what is in it. Functions have at most 50 lines, but for tables.
 set -euo pipefail
 cd "$1"
@@ -33,10 +33,12 @@ refuse "names a scheme in a text: make it from the scheme table" \
 plain='src/base/dtype\.cpp|capi/dlpack\.cpp|src/kernels/search_rules\.cpp'
 refuse "reads a number of bits: ask the scheme" '(\.|->)bits\b' "$plain" "${elsewhere[@]}"
 
-# PyTorch's archives are of two kinds: of a state dict, and of a module.
-writers='src/formats/(safetensors/safetensors|pytorch/pytorch_sink|torchscript/torchscript)\.cpp'
+# PyTorch's archives are of two kinds: of a state dict, and of a module. Programs that hold a tensor's parts by themselves
+# hold the text, too.
+alone='src/quantize/one_tensor\.cpp'
+writers="src/formats/(safetensors/safetensors|pytorch/pytorch_sink|torchscript/torchscript)\.cpp|$alone"
 refuse "writes our own metadata" '\b(write|reserve)_own_metadata\(' "$core\.(h|cpp)|$writers" "${elsewhere[@]}"
-refuse "reads our own metadata" '\b(parse|take)_own_metadata\(' "$core\.(h|cpp)" "${elsewhere[@]}"
+refuse "reads our own metadata" '\b(parse|take)_own_metadata\(' "$core\.(h|cpp)|$alone" "${elsewhere[@]}"
 
 refuse "knows a quantization method: quantization_methods.cpp has a row for it" \
   'compressed_tensors/|"compressed-tensors"' 'src/formats/folder/quantization_methods\.cpp' src/formats/folder/*.{h,cpp}

@@ -140,10 +140,9 @@ CodedPiece WeightWriter::encode_settled(const float* weights, const PiecePlace& 
 
 void WeightWriter::encode_rows(const float* weights, const PiecePlace& place, std::int8_t* codes,
                                Scratch& scratch) const {
-  const kernels::CodeRule rule = code_rule(scheme_of(spec_), spec_);
   const auto encode_run = [&](std::uint64_t begin, std::uint64_t count, std::uint64_t scale) {
-    kernel_table().quantize_run(weights + begin, count, tables_.scales[scale], tables_.zero_points[scale], rule,
-                                codes + begin, &scratch.sums.emplace_back());
+    code_run(spec_, weights + begin, count, tables_.scales[scale], tables_.zero_points[scale], codes + begin,
+             scratch.sums);
   };
   scratch.sums.clear();
   if (spec_.granularity == Granularity::kTensor) return encode_run(0, place.count(), 0);
@@ -158,7 +157,6 @@ void WeightWriter::encode_rows(const float* weights, const PiecePlace& place, st
 // Turned around, so that each channel of a matrix is a run.
 void WeightWriter::encode_columns(const float* weights, const PiecePlace& place, std::int8_t* codes,
                                   Scratch& scratch) const {
-  const kernels::CodeRule rule = code_rule(scheme_of(spec_), spec_);
   const std::uint64_t channels = scale_shape_.channel_count, matrix_rows = scale_shape_.matrix_rows;
   auto* turned = scratch.decoded.get<float>(place.row_count);
   auto* turned_codes = scratch.stored.get<std::int8_t>(place.row_count);
@@ -169,9 +167,8 @@ void WeightWriter::encode_columns(const float* weights, const PiecePlace& place,
     const std::uint64_t length = count / channels, first_scale = scale_shape_.row_of(row);
     turn(weights + done, length, channels, turned);
     for (std::uint64_t i = 0; i < channels; ++i) {
-      kernel_table().quantize_run(turned + i * length, length, tables_.scales[first_scale + i],
-                                  tables_.zero_points[first_scale + i], rule, turned_codes + i * length,
-                                  &scratch.sums.emplace_back());
+      code_run(spec_, turned + i * length, length, tables_.scales[first_scale + i],
+               tables_.zero_points[first_scale + i], turned_codes + i * length, scratch.sums);
     }
     turn(turned_codes, channels, length, codes + done);
     done += count;
