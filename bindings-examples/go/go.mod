@@ -1,0 +1,3 @@
+module monoquant
+
+go 1.19
