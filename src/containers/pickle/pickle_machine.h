@@ -11,9 +11,98 @@ namespace mnq {
 /// "BINUNICODE"; "0x07" for what is none.
 std::string pickle_opcode_name(unsigned char opcode);
 
+/// The bytes of a pickle, opcode by opcode.
+class PickleInput {
+ public:
+  PickleInput(std::string_view bytes, const std::string& title, const std::string& record)
+      : bytes_(bytes), title_(title), record_(record) {}
+
+  std::size_t size() const { return bytes_.size(); }
+  std::size_t at() const { return at_; }
+  unsigned char take_opcode();
+  std::string_view take(std::uint64_t size);
+  std::string_view take_line();
+  template <class Number>
+  Number number() {
+    Number value;
+    std::memcpy(&value, take(sizeof value).data(), sizeof value);
+    return value;
+  }
+
+  /// kFormat and kUnsupported; place: the opcode and where it is.
+  [[noreturn]] void fail(const std::string& what) const;
+  [[noreturn]] void refuse(const std::string& what, const std::string& suggestion) const;
+  std::string place() const;
+
+ private:
+  std::string_view bytes_;
+  const std::string& title_;
+  const std::string& record_;
+  std::size_t at_ = 0, opcode_at_ = 0;
+};
+
+/// Values on the stack, by their indices, and those in the memo.
+class PickleStack {
+ public:
+  explicit PickleStack(const PickleInput& input) : input_(input) {}
+
+  bool is_empty() const { return stack_.empty() && marks_.empty(); }
+  void push(PickleIndex index) { stack_.push_back(index); }
+  void push_mark() { marks_.push_back(stack_.size()); }
+  PickleIndex top() const;
+  PickleIndex pop();
+  std::vector<PickleIndex> pop_mark();
+  std::vector<PickleIndex> pop_many(std::size_t count);
+
+  void put(std::uint64_t memo_index);  ///< the top one
+  void put_next() { put(memo_count_); }
+  void get(std::uint64_t memo_index);
+
+ private:
+  const PickleInput& input_;
+  std::vector<PickleIndex> stack_;
+  std::vector<std::size_t> marks_;
+  std::vector<PickleIndex> memo_;
+  std::size_t memo_count_ = 0;
+};
+
+/// Values as they are made; each goes onto the stack.
+class PickleBuilder {
+ public:
+  PickleBuilder(const PickleInput& input, PickleStack& stack, std::vector<PickleValue>& values,
+                std::vector<std::vector<PickleIndex>>& children)
+      : input_(input), stack_(stack), values_(values), children_(children) {}
+
+  const PickleValue& at(PickleIndex index) const { return values_[index]; }
+  PickleValue& push(PickleKind kind);
+  void push_integer(std::int64_t value) { push(PickleKind::kInt).integer = value; }
+  void push_text(PickleKind kind, std::string_view text);
+  void push_string(std::string_view text);
+  void push_long(std::string_view digits);
+  void push_global(std::string_view module, std::string_view name);
+  void push_container(PickleKind kind, std::vector<PickleIndex> items);
+  void add_items(const std::vector<PickleIndex>& items, bool are_pairs);
+  void require_pairs(const std::vector<PickleIndex>& items) const;
+  void call(bool is_new_object);
+  void build();
+
+ private:
+  std::vector<PickleIndex>& children_of(PickleIndex index);
+
+  const PickleInput& input_;
+  PickleStack& stack_;
+  std::vector<PickleValue>& values_;
+  std::vector<std::vector<PickleIndex>>& children_;
+};
+
+/// What each opcode does.
 class PickleMachine {
  public:
-  PickleMachine(Pickle& pickle, std::string_view bytes) : pickle_(pickle), bytes_(bytes) {}
+  PickleMachine(Pickle& pickle, std::string_view bytes)
+      : pickle_(pickle),
+        input_(bytes, pickle.title_, pickle.record_),
+        stack_(input_),
+        values_(input_, stack_, pickle.values_, pickle.children_) {}
 
   /// Fills the pickle.
   void run();
@@ -27,45 +116,10 @@ class PickleMachine {
   bool step_memo(unsigned char opcode);
   bool step_object(unsigned char opcode);
 
-  [[noreturn]] void fail(const std::string& what) const;
-  std::string place() const;
-
-  std::string_view take(std::uint64_t size);
-  std::string_view take_line();
-  template <class Number>
-  Number number() {
-    Number value;
-    std::memcpy(&value, take(sizeof value).data(), sizeof value);
-    return value;
-  }
-  double big_endian_double();
-
-  PickleValue& push(PickleKind kind);
-  void push_integer(std::int64_t value);
-  void push_text(PickleKind kind, std::uint64_t size);
-  void push_long(std::uint64_t size);
-  void push_global(std::string_view module, std::string_view name);
-  PickleIndex pop();
-  PickleIndex top() const;
-  std::vector<PickleIndex> pop_mark();
-  std::vector<PickleIndex> pop_many(std::size_t count);
-  void push_container(PickleKind kind, std::vector<PickleIndex> items);
-  void add_items(const std::vector<PickleIndex>& items, bool are_pairs);
-  std::vector<PickleIndex>& children_of(PickleIndex index);
-  void require_pairs(const std::vector<PickleIndex>& items) const;
-  void put(std::uint64_t memo_index);
-  void get(std::uint64_t memo_index);
-  void call(bool is_new_object);
-  void build();
-
   Pickle& pickle_;
-  std::string_view bytes_;
-  std::size_t at_ = 0;
-  std::size_t opcode_at_ = 0;
-  std::vector<PickleIndex> stack_;
-  std::vector<std::size_t> marks_;
-  std::vector<PickleIndex> memo_;
-  std::size_t memo_count_ = 0;
+  PickleInput input_;
+  PickleStack stack_;
+  PickleBuilder values_;
 };
 
 }  // namespace mnq

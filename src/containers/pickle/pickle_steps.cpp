@@ -1,40 +1,54 @@
 // What each opcode of a pickle does.
+#include <bit>
+
 #include "base/text/format.h"
-#include "base/text/utf8.h"
-#include "containers/archive_error.h"
 #include "containers/pickle/pickle_machine.h"
 
 namespace mnq {
 
+void PickleMachine::run() {
+  pickle_.children_.emplace_back();
+  for (unsigned char opcode = input_.take_opcode(); opcode != '.'; opcode = input_.take_opcode()) step(opcode);
+  pickle_.root_ = stack_.pop();
+  if (!stack_.is_empty()) input_.fail("leaves values on the stack");
+  pickle_.size_ = input_.at();
+}
+
+void PickleMachine::step(unsigned char opcode) {
+  if (step_number(opcode) || step_text(opcode) || step_container(opcode) || step_items(opcode)) return;
+  if (step_memo(opcode) || step_object(opcode)) return;
+  input_.refuse(input_.place() + " is unknown", "fetch or write the file again: torch.save writes no such pickle");
+}
+
 bool PickleMachine::step_number(unsigned char opcode) {
   switch (opcode) {
     case 'N':
-      push(PickleKind::kNone);
+      values_.push(PickleKind::kNone);
       return true;
     case 0x88:
-      push(PickleKind::kBool).integer = 1;
+      values_.push(PickleKind::kBool).integer = 1;
       return true;
     case 0x89:
-      push(PickleKind::kBool).integer = 0;
+      values_.push(PickleKind::kBool).integer = 0;
       return true;
     case 'K':
-      push_integer(number<std::uint8_t>());
+      values_.push_integer(input_.number<std::uint8_t>());
       return true;
     case 'M':
-      push_integer(number<std::uint16_t>());
+      values_.push_integer(input_.number<std::uint16_t>());
       return true;
     case 'J':
-      push_integer(number<std::int32_t>());
+      values_.push_integer(input_.number<std::int32_t>());
       return true;
     case 0x8a:
-      push_long(number<std::uint8_t>());
+      values_.push_long(input_.take(input_.number<std::uint8_t>()));
       return true;
     case 0x8b:
-      push_long(number<std::uint32_t>());
+      values_.push_long(input_.take(input_.number<std::uint32_t>()));
       return true;
     case 'G': {
-      const double value = big_endian_double();
-      push(PickleKind::kFloat).real = value;
+      const auto value = std::bit_cast<double>(__builtin_bswap64(input_.number<std::uint64_t>()));
+      values_.push(PickleKind::kFloat).real = value;
       return true;
     }
     default:
@@ -42,84 +56,80 @@ bool PickleMachine::step_number(unsigned char opcode) {
   }
 }
 
-// Python 2's strings are texts here where they are UTF-8.
 bool PickleMachine::step_text(unsigned char opcode) {
   switch (opcode) {
     case 'X':
-      push_text(PickleKind::kText, number<std::uint32_t>());
+      values_.push_text(PickleKind::kText, input_.take(input_.number<std::uint32_t>()));
       return true;
     case 0x8c:
-      push_text(PickleKind::kText, number<std::uint8_t>());
+      values_.push_text(PickleKind::kText, input_.take(input_.number<std::uint8_t>()));
       return true;
     case 0x8d:
-      push_text(PickleKind::kText, number<std::uint64_t>());
+      values_.push_text(PickleKind::kText, input_.take(input_.number<std::uint64_t>()));
       return true;
     case 'U':
-      push_text(PickleKind::kBytes, number<std::uint8_t>());
-      break;
+      values_.push_string(input_.take(input_.number<std::uint8_t>()));
+      return true;
     case 'T':
-      push_text(PickleKind::kBytes, number<std::uint32_t>());
-      break;
+      values_.push_string(input_.take(input_.number<std::uint32_t>()));
+      return true;
     case 'C':
-      push_text(PickleKind::kBytes, number<std::uint8_t>());
+      values_.push_text(PickleKind::kBytes, input_.take(input_.number<std::uint8_t>()));
       return true;
     case 'B':
-      push_text(PickleKind::kBytes, number<std::uint32_t>());
+      values_.push_text(PickleKind::kBytes, input_.take(input_.number<std::uint32_t>()));
       return true;
     case 0x8e:
-      push_text(PickleKind::kBytes, number<std::uint64_t>());
+      values_.push_text(PickleKind::kBytes, input_.take(input_.number<std::uint64_t>()));
       return true;
     case 0x96:
-      push_text(PickleKind::kBytes, number<std::uint64_t>());
+      values_.push_text(PickleKind::kBytes, input_.take(input_.number<std::uint64_t>()));
       return true;
     default:
       return false;
   }
-  PickleValue& string = pickle_.values_.back();
-  if (is_utf8(string.text)) string.kind = PickleKind::kText;
-  return true;
 }
 
 bool PickleMachine::step_container(unsigned char opcode) {
   switch (opcode) {
     case ']':
-      push(PickleKind::kList);
+      values_.push(PickleKind::kList);
       return true;
     case '}':
-      push(PickleKind::kDict);
+      values_.push(PickleKind::kDict);
       return true;
     case ')':
-      push(PickleKind::kTuple);
+      values_.push(PickleKind::kTuple);
       return true;
     case 0x8f:
-      push(PickleKind::kSet);
+      values_.push(PickleKind::kSet);
       return true;
     case '(':
-      marks_.push_back(stack_.size());
+      stack_.push_mark();
       return true;
     case 't':
-      push_container(PickleKind::kTuple, pop_mark());
+      values_.push_container(PickleKind::kTuple, stack_.pop_mark());
       return true;
     case 0x85:
-      push_container(PickleKind::kTuple, pop_many(1));
+      values_.push_container(PickleKind::kTuple, stack_.pop_many(1));
       return true;
     case 0x86:
-      push_container(PickleKind::kTuple, pop_many(2));
+      values_.push_container(PickleKind::kTuple, stack_.pop_many(2));
       return true;
     case 0x87:
-      push_container(PickleKind::kTuple, pop_many(3));
+      values_.push_container(PickleKind::kTuple, stack_.pop_many(3));
       return true;
     case 'l':
-      push_container(PickleKind::kList, pop_mark());
+      values_.push_container(PickleKind::kList, stack_.pop_mark());
       return true;
     case 'd': {
-      auto items = pop_mark();
-      require_pairs(items);
-      push_container(PickleKind::kDict, std::move(items));
+      auto items = stack_.pop_mark();
+      values_.require_pairs(items);
+      values_.push_container(PickleKind::kDict, std::move(items));
       return true;
     }
     case 0x91:
-      push_container(PickleKind::kSet, pop_mark());
+      values_.push_container(PickleKind::kSet, stack_.pop_mark());
       return true;
     default:
       return false;
@@ -130,19 +140,19 @@ bool PickleMachine::step_container(unsigned char opcode) {
 bool PickleMachine::step_items(unsigned char opcode) {
   switch (opcode) {
     case 'a':
-      add_items(pop_many(1), false);
+      values_.add_items(stack_.pop_many(1), false);
       return true;
     case 'e':
-      add_items(pop_mark(), false);
+      values_.add_items(stack_.pop_mark(), false);
       return true;
     case 0x90:
-      add_items(pop_mark(), false);
+      values_.add_items(stack_.pop_mark(), false);
       return true;
     case 's':
-      add_items(pop_many(2), true);
+      values_.add_items(stack_.pop_many(2), true);
       return true;
     case 'u':
-      add_items(pop_mark(), true);
+      values_.add_items(stack_.pop_mark(), true);
       return true;
     default:
       return false;
@@ -152,28 +162,28 @@ bool PickleMachine::step_items(unsigned char opcode) {
 bool PickleMachine::step_memo(unsigned char opcode) {
   switch (opcode) {
     case 'q':
-      put(number<std::uint8_t>());
+      stack_.put(input_.number<std::uint8_t>());
       return true;
     case 'r':
-      put(number<std::uint32_t>());
+      stack_.put(input_.number<std::uint32_t>());
       return true;
     case 0x94:
-      put(memo_count_);
+      stack_.put_next();
       return true;
     case 'h':
-      get(number<std::uint8_t>());
+      stack_.get(input_.number<std::uint8_t>());
       return true;
     case 'j':
-      get(number<std::uint32_t>());
+      stack_.get(input_.number<std::uint32_t>());
       return true;
     case '0':
-      pop();
+      stack_.pop();
       return true;
     case '1':
-      pop_mark();
+      stack_.pop_mark();
       return true;
     case '2':
-      stack_.push_back(top());
+      stack_.push(stack_.top());
       return true;
     default:
       return false;
@@ -183,39 +193,38 @@ bool PickleMachine::step_memo(unsigned char opcode) {
 bool PickleMachine::step_object(unsigned char opcode) {
   switch (opcode) {
     case 0x80:
-      if (const auto protocol = number<std::uint8_t>(); protocol > 5) {
-        refuse_record(pickle_.title_, pickle_.record_, formatted("is a pickle of protocol {}", protocol),
-                      "save it with a protocol of at most 5");
+      if (const auto protocol = input_.number<std::uint8_t>(); protocol > 5) {
+        input_.refuse(formatted("is a pickle of protocol {}", protocol), "save it with a protocol of at most 5");
       }
       return true;
     case 0x95:
-      number<std::uint64_t>();
+      input_.number<std::uint64_t>();
       return true;  // FRAME: only how far to read ahead
     case 'c': {
-      const std::string_view module = take_line();
-      push_global(module, take_line());
+      const std::string_view module = input_.take_line();
+      values_.push_global(module, input_.take_line());
       return true;
     }
     case 0x93: {
-      const auto names = pop_many(2);
-      const PickleValue module = pickle_.at(names[0]), name = pickle_.at(names[1]);
-      if (module.kind != PickleKind::kText || name.kind != PickleKind::kText) fail("names no module and class");
-      push_global(module.text, name.text);
+      const auto names = stack_.pop_many(2);
+      const PickleValue module = values_.at(names[0]), name = values_.at(names[1]);
+      if (module.kind != PickleKind::kText || name.kind != PickleKind::kText) input_.fail("names no module and class");
+      values_.push_global(module.text, name.text);
       return true;
     }
     case 'Q': {
-      const PickleIndex id = pop();
-      push(PickleKind::kPersistent).function = id;
+      const PickleIndex id = stack_.pop();
+      values_.push(PickleKind::kPersistent).function = id;
       return true;
     }
     case 'R':
-      call(false);
+      values_.call(false);
       return true;
     case 0x81:
-      call(true);
+      values_.call(true);
       return true;
     case 'b':
-      build();
+      values_.build();
       return true;
     default:
       return false;
