@@ -55,16 +55,72 @@ bool is_known(const PickleValue& global) {
 
 }  // namespace
 
+PytorchVerdicts::Verdict PytorchVerdicts::of(PickleIndex index, std::size_t depth) {
+  if (verdicts_[index] == Verdict::kUnderway || depth > kMostDepth) return Verdict::kNothing;
+  if (verdicts_[index] != Verdict::kUnknown) return verdicts_[index];
+  verdicts_[index] = Verdict::kUnderway;
+  const Verdict found = judge(index, depth);
+  return verdicts_[index] = found;
+}
+
+PytorchVerdicts::Verdict PytorchVerdicts::judge(PickleIndex index, std::size_t depth) {
+  const PickleValue& value = pickle_.at(index);
+  const auto whole_if = [](bool is_so) { return is_so ? Verdict::kWhole : Verdict::kNothing; };
+  if (dicts_.is_dict(index)) return dicts_.is_optimizer(index) ? Verdict::kNothing : judge_items(index, depth);
+  switch (value.kind) {
+    case PickleKind::kLong:
+      return whole_if(value.text.size() <= PickleWriter::kMostDigits);
+    case PickleKind::kList:
+    case PickleKind::kTuple:
+      return judge_items(index, depth);
+    case PickleKind::kSet:
+      return whole_if(judge_items(index, depth) == Verdict::kWhole);
+    case PickleKind::kGlobal:
+      return whole_if(is_known(value));
+    case PickleKind::kPersistent:
+      return whole_if(may_carry(value));
+    case PickleKind::kCall: {
+      if (value.is_new_object || value.state != kNoPickleValue || value.children != 0) return Verdict::kNothing;
+      if (const auto call = dicts_.tensor_call(index); call && tensors_.is_small_part(*call)) return Verdict::kNothing;
+      return whole_if(is_whole(value.function, depth + 1) && is_whole(value.arguments, depth + 1));
+    }
+    default:
+      return Verdict::kWhole;
+  }
+}
+
+// Of what holds nothing all is there.
+PytorchVerdicts::Verdict PytorchVerdicts::judge_items(PickleIndex index, std::size_t depth) {
+  bool has_any = false, has_all = true;
+  const auto add = [&](Verdict found) {
+    has_any = has_any || found > Verdict::kNothing;
+    has_all = has_all && found == Verdict::kWhole;
+  };
+  if (dicts_.is_dict(index)) {
+    for (const auto& [key, child] : dicts_.pairs(pickle_.at(index))) {
+      add(is_whole(key, depth + 1) ? of(child, depth + 1) : Verdict::kNothing);
+    }
+  } else {
+    for (const PickleIndex child : pickle_.items(pickle_.at(index))) add(of(child, depth + 1));
+  }
+  return has_all ? Verdict::kWhole : has_any ? Verdict::kPart : Verdict::kNothing;
+}
+
+// A view of a storage, of the old form, has a meaning there only.
+bool PytorchVerdicts::may_carry(const PickleValue& persistent) const {
+  const auto id = pickle_.items(pickle_.at(persistent.function));
+  if (!carries_storages_ || id.size() < 5 || pickle_.at(id[2]).kind != PickleKind::kText) return false;
+  if (id.size() > 5 && pickle_.at(id[5]).kind != PickleKind::kNone) return false;
+  const PickleValue& type = pickle_.at(id[1]);
+  const TorchDType* known = find_torch_storage_type(type);
+  return type.kind == PickleKind::kGlobal && (known != nullptr ? known->is_python : type.text == "UntypedStorage");
+}
+
 std::string PytorchFrame::carried_key(std::size_t index) { return formatted("carried{}", index); }
 
 PytorchFrameWriter::PytorchFrameWriter(const Pickle& pickle, PytorchDicts& dicts, const PytorchTensors& tensors,
                                        bool carries_storages)
-    : pickle_(pickle),
-      dicts_(dicts),
-      tensors_(tensors),
-      carries_storages_(carries_storages),
-      out_(frame_.pickle),
-      verdicts_(pickle.values().size()) {
+    : pickle_(pickle), dicts_(dicts), verdicts_(pickle, dicts, tensors, carries_storages), out_(frame_.pickle) {
   out_.opcodes(PickleWriter::kStart);
 }
 
@@ -95,8 +151,8 @@ void PytorchFrameWriter::gap(const DictEntry& entry, const std::string& name) {
 }
 
 bool PytorchFrameWriter::keep(const DictEntry& entry, const std::string& name) {
-  const bool has_key = entry.key_value == kNoPickleValue || is_whole(entry.key_value, 0);
-  if (!has_key || verdict(entry.value) <= Verdict::kNothing) return false;
+  const bool has_key = entry.key_value == kNoPickleValue || verdicts_.is_whole(entry.key_value, 0);
+  if (!has_key || !verdicts_.has_any(entry.value, 0)) return false;
   key(entry);
   write(entry.value, name, 0);
   return true;
@@ -105,71 +161,6 @@ bool PytorchFrameWriter::keep(const DictEntry& entry, const std::string& name) {
 void PytorchFrameWriter::skip(const DictEntry& entry) {
   if (entry.key_value == kNoPickleValue) out_.opcode('N');
 }
-
-// ---- What is plain
-
-PytorchFrameWriter::Verdict PytorchFrameWriter::verdict(PickleIndex index, std::size_t depth) {
-  if (verdicts_[index] == Verdict::kUnderway || depth > kMostDepth) return Verdict::kNothing;
-  if (verdicts_[index] != Verdict::kUnknown) return verdicts_[index];
-  verdicts_[index] = Verdict::kUnderway;
-  const Verdict found = judge(index, depth);
-  return verdicts_[index] = found;
-}
-
-PytorchFrameWriter::Verdict PytorchFrameWriter::judge(PickleIndex index, std::size_t depth) {
-  const PickleValue& value = pickle_.at(index);
-  const auto whole_if = [](bool is_so) { return is_so ? Verdict::kWhole : Verdict::kNothing; };
-  if (dicts_.is_dict(index)) return dicts_.is_optimizer(index) ? Verdict::kNothing : judge_items(index, depth);
-  switch (value.kind) {
-    case PickleKind::kLong:
-      return whole_if(value.text.size() <= PickleWriter::kMostDigits);
-    case PickleKind::kList:
-    case PickleKind::kTuple:
-      return judge_items(index, depth);
-    case PickleKind::kSet:
-      return whole_if(judge_items(index, depth) == Verdict::kWhole);
-    case PickleKind::kGlobal:
-      return whole_if(is_known(value));
-    case PickleKind::kPersistent:
-      return whole_if(may_carry(value));
-    case PickleKind::kCall: {
-      if (value.is_new_object || value.state != kNoPickleValue || value.children != 0) return Verdict::kNothing;
-      if (const auto call = dicts_.tensor_call(index); call && tensors_.is_small_part(*call)) return Verdict::kNothing;
-      return whole_if(is_whole(value.function, depth + 1) && is_whole(value.arguments, depth + 1));
-    }
-    default:
-      return Verdict::kWhole;
-  }
-}
-
-// Of what holds nothing all is there.
-PytorchFrameWriter::Verdict PytorchFrameWriter::judge_items(PickleIndex index, std::size_t depth) {
-  bool has_any = false, has_all = true;
-  const auto add = [&](Verdict found) {
-    has_any = has_any || found > Verdict::kNothing;
-    has_all = has_all && found == Verdict::kWhole;
-  };
-  if (dicts_.is_dict(index)) {
-    for (const auto& [key, child] : dicts_.pairs(pickle_.at(index))) {
-      add(is_whole(key, depth + 1) ? verdict(child, depth + 1) : Verdict::kNothing);
-    }
-  } else {
-    for (const PickleIndex child : pickle_.items(pickle_.at(index))) add(verdict(child, depth + 1));
-  }
-  return has_all ? Verdict::kWhole : has_any ? Verdict::kPart : Verdict::kNothing;
-}
-
-// A view of a storage, of the old form, has a meaning there only.
-bool PytorchFrameWriter::may_carry(const PickleValue& persistent) const {
-  const auto id = pickle_.items(pickle_.at(persistent.function));
-  if (!carries_storages_ || id.size() < 5 || pickle_.at(id[2]).kind != PickleKind::kText) return false;
-  if (id.size() > 5 && pickle_.at(id[5]).kind != PickleKind::kNone) return false;
-  const PickleValue& type = pickle_.at(id[1]);
-  const TorchDType* known = find_torch_storage_type(type);
-  return type.kind == PickleKind::kGlobal && (known != nullptr ? known->is_python : type.text == "UntypedStorage");
-}
-
-// ---- What is written
 
 void PytorchFrameWriter::put(PickleIndex index) {
   const auto number = static_cast<std::uint32_t>(memo_.size());
@@ -252,7 +243,7 @@ void PytorchFrameWriter::write_dict(PickleIndex index, const std::string& name, 
   }
   for (const auto& [key, child] : dicts_.pairs(pickle_.at(index))) {
     const std::string child_name = formatted("{}.{}", name, dicts_.shown_name(key));
-    if (depth >= kMostDepth || !is_whole(key, depth + 1) || verdict(child, depth + 1) <= Verdict::kNothing) {
+    if (depth >= kMostDepth || !verdicts_.is_whole(key, depth + 1) || !verdicts_.has_any(child, depth + 1)) {
       leave_out(child_name, child);
       continue;
     }
@@ -267,7 +258,7 @@ void PytorchFrameWriter::write_dict(PickleIndex index, const std::string& name, 
 void PytorchFrameWriter::write_state(PickleIndex index, std::size_t depth) {
   const PickleIndex state = pickle_.at(index).state;
   const bool is_ordered = pickle_.is_call(pickle_.at(index), "collections", "OrderedDict");
-  if (!is_ordered || state == kNoPickleValue || depth >= kMostDepth || !is_whole(state, depth + 1)) return;
+  if (!is_ordered || state == kNoPickleValue || depth >= kMostDepth || !verdicts_.is_whole(state, depth + 1)) return;
   write(state, "", depth + 1);
   out_.opcode('b');
 }
@@ -276,7 +267,7 @@ void PytorchFrameWriter::write_items(const PickleValue& value, const std::string
   std::size_t i = 0;
   for (const PickleIndex child : pickle_.items(value)) {
     const std::string child_name = formatted("{}.{}", name, i++);
-    if (depth < kMostDepth && verdict(child, depth + 1) > Verdict::kNothing) {
+    if (depth < kMostDepth && verdicts_.has_any(child, depth + 1)) {
       write(child, child_name, depth + 1);
     } else {
       leave_out(child_name, child);

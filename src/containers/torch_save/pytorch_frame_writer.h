@@ -9,6 +9,34 @@
 
 namespace mnq {
 
+/// How much of each value a frame may keep: what torch.load(weights_only=True) takes.
+class PytorchVerdicts {
+ public:
+  PytorchVerdicts(const Pickle& pickle, PytorchDicts& dicts, const PytorchTensors& tensors, bool carries_storages)
+      : pickle_(pickle),
+        dicts_(dicts),
+        tensors_(tensors),
+        carries_storages_(carries_storages),
+        verdicts_(pickle.values().size()) {}
+
+  bool is_whole(PickleIndex index, std::size_t depth) { return of(index, depth) == Verdict::kWhole; }
+  bool has_any(PickleIndex index, std::size_t depth) { return of(index, depth) > Verdict::kNothing; }
+
+ private:
+  enum class Verdict : std::uint8_t { kUnknown, kUnderway, kNothing, kPart, kWhole };
+
+  Verdict of(PickleIndex index, std::size_t depth);
+  Verdict judge(PickleIndex index, std::size_t depth);
+  Verdict judge_items(PickleIndex index, std::size_t depth);
+  bool may_carry(const PickleValue& persistent) const;
+
+  const Pickle& pickle_;
+  PytorchDicts& dicts_;
+  const PytorchTensors& tensors_;
+  const bool carries_storages_;
+  std::vector<Verdict> verdicts_;
+};
+
 class PytorchFrameWriter {
  public:
   /// What it is given must outlive it. carries_storages: whether tensors may be kept as they are, bytes and all.
@@ -35,14 +63,6 @@ class PytorchFrameWriter {
   PytorchFrame take() { return std::move(frame_); }
 
  private:
-  enum class Verdict : std::uint8_t { kUnknown, kUnderway, kNothing, kPart, kWhole };
-
-  Verdict verdict(PickleIndex index, std::size_t depth = 0);
-  Verdict judge(PickleIndex index, std::size_t depth);
-  Verdict judge_items(PickleIndex index, std::size_t depth);
-  bool is_whole(PickleIndex index, std::size_t depth) { return verdict(index, depth) == Verdict::kWhole; }
-  bool may_carry(const PickleValue& persistent) const;
-
   void write(PickleIndex index, const std::string& name, std::size_t depth);
   void write_value(PickleIndex index, const std::string& name, std::size_t depth);
   void write_dict(PickleIndex index, const std::string& name, std::size_t depth);
@@ -56,11 +76,9 @@ class PytorchFrameWriter {
 
   const Pickle& pickle_;
   PytorchDicts& dicts_;
-  const PytorchTensors& tensors_;
-  const bool carries_storages_;
+  PytorchVerdicts verdicts_;
   PytorchFrame frame_;
   PickleWriter out_;
-  std::vector<Verdict> verdicts_;
   std::unordered_map<PickleIndex, std::uint32_t> memo_;
   std::unordered_map<std::string, std::size_t> storage_indices_;
   std::vector<std::string> storages_, left_out_;
