@@ -61,28 +61,22 @@ std::string type_key(const ClassType& type, const TypeEdits& edits, const std::v
   return key;
 }
 
-class Cloner {
+// What changes in which object, by the changes of its weights, which must outlive it; null: nothing does.
+class EditsOfObjects {
  public:
-  Cloner(const ModuleTree& tree, const CloneRequest& request)
-      : request_(request), unit_(std::make_shared<jit::CompilationUnit>()) {
-    if (request.changes == nullptr) return;
+  EditsOfObjects(const ModuleTree& tree, const std::vector<WeightChange>* changes) {
+    if (changes == nullptr) return;
     for (std::size_t i = 0; i < tree.tensors.size(); ++i) {
       for (const Place& place : tree.tensors[i].places) by_name_.emplace(place.name, &tree.tensors[i]);
     }
-    for (const WeightChange& change : *request.changes) add_change(change);
+    for (const WeightChange& change : *changes) change.quantized ? add_quantized(change) : add_dequantized(change);
     for (auto& [object, edits] : edits_) keep_edited_lists(tree, object, edits);
   }
 
-  ClonedModule run(const ObjectPtr& root) {
-    ClonedModule result{clone_object(root), unit_};
-    const RewriteContext context{*unit_,
-                                 [this](const ClassType& type) -> const TypeEdits* {
-                                   const auto found = edits_of_type_.find(&type);
-                                   return found == edits_of_type_.end() ? nullptr : &found->second;
-                                 },
-                                 request_.integer_linear};
-    for (const auto& [from, to] : types_) clone_code(*from, to, context);
-    return result;
+  const ObjectEdits& of(c10::ivalue::Object* object) const {
+    static const ObjectEdits kNone;
+    const auto found = edits_.find(object);
+    return found == edits_.end() ? kNone : found->second;
   }
 
  private:
@@ -92,8 +86,7 @@ class Cloner {
     throw Error(Status::kNotFound, formatted("the module has no tensor {}", name), "", name);
   }
 
-  void add_change(const WeightChange& change) {
-    if (change.quantized) return add_quantized(change);
+  void add_dequantized(const WeightChange& change) {
     const std::string& codes_suffix = change.old_suffixes.at(0);
     const at::Tensor values = to_torch(change.parts.at(0).tensor);
     for (const Place& place : find_tensor(change.name + codes_suffix).places) {
@@ -133,6 +126,68 @@ class Cloner {
     }
   }
 
+  std::unordered_map<std::string, const TreeTensor*> by_name_;
+  std::unordered_map<c10::ivalue::Object*, ObjectEdits> edits_;
+};
+
+// Copies of tensors, each made once.
+class TensorCopies {
+ public:
+  explicit TensorCopies(bool share_tensors) : share_tensors_(share_tensors) {}
+
+  // A tensor over the copy of its storage, so that views of one storage stay views of one.
+  at::Tensor of(const at::Tensor& tensor) {
+    if (share_tensors_ || !tensor.defined()) return tensor;
+    if (const auto done = tensors_.find(tensor.unsafeGetTensorImpl()); done != tensors_.end()) return done->second;
+    at::Tensor clone;
+    if (tensor.layout() == at::kStrided && tensor.has_storage() && !tensor.is_quantized()) {
+      auto storage = storages_.find(tensor.storage().unsafeGetStorageImpl());
+      if (storage == storages_.end()) {
+        const auto bytes = at::from_blob(tensor.storage().mutable_data(),
+                                         {static_cast<std::int64_t>(tensor.storage().nbytes())}, at::kByte);
+        storage = storages_.emplace(tensor.storage().unsafeGetStorageImpl(), bytes.clone().storage()).first;
+      }
+      clone = at::empty({0}, tensor.options())
+                  .set_(storage->second, tensor.storage_offset(), tensor.sizes(), tensor.strides());
+    } else {
+      clone = tensor.detach().clone();
+    }
+    clone.set_requires_grad(tensor.requires_grad());
+    return tensors_.emplace(tensor.unsafeGetTensorImpl(), clone).first->second;
+  }
+
+ private:
+  const bool share_tensors_;
+  std::unordered_map<const at::TensorImpl*, at::Tensor> tensors_;
+  std::unordered_map<const c10::StorageImpl*, c10::Storage> storages_;
+};
+
+bool is_removed(const ObjectEdits& edits, const std::string& attribute) {
+  return std::ranges::find(edits.removed, attribute) != edits.removed.end();
+}
+
+// Copies objects, their types with what is edited, and then the code of those.
+class Cloner {
+ public:
+  Cloner(const ModuleTree& tree, const CloneRequest& request)
+      : request_(request),
+        unit_(std::make_shared<jit::CompilationUnit>()),
+        edits_(tree, request.changes),
+        tensors_(request.share_tensors) {}
+
+  ClonedModule run(const ObjectPtr& root) {
+    ClonedModule result{clone_object(root), unit_};
+    const RewriteContext context{*unit_,
+                                 [this](const ClassType& type) -> const TypeEdits* {
+                                   const auto found = edits_of_type_.find(&type);
+                                   return found == edits_of_type_.end() ? nullptr : &found->second;
+                                 },
+                                 request_.integer_linear};
+    for (const auto& [from, to] : types_) clone_code(*from, to, context);
+    return result;
+  }
+
+ private:
   ObjectPtr clone_object(const ObjectPtr& object) {
     if (const auto done = objects_.find(object.get()); done != objects_.end()) return done->second;
     const auto type = object->type();
@@ -140,19 +195,13 @@ class Cloner {
     for (const IValue& value : object->slots()) {
       if (is_module_object(value)) children.push_back(clone_object(value.toObject())->type());
     }
-    const auto edits = edits_.find(object.get());
-    static const ObjectEdits kNone;
-    const ObjectEdits& edit = edits == edits_.end() ? kNone : edits->second;
+    const ObjectEdits& edit = edits_.of(object.get());
     const ClassTypePtr cloned_type = clone_type(type, *object, edit, children);
     const ObjectPtr clone =
         c10::ivalue::Object::create(c10::StrongTypePtr(unit_, cloned_type), cloned_type->numAttributes());
     objects_.emplace(object.get(), clone);
     fill_slots(*object, *clone, edit);
     return clone;
-  }
-
-  static bool is_removed(const ObjectEdits& edits, const std::string& attribute) {
-    return std::ranges::find(edits.removed, attribute) != edits.removed.end();
   }
 
   // The attributes of the clone: what stays, what is new, in the old order.
@@ -202,10 +251,10 @@ class Cloner {
   }
 
   IValue clone_value(const IValue& value) {
-    if (value.isTensor()) return clone_tensor(value.toTensor());
+    if (value.isTensor()) return tensors_.of(value.toTensor());
     if (value.isTensorList()) {
       c10::List<at::Tensor> list;
-      for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(clone_tensor(tensor));
+      for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(tensors_.of(tensor));
       return list;
     }
     if (is_module_object(value)) return clone_object(value.toObject());
@@ -231,27 +280,6 @@ class Cloner {
     std::vector<IValue> elements;
     for (const IValue& element : value.toTupleRef().elements()) elements.push_back(clone_value(element));
     return c10::ivalue::Tuple::createNamed(std::move(elements), value.toTupleRef().type<c10::TupleType>());
-  }
-
-  // A tensor over the copy of its storage, so that views of one storage stay views of one.
-  at::Tensor clone_tensor(const at::Tensor& tensor) {
-    if (request_.share_tensors || !tensor.defined()) return tensor;
-    if (const auto done = tensors_.find(tensor.unsafeGetTensorImpl()); done != tensors_.end()) return done->second;
-    at::Tensor clone;
-    if (tensor.layout() == at::kStrided && tensor.has_storage() && !tensor.is_quantized()) {
-      auto storage = storages_.find(tensor.storage().unsafeGetStorageImpl());
-      if (storage == storages_.end()) {
-        const auto bytes = at::from_blob(tensor.storage().mutable_data(),
-                                         {static_cast<std::int64_t>(tensor.storage().nbytes())}, at::kByte);
-        storage = storages_.emplace(tensor.storage().unsafeGetStorageImpl(), bytes.clone().storage()).first;
-      }
-      clone = at::empty({0}, tensor.options())
-                  .set_(storage->second, tensor.storage_offset(), tensor.sizes(), tensor.strides());
-    } else {
-      clone = tensor.detach().clone();
-    }
-    clone.set_requires_grad(tensor.requires_grad());
-    return tensors_.emplace(tensor.unsafeGetTensorImpl(), clone).first->second;
   }
 
   void clone_code(const ClassType& from, const ClassTypePtr& to, const RewriteContext& context) {
@@ -286,12 +314,10 @@ class Cloner {
 
   const CloneRequest& request_;
   UnitPtr unit_;
-  std::unordered_map<std::string, const TreeTensor*> by_name_;
-  std::unordered_map<c10::ivalue::Object*, ObjectEdits> edits_;
+  EditsOfObjects edits_;
+  TensorCopies tensors_;
   std::unordered_map<const c10::ivalue::Object*, ObjectPtr> objects_;
   std::unordered_map<const void*, IValue> values_;  // lists, dicts and tuples
-  std::unordered_map<const at::TensorImpl*, at::Tensor> tensors_;
-  std::unordered_map<const c10::StorageImpl*, c10::Storage> storages_;
   std::unordered_map<std::string, ClassTypePtr> types_by_key_;
   std::vector<std::pair<ClassTypePtr, ClassTypePtr>> types_;     // each original with a clone of it
   std::unordered_map<const c10::Type*, ClassTypePtr> remapped_;  // an original's first clone

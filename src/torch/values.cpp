@@ -58,52 +58,15 @@ std::string joined_texts(const std::vector<std::string>& texts) {
   return all;
 }
 
-class Inputs {
+// The values that were given, and which of them have found their place.
+class GivenValues {
  public:
-  Inputs(const std::vector<ModuleValue>& values, const c10::FunctionSchema& schema, bool copy_tensors)
-      : values_(values), schema_(schema), copy_tensors_(copy_tensors), used_(values.size(), false) {}
+  explicit GivenValues(const std::vector<ModuleValue>& values) : values_(values), used_(values.size(), false) {}
 
-  std::vector<IValue> run() {
-    check_names();
-    std::vector<IValue> arguments;
-    for (std::size_t i = 1; i < schema_.arguments().size(); ++i) {
-      const c10::Argument& argument = schema_.arguments()[i];
-      std::optional<IValue> value = take(argument.type(), argument.name());
-      if (!value && argument.default_value()) value = *argument.default_value();
-      if (!value && argument.type()->kind() == TypeKind::OptionalType) value = IValue();
-      if (!value) {
-        fail(formatted("{}: the input '{}' ({}) is missing", schema_.name(), argument.name(),
-                       argument.type()->annotation_str()),
-             argument.name());
-      }
-      arguments.push_back(std::move(*value));
-    }
-    for (std::size_t i = 0; i < used_.size(); ++i) {
-      if (used_[i]) continue;
-      const std::string what = values_[i].name.empty() ? formatted("input {}", i) : values_[i].name;
-      fail(formatted("{}: there is no place for '{}'", schema_.name(), what), what);
-    }
-    return arguments;
-  }
-
- private:
-  [[noreturn]] void fail(const std::string& message, const std::string& subject) const {
-    throw Error(Status::kInvalidArg, message, formatted("the method takes {}", signature(schema_)), subject);
-  }
-
-  void check_names() const {
-    std::set<std::string_view> seen;
-    for (const ModuleValue& value : values_) {
-      if (value.name.empty()) continue;
-      const std::string argument = value.name.substr(0, value.name.find('.'));
-      if (schema_.argumentIndexWithName(argument).value_or(0) == 0) {
-        fail(formatted("{}: there is no argument '{}'", schema_.name(), argument), value.name);
-      }
-      if (!seen.insert(value.name).second) {
-        fail(formatted("{}: the input '{}' is given twice", schema_.name(), value.name), value.name);
-      }
-    }
-  }
+  const ModuleValue& at(std::size_t index) const { return values_[index]; }
+  std::size_t size() const { return values_.size(); }
+  bool is_used(std::size_t index) const { return used_[index]; }
+  void use(std::size_t index) { used_[index] = true; }
 
   // The value for a path: the one of that name, or the next one without a name. Empty where there is none.
   std::optional<std::size_t> find(const std::string& path) {
@@ -125,6 +88,12 @@ class Inputs {
 
   bool has_named(const std::string& path) const { return find_part(path).has_value(); }
 
+  // The same of all values, used or not, with the one for the path itself.
+  bool has_any_at(const std::string& path) const {
+    return std::ranges::any_of(
+        values_, [&](const ModuleValue& value) { return value.name == path || value.name.starts_with(path + "."); });
+  }
+
   // Whether the value for a path is None: for what is optional, and for an empty list or dict.
   bool take_none(const std::string& path) {
     const std::size_t next = next_;
@@ -138,10 +107,66 @@ class Inputs {
     return is_none;
   }
 
+ private:
+  const std::vector<ModuleValue>& values_;
+  std::vector<bool> used_;
+  std::size_t next_ = 0;
+};
+
+// Gives each argument of a method its value, put together from parts where it is nested.
+class Inputs {
+ public:
+  Inputs(const std::vector<ModuleValue>& values, const c10::FunctionSchema& schema, bool copy_tensors)
+      : values_(values), schema_(schema), copy_tensors_(copy_tensors) {}
+
+  std::vector<IValue> run() {
+    check_names();
+    std::vector<IValue> arguments;
+    for (std::size_t i = 1; i < schema_.arguments().size(); ++i) {
+      const c10::Argument& argument = schema_.arguments()[i];
+      std::optional<IValue> value = take(argument.type(), argument.name());
+      if (!value && argument.default_value()) value = *argument.default_value();
+      if (!value && argument.type()->kind() == TypeKind::OptionalType) value = IValue();
+      if (!value) {
+        fail(formatted("{}: the input '{}' ({}) is missing", schema_.name(), argument.name(),
+                       argument.type()->annotation_str()),
+             argument.name());
+      }
+      arguments.push_back(std::move(*value));
+    }
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      if (values_.is_used(i)) continue;
+      const std::string& name = values_.at(i).name;
+      const std::string what = name.empty() ? formatted("input {}", i) : name;
+      fail(formatted("{}: there is no place for '{}'", schema_.name(), what), what);
+    }
+    return arguments;
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& message, const std::string& subject) const {
+    throw Error(Status::kInvalidArg, message, formatted("the method takes {}", signature(schema_)), subject);
+  }
+
+  void check_names() const {
+    std::set<std::string_view> seen;
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      const ModuleValue& value = values_.at(i);
+      if (value.name.empty()) continue;
+      const std::string argument = value.name.substr(0, value.name.find('.'));
+      if (schema_.argumentIndexWithName(argument).value_or(0) == 0) {
+        fail(formatted("{}: there is no argument '{}'", schema_.name(), argument), value.name);
+      }
+      if (!seen.insert(value.name).second) {
+        fail(formatted("{}: the input '{}' is given twice", schema_.name(), value.name), value.name);
+      }
+    }
+  }
+
   // A value by the very name of what takes its parts one by one.
   void require_parts(const c10::Type& type, const std::string& path, const std::string& parts) const {
     for (std::size_t i = 0; i < values_.size(); ++i) {
-      if (used_[i] || values_[i].name != path) continue;
+      if (values_.is_used(i) || values_.at(i).name != path) continue;
       fail(formatted("{}: '{}' is a {}: name its parts {}", schema_.name(), path, type.annotation_str(), parts), path);
     }
   }
@@ -157,27 +182,28 @@ class Inputs {
       case TypeKind::DictType:
         return take_dict(type->expectRef<c10::DictType>(), path);
       case TypeKind::UnionType:
-        if (const TypePtr nested = nested_member(type->expectRef<c10::UnionType>()); nested && has_named(path)) {
+        if (const TypePtr nested = nested_member(type->expectRef<c10::UnionType>());
+            nested && values_.has_named(path)) {
           return take(nested, path);
         }
         break;
       default:
         break;
     }
-    const auto index = find(path);
+    const auto index = values_.find(path);
     if (!index) return std::nullopt;
-    used_[*index] = true;
-    return convert(values_[*index], type, path);
+    values_.use(*index);
+    return convert(values_.at(*index), type, path);
   }
 
   std::optional<IValue> take_optional(const TypePtr& inner, const std::string& path) {
-    return take_none(path) ? std::optional(IValue()) : take(inner, path);
+    return values_.take_none(path) ? std::optional(IValue()) : take(inner, path);
   }
 
   std::optional<IValue> take_tuple(const c10::TupleTypePtr& type, const std::string& path) {
     const std::vector<std::string> names = part_names(*type, path);
     require_parts(*type, path, joined_texts(names));
-    const bool named = has_named(path);
+    const bool named = values_.has_named(path);
     std::vector<IValue> elements;
     for (std::size_t i = 0; i < names.size(); ++i) {
       std::optional<IValue> element = take(type->elements()[i], names[i]);
@@ -190,21 +216,19 @@ class Inputs {
 
   std::optional<IValue> take_list(const c10::ListType& type, const std::string& path) {
     c10::impl::GenericList list(type.getElementType());
-    if (take_none(path)) return IValue(std::move(list));
+    if (values_.take_none(path)) return IValue(std::move(list));
     require_parts(type, path, formatted("{}.0, {}.1", path, path));
-    const bool named = has_named(path);
+    const bool named = values_.has_named(path);
     for (std::size_t i = 0;; ++i) {
       const std::string name = joined(path, std::to_string(i));
-      const bool is_there = std::ranges::any_of(
-          values_, [&](const ModuleValue& value) { return value.name == name || value.name.starts_with(name + "."); });
-      if (named && !is_there) break;
+      if (named && !values_.has_any_at(name)) break;
       std::optional<IValue> element = take(type.getElementType(), name);
       if (!element) break;
       list.push_back(std::move(*element));
     }
-    if (const auto later = find_part(path)) {
+    if (const auto later = values_.find_part(path)) {
       const std::string name = joined(path, std::to_string(list.size()));
-      fail(formatted("{}: '{}' has no place: '{}' is missing", schema_.name(), values_[*later].name, name), name);
+      fail(formatted("{}: '{}' has no place: '{}' is missing", schema_.name(), values_.at(*later).name, name), name);
     }
     if (list.empty()) return std::nullopt;
     return IValue(std::move(list));
@@ -212,19 +236,20 @@ class Inputs {
 
   std::optional<IValue> take_dict(const c10::DictType& type, const std::string& path) {
     c10::impl::GenericDict dict(type.getKeyType(), type.getValueType());
-    if (take_none(path)) return IValue(std::move(dict));
+    if (values_.take_none(path)) return IValue(std::move(dict));
     require_parts(type, path, formatted("{}.KEY", path));
-    if (!has_named(path)) return std::nullopt;
+    if (!values_.has_named(path)) return std::nullopt;
     if (type.getKeyType()->kind() != TypeKind::StringType) {
       fail(formatted("{}: '{}' is a dict whose keys are no strings", schema_.name(), path), path);
     }
-    while (const auto part = find_part(path)) {
-      const std::string rest = values_[*part].name.substr(path.size() + 1);
+    while (const auto part = values_.find_part(path)) {
+      const std::string rest = values_.at(*part).name.substr(path.size() + 1);
       // What is nested has parts of its own behind the key; any other key may hold dots.
       const std::string key = is_nested(*type.getValueType()) ? rest.substr(0, rest.find('.')) : rest;
       std::optional<IValue> element = take(type.getValueType(), joined(path, key));
-      if (!element || !used_[*part]) {
-        fail(formatted("{}: there is no place for '{}'", schema_.name(), values_[*part].name), values_[*part].name);
+      if (!element || !values_.is_used(*part)) {
+        fail(formatted("{}: there is no place for '{}'", schema_.name(), values_.at(*part).name),
+             values_.at(*part).name);
       }
       dict.insert(key, std::move(*element));
     }
@@ -250,11 +275,9 @@ class Inputs {
          path);
   }
 
-  const std::vector<ModuleValue>& values_;
+  GivenValues values_;
   const c10::FunctionSchema& schema_;
   bool copy_tensors_;
-  std::vector<bool> used_;
-  std::size_t next_ = 0;
 };
 
 Tensor result_tensor(at::Tensor tensor, const std::string& name) {

@@ -144,26 +144,128 @@ std::string taken_name(const TreeTensor& tensor) {
   return {};
 }
 
-class Search {
+// What is found of the tensors of a tree.
+class FoundUses {
  public:
-  Search(const ObjectPtr& root, const ModuleTree& tree, WeightUses& result)
-      : root_(root), tree_(tree), result_(result) {
+  explicit FoundUses(const ModuleTree& tree) : tree_(tree) {
     for (std::size_t i = 0; i < tree.tensors.size(); ++i) {
       for (const Place& place : tree.tensors[i].places) index_[{place.object, place.attribute}] = i;
     }
-    result.uses.resize(tree.tensors.size(), {"", 0, std::string(kUnusedWeight)});
+    result_.uses.resize(tree.tensors.size(), {"", 0, std::string(kUnusedWeight)});
   }
 
-  void run() {
+  WeightUses& result() { return result_; }
+
+  // What becomes of an attribute's value where it is read.
+  void note_read(c10::ivalue::Object& object, const std::string& attribute, const Value* value) {
+    const auto found = index_.find({&object, attribute});
+    if (found != index_.end()) note_use(found->second, value);
+    const auto lists = tree_.lists.find(&object);
+    if (lists == tree_.lists.end()) return;
+    for (const TensorList& list : lists->second) {
+      if (list.attribute == attribute) note_list_use(object, list, value);
+    }
+  }
+
+  void note_constant(Node& node, const std::string& method) {
+    const auto value = jit::toIValue(node.output());
+    if (!value || !value->isTensor() || !value->toTensor().defined() || value->toTensor().dim() < 2) return;
+    const at::Tensor tensor = value->toTensor();
+    WeightUse use = follow(node.output(), static_cast<std::size_t>(tensor.dim()));
+    if (use.kind.empty()) return;
+    for (const ConstantWeight& known : result_.constants) {
+      if (is_same_tensor(known.tensor, tensor)) return;
+    }
+    use.reason = frozen_reason(method, use.kind);
+    use.kind.clear();
+    result_.constants.push_back({formatted("constants.{}", result_.constants.size()), tensor, std::move(use)});
+  }
+
+  // All that shares memory with the value is written to.
+  void note_written(const c10::IValue& value, const std::string& by) {
+    for (const at::Tensor& tensor : tensors_in(value)) {
+      if (tensor.has_storage()) written_by_.emplace(tensor.storage().unsafeGetStorageImpl(), by);
+    }
+  }
+
+  void conclude() {
+    let_types_say();
+    for (std::size_t i = 0; i < tree_.tensors.size(); ++i) exclude(tree_.tensors[i], result_.uses[i]);
+  }
+
+ private:
+  void note_use(std::size_t tensor, const Value* value) {
+    const auto rank = static_cast<std::size_t>(tree_.tensors[tensor].tensor.dim());
+    merge_use(result_.uses[tensor], follow(value, rank));
+  }
+
+  void note_list_use(c10::ivalue::Object& object, const TensorList& list, const Value* value) {
+    for (const Use& use : value->uses()) {
+      const std::string_view kind = kind_by_list(name_of(*use.user));
+      if (kind.empty()) continue;
+      for (const std::string& member : list.members) {
+        const auto found = index_.find({&object, member});
+        if (found == index_.end() || tree_.tensors[found->second].tensor.dim() != 2) continue;
+        merge_use(result_.uses[found->second], {std::string(kind), 0, ""});
+      }
+    }
+  }
+
+  // The type of the module says what its weight is, whether or not a method of the root comes by it, and knows better
+  // than the operators: a traced LSTMCell is made of linear ones.
+  void let_types_say() {
+    for (std::size_t i = 0; i < tree_.tensors.size(); ++i) {
+      WeightUse of_type;
+      for (const Place& place : tree_.tensors[i].places) {
+        const auto use = use_by_type(place.object->type()->name()->qualifiedName(), place.attribute,
+                                     static_cast<std::size_t>(tree_.tensors[i].tensor.dim()));
+        if (use) merge_use(of_type, *use);
+      }
+      const bool is_embedding = result_.uses[i].kind == "Embedding";
+      if (!of_type.kind.empty() && !is_embedding) result_.uses[i] = std::move(of_type);
+    }
+  }
+
+  // What speaks against a weight that a layer uses.
+  void exclude(const TreeTensor& tensor, WeightUse& use) const {
+    if (tensor.tensor.has_storage()) {
+      const auto written = written_by_.find(tensor.tensor.storage().unsafeGetStorageImpl());
+      if (written != written_by_.end()) use = {"", 0, written_reason(written->second)};
+    }
+    if (use.kind.empty() || !tensor.tensor.is_floating_point()) return;
+    if (const std::string taken = taken_name(tensor); !taken.empty()) {
+      use = {"", 0, taken_name_reason(taken)};
+    }
+  }
+
+  struct PlaceHash {
+    std::size_t operator()(const std::pair<c10::ivalue::Object*, std::string>& place) const {
+      return std::hash<void*>()(place.first) ^ std::hash<std::string>()(place.second);
+    }
+  };
+
+  const ModuleTree& tree_;
+  WeightUses result_;
+  std::unordered_map<std::pair<c10::ivalue::Object*, std::string>, std::size_t, PlaceHash> index_;
+  std::unordered_map<const c10::StorageImpl*, std::string> written_by_;  // the operator
+};
+
+// Goes through the code of the root's methods, once calls are inlined.
+class Search {
+ public:
+  Search(const ObjectPtr& root, const ModuleTree& tree) : root_(root), tree_(tree), found_(tree) {}
+
+  WeightUses run() {
     add_methods_of_root();
     while (!methods_.empty()) {
       const Method method = std::move(methods_.back());
       methods_.pop_back();
       visit_method(method);
     }
-    by_type();
-    for (std::size_t i = 0; i < tree_.tensors.size(); ++i) exclude(tree_.tensors[i], result_.uses[i]);
-    result_.is_stateful = result_.is_stateful || (has_norms_ && trains());
+    found_.conclude();
+    WeightUses& result = found_.result();
+    result.is_stateful = result.is_stateful || (has_norms_ && trains());
+    return std::move(result);
   }
 
  private:
@@ -225,7 +327,7 @@ class Search {
     if (node.kind() == c10::prim::GetAttr) {
       visit_attribute(node);
     } else if (node.kind() == c10::prim::Constant) {
-      visit_constant(node, method);
+      found_.note_constant(node, method);
     } else if (node.kind() == c10::prim::fork) {
       add_fork(node, method);
     } else if (node.kind() == c10::prim::CallMethod) {
@@ -258,12 +360,13 @@ class Search {
 
   void note_writes(const std::shared_ptr<jit::Graph>& graph) {
     const MethodWrites writes = find_writes(graph);
-    result_.is_stateful = result_.is_stateful || writes.changes_state;
-    result_.writes_inputs = result_.writes_inputs || writes.writes_inputs;
+    WeightUses& result = found_.result();
+    result.is_stateful = result.is_stateful || writes.changes_state;
+    result.writes_inputs = result.writes_inputs || writes.writes_inputs;
     for (const MethodWrites::Attribute& written : writes.attributes) note_write(*written.read, written.by);
   }
 
-  // All that shares memory with it is written to; what belongs to no module is held by an attribute of one.
+  // What belongs to no module is held by an attribute of one.
   void note_write(const Node& read, const std::string& by) {
     const auto owner = objects_.find(read.input(0));
     if (owner == objects_.end()) {
@@ -273,21 +376,7 @@ class Search {
     }
     const auto slot = owner->second->type()->findAttributeSlot(read.s(c10::attr::name));
     if (!slot) return;
-    for (const at::Tensor& tensor : tensors_in(owner->second->getSlot(*slot))) {
-      if (tensor.has_storage()) written_by_.emplace(tensor.storage().unsafeGetStorageImpl(), by);
-    }
-  }
-
-  // What speaks against a weight that a layer uses.
-  void exclude(const TreeTensor& tensor, WeightUse& use) const {
-    if (tensor.tensor.has_storage()) {
-      const auto written = written_by_.find(tensor.tensor.storage().unsafeGetStorageImpl());
-      if (written != written_by_.end()) use = {"", 0, written_reason(written->second)};
-    }
-    if (use.kind.empty() || !tensor.tensor.is_floating_point()) return;
-    if (const std::string taken = taken_name(tensor); !taken.empty()) {
-      use = {"", 0, taken_name_reason(taken)};
-    }
+    found_.note_written(owner->second->getSlot(*slot), by);
   }
 
   void visit_attribute(Node& node) {
@@ -300,48 +389,7 @@ class Search {
     if (is_module_object(value)) {
       objects_[node.output()] = &value.toObjectRef();
     }
-    const auto found = index_.find({owner->second, attribute});
-    if (found != index_.end()) note_use(found->second, node.output());
-    for (const TensorList& list : lists_of(owner->second)) {
-      if (list.attribute == attribute) note_list_use(*owner->second, list, node.output());
-    }
-  }
-
-  const std::vector<TensorList>& lists_of(c10::ivalue::Object* object) const {
-    static const std::vector<TensorList> none;
-    const auto found = tree_.lists.find(object);
-    return found == tree_.lists.end() ? none : found->second;
-  }
-
-  void note_use(std::size_t tensor, const Value* value) {
-    const auto rank = static_cast<std::size_t>(tree_.tensors[tensor].tensor.dim());
-    merge_use(result_.uses[tensor], follow(value, rank));
-  }
-
-  void note_list_use(c10::ivalue::Object& object, const TensorList& list, const Value* value) {
-    for (const Use& use : value->uses()) {
-      const std::string_view kind = kind_by_list(name_of(*use.user));
-      if (kind.empty()) continue;
-      for (const std::string& member : list.members) {
-        const auto found = index_.find({&object, member});
-        if (found == index_.end() || tree_.tensors[found->second].tensor.dim() != 2) continue;
-        merge_use(result_.uses[found->second], {std::string(kind), 0, ""});
-      }
-    }
-  }
-
-  void visit_constant(Node& node, const std::string& method) {
-    const auto value = jit::toIValue(node.output());
-    if (!value || !value->isTensor() || !value->toTensor().defined() || value->toTensor().dim() < 2) return;
-    const at::Tensor tensor = value->toTensor();
-    WeightUse use = follow(node.output(), static_cast<std::size_t>(tensor.dim()));
-    if (use.kind.empty()) return;
-    for (const ConstantWeight& known : result_.constants) {
-      if (is_same_tensor(known.tensor, tensor)) return;
-    }
-    use.reason = frozen_reason(method, use.kind);
-    use.kind.clear();
-    result_.constants.push_back({formatted("constants.{}", result_.constants.size()), tensor, std::move(use)});
+    found_.note_read(*owner->second, attribute, node.output());
   }
 
   // Whether a module is in training mode: norms then write to their averages.
@@ -352,46 +400,19 @@ class Search {
     });
   }
 
-  // The type of the module says what its weight is, whether or not a method of the root comes by it, and knows better
-  // than the operators: a traced LSTMCell is made of linear ones.
-  void by_type() {
-    for (std::size_t i = 0; i < tree_.tensors.size(); ++i) {
-      WeightUse of_type;
-      for (const Place& place : tree_.tensors[i].places) {
-        const auto use = use_by_type(place.object->type()->name()->qualifiedName(), place.attribute,
-                                     static_cast<std::size_t>(tree_.tensors[i].tensor.dim()));
-        if (use) merge_use(of_type, *use);
-      }
-      const bool is_embedding = result_.uses[i].kind == "Embedding";
-      if (!of_type.kind.empty() && !is_embedding) result_.uses[i] = std::move(of_type);
-    }
-  }
-
-  struct PlaceHash {
-    std::size_t operator()(const std::pair<c10::ivalue::Object*, std::string>& place) const {
-      return std::hash<void*>()(place.first) ^ std::hash<std::string>()(place.second);
-    }
-  };
-
   const ObjectPtr& root_;
   const ModuleTree& tree_;
-  WeightUses& result_;
-  std::unordered_map<std::pair<c10::ivalue::Object*, std::string>, std::size_t, PlaceHash> index_;
+  FoundUses found_;
   std::vector<Method> methods_;  // to be visited
   std::set<std::pair<const jit::Function*, c10::ivalue::Object*>> known_methods_;
   InlinedSize sizes_;
   std::uint64_t node_count_ = 0;
-  std::unordered_map<const Value*, c10::ivalue::Object*> objects_;       // of the method's graph
-  std::unordered_map<const c10::StorageImpl*, std::string> written_by_;  // the operator
-  bool has_norms_ = false;                                               // that may update their averages
+  std::unordered_map<const Value*, c10::ivalue::Object*> objects_;  // of the method's graph
+  bool has_norms_ = false;                                          // that may update their averages
 };
 
 }  // namespace
 
-WeightUses find_weight_uses(const ObjectPtr& root, const ModuleTree& tree) {
-  WeightUses result;
-  Search(root, tree, result).run();
-  return result;
-}
+WeightUses find_weight_uses(const ObjectPtr& root, const ModuleTree& tree) { return Search(root, tree).run(); }
 
 }  // namespace mnq::libtorch
