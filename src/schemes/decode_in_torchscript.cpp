@@ -133,6 +133,13 @@ ScriptDecoder decode_bytes(const QuantizedSpec& spec) {
   return decoder;
 }
 
+// Their products are no integers: what runs Linear layers in integers must not take them.
+ScriptDecoder decode_float_bytes(const QuantizedSpec& spec) {
+  ScriptDecoder decoder = decode_bytes(spec);
+  decoder.linear = {};
+  return decoder;
+}
+
 ScriptDecoder decode_nibbles(const QuantizedSpec& spec) {
   const bool is_grouped = spec.granularity == Granularity::kGroup;
   const std::uint64_t row_length = row_view(spec.shape, spec.channel_axis).row_length;
@@ -152,6 +159,7 @@ ScriptDecoder decode_cast(const QuantizedSpec& /*spec*/) {
 }  // namespace
 
 constinit const SchemeScript kBytesScript{kText, decode_bytes};
+constinit const SchemeScript kFloatBytesScript{kText, decode_float_bytes};
 constinit const SchemeScript kNibblesScript{kText, decode_nibbles};
 constinit const SchemeScript kCastScript{kText, decode_cast};
 

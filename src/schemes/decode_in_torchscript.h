@@ -17,8 +17,9 @@ struct SchemeScript {
   ScriptDecoder (*decode)(const QuantizedSpec& spec) = nullptr;  ///< the calls of them
 };
 
-extern const SchemeScript kBytesScript;    ///< integers in codes of 8 bits
-extern const SchemeScript kNibblesScript;  ///< integers in codes of 4 bits, packed
+extern const SchemeScript kBytesScript;       ///< integers in codes of 8 bits
+extern const SchemeScript kFloatBytesScript;  ///< floats of 8 bits
+extern const SchemeScript kNibblesScript;     ///< integers in codes of 4 bits, packed
 extern const SchemeScript kCastScript;
 
 /// The functions of all schemes.

@@ -3,6 +3,7 @@
 // Source: arXiv:2209.05433, table 1
 #include <limits>
 
+#include "schemes/decode_in_torchscript.h"
 #include "schemes/schemes.h"
 #include "schemes/small_floats.h"
 
@@ -27,6 +28,7 @@ const Scheme kFloat8E4M3Scheme{
     .book = kValues.data(),
     .floats = &kRule,
     .widest_step = 32,
+    .torchscript = &kFloatBytesScript,
 };
 
 }  // namespace mnq
