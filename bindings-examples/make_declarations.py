@@ -166,7 +166,7 @@ def make_python(abi):
         text += f"\n\nclass {pascal_name(enum['name'])}(enum.IntEnum):\n"
         text += "".join(f"    {value_name(key)} = {value}\n" for key, value in enum["values"].items())
     for struct in abi["structs"]:
-        members = "".join(f"        (\"{one['name']}\", {python_type(abi, one['type'])}),\n" for one in struct["members"])
+        members = "".join(f'        ("{one["name"]}", {python_type(abi, one["type"])}),\n' for one in struct["members"])
         text += f"\n\nclass {struct['name']}(Structure):\n    _fields_ = [\n{members}    ]\n"
     text += "\n\n"
     for one in abi["callbacks"]:
@@ -240,42 +240,43 @@ def csharp_function(abi, one):
     is_free = one["name"] in {row["free"] for row in abi["handles"]}
     type_of = csharp_plain if is_free else csharp_parameter
     parameters = [f"{type_of(abi, each['type'])} {camel_name(each['name'])}" for each in one["parameters"]]
-    start = f"        internal static extern {csharp_plain(abi, one['returns'])} {one['name']}("
+    start = f"    internal static extern {csharp_plain(abi, one['returns'])} {one['name']}("
     line = start + ", ".join(parameters) + ");"
     if len(line) > 120:
-        line = start + "\n            " + ",\n            ".join(parameters) + ");"
-    return f"\n        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]\n{line}\n"
+        line = start + "\n        " + ",\n        ".join(parameters) + ");"
+    return f"\n    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]\n{line}\n"
 
 
 def csharp_enum(enum):
-    values = "".join(f"        {csharp_name(value_name(key))} = {value},\n" for key, value in enum["values"].items())
-    return f"    public enum {pascal_name(enum['name'])}\n    {{\n{values}    }}\n\n"
+    values = "".join(f"    {csharp_name(value_name(key))} = {value},\n" for key, value in enum["values"].items())
+    return f"public enum {pascal_name(enum['name'])}\n{{\n{values}}}\n\n"
 
 
 def csharp_callback(abi, one):
-    parameters = ", ".join(f"{csharp_plain(abi, each['type'])} {camel_name(each['name'])}" for each in one["parameters"])
-    attribute = "    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]\n"
+    texts = [f"{csharp_plain(abi, each['type'])} {camel_name(each['name'])}" for each in one["parameters"]]
+    parameters = ", ".join(texts)
+    attribute = "[UnmanagedFunctionPointer(CallingConvention.Cdecl)]\n"
     name = f"{csharp_plain(abi, one['returns'])} {pascal_name(one['name'])}"
-    return f"{attribute}    internal delegate {name}({parameters});\n\n"
+    return f"{attribute}internal delegate {name}({parameters});\n\n"
 
 
 def csharp_struct(abi, struct):
     members = "".join(
-        f"        internal {csharp_plain(abi, one['type'])} {pascal_name(one['name'])};\n" for one in struct["members"]
+        f"    internal {csharp_plain(abi, one['type'])} {pascal_name(one['name'])};\n" for one in struct["members"]
     )
-    attribute = "    [StructLayout(LayoutKind.Sequential)]\n"
-    return f"{attribute}    internal struct {pascal_name(struct['name'])}\n    {{\n{members}    }}\n\n"
+    attribute = "[StructLayout(LayoutKind.Sequential)]\n"
+    return f"{attribute}internal struct {pascal_name(struct['name'])}\n{{\n{members}}}\n\n"
 
 
 def csharp_handle_class(row):
     name = pascal_name(row["name"]) + "Handle"
     return f"""\
-    internal sealed class {name} : Handle
-    {{
-        internal static readonly {name} Null = new {name}();
+internal sealed class {name} : Handle
+{{
+    internal static readonly {name} Null = new {name}();
 
-        protected override void Free(IntPtr pointer) {{ Native.{row['free']}(pointer); }}
-    }}
+    protected override void Free(IntPtr pointer) {{ Native.{row['free']}(pointer); }}
+}}
 
 """
 
@@ -285,9 +286,9 @@ def make_csharp(abi):
     text += "".join(csharp_callback(abi, one) for one in abi["callbacks"])
     text += "".join(csharp_struct(abi, struct) for struct in abi["structs"])
     text += "".join(csharp_handle_class(row) for row in abi["handles"] if row["name"] != "mnq_error")
-    text += f"    internal static class Native\n    {{\n        private const string Library = \"{abi['soname']}\";\n"
-    text += "        internal const uint AbiVersion = (%dU << 16) | %dU;\n" % tuple(abi["abi_version"])
-    return text + "".join(csharp_function(abi, one) for one in abi["functions"]) + "    }\n}\n"
+    text += f"internal static class Native\n{{\n    private const string Library = \"{abi['soname']}\";\n"
+    text += "    internal const uint AbiVersion = (%dU << 16) | %dU;\n" % tuple(abi["abi_version"])
+    return text + "".join(csharp_function(abi, one) for one in abi["functions"]) + "}\n}\n"
 
 
 # ---- Node ------------------------------------------------------------------------------------------------------------
