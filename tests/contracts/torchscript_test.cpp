@@ -108,6 +108,7 @@ TEST(EveryScheme, HasTheTensorsThatTheCodeOfModulesTakes) {
       if (!decoder) continue;
       const auto parts = kTorchscriptFormat.storage.layout->parts(spec);
       for (const std::string_view suffix : decoder->tensors) {
+        if (scheme->book != nullptr && suffix == "_zero_point") continue;  // floats have none: the code gets None
         EXPECT_NE(std::ranges::find(parts, suffix, &StoredPart::suffix), parts.end()) << scheme->name << suffix;
       }
     }
