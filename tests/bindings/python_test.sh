@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# bindings-examples/python: its own tests, those of callbacks that raise among them, with NumPy and PyTorch where the build folder's
+# virtual environment has them; its tour is C's.
+set -euo pipefail
+source=$1 build=$2
+. "$source/tests/bindings/language.sh"
+need_tools python3 make cc pkg-config
+install_library
+PYTHON=python3
+[ ! -x "$build/venv/bin/python" ] || PYTHON=$build/venv/bin/python
+export PYTHON
+bash "$source/bindings-examples/python/test.sh" "$prefix" >"$work/tests.log" 2>&1 || { cat "$work/tests.log" >&2; exit 1; }
+PYTHONPATH=$source/bindings-examples/python PYTHONDONTWRITEBYTECODE=1 \
+  compare_with_c "$PYTHON" "$source/bindings-examples/python/example/tour.py"
