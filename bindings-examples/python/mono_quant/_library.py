@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pathlib
 from typing import Any, Callable, Iterable, Optional
 
 from . import _interrupt
 from ._declarations import ABI_VERSION, FUNCTIONS, SONAME
 from ._errors import Failures, error_of
 
-HERE = pathlib.Path(__file__).resolve().parent
+HERE = os.path.dirname(os.path.realpath(__file__))
 
 
 def installed(part: str, name: str) -> Optional[str]:
     """The file `name` in the folder `part` of MONO_QUANT_DIR, where that is set, or of this package."""
     root = os.environ.get("MONO_QUANT_DIR")
-    path = pathlib.Path(root or HERE, part, name)
-    return str(path) if root or path.exists() else None
+    path = os.path.join(root or HERE, part, name)
+    return path if root or os.path.exists(path) else None
 
 
 def _load() -> ctypes.CDLL:
