@@ -47,4 +47,5 @@ if tour "$data/digits.safetensors" int8.safetensors >/dev/null 2>errors; then fa
 grep -q '^tour: .*int8.safetensors' errors
 "$work/c/quantize" "$data/digits.safetensors" example.safetensors >lines 2>/dev/null
 grep -qE '^[0-9]+ bytes became [0-9]+$' lines
+run_readme
 echo "its lines are what the README says"

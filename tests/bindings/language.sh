@@ -36,6 +36,20 @@ copy_examples() {
   for folder in "$@"; do cp -r "$source/bindings-examples/$folder" "$work/"; done
 }
 
+# run_readme: what the folder's README shows at a terminal, in its order, in a clone that is built: $work/clone.
+run_readme() {
+  local clone=$work/clone folder
+  mkdir -p "$clone/bindings-examples"
+  ln -s "$build" "$clone/build"
+  for folder in c "$language"; do
+    [ -d "$clone/bindings-examples/$folder" ] || cp -r "$source/bindings-examples/$folder" "$clone/bindings-examples/"
+  done
+  cp "$data/digits.safetensors" "$clone/model.safetensors"
+  awk '/^```/ {fenced = !fenced; inside = fenced && $0 == "```"; next} inside' "$source/bindings-examples/$language/README.md" |
+    sed "/^\.\/dev build$/d; s|\bPREFIX\b|$prefix|g" >"$clone/commands"
+  (cd "$clone" && bash -eux commands) >"$work/readme.log" 2>&1 || { cat "$work/readme.log" >&2; fail "the README's commands fail"; }
+}
+
 # The arguments of each run of a tour; the inputs have absolute names, the outputs lie in the folder of the run.
 tours() {
   cat <<END

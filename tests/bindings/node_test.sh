@@ -16,6 +16,12 @@ npm test >"$work/tests.log" 2>&1 || { cat "$work/tests.log" >&2; exit 1; }
 grep -q '^# fail 0' "$work/tests.log"
 compare_with_c node "$work/node/tour.js"
 
+export npm_config_cache=$build/cache/npm npm_config_prefer_offline=true
+run_readme
+awk '/^```js$/ {inside = 1; next} /^```$/ {inside = 0} inside' README.md >readme.js
+cp "$data/digits.safetensors" model.safetensors
+node readme.js 2>/dev/null | grep -qE '^[0-9.]+ dB$'
+
 # A package that brings the library needs no setting.
 mkdir -p "native/linux-$(node -p process.arch)"
 cp "$(dirname "$MONO_QUANT_LIBRARY")"/libmono_quant*.so* "native/linux-$(node -p process.arch)/"

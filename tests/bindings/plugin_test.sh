@@ -16,6 +16,8 @@ compare_with_c "$work/plugin/tour"
 if MONO_QUANT_LIBRARY=$work/missing.so "$work/plugin/tour" a b 2>"$work/errors"; then fail "there was no library"; fi
 grep -q 'missing.so' "$work/errors"
 
+run_readme
+
 # The same library in both hosts, then a copy for each.
 cd "$work"
 cp "$MONO_QUANT_LIBRARY" copy.so
