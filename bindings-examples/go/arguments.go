@@ -52,13 +52,13 @@ func (a *Arguments) take(c *call) *C.mnq_values {
 func (a *Arguments) Add(name string, value any) error {
 	var c call
 	defer c.done()
-	native, n := a.take(&c), c.optional(name)
+	native, n, v := a.take(&c), c.optional(name), c.native(value)
 	return c.do(func(e **C.mnq_error) C.mnq_status {
 		switch value := value.(type) {
 		case nil:
 			return C.mnq_values_add_none(native, n, e)
 		case *Tensor:
-			return C.mnq_values_add_tensor(native, n, value.take(&c), e)
+			return C.mnq_values_add_tensor(native, n, (*C.mnq_tensor)(v), e)
 		case int:
 			return C.mnq_values_add_int(native, n, C.int64_t(value), e)
 		case int64:
@@ -68,8 +68,22 @@ func (a *Arguments) Add(name string, value any) error {
 		case bool:
 			return C.mnq_values_add_bool(native, n, C.int32_t(map[bool]int32{true: 1}[value]), e)
 		}
-		return C.mnq_values_add_text(native, n, c.text(fmt.Sprint(value)), e)
+		return C.mnq_values_add_text(native, n, (*C.char)(v), e)
 	})
+}
+
+// native is what C has of a value that is a tensor or a text.
+func (c *call) native(value any) unsafe.Pointer {
+	switch value := value.(type) {
+	case *Tensor:
+		return unsafe.Pointer(value.take(c))
+	case string:
+		return unsafe.Pointer(c.text(value))
+	case nil, int, int64, float64, bool:
+		return nil
+	}
+	c.fail(ErrInvalidArg, fmt.Sprintf("a %T is no argument of a module", value))
+	return nil
 }
 
 // Len is how many there are.

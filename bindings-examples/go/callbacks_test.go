@@ -108,6 +108,9 @@ func TestRunThatWasCancelledStaysSo(t *testing.T) {
 	wantCode(t, quantizeWith(t, background, run), monoquant.ErrCancelled)
 	wantCode(t, quantizeWith(t, background, run), monoquant.ErrCancelled)
 	check(t, run.Reset())
+	if run.IsCancelled() {
+		t.Error("it is cancelled after Reset")
+	}
 	check(t, quantizeWith(t, background, run))
 }
 
@@ -133,6 +136,9 @@ func TestPanicsOfCallbacksComeOutOfTheCall(t *testing.T) {
 		t.Helper()
 		if value := panicOf(func() { quantizeWith(t, background, run) }); value != thrown {
 			t.Error(value, "was thrown, not", thrown)
+		}
+		if !run.IsCancelled() {
+			t.Error("the run goes on as if nothing had happened")
 		}
 		check(t, run.Reset())
 	}

@@ -281,6 +281,15 @@ func (run *Run) Cancel() {
 	}
 }
 
+// IsCancelled tells whether it was cancelled, by Cancel or by a callback that panicked: it stays so until Reset.
+func (run *Run) IsCancelled() bool {
+	if !run.handle.hold() {
+		return false
+	}
+	defer run.handle.release()
+	return C.mnq_run_is_cancelled((*C.mnq_run)(run.handle.pointer)) != 0
+}
+
 // Reset makes a run that was cancelled one that is not, for its next job.
 func (run *Run) Reset() error {
 	var c call

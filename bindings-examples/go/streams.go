@@ -128,6 +128,7 @@ func (w *MemoryWriter) Commit(size int64) error {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.grow(size)
+	w.bytes = w.bytes[:size]
 	return nil
 }
 

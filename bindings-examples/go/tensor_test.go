@@ -132,7 +132,9 @@ func TestArgumentsKeepWhatTheyAre(t *testing.T) {
 	wantCode(t, err, monoquant.ErrDType)
 	_, err = arguments.Get(8)
 	wantCode(t, err, monoquant.ErrNotFound)
-	wantCode(t, arguments.Add("", tensor), monoquant.ErrInvalidArg)
+	for _, value := range []any{tensor, "a\x00b", []int{1}, float32(1)} {
+		wantCode(t, arguments.Add("", value), monoquant.ErrInvalidArg)
+	}
 }
 
 // One row: 1.27 is the largest, so the scale is 0.01.

@@ -14,7 +14,7 @@ type Log = Box<dyn FnMut(LogLevel, &str) + Send>;
 /// One job's own settings, progress and cancel. It can serve several jobs, one after the other.
 ///
 /// Its closures are called on the thread that made the call. One that panics stops the job, and the panic goes on out
-/// of the call; one that wants to stop the job has a [`Canceller`].
+/// of the call: the run is then cancelled, until [`Run::reset`]. One that wants to stop the job has a [`Canceller`].
 pub struct Run {
     handle: Arc<Handle<sys::mnq_run>>,
     callbacks: NonNull<Callbacks>, // the library has its address: it is boxed, and freed with the run
@@ -112,7 +112,7 @@ impl Run {
         Canceller(self.handle.clone())
     }
 
-    /// Whether it was cancelled; it stays so until [`Run::reset`].
+    /// Whether it was cancelled, by a [`Canceller`] or by a closure that panicked; it stays so until [`Run::reset`].
     pub fn is_cancelled(&self) -> bool {
         // SAFETY: any thread may ask.
         unsafe { sys::mnq_run_is_cancelled(self.handle.get()) != 0 }

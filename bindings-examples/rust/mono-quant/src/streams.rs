@@ -59,15 +59,20 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-impl<R: ReadAt + ?Sized> ReadAt for Arc<R> {
-    fn size(&self) -> io::Result<u64> {
-        (**self).size()
-    }
+macro_rules! read_through {
+    ($($pointer:ident),*) => {
+        $(impl<R: ReadAt + ?Sized> ReadAt for $pointer<R> {
+            fn size(&self) -> io::Result<u64> {
+                (**self).size()
+            }
 
-    fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        (**self).read_exact_at(into, offset)
-    }
+            fn read_exact_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
+                (**self).read_exact_at(into, offset)
+            }
+        })*
+    };
 }
+read_through!(Arc, Box);
 
 #[cfg(unix)]
 impl ReadAt for File {
@@ -174,7 +179,8 @@ impl WriteAt for MemoryWriter {
     }
 
     fn commit(&self, size: u64) -> io::Result<()> {
-        self.grow_to(usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?, |_| ());
+        let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        self.grow_to(size, |bytes| bytes.truncate(size));
         Ok(())
     }
 

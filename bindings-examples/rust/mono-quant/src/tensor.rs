@@ -1,4 +1,4 @@
-use crate::call::{array_of, c_text, make, make_two, pointer_of, release_box, settle, Handle};
+use crate::call::{array_of, c_text, make, make_two, pointer_of, release_box, Handle};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::jobs::QuantizedTensor;
@@ -192,7 +192,15 @@ impl Tensor {
     /// # Safety
     /// `managed` points to a `DLManagedTensorVersioned` that is whole; it is used up only on success.
     pub unsafe fn from_dlpack(managed: *mut sys::DLManagedTensorVersioned) -> Result<Tensor> {
-        Ok(Tensor(settle(make(|out, error| sys::mnq_tensor_from_dlpack(managed, out, error)), &[])?))
+        Ok(Tensor(make(|out, error| sys::mnq_tensor_from_dlpack(managed, out, error))?))
+    }
+
+    /// The same of the structure before DLPack 1.0, which older producers give.
+    ///
+    /// # Safety
+    /// `managed` points to a `DLManagedTensor` that is whole; it is used up only on success.
+    pub unsafe fn from_dlpack_unversioned(managed: *mut sys::DLManagedTensor) -> Result<Tensor> {
+        Ok(Tensor(make(|out, error| sys::mnq_tensor_from_dlpack_unversioned(managed, out, error))?))
     }
 
     /// Gives the tensor to DLPack 1.x without a copy: who consumes it calls its deleter.

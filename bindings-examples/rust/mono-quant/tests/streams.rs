@@ -46,6 +46,7 @@ fn every_input_gives_the_bytes_of_a_file() {
     let bytes = small_file();
     assert_eq!(from_reader(bytes.clone(), 2), expected, "memory");
     assert_eq!(from_reader(Arc::<[u8]>::from(bytes.clone()), 1), expected, "shared memory");
+    assert_eq!(from_reader(Box::new(bytes.clone()) as Box<dyn ReadAt>, 2), expected, "whatever reads");
     assert_eq!(from_reader(File::open(&input).unwrap(), 2), expected, "a file");
     assert_eq!(from_reader(Seekable::new(Cursor::new(bytes.clone())), 2), expected, "what seeks");
     assert_eq!(from_reader(Slow(bytes), 2), expected, "a slow source");
@@ -69,7 +70,8 @@ fn every_output_gets_the_bytes_of_a_file() {
     assert_eq!(fs::read(&path).unwrap(), expected, "a file");
     let memory = MemoryWriter::new();
     model.quantize(&int4(), None).unwrap().model.save_to(&memory, None).unwrap();
-    assert_eq!(memory.into_bytes(), expected, "a model that was quantized before");
+    model.quantize_to(&memory, &int4(), None).unwrap();
+    assert_eq!(memory.into_bytes(), expected, "a model that was quantized before, and one that is");
 }
 
 #[test]
