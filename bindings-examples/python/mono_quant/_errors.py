@@ -72,7 +72,10 @@ def error_of(lib: Any, status: int, error: c_void_p) -> Error:
     """Makes an exception of an mnq_error, and frees it."""
     texts = (lib.mnq_error_message(error), lib.mnq_error_suggestion(error), lib.mnq_error_subject(error))
     lib.mnq_error_free(error)
-    code = Status(status) if status in Status._value2member_map_ else Status.INTERNAL
+    try:
+        code = Status(status)
+    except ValueError:  # of a newer library
+        code = Status.INTERNAL
     return _CLASSES.get(code, Error)(code, *(one.decode("utf-8") for one in texts))
 
 
@@ -85,7 +88,7 @@ class Failures:
 
     def keep(self, failure: BaseException) -> None:
         with self._lock:
-            self._first = self._first or failure
+            self._first = failure if self._first is None else self._first
 
     def take(self) -> Optional[BaseException]:
         with self._lock:

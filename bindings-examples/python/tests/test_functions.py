@@ -11,7 +11,14 @@ NUMBERS = (ctypes.c_int32, ctypes.c_uint32, ctypes.c_int64, ctypes.c_size_t, cty
 ERROR = ctypes.POINTER(ctypes.c_void_p)
 
 # Nothing is a value for these: no callback, the number of CPUs, no elements.
-FINE = {"set_log_callback", "set_threads", "kernel_ranges", "kernel_dequantize", "kernel_pack_int4", "kernel_unpack_int4"}
+FINE = {
+    "set_log_callback",
+    "set_threads",
+    "kernel_ranges",
+    "kernel_dequantize",
+    "kernel_pack_int4",
+    "kernel_unpack_int4",
+}
 
 
 def nothing_of(kind):
