@@ -17,6 +17,8 @@
 #include "guard.h"
 #include "module/backend.h"
 #include "mono_quant.h"
+#include "quantize/embedding.h"
+#include "quantize/linear_layer.h"
 #include "quantize/loop/run_control.h"
 #include "quantize/report.h"
 
@@ -35,6 +37,8 @@ enum class Kind : std::uint32_t {
   kReport,
   kReader,
   kWriter,
+  kLinear,
+  kEmbedding,
   kFreed = 0
 };
 
@@ -104,6 +108,14 @@ struct mnq_report : mnq::capi::Tagged<mnq::capi::Kind::kReport> {
   mnq::Report report;
 };
 
+struct mnq_linear : mnq::capi::Tagged<mnq::capi::Kind::kLinear> {
+  std::unique_ptr<mnq::LinearLayer> layer;
+};
+
+struct mnq_embedding : mnq::capi::Tagged<mnq::capi::Kind::kEmbedding> {
+  mnq::Embedding embedding;
+};
+
 namespace mnq::capi {
 
 /// A buffer with these bytes.
@@ -119,6 +131,16 @@ const Settings* settings_in(const Handle* handle, const char* name) {
 inline Config settings_of(const mnq_config* config, const mnq_run* run) {
   return {settings_in(config, "config"), settings_in(run, "run")};
 }
+
+/// The dtype with this number. Throws kDType for one that is none.
+DType require_dtype(mnq_dtype dtype, const char* name);
+
+/// A tensor, and its memory until it is given away. fresh_tensor throws kShape where it does not fit.
+struct FreshTensor {
+  std::unique_ptr<mnq_tensor> handle;
+  std::byte* data;
+};
+FreshTensor fresh_tensor(DType dtype, Shape shape);
 
 /// The settings and the control of a call, either of which may be missing.
 class Call {

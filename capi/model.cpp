@@ -18,20 +18,6 @@ using namespace mnq::capi;
 
 namespace {
 
-// Shares the data where it lies in memory, aligned for its dtype; else reads it.
-Tensor load_tensor(const TensorSource& source, std::size_t index) {
-  const TensorInfo& info = source.tensors()[index];
-  Tensor tensor{info.dtype, info.shape, source.view(index), info.size_bytes};
-  const std::size_t alignment = std::max<std::size_t>(1, dtype_bits(info.dtype) / 8);
-  const bool is_aligned = reinterpret_cast<std::uintptr_t>(tensor.data.get()) % alignment == 0;
-  if (info.size_bytes == 0 || (tensor.data != nullptr && is_aligned)) return tensor;
-  const auto bytes = allocate_bytes(info.size_bytes);
-  source.read(index, 0, {bytes.get(), info.size_bytes});
-  source.require_unchanged();
-  tensor.data = bytes;
-  return tensor;
-}
-
 void require_size(std::size_t size, bool is_right, std::size_t index) {
   if (is_right) return;
   throw Error(Status::kInvalidArg, formatted("entry {} says that it has {} bytes", index, size),

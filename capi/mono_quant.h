@@ -142,18 +142,20 @@ enum {
 
 /* ---- Handles --------------------------------------------------------------------------------------------------- */
 
-typedef struct mnq_error mnq_error;   /* what went wrong, and what to do about it */
-typedef struct mnq_buffer mnq_buffer; /* bytes or text that the library made */
-typedef struct mnq_config mnq_config; /* settings, as keys and values */
-typedef struct mnq_tensor mnq_tensor; /* one tensor: element type, shape, data */
-typedef struct mnq_model mnq_model;   /* a checkpoint held open, float or quantized */
-typedef struct mnq_layers mnq_layers; /* the layers of a model, and what would happen to each */
-typedef struct mnq_run mnq_run;       /* one job's progress, cancel and settings of its own */
-typedef struct mnq_report mnq_report; /* what a job did, and what it cost */
-typedef struct mnq_values mnq_values; /* what goes into a method of a module, or comes out of it */
-typedef struct mnq_reader mnq_reader; /* the program's own input, read by position; since 1.2 */
-typedef struct mnq_writer mnq_writer; /* the program's own output, written by position; since 1.2 */
-typedef struct mnq_api mnq_api;       /* every function below, as a table: mono_quant_api.h */
+typedef struct mnq_error mnq_error;         /* what went wrong, and what to do about it */
+typedef struct mnq_buffer mnq_buffer;       /* bytes or text that the library made */
+typedef struct mnq_config mnq_config;       /* settings, as keys and values */
+typedef struct mnq_tensor mnq_tensor;       /* one tensor: element type, shape, data */
+typedef struct mnq_model mnq_model;         /* a checkpoint held open, float or quantized */
+typedef struct mnq_layers mnq_layers;       /* the layers of a model, and what would happen to each */
+typedef struct mnq_run mnq_run;             /* one job's progress, cancel and settings of its own */
+typedef struct mnq_report mnq_report;       /* what a job did, and what it cost */
+typedef struct mnq_values mnq_values;       /* what goes into a method of a module, or comes out of it */
+typedef struct mnq_reader mnq_reader;       /* the program's own input, read by position; since 1.2 */
+typedef struct mnq_writer mnq_writer;       /* the program's own output, written by position; since 1.2 */
+typedef struct mnq_linear mnq_linear;       /* a Linear layer, packed to be run; since 1.2 */
+typedef struct mnq_embedding mnq_embedding; /* a table of rows, decoded as they are gathered; since 1.2 */
+typedef struct mnq_api mnq_api;             /* every function below, as a table: mono_quant_api.h */
 
 /* ---- Library --------------------------------------------------------------------------------------------------- */
 
@@ -722,6 +724,89 @@ MNQ_API const char* mnq_report_warning(const mnq_report* report, size_t index) M
 MNQ_API size_t mnq_report_problem_count(const mnq_report* report) MNQ_NOEXCEPT;
 MNQ_API const char* mnq_report_problem(const mnq_report* report, size_t index) MNQ_NOEXCEPT;
 MNQ_API void mnq_report_free(mnq_report* report) MNQ_NOEXCEPT;
+
+/* ---- Linear layers and embeddings: since 1.2 ------------------------------------------------------------------- *
+ *
+ * A Linear layer whose weights are packed once and multiplied in integers, without a module and without LibTorch: for
+ * any program that runs a model by itself. Each row of activations is quantized to int8 in the call, with a scale and,
+ * unless symmetric_activations is true, a zero point of its own. The same row gives the same bits on every CPU, in any
+ * number of threads, alone or among others. A row that holds NaN or infinity has NaN for all its outputs.
+ *
+ * Weights are integers of 8 or 4 bits, a scale for each row or each group of a multiple of 32 elements. Keys of config
+ * and run that apply, both of which may be NULL: threads, symmetric_activations and, where floats are quantized, what
+ * quantizing takes. A layer is immutable, and independent of what it was made from.
+ */
+
+/* The layer "encoder.0.query" of a model, or the one whose weight has that name: Linear, or a convolution of 1 x 1, with
+ * the bias that lies beside its weight. A quantized weight is packed with the codes that it has, a float one is
+ * quantized as the settings say of it, but that `only` and `skip` do not count. NOT_FOUND for a layer that is none;
+ * UNSUPPORTED for a weight that is no matrix [out, in], that is not made of integers, or that stays as it is, with the
+ * reason; VALIDATION for a weight that is not finite. */
+MNQ_CALL mnq_status mnq_linear_create(const mnq_model* model, const char* layer, const mnq_config* config,
+                                      const mnq_run* run, mnq_linear** out, mnq_error** error) MNQ_NOEXCEPT;
+
+/* A layer of floats, quantized as the settings say of "linear".
+ * weight  [out, in], F32, BF16, F16 or F64, else DTYPE
+ * bias    [out], of any of these, else SHAPE; may be NULL: none */
+MNQ_CALL mnq_status mnq_linear_from_floats(const mnq_tensor* weight, const mnq_tensor* bias, const mnq_config* config,
+                                           const mnq_run* run, mnq_linear** out, mnq_error** error) MNQ_NOEXCEPT;
+
+/* A layer of codes, as mnq_kernel_quantize gives them. All are copied.
+ * codes        [output_count, row_length], one a byte; of 4 bits -8..7, else INVALID_ARG
+ * bits         8 or 4
+ * group_size   elements that share a scale, a multiple of 32, else UNSUPPORTED; 0: whole rows
+ * scales       [output_count, groups], finite, else INVALID_ARG; of any sign
+ * zero_points  [output_count, groups], within the codes, else INVALID_ARG; may be NULL: all zero
+ * bias         [output_count]; may be NULL: none */
+MNQ_CALL mnq_status mnq_linear_from_codes(const int8_t* codes, size_t output_count, size_t row_length, int32_t bits,
+                                          size_t group_size, const float* scales, const int8_t* zero_points,
+                                          const float* bias, const mnq_config* config, const mnq_run* run,
+                                          mnq_linear** out, mnq_error** error) MNQ_NOEXCEPT;
+
+/* Bytes that mnq_linear_run needs for so many rows with all its threads. SHAPE where that is no number. */
+MNQ_CALL mnq_status mnq_linear_scratch_size(const mnq_linear* linear, size_t row_count, size_t* size_bytes,
+                                            mnq_error** error) MNQ_NOEXCEPT;
+
+/* Multiplies rows.
+ * rows     [row_count, in]
+ * dtype    of rows, F32 or BF16, else DTYPE; out_dtype likewise
+ * out      [row_count, out], written; must not overlap rows
+ * scratch  at any address, of one call at a time; NULL: the call allocates it. With fewer bytes than
+ *          mnq_linear_scratch_size says fewer threads work; BUFFER_TOO_SMALL where they do not suffice for one
+ * With one thread and scratch nothing is allocated. */
+MNQ_CALL mnq_status mnq_linear_run(const mnq_linear* linear, const void* rows, size_t row_count, mnq_dtype dtype,
+                                   void* out, mnq_dtype out_dtype, void* scratch, size_t scratch_bytes,
+                                   mnq_error** error) MNQ_NOEXCEPT;
+
+/* The same with tensors: rows [.., in], out [.., out], fresh. SHAPE where the last axis is another one. */
+MNQ_CALL mnq_status mnq_linear_run_tensor(const mnq_linear* linear, const mnq_tensor* rows, mnq_dtype out_dtype,
+                                          mnq_tensor** out, mnq_error** error) MNQ_NOEXCEPT;
+
+/* What it is, as a JSON object: "name", "scheme", "output_count", "row_length", "group_size" (0: whole rows),
+ * "has_zero_points", "has_bias", "symmetric_activations", "size_bytes" (packed), "threads", "isa" (that multiplies). */
+MNQ_CALL mnq_status mnq_linear_describe(const mnq_linear* linear, mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
+MNQ_API void mnq_linear_free(mnq_linear* linear) MNQ_NOEXCEPT;
+
+/* The table of a layer of any model, quantized in whatever way or not at all: a matrix, else UNSUPPORTED. It keeps what
+ * it needs: the model may be freed at once; a file is read when rows are. NOT_FOUND for a layer that is none. */
+MNQ_CALL mnq_status mnq_embedding_create(const mnq_model* model, const char* layer, mnq_embedding** out,
+                                         mnq_error** error) MNQ_NOEXCEPT;
+
+/* Gathers rows as floats.
+ * indices    [count], each in [0, rows), else INVALID_ARG; outputs are then unspecified
+ * out        [count, row length], written
+ * out_dtype  F32, BF16, F16 or F64, else DTYPE */
+MNQ_CALL mnq_status mnq_embedding_run(const mnq_embedding* embedding, const int64_t* indices, size_t count, void* out,
+                                      mnq_dtype out_dtype, mnq_error** error) MNQ_NOEXCEPT;
+
+/* The same with tensors: indices of any shape, I64 or I32, else DTYPE; out has one axis more, and is fresh. */
+MNQ_CALL mnq_status mnq_embedding_run_tensor(const mnq_embedding* embedding, const mnq_tensor* indices,
+                                             mnq_dtype out_dtype, mnq_tensor** out, mnq_error** error) MNQ_NOEXCEPT;
+
+/* What it is, as a JSON object: "name", "scheme", "row_count", "row_length". */
+MNQ_CALL mnq_status mnq_embedding_describe(const mnq_embedding* embedding, mnq_buffer** out,
+                                           mnq_error** error) MNQ_NOEXCEPT;
+MNQ_API void mnq_embedding_free(mnq_embedding* embedding) MNQ_NOEXCEPT;
 
 /* ---- Kernels on raw buffers ------------------------------------------------------------------------------------ *
  *

@@ -183,6 +183,27 @@ struct mnq_api {
   mnq_status (*tensor_dequantize)(const mnq_values* parts, mnq_run* run, mnq_tensor** out, mnq_error** error);
   mnq_status (*compare_file)(const char* reference_path, const char* other_path, mnq_run* run, mnq_report** report,
                              mnq_error** error);
+  mnq_status (*linear_create)(const mnq_model* model, const char* layer, const mnq_config* config, const mnq_run* run,
+                              mnq_linear** out, mnq_error** error);
+  mnq_status (*linear_from_floats)(const mnq_tensor* weight, const mnq_tensor* bias, const mnq_config* config,
+                                   const mnq_run* run, mnq_linear** out, mnq_error** error);
+  mnq_status (*linear_from_codes)(const int8_t* codes, size_t output_count, size_t row_length, int32_t bits,
+                                  size_t group_size, const float* scales, const int8_t* zero_points, const float* bias,
+                                  const mnq_config* config, const mnq_run* run, mnq_linear** out, mnq_error** error);
+  mnq_status (*linear_scratch_size)(const mnq_linear* linear, size_t row_count, size_t* size_bytes, mnq_error** error);
+  mnq_status (*linear_run)(const mnq_linear* linear, const void* rows, size_t row_count, mnq_dtype dtype, void* out,
+                           mnq_dtype out_dtype, void* scratch, size_t scratch_bytes, mnq_error** error);
+  mnq_status (*linear_run_tensor)(const mnq_linear* linear, const mnq_tensor* rows, mnq_dtype out_dtype,
+                                  mnq_tensor** out, mnq_error** error);
+  mnq_status (*linear_describe)(const mnq_linear* linear, mnq_buffer** out, mnq_error** error);
+  void (*linear_free)(mnq_linear* linear);
+  mnq_status (*embedding_create)(const mnq_model* model, const char* layer, mnq_embedding** out, mnq_error** error);
+  mnq_status (*embedding_run)(const mnq_embedding* embedding, const int64_t* indices, size_t count, void* out,
+                              mnq_dtype out_dtype, mnq_error** error);
+  mnq_status (*embedding_run_tensor)(const mnq_embedding* embedding, const mnq_tensor* indices, mnq_dtype out_dtype,
+                                     mnq_tensor** out, mnq_error** error);
+  mnq_status (*embedding_describe)(const mnq_embedding* embedding, mnq_buffer** out, mnq_error** error);
+  void (*embedding_free)(mnq_embedding* embedding);
 };
 
 #ifdef __cplusplus

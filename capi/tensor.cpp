@@ -11,13 +11,9 @@ using namespace mnq::capi;
 namespace {
 
 Tensor describe_tensor(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data, size_t size_bytes) {
-  const auto found = find_dtype(dtype);
-  if (!found) {
-    throw Error(Status::kDType, formatted("{} is no dtype", dtype), "pass one of MNQ_DTYPE_*", "dtype");
-  }
-  require_array(shape, rank, "shape");
   Tensor tensor;
-  tensor.dtype = *found;
+  tensor.dtype = require_dtype(dtype, "dtype");
+  require_array(shape, rank, "shape");
   if (rank != 0) tensor.shape.assign(shape, shape + rank);
   const auto needed = checked_size_bytes(tensor.dtype, tensor.shape);
   if (!needed) {
@@ -36,6 +32,19 @@ Tensor describe_tensor(mnq_dtype dtype, const int64_t* shape, size_t rank, const
 }
 
 }  // namespace
+
+DType mnq::capi::require_dtype(mnq_dtype dtype, const char* name) {
+  const auto found = find_dtype(dtype);
+  if (found) return *found;
+  throw Error(Status::kDType, formatted("{} is no dtype", dtype), "pass one of MNQ_DTYPE_*", name);
+}
+
+FreshTensor mnq::capi::fresh_tensor(DType dtype, Shape shape) {
+  const auto size = checked_size_bytes(dtype, shape);
+  if (!size) throw Error(Status::kShape, formatted("{} does not fit in memory", shape_text(shape)), "", "out");
+  const auto bytes = allocate_bytes(*size);
+  return {std::make_unique<mnq_tensor>(mnq_tensor{{}, {dtype, std::move(shape), bytes, *size}}), bytes.get()};
+}
 
 mnq_status mnq_tensor_create(mnq_dtype dtype, const int64_t* shape, size_t rank, const void* data, size_t size_bytes,
                              mnq_tensor** out, mnq_error** error) noexcept {

@@ -92,6 +92,19 @@ void TensorSource::require_unchanged() const {
   for (const auto& bytes : inputs_) bytes->require_unchanged();
 }
 
+Tensor load_tensor(const TensorSource& source, std::size_t stored) {
+  const TensorInfo& info = source.tensors()[stored];
+  Tensor tensor{info.dtype, info.shape, source.view(stored), info.size_bytes};
+  const std::size_t alignment = std::max<std::size_t>(1, dtype_bits(info.dtype) / 8);
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(tensor.data.get()) % alignment == 0;
+  if (info.size_bytes == 0 || (tensor.data != nullptr && is_aligned)) return tensor;
+  const auto bytes = allocate_bytes(info.size_bytes);
+  source.read(stored, 0, {bytes.get(), info.size_bytes});
+  source.require_unchanged();
+  tensor.data = bytes;
+  return tensor;
+}
+
 const std::byte* fetch(const TensorSource& source, std::size_t stored, std::uint64_t offset, std::uint64_t size,
                        Buffer& buffer) {
   const auto view = source.view(stored);

@@ -185,6 +185,9 @@ class TensorSource {
 const std::byte* fetch(const TensorSource& source, std::size_t stored, std::uint64_t offset, std::uint64_t size,
                        Buffer& buffer);
 
+/// A stored tensor: its data are shared where they lie in memory, aligned for the dtype, else read. Errors: kIo.
+Tensor load_tensor(const TensorSource& source, std::size_t stored);
+
 /// Names beside the tensors' own: (name, tensor), as safetensors' save_model writes ties into its metadata.
 std::vector<std::pair<std::string, std::string>> tied_names(const Metadata& metadata,
                                                             const std::function<bool(std::string_view)>& is_tensor);

@@ -543,6 +543,88 @@ static void test_other_kernels(void) {
   REFUSED(MNQ_E_INVALID_ARG, kernel_sqnr, weights, weights, 2, NULL);
 }
 
+static void test_making_linears(const mnq_model* model, const mnq_tensor* tensor) {
+  const int8_t codes[4] = {1, 2, 3, 8};
+  const float scales[2] = {1, 2};
+  mnq_linear* out = NULL;
+  REFUSED(MNQ_E_INVALID_ARG, linear_create, model, "fc", NULL, NULL, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, linear_create, NULL, "fc", NULL, NULL, &out);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, linear_create, model, NULL, NULL, NULL, &out);
+  REFUSED_OUT(MNQ_E_NOT_FOUND, out, linear_create, model, "", NULL, NULL, &out);
+  REFUSED(MNQ_E_INVALID_ARG, linear_from_floats, tensor, NULL, NULL, NULL, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, linear_from_floats, NULL, NULL, NULL, NULL, &out);
+  REFUSED_OUT(MNQ_E_SHAPE, out, linear_from_floats, tensor, tensor, NULL, NULL, &out);
+  REFUSED(MNQ_E_INVALID_ARG, linear_from_codes, codes, 2, 2, 8, 0, scales, NULL, NULL, NULL, NULL, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, linear_from_codes, NULL, 2, 2, 8, 0, scales, NULL, NULL, NULL, NULL, &out);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, linear_from_codes, codes, 2, 2, 8, 0, NULL, NULL, NULL, NULL, NULL, &out);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, linear_from_codes, codes, 2, 2, 5, 0, scales, NULL, NULL, NULL, NULL, &out);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, out, linear_from_codes, codes, 2, 2, 4, 0, scales, NULL, NULL, NULL, NULL, &out);
+  REFUSED_OUT(MNQ_E_UNSUPPORTED, out, linear_from_codes, codes, 1, 4, 8, 3, scales, NULL, NULL, NULL, NULL, &out);
+  REFUSED_OUT(MNQ_E_SHAPE, out, linear_from_codes, codes, SIZE_MAX, SIZE_MAX, 8, 0, scales, NULL, NULL, NULL, NULL,
+              &out);
+  ACCEPTED(linear_from_codes, NULL, 0, 0, 8, 0, NULL, NULL, NULL, NULL, NULL, &out);
+  CALL(linear_free)(out);
+  CALL(linear_free)(NULL);
+}
+
+static void test_running_linears(const mnq_tensor* tensor) {
+  const float rows[4] = {1, 2, 3, 4};
+  const mnq_dtype f32 = MNQ_DTYPE_F32;
+  float out[4] = {0, 0, 0, 0};
+  char scratch[1];
+  size_t size = 7;
+  mnq_linear* linear = NULL;
+  mnq_tensor* made = NULL;
+  mnq_buffer* buffer = NULL;
+  ACCEPTED(linear_from_floats, tensor, NULL, NULL, NULL, &linear);
+  REFUSED(MNQ_E_INVALID_ARG, linear_scratch_size, NULL, 2, &size);
+  REFUSED(MNQ_E_INVALID_ARG, linear_scratch_size, linear, 2, NULL);
+  REFUSED(MNQ_E_SHAPE, linear_scratch_size, linear, SIZE_MAX, &size);
+  CHECK(size == 7);
+  REFUSED(MNQ_E_INVALID_ARG, linear_run, NULL, rows, 2, f32, out, f32, NULL, 0);
+  REFUSED(MNQ_E_INVALID_ARG, linear_run, linear, NULL, 2, f32, out, f32, NULL, 0);
+  REFUSED(MNQ_E_INVALID_ARG, linear_run, linear, rows, 2, f32, NULL, f32, NULL, 0);
+  REFUSED(MNQ_E_DTYPE, linear_run, linear, rows, 2, 0, out, f32, NULL, 0);
+  REFUSED(MNQ_E_DTYPE, linear_run, linear, rows, 2, f32, out, MNQ_DTYPE_I8, NULL, 0);
+  REFUSED(MNQ_E_BUFFER_TOO_SMALL, linear_run, linear, rows, 2, f32, out, f32, scratch, sizeof scratch);
+  ACCEPTED(linear_run, linear, NULL, 0, f32, NULL, f32, NULL, 0);
+  REFUSED(MNQ_E_INVALID_ARG, linear_run_tensor, linear, tensor, f32, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, made, linear_run_tensor, NULL, tensor, f32, &made);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, made, linear_run_tensor, linear, NULL, f32, &made);
+  REFUSED_OUT(MNQ_E_DTYPE, made, linear_run_tensor, linear, tensor, -1, &made);
+  REFUSED(MNQ_E_INVALID_ARG, linear_describe, linear, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, buffer, linear_describe, NULL, &buffer);
+  mnq_linear_free(linear);
+}
+
+static void test_embeddings(const mnq_model* model, const mnq_tensor* tensor) {
+  const int64_t indices[2] = {0, 2};
+  const mnq_dtype f32 = MNQ_DTYPE_F32;
+  float out[4] = {0, 0, 0, 0};
+  mnq_embedding* embedding = NULL;
+  mnq_tensor* made = NULL;
+  mnq_buffer* buffer = NULL;
+  REFUSED(MNQ_E_INVALID_ARG, embedding_create, model, "fc", NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, embedding, embedding_create, NULL, "fc", &embedding);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, embedding, embedding_create, model, NULL, &embedding);
+  REFUSED_OUT(MNQ_E_NOT_FOUND, embedding, embedding_create, model, "fd", &embedding);
+  ACCEPTED(embedding_create, model, "fc", &embedding);
+  REFUSED(MNQ_E_INVALID_ARG, embedding_run, NULL, indices, 1, out, f32);
+  REFUSED(MNQ_E_INVALID_ARG, embedding_run, embedding, NULL, 1, out, f32);
+  REFUSED(MNQ_E_INVALID_ARG, embedding_run, embedding, indices, 1, NULL, f32);
+  REFUSED(MNQ_E_INVALID_ARG, embedding_run, embedding, indices, 2, out, f32); /* there is no row 2 */
+  REFUSED(MNQ_E_DTYPE, embedding_run, embedding, indices, 1, out, MNQ_DTYPE_I8);
+  ACCEPTED(embedding_run, embedding, NULL, 0, NULL, f32);
+  REFUSED(MNQ_E_INVALID_ARG, embedding_run_tensor, embedding, tensor, f32, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, made, embedding_run_tensor, NULL, tensor, f32, &made);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, made, embedding_run_tensor, embedding, NULL, f32, &made);
+  REFUSED_OUT(MNQ_E_DTYPE, made, embedding_run_tensor, embedding, tensor, f32, &made);
+  REFUSED(MNQ_E_INVALID_ARG, embedding_describe, embedding, NULL);
+  REFUSED_OUT(MNQ_E_INVALID_ARG, buffer, embedding_describe, NULL, &buffer);
+  CALL(embedding_free)(embedding);
+  CALL(embedding_free)(NULL);
+}
+
 static void test_none_was_forgotten(void) {
   int i;
   for (i = 0; i < FUNCTION_COUNT; ++i) check(was_called[i], __FILE__, __LINE__, function_names[i]);
@@ -583,6 +665,9 @@ int main(void) {
   test_report(model);
   test_quantize_kernels();
   test_other_kernels();
+  test_making_linears(model, tensor);
+  test_running_linears(tensor);
+  test_embeddings(model, tensor);
   test_none_was_forgotten();
   mnq_model_free(model);
   mnq_tensor_free(tensor);

@@ -403,6 +403,60 @@ TEST_F(OutOfMemory, PyTorchFiles) {
   });
 }
 
+TEST_F(OutOfMemory, LinearLayers) {
+  expect_refusals<mnq_linear>(
+      [&](auto out, auto error) { return mnq_linear_create(model_.get(), "fc", nullptr, nullptr, out, error); },
+      mnq_linear_free);
+  expect_refusals<mnq_linear>(
+      [&](auto out, auto error) { return mnq_linear_create(quantized_.get(), "fc", nullptr, nullptr, out, error); },
+      mnq_linear_free);
+  mnq_linear* linear = nullptr;
+  ASSERT_EQ(mnq_linear_create(quantized_.get(), "fc", nullptr, nullptr, &linear, nullptr), MNQ_OK);
+  const Tensor rows = tensor_of<float>({3, 32}, normal_values(96, 4));
+  expect_refusals<mnq_tensor>(
+      [&](auto out, auto error) { return mnq_linear_run_tensor(linear, rows.get(), MNQ_DTYPE_F32, out, error); },
+      mnq_tensor_free);
+  expect_refusals<mnq_buffer>([&](auto out, auto error) { return mnq_linear_describe(linear, out, error); },
+                              mnq_buffer_free);
+  mnq_linear_free(linear);
+}
+
+// One thread and scratch: nothing is left to allocate.
+TEST_F(OutOfMemory, ARowNeedsNoMemory) {
+  mono_quant::Run run;
+  run.set("threads", 1);
+  mnq_linear* linear = nullptr;
+  ASSERT_EQ(mnq_linear_create(quantized_.get(), "fc", nullptr, run.get(), &linear, nullptr), MNQ_OK);
+  const std::vector<float> rows = normal_values(96, 4);
+  std::vector<float> out(12);
+  std::size_t size = 0;
+  ASSERT_EQ(mnq_linear_scratch_size(linear, 3, &size, nullptr), MNQ_OK);
+  std::vector<char> scratch(size);
+  {
+    const FailingAllocation armed(0, true);
+    EXPECT_EQ(
+        mnq_linear_run(linear, rows.data(), 3, MNQ_DTYPE_F32, out.data(), MNQ_DTYPE_F32, scratch.data(), size, nullptr),
+        MNQ_OK);
+  }
+  EXPECT_FALSE(an_allocation_failed);
+  mnq_linear_free(linear);
+}
+
+TEST_F(OutOfMemory, Embeddings) {
+  mnq_embedding* embedding = nullptr;
+  expect_refusals<mnq_embedding>(
+      [&](auto out, auto error) { return mnq_embedding_create(quantized_.get(), "fc", out, error); },
+      mnq_embedding_free);
+  ASSERT_EQ(mnq_embedding_create(quantized_.get(), "fc", &embedding, nullptr), MNQ_OK);
+  const Tensor indices = tensor_of<std::int64_t>({2}, {3, 0});
+  expect_refusals<mnq_tensor>(
+      [&](auto out, auto error) {
+        return mnq_embedding_run_tensor(embedding, indices.get(), MNQ_DTYPE_F32, out, error);
+      },
+      mnq_tensor_free);
+  mnq_embedding_free(embedding);
+}
+
 // Saying what is wrong needs memory, too.
 TEST_F(OutOfMemory, OtherErrors) {
   const Report report = mono_quant::plan(model_);

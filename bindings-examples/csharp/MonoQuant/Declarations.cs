@@ -173,6 +173,20 @@ internal sealed class WriterHandle : Handle
     protected override void Free(IntPtr pointer) { Native.mnq_writer_free(pointer); }
 }
 
+internal sealed class LinearHandle : Handle
+{
+    internal static readonly LinearHandle Null = new LinearHandle();
+
+    protected override void Free(IntPtr pointer) { Native.mnq_linear_free(pointer); }
+}
+
+internal sealed class EmbeddingHandle : Handle
+{
+    internal static readonly EmbeddingHandle Null = new EmbeddingHandle();
+
+    protected override void Free(IntPtr pointer) { Native.mnq_embedding_free(pointer); }
+}
+
 internal static class Native
 {
     private const string Library = "libmono_quant.so.1";
@@ -852,5 +866,104 @@ internal static class Native
         RunHandle run,
         out ReportHandle report,
         out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_linear_create(
+        ModelHandle model,
+        [In] byte[] layer,
+        ConfigHandle config,
+        RunHandle run,
+        out LinearHandle @out,
+        out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_linear_from_floats(
+        TensorHandle weight,
+        TensorHandle bias,
+        ConfigHandle config,
+        RunHandle run,
+        out LinearHandle @out,
+        out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_linear_from_codes(
+        [In] sbyte[] codes,
+        UIntPtr outputCount,
+        UIntPtr rowLength,
+        int bits,
+        UIntPtr groupSize,
+        [In] float[] scales,
+        [In] sbyte[] zeroPoints,
+        [In] float[] bias,
+        ConfigHandle config,
+        RunHandle run,
+        out LinearHandle @out,
+        out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_linear_scratch_size(
+        LinearHandle linear,
+        UIntPtr rowCount,
+        [In, Out] UIntPtr[] sizeBytes,
+        out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_linear_run(
+        LinearHandle linear,
+        IntPtr rows,
+        UIntPtr rowCount,
+        DType dtype,
+        IntPtr @out,
+        DType outDtype,
+        IntPtr scratch,
+        UIntPtr scratchBytes,
+        out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_linear_run_tensor(
+        LinearHandle linear,
+        TensorHandle rows,
+        DType outDtype,
+        out TensorHandle @out,
+        out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_linear_describe(LinearHandle linear, out BufferHandle @out, out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void mnq_linear_free(IntPtr linear);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_embedding_create(
+        ModelHandle model,
+        [In] byte[] layer,
+        out EmbeddingHandle @out,
+        out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_embedding_run(
+        EmbeddingHandle embedding,
+        [In] long[] indices,
+        UIntPtr count,
+        IntPtr @out,
+        DType outDtype,
+        out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_embedding_run_tensor(
+        EmbeddingHandle embedding,
+        TensorHandle indices,
+        DType outDtype,
+        out TensorHandle @out,
+        out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern Status mnq_embedding_describe(
+        EmbeddingHandle embedding,
+        out BufferHandle @out,
+        out IntPtr error);
+
+    [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void mnq_embedding_free(IntPtr embedding);
 }
 }

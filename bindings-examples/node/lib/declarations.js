@@ -20,7 +20,9 @@ export const opaque = [
   "mnq_values",
   "DLManagedTensor",
   "mnq_reader",
-  "mnq_writer"
+  "mnq_writer",
+  "mnq_linear",
+  "mnq_embedding"
 ];
 
 export const enums = {
@@ -235,5 +237,18 @@ export const functions = [
   "mnq_status mnq_dequantize_to_writer(const mnq_model* model, mnq_writer* writer, mnq_run* run, _Out_ mnq_report** report, _Out_ mnq_error** error)",
   "mnq_status mnq_tensor_quantize(const mnq_tensor* tensor, const char* name, const char* kind, const mnq_config* config, mnq_run* run, _Out_ mnq_values** parts, _Out_ mnq_report** report, _Out_ mnq_error** error)",
   "mnq_status mnq_tensor_dequantize(const mnq_values* parts, mnq_run* run, _Out_ mnq_tensor** out, _Out_ mnq_error** error)",
-  "mnq_status mnq_compare_file(const char* reference_path, const char* other_path, mnq_run* run, _Out_ mnq_report** report, _Out_ mnq_error** error)"
+  "mnq_status mnq_compare_file(const char* reference_path, const char* other_path, mnq_run* run, _Out_ mnq_report** report, _Out_ mnq_error** error)",
+  "mnq_status mnq_linear_create(const mnq_model* model, const char* layer, const mnq_config* config, const mnq_run* run, _Out_ mnq_linear** out, _Out_ mnq_error** error)",
+  "mnq_status mnq_linear_from_floats(const mnq_tensor* weight, const mnq_tensor* bias, const mnq_config* config, const mnq_run* run, _Out_ mnq_linear** out, _Out_ mnq_error** error)",
+  "mnq_status mnq_linear_from_codes(const int8_t* codes, size_t output_count, size_t row_length, int32_t bits, size_t group_size, const float* scales, const int8_t* zero_points, const float* bias, const mnq_config* config, const mnq_run* run, _Out_ mnq_linear** out, _Out_ mnq_error** error)",
+  "mnq_status mnq_linear_scratch_size(const mnq_linear* linear, size_t row_count, size_t* size_bytes, _Out_ mnq_error** error)",
+  "mnq_status mnq_linear_run(const mnq_linear* linear, const void* rows, size_t row_count, mnq_dtype dtype, void* out, mnq_dtype out_dtype, void* scratch, size_t scratch_bytes, _Out_ mnq_error** error)",
+  "mnq_status mnq_linear_run_tensor(const mnq_linear* linear, const mnq_tensor* rows, mnq_dtype out_dtype, _Out_ mnq_tensor** out, _Out_ mnq_error** error)",
+  "mnq_status mnq_linear_describe(const mnq_linear* linear, _Out_ mnq_buffer** out, _Out_ mnq_error** error)",
+  "void mnq_linear_free(mnq_linear* linear)",
+  "mnq_status mnq_embedding_create(const mnq_model* model, const char* layer, _Out_ mnq_embedding** out, _Out_ mnq_error** error)",
+  "mnq_status mnq_embedding_run(const mnq_embedding* embedding, const int64_t* indices, size_t count, void* out, mnq_dtype out_dtype, _Out_ mnq_error** error)",
+  "mnq_status mnq_embedding_run_tensor(const mnq_embedding* embedding, const mnq_tensor* indices, mnq_dtype out_dtype, _Out_ mnq_tensor** out, _Out_ mnq_error** error)",
+  "mnq_status mnq_embedding_describe(const mnq_embedding* embedding, _Out_ mnq_buffer** out, _Out_ mnq_error** error)",
+  "void mnq_embedding_free(mnq_embedding* embedding)"
 ];

@@ -134,6 +134,16 @@ pub struct mnq_writer {
 }
 
 #[repr(C)]
+pub struct mnq_linear {
+    _private: [u8; 0],
+}
+
+#[repr(C)]
+pub struct mnq_embedding {
+    _private: [u8; 0],
+}
+
+#[repr(C)]
 #[derive(Clone, Copy)]
 pub struct mnq_layer_tensor {
     pub struct_size: usize,
@@ -416,4 +426,30 @@ extern "C" {
     pub fn mnq_tensor_dequantize(parts: *const mnq_values, run: *mut mnq_run, out: *mut *mut mnq_tensor, error: *mut *mut mnq_error) -> mnq_status;
     /// Since 1.2.
     pub fn mnq_compare_file(reference_path: *const c_char, other_path: *const c_char, run: *mut mnq_run, report: *mut *mut mnq_report, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_linear_create(model: *const mnq_model, layer: *const c_char, config: *const mnq_config, run: *const mnq_run, out: *mut *mut mnq_linear, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_linear_from_floats(weight: *const mnq_tensor, bias: *const mnq_tensor, config: *const mnq_config, run: *const mnq_run, out: *mut *mut mnq_linear, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_linear_from_codes(codes: *const i8, output_count: usize, row_length: usize, bits: i32, group_size: usize, scales: *const f32, zero_points: *const i8, bias: *const f32, config: *const mnq_config, run: *const mnq_run, out: *mut *mut mnq_linear, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_linear_scratch_size(linear: *const mnq_linear, row_count: usize, size_bytes: *mut usize, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_linear_run(linear: *const mnq_linear, rows: *const c_void, row_count: usize, dtype: mnq_dtype, out: *mut c_void, out_dtype: mnq_dtype, scratch: *mut c_void, scratch_bytes: usize, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_linear_run_tensor(linear: *const mnq_linear, rows: *const mnq_tensor, out_dtype: mnq_dtype, out: *mut *mut mnq_tensor, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_linear_describe(linear: *const mnq_linear, out: *mut *mut mnq_buffer, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_linear_free(linear: *mut mnq_linear);
+    /// Since 1.2.
+    pub fn mnq_embedding_create(model: *const mnq_model, layer: *const c_char, out: *mut *mut mnq_embedding, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_embedding_run(embedding: *const mnq_embedding, indices: *const i64, count: usize, out: *mut c_void, out_dtype: mnq_dtype, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_embedding_run_tensor(embedding: *const mnq_embedding, indices: *const mnq_tensor, out_dtype: mnq_dtype, out: *mut *mut mnq_tensor, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_embedding_describe(embedding: *const mnq_embedding, out: *mut *mut mnq_buffer, error: *mut *mut mnq_error) -> mnq_status;
+    /// Since 1.2.
+    pub fn mnq_embedding_free(embedding: *mut mnq_embedding);
 }
