@@ -177,8 +177,8 @@ MNQ_CALL mnq_status mnq_build_info(mnq_buffer** out, mnq_error** error) MNQ_NOEX
 
 /* What can be asked for, as a JSON object of lists: "schemes" (values of the key `dtype`: "name", "text", "bits",
  * "is_cast", "per_tensor" (whether it may be), "symmetric_default", "group_size_default", "methods", "in_modules"),
- * "methods" ("name", "text"), "layer_kinds" ("name", "rank", "channel_axis"), "layouts" ("name", "holds_all", else the
- * "schemes" that lie so) and "formats" ("name", "extensions", "reads", "writes", "is_folder", "layout": where it is
+ * "methods" ("name", "text"), "layer_kinds" ("name", "rank", "channel_axis"), "layouts" ("name", and the "schemes" that
+ * lie so) and "formats" ("name", "extensions", "reads", "writes", "is_folder", "layout": where it is
  * written). Since 1.2. */
 MNQ_CALL mnq_status mnq_list_capabilities(mnq_buffer** out, mnq_error** error) MNQ_NOEXCEPT;
 

@@ -177,7 +177,10 @@ bool may_run_in_integers(const QuantizedSpec& spec) {
          spec.granularity == Granularity::kChannel;
 }
 
-CodeNumbers code_numbers(const QuantizedSpec& spec) { return {scheme_of(spec).bits, "int"}; }
+CodeNumbers code_numbers(const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  return {scheme.bits, scheme.floats == nullptr ? "int" : "float"};
+}
 
 const Scheme* find_integer_scheme(std::int64_t width) {
   return width == kNibbleBits || width == kByteBits ? find_scheme_of_bits(width) : nullptr;

@@ -32,8 +32,9 @@ std::vector<StoredPart> parts_with(const QuantizedSpec& spec, std::string_view s
   return {{"", DType::kF8E4M3, spec.shape}, {suffix, spec.scale_dtype, stored_scales(spec)}};
 }
 
-void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers&) {
+void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
   out.write(kCodes, first_element(spec, piece.place), piece.codes, piece.place.count());
+  store_piece_floats(spec, piece, piece.scales, spec.scale_dtype, out, kScales, buffers);
 }
 
 void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out) {

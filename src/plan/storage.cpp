@@ -123,13 +123,18 @@ Fit fit_anew(const Fitting& fitting, std::string_view widens_for) {
   return fit;
 }
 
+const Layout& layout_of(const Storage& storage, const QuantizedSpec& spec, const WeightRequest& request) {
+  return storage.choose_layout == nullptr ? *storage.layout : storage.choose_layout(spec, request.companion);
+}
+
 }  // namespace
 
 Fit fit_weight(const Storage& storage, WeightRequest request, const Config& config) {
   const QuantizedSpec& wanted = request.wanted;
   const bool may_stay = storage.holds_everything() || holds(storage.layout->holds, wanted);
   const bool is_opaque = is_coded(wanted) && !has_integer_codes(wanted);
-  const bool can_hold = !is_coded(wanted) || storage.layout->can_hold(wanted);
+  const Layout& layout = is_opaque ? layout_of(storage, wanted, request) : *storage.layout;
+  const bool can_hold = !is_coded(wanted) || layout.can_hold(wanted);
   request.is_held = request.is_stored && is_coded(wanted) && (is_opaque ? can_hold : may_stay);
   WeightRule rule = storage.rule == nullptr ? WeightRule() : storage.rule(request);
   if (!rule.leaves_for.empty()) return {std::nullopt, std::move(rule.leaves_for), storage.layout};
@@ -137,12 +142,12 @@ Fit fit_weight(const Storage& storage, WeightRequest request, const Config& conf
   if (!can_hold && (is_opaque || storage.holds_everything())) {
     return {std::nullopt, formatted("the output has no {}", scheme_text(wanted)), storage.layout};
   }
-  if (is_opaque || storage.holds_everything()) return {wanted, "", storage.layout};
+  if (is_opaque || storage.holds_everything()) return {wanted, "", &layout, nullptr, storage.suffixes};
   const bool stays = request.is_held || !is_coded(wanted);
   Fit fit = stays ? Fit{wanted, ""} : fit_anew({storage, request, config}, rule.widens_for);
   fit.layout = storage.layout;
   if (!fit.spec || !is_coded(*fit.spec)) return fit;
-  fit.layout = storage.choose_layout == nullptr ? storage.layout : &storage.choose_layout(*fit.spec, request.companion);
+  fit.layout = &layout_of(storage, *fit.spec, request);
   fit.suffixes = storage.suffixes;
   return fit;
 }

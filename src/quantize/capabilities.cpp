@@ -50,11 +50,15 @@ Json describe(const LayerKind& kind) {
 }
 
 Json describe(const Layout& layout) {
+  const auto is_held = [&](const Scheme& scheme) {
+    return std::ranges::find(layout.holds, scheme.name, &HeldKind::scheme) != layout.holds.end() ||
+           layout.can_hold(plain_spec(scheme));
+  };
   std::vector<std::string_view> schemes;
-  for (const HeldKind& held : layout.holds) {
-    if (std::ranges::find(schemes, held.scheme) == schemes.end()) schemes.push_back(held.scheme);
+  for (const Scheme* scheme : all_schemes()) {
+    if (is_held(*scheme)) schemes.push_back(scheme->name);
   }
-  return {{"name", layout.name}, {"holds_all", layout.holds.empty()}, {"schemes", schemes}};
+  return {{"name", layout.name}, {"schemes", schemes}};
 }
 
 Json describe(const Format& format) {

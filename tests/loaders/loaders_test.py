@@ -101,6 +101,11 @@ class Transformers(Test):
         self.check(0.91, "--bits", 4, "--group-size", 32, "--layer", "encoder.layer.0.*", "bits=8", "group_size=0",
                    "--skip", "pooler.dense")
 
+    def test_float8(self):
+        self.check(0.997, "--dtype", "float8_e4m3")
+        self.check(0.997, "--dtype", "float8_e4m3", "--set", "per_channel=false")
+        self.check(0.997, "--dtype", "float8_e4m3", "--group-size", 64)
+
     def test_float16(self):
         self.check(0.9999, "--dtype", "float16", layers=0)
 

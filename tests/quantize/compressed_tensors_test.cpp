@@ -2,6 +2,7 @@
 // tests/loaders loads them.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <filesystem>
 
 #include "formats/choose_format.h"
@@ -347,6 +348,28 @@ TEST(ActivationBits, WithoutEffectAreWarnedOf) {
   const auto model = one_weight({8, 32}, normal_values(256, 1));
   EXPECT_TRUE(says(quantize_in_memory(*model, R"({"activation_bits": 8})").report, "activation_bits=8 has no effect"));
   EXPECT_FALSE(says(quantize_in_memory(*model, "{}").report, "activation_bits"));
+}
+
+// The largest weights are 448 and 896, so that scales are 1 and 2; 1 is 0x38, -224 is 0xf6.
+TEST_F(CompressedTensors, FloatsOfEightBits) {
+  const auto values = tensor_of(DType::kF32, {2, 3}, std::vector<float>{448, 1, -224, 896, 2, -448});
+  const Made made = quantize_folder({{"fc.weight", values}}, "{}", R"("dtype": "float8_e4m3")");
+  EXPECT_EQ(made.config["format"], "float-quantized");
+  const Json& weights = made.config["config_groups"]["group_0"]["weights"];
+  EXPECT_EQ(weights["type"], "float");
+  EXPECT_EQ(weights["num_bits"], 8);
+  EXPECT_EQ(weights["strategy"], "channel");
+  const std::string bytes = read_bytes(path("out/model.safetensors"));
+  const auto shard = open_memory(std::as_bytes(std::span(bytes)));
+  const std::size_t codes = shard->find("fc.weight"), scales = shard->find("fc.weight_scale");
+  EXPECT_EQ(shard->tensors()[codes].dtype, DType::kF8E4M3);
+  EXPECT_EQ(shard->tensors()[scales].shape, (Shape{2, 1}));
+  std::array<std::uint8_t, 6> stored{};
+  shard->read(codes, 0, std::as_writable_bytes(std::span(stored)));
+  EXPECT_EQ(stored, (std::array<std::uint8_t, 6>{0x7e, 0x38, 0xf6, 0x7e, 0x38, 0xf6}));
+  std::array<float, 2> stored_scales{};
+  shard->read(scales, 0, std::as_writable_bytes(std::span(stored_scales)));
+  EXPECT_EQ(stored_scales, (std::array<float, 2>{1, 2}));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors.h"
 #include "formats/compressed_tensors/compressed_tensors_models.h"
+#include "layouts/layouts.h"
 #include "schemes/scheme.h"
 
 namespace mnq {
@@ -41,6 +42,7 @@ WeightRule rule_of_compressed_tensors(const WeightRequest& request) {
 }
 
 const Layout& layout_for_model(const QuantizedSpec& spec, const Companion* companion) {
+  if (scheme_of(spec).floats != nullptr) return kFloatQuantizedLayout;
   return integer_layout(spec, needs_plain_weights(companion));
 }
 
