@@ -77,7 +77,7 @@ class Model(MappingABC):  # type: ignore[type-arg]
         channel_axes  of weights whose kind does not tell
         ties          tensors that are others: {name: the other's name}. The same memory is told by itself
         """
-        handles = {name: handle_of(tensor) for name, tensor in tensors.items() if name not in ties}
+        handles = {name: _named_handle(name, tensor) for name, tensor in tensors.items() if name not in ties}
         entries = [_entry(name, handles.get(name), kinds, channel_axes, ties) for name in [*handles, *ties]]
         found = _shared_memory(handles)
         for entry in entries:
@@ -246,6 +246,13 @@ def _open_memory(buffer: _memory.Buffer, run: Run) -> Handle:
     except BaseException:
         _callbacks.drop(number)
         raise
+
+
+def _named_handle(name: str, tensor: Any) -> Handle:
+    try:
+        return handle_of(tensor)
+    except TypeError as failure:
+        raise TypeError(f"{name}: {failure}") from None
 
 
 def _entry(

@@ -191,7 +191,7 @@ class PyTorch(TestCase):
         self.assertEqual((layers["a.kernel"].kind, layers["a.kernel"].ties), ("Linear", ("c",)))
 
     def test_what_is_no_tensor_is_refused(self):
-        with self.assertRaises(TypeError):
+        with self.assertRaisesRegex(TypeError, "^step: int is no tensor"):
             Model.from_tensors({"weight": torch.zeros(2, 2), "step": 3})
         with self.assertRaises(Exception):
             Tensor(torch.zeros(2, 2, device="meta"))
