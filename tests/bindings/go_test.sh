@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bindings-examples/go: its own tests under the race detector and with every pointer checked, those of callbacks that panic among
-# them; vet finds nothing; its tour is C's. Nothing comes from a registry.
+# bindings-examples/go: its own tests under the race detector and with every pointer checked, those of callbacks that
+# panic among them; vet finds nothing; what its README says runs; its tour is C's. Nothing comes from a registry.
 set -euo pipefail
 source=$1 build=$2
 . "$source/tests/bindings/language.sh"
@@ -15,4 +15,5 @@ run() { "$@" >"$work/go.log" 2>&1 || { cat "$work/go.log" >&2; fail "failed: $*"
 run go vet ./...
 run env GODEBUG=cgocheck=2 go test -race ./...
 run go build -o tour ./cmd/tour
+run_readme
 compare_with_c "$work/go/tour"

@@ -13,6 +13,26 @@ fn as_many_functions_as_the_table_has() {
     assert_eq!(table_size, 2 * size_of::<usize>() + declared * size_of::<fn()>());
 }
 
+/// Every function is called with nothing: zeros for all that it takes. None crashes, and those that can fail say so.
+#[test]
+fn every_function_takes_nothing() {
+    type Function =
+        unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize, usize, usize, usize, usize) -> i32;
+    // SAFETY: the table is static; the calling convention lets a function have more arguments than it takes.
+    unsafe {
+        let table = mnq_get_api(MNQ_ABI_VERSION).cast::<usize>();
+        for index in 2..*table / size_of::<usize>() {
+            let function = std::mem::transmute::<usize, Function>(*table.add(index));
+            function(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        }
+        let mut error = std::ptr::null_mut();
+        let mut model = std::ptr::null_mut();
+        assert_eq!(mnq_model_open(std::ptr::null(), &mut model, &mut error), MNQ_E_INVALID_ARG);
+        assert_eq!(mnq_error_code(error), MNQ_E_INVALID_ARG);
+        mnq_error_free(error);
+    }
+}
+
 #[test]
 fn version_is_the_library_s() {
     // SAFETY: it takes nothing.
