@@ -217,7 +217,7 @@ def csharp_parameter(abi, text):
     is_number = core in CSHARP_PLAIN
     if len(pointers) == 2:
         return "IntPtr[]" if pointers[1] else f"out {csharp_handle(abi, core)}"
-    if text in ("double*", "int64_t*"):
+    if text in ("double*", "int64_t*", "size_t*"):
         return f"out {CSHARP_PLAIN[core]}"
     if core == "char" or is_number or core == "mnq_layer_tensor":
         element = "byte" if core == "char" else csharp_core(abi, core)

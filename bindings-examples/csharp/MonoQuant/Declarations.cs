@@ -904,7 +904,7 @@ internal static class Native
     internal static extern Status mnq_linear_scratch_size(
         LinearHandle linear,
         UIntPtr rowCount,
-        [In, Out] UIntPtr[] sizeBytes,
+        out UIntPtr sizeBytes,
         out IntPtr error);
 
     [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]

@@ -310,6 +310,28 @@ public sealed class Model : IDisposable
         }
     }
 
+    // ---- Layers by themselves
+
+    /// The Linear layer of that name, independent of this model: with the codes it has, or quantized as the settings
+    /// say.
+    public Linear Linear(string layer, Config config = null, Run run = null)
+    {
+        using (var job = new Job(run, CancellationToken.None, Watched))
+        {
+            job.Check(Native.mnq_linear_create(Handle, Utf8.Bytes(layer), Config.HandleOf(config), job.Handle,
+                                               out var linear, out var error), error);
+            return new Linear(linear);
+        }
+    }
+
+    /// The table of that layer, quantized or not; of a file, rows are read when they are asked for.
+    public Embedding Embedding(string layer)
+    {
+        var status = Native.mnq_embedding_create(Handle, Utf8.Bytes(layer), out var embedding, out var error);
+        Errors.Check(status, error, Watched);
+        return new Embedding(embedding, Watched);
+    }
+
     // ---- Modules
 
     /// Runs a method of a TorchScript module; null for "forward".

@@ -16,7 +16,8 @@ internal static class FunctionTests
     /// None ends the process, with nothing for each argument that goes in.
     private static void TestEveryFunctionTakesNothing()
     {
-        var functions = typeof(Native).GetMethods(BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.DeclaredOnly)
+        const BindingFlags own = BindingFlags.Static | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
+        var functions = typeof(Native).GetMethods(own)
             .Where(method => method.Name.StartsWith("mnq_")).ToList();
         Check.True(functions.Count > 130, functions.Count + " functions");
         foreach (var function in functions)

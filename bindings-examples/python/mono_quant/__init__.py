@@ -37,6 +37,7 @@ from .jobs import (
     validate_file,
     version,
 )
+from .layers import Embedding, Linear
 from .models import Layer, Model
 from .reports import Report
 from .settings import Config, Resolved, Run

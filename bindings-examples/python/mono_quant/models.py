@@ -13,6 +13,7 @@ from . import _callbacks, _memory
 from ._declarations import DType, mnq_layer_tensor
 from ._errors import Failures
 from ._library import Handle, buffer_bytes, call, lib, make, make_both, path_bytes, text, utf8
+from .layers import Embedding, Linear
 from .reports import Report
 from .settings import Config, Run, config_of, run_of
 from .streams import Writer, reader_of, writer_of
@@ -183,6 +184,21 @@ class Model(MappingABC):  # type: ignore[type-arg]
     def to_bytes(self, *, run: Optional[Run] = None, **settings: Any) -> bytes:
         run = run_of(run, settings)
         return buffer_bytes(lib.mnq_model_save_memory, self._handle, run._handle, watched=self._all_watched(run))
+
+    # ---- Layers by themselves
+
+    def linear(self, layer: str, config: ConfigLike = None, *, run: Optional[Run] = None, **settings: Any) -> Linear:
+        """The Linear layer of that name, independent of this model: with the codes it has, or quantized as the settings
+        say."""
+        config, run = config_of(config), run_of(run, settings)
+        arguments = (self._handle, utf8(layer), _optional(config), run._handle)
+        return Linear._of(make(lib.mnq_linear_free, lib.mnq_linear_create, *arguments, watched=self._all_watched(run)))
+
+    def embedding(self, layer: str) -> Embedding:
+        """The table of that layer, quantized or not; of a file, rows are read when they are asked for."""
+        function = lib.mnq_embedding_create
+        handle = make(lib.mnq_embedding_free, function, self._handle, utf8(layer), watched=self._watched)
+        return Embedding(handle, self._watched)
 
     # ---- Modules
 
