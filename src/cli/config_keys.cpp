@@ -6,7 +6,7 @@
 
 namespace cli {
 
-Json list_config_keys() { return Json::parse(text_of(make<Buffer>(mnq_config_list_keys))); }
+Json list_config_keys() { return parse_json(text_of(make<Buffer>(mnq_config_list_keys))); }
 
 std::string values_of_key(const Json& key, std::string_view before_last) {
   if (!key.contains("choices")) return text_in(key, "type");
@@ -14,7 +14,7 @@ std::string values_of_key(const Json& key, std::string_view before_last) {
   std::string text;
   for (std::size_t i = 0; i < choices.size(); ++i) {
     if (i > 0) text += i + 1 < choices.size() ? ", " : before_last;
-    text += choices[i].get<std::string>();
+    text += as_text(choices[i]);
   }
   return text;
 }

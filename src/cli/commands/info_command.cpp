@@ -32,25 +32,11 @@ std::string counts_fact(const Json& objects, const char* field) {
   return text;
 }
 
-// The library's description. Only the metadata may have very many members: Json, which keeps the order of members,
-// looks through all of them for each.
-struct Description {
-  explicit Description(const std::string& text) {
-    auto whole = nlohmann::json::parse(text);
-    metadata = std::move(whole["metadata"]);
-    whole.erase("metadata");
-    model = whole;
-  }
-
-  Json model;
-  nlohmann::json metadata;
-};
-
 // A line for each key, shortened where it would be longer than a terminal is wide.
-std::string metadata_text(const nlohmann::json& metadata, const Screen& screen) {
+std::string metadata_text(const std::map<std::string, std::string>& metadata, const Screen& screen) {
   std::string text;
-  for (const auto& [key, value] : metadata.items()) {
-    const std::string line = printable(formatted("{} = {}", key, value.get<std::string>()));
+  for (const auto& [key, value] : metadata) {
+    const std::string line = printable(formatted("{} = {}", key, value));
     constexpr std::size_t kIndent = 4;
     const bool fits = screen.width <= kIndent;
     text += "    " + (fits ? line : shorten_middle(line, screen.width - kIndent, screen.ellipsis())) + "\n";
@@ -66,13 +52,13 @@ std::vector<const Json*> in_order(const Json& model, const TensorByName& weights
   for (const Json& tensor : model["tensors"]) by_name[text_in(tensor, "name")] = &tensor;
   std::set<std::string> shown_elsewhere;
   for (const Json& weight : model["quantized"]) {
-    for (const Json& part : weight["tensors"]) shown_elsewhere.insert(part.get<std::string>());
+    for (const Json& part : weight["tensors"]) shown_elsewhere.insert(as_text(part));
   }
   std::vector<const Json*> order;
   for (const Json& tensor : model["tensors"]) {
     const auto weight = weights.find(text_in(tensor, "name"));
     if (weight != weights.end()) {
-      for (const Json& part : (*weight->second)["tensors"]) order.push_back(by_name.at(part.get<std::string>()));
+      for (const Json& part : (*weight->second)["tensors"]) order.push_back(by_name.at(as_text(part)));
     } else if (!shown_elsewhere.contains(text_in(tensor, "name"))) {
       order.push_back(&tensor);
     }
@@ -84,7 +70,7 @@ std::vector<const Json*> in_order(const Json& model, const TensorByName& weights
 TensorByName weights_by_codes(const Json& quantized) {
   TensorByName weights;
   for (const Json& weight : quantized) {
-    if (!weight["tensors"].empty()) weights[weight["tensors"][0].get<std::string>()] = &weight;
+    if (!weight["tensors"].empty()) weights[as_text(weight["tensors"][0])] = &weight;
   }
   return weights;
 }
@@ -120,8 +106,8 @@ std::string tensor_table(const Json& model, const Screen& screen) {
   return table.text(screen);
 }
 
-std::string view(const Description& description, const Screen& screen) {
-  const Json& model = description.model;
+std::string view(const ParsedApart& description, const Screen& screen) {
+  const Json& model = description.rest;
   const std::string table = tensor_table(model, screen);
   return facts_text({{"file", printable(text_in(model, "path"))},
                      {"format", text_in(model, "format")},
@@ -131,7 +117,7 @@ std::string view(const Description& description, const Screen& screen) {
                      {"quantized", counts_fact(model["quantized"], "scheme")},
                      {"kinds", counts_fact(model["quantized"], "kind")}},
                     screen) +
-         metadata_text(description.metadata, screen) + notices_text(model, screen, true) +
+         metadata_text(description.texts, screen) + notices_text(model, screen, true) +
          (table.empty() ? "" : "\n" + table);
 }
 
@@ -144,7 +130,7 @@ int run_info(const Options& options) {
   if (options.json) {
     write_stdout(json + "\n");
   } else {
-    write_stdout(view(Description(json), screen_of(STDOUT_FILENO)));
+    write_stdout(view(parse_apart(json, "metadata"), screen_of(STDOUT_FILENO)));
   }
   return kExitOk;
 }

@@ -69,7 +69,7 @@ void Job::finish(const Report& report, const std::function<std::string(const Jso
   if (options_.json) {
     write_stdout(mnq_report_json(report.get()) + std::string("\n"));
   } else if (!options_.quiet) {
-    write_stdout(text(Json::parse(mnq_report_json(report.get())), screen_of(STDOUT_FILENO)));
+    write_stdout(text(parse_json(mnq_report_json(report.get())), screen_of(STDOUT_FILENO)));
   }
 }
 

@@ -13,13 +13,13 @@ namespace {
 
 std::string joined(const Json& list) {
   std::string text;
-  for (const Json& item : list) text += (text.empty() ? "" : ", ") + item.get<std::string>();
+  for (const Json& item : list) text += (text.empty() ? "" : ", ") + as_text(item);
   return text;
 }
 
 std::string kernel_table(const Json& kernels, const Screen& screen) {
   Table table({{"kernel"}, {"runs on"}});
-  for (const auto& [name, isa] : kernels.items()) table.add_row({{name}, {isa.get<std::string>()}});
+  for (const auto& [name, isa] : kernels.items()) table.add_row({{name}, {as_text(isa)}});
   return table.text(screen);
 }
 
@@ -39,7 +39,7 @@ std::string view(const Json& info, const Screen& screen) {
 
 int run_kernels(const Options& options) {
   const std::string json = text_of(make<Buffer>(mnq_build_info));
-  write_stdout(options.json ? json + "\n" : view(Json::parse(json), screen_of(STDOUT_FILENO)));
+  write_stdout(options.json ? json + "\n" : view(parse_json(json), screen_of(STDOUT_FILENO)));
   return kExitOk;
 }
 

@@ -26,7 +26,7 @@ std::string view(const Json& keys, const Screen& screen) {
 
 int run_keys(const Options& options) {
   const std::string json = text_of(make<Buffer>(mnq_config_list_keys));
-  write_stdout(options.json ? json + "\n" : view(Json::parse(json), screen_of(STDOUT_FILENO)));
+  write_stdout(options.json ? json + "\n" : view(parse_json(json), screen_of(STDOUT_FILENO)));
   return kExitOk;
 }
 

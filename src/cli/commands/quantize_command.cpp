@@ -85,7 +85,7 @@ std::string view(const Json& report, const Screen& screen, const AccuracyLimits&
 // The format that an output of this name would have: a folder where no file's extension tells another.
 std::string format_of_output(const std::string& output) {
   const std::string extension = std::filesystem::path(output).extension().string();
-  const Json info = Json::parse(text_of(make<Buffer>(mnq_build_info)));
+  const Json info = parse_json(text_of(make<Buffer>(mnq_build_info)));
   for (const Json& format : info["formats"]) {
     for (const Json& each : format["extensions"]) {
       if (each == extension && format["writes"] == true) return text_in(format, "name");

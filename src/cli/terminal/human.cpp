@@ -50,7 +50,7 @@ std::string small_number_in(const Json& object, const char* field) {
 std::string shape_text(const Json& shape, const Screen& screen) {
   if (shape.empty()) return "scalar";
   std::string text;
-  for (const Json& size : shape) text += (text.empty() ? "" : std::string(screen.times())) + size.dump();
+  for (const Json& size : shape) text += (text.empty() ? "" : std::string(screen.times())) + dump(size);
   return text;
 }
 

@@ -88,7 +88,7 @@ std::string notices_of_kind(const Json& texts, const std::string& word, Style st
   const std::size_t shown = verbose || texts.size() <= kMost + 1 ? texts.size() : kMost;
   std::string text;
   for (std::size_t i = 0; i < shown; ++i) {
-    text += "  " + paint(screen, style, word + ":") + " " + printable(texts[i].get<std::string>()) + "\n";
+    text += "  " + paint(screen, style, word + ":") + " " + printable(as_text(texts[i])) + "\n";
   }
   if (shown < texts.size()) {
     text += formatted("  and {} (--verbose lists them)\n",
