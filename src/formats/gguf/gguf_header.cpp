@@ -181,6 +181,89 @@ std::optional<std::uint64_t> parse_number(const std::string& text) {
   return is_number ? std::optional<std::uint64_t>(std::stoul(text)) : std::nullopt;
 }
 
+// A tensor as the file lists it.
+struct Stored {
+  std::string name;
+  std::uint32_t type_id = 0;
+  const GgufType* type = nullptr;
+  Shape shape;
+  std::uint64_t count = 0;   // of elements
+  std::uint64_t offset = 0;  // from the start of the data
+  std::uint64_t size_bytes = 0;
+};
+
+Stored read_tensor(HeaderBytes& in) {
+  Stored tensor;
+  tensor.name = in.text(1u << 16);
+  if (tensor.name.empty() || !is_utf8(tensor.name)) in.fail("a tensor without a sound name");
+  const auto rank = in.number<std::uint32_t>();
+  if (rank > kMostGgufDimensions) in.fail(formatted("tensor {} has {} dimensions", shown(tensor.name), rank));
+  for (std::uint32_t i = 0; i < rank; ++i) {
+    const auto size = in.number<std::uint64_t>();
+    const bool is_possible = size <= static_cast<std::uint64_t>(INT64_MAX);
+    if (!is_possible) in.fail(formatted("tensor {}: an impossible size", shown(tensor.name)));
+    tensor.shape.insert(tensor.shape.begin(), static_cast<std::int64_t>(size));  // innermost first in the file
+  }
+  tensor.type_id = in.number<std::uint32_t>();
+  tensor.type = find_type(tensor.type_id);
+  tensor.offset = in.number<std::uint64_t>();
+  const auto count = checked_element_count(tensor.shape);
+  if (!count) in.fail(formatted("tensor {}: its size overflows", shown(tensor.name)));
+  tensor.count = *count;
+  if (tensor.type == nullptr) return tensor;
+  if (tensor.type->dtype) {
+    const auto size_bytes = checked_size_bytes(*tensor.type->dtype, tensor.shape);
+    if (!size_bytes) in.fail(formatted("tensor {}: its size overflows", shown(tensor.name)));
+    tensor.size_bytes = *size_bytes;
+  } else {
+    if (!has_whole_rows(*tensor.type, tensor.shape) || tensor.count == 0) {
+      in.fail(formatted("tensor {}: {} of {} is not made of blocks of {}", shown(tensor.name), tensor.type->name,
+                        shape_text(tensor.shape), tensor.type->block->elements));
+    }
+    tensor.size_bytes = tensor.count / tensor.type->block->elements * tensor.type->block->bytes;
+  }
+  return tensor;
+}
+
+// All types at once: which they are tells people what kind of file they have.
+void refuse_types(const std::string& title, const std::vector<Stored>& tensors) {
+  std::map<std::string, std::size_t> counts;
+  const Stored* first = nullptr;
+  for (const Stored& tensor : tensors) {
+    if (tensor.type != nullptr) continue;
+    if (first == nullptr) first = &tensor;
+    ++counts[type_name(tensor.type_id)];
+  }
+  if (first == nullptr) return;
+  std::string all;
+  for (const auto& [name, count] : counts) all += formatted("{}{} {}", all.empty() ? "" : ", ", count, name);
+  throw Error(Status::kUnsupported,
+              formatted("{}: tensor {} has the type {}, which is not read; of its {} tensors there are {}", title,
+                        shown(first->name), type_name(first->type_id), tensors.size(), all),
+              formatted("make a file of types that are read of it (llama-quantize --allow-requantize IN OUT Q8_0): {}",
+                        list_types()),
+              first->name);
+}
+
+// A key of llama-gguf-split's; `other` where it is not there or is no number.
+std::uint64_t split_value(const HeaderBytes& in, const Metadata& metadata, const char* key, std::uint64_t other) {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) return other;
+  const auto number = parse_number(found->second);
+  if (!number) in.fail(formatted("the key {} says {}", key, shown(found->second)));
+  return *number;
+}
+
+GgufPartNumber read_part(const HeaderBytes& in, const Metadata& metadata) {
+  GgufPartNumber part;
+  part.count = std::max<std::uint64_t>(1, split_value(in, metadata, "split.count", 1));
+  if (part.count == 1) return part;
+  part.number = split_value(in, metadata, "split.no", 0);
+  part.tensor_count = split_value(in, metadata, "split.tensors.count", 0);
+  if (part.number >= part.count) in.fail(formatted("part {} of {} cannot be", part.number, part.count));
+  return part;
+}
+
 // What a key-value says of a tensor that something else stands for.
 struct ToldShape {
   Shape shape;
@@ -193,6 +276,7 @@ struct Told {
   ToldShapes shapes, folded_shapes;
 };
 
+// Keeps what key-values say until all tensors are known.
 class HeaderReader {
  public:
   explicit HeaderReader(const ByteSource& bytes) : in_(bytes) {}
@@ -210,9 +294,9 @@ class HeaderReader {
     if (tensor_count > in_.size() / kLeastTensorBytes) in_.fail(formatted("{} tensors cannot be", tensor_count));
     if (value_count > in_.size() / kLeastValueBytes) in_.fail(formatted("{} values cannot be", value_count));
     for (std::uint64_t i = 0; i < value_count; ++i) read_key_value();
-    read_part();
-    for (std::uint64_t i = 0; i < tensor_count; ++i) stored_.push_back(read_tensor());
-    refuse_types();
+    header_.part = read_part(in_, header_.metadata);
+    for (std::uint64_t i = 0; i < tensor_count; ++i) stored_.push_back(read_tensor(in_));
+    refuse_types(in_.title(), stored_);
     place();
     for (const Stored& stored : stored_) header_.tensors.push_back(resolve(stored));
     finish_values();
@@ -220,17 +304,6 @@ class HeaderReader {
   }
 
  private:
-  // A tensor as the file lists it.
-  struct Stored {
-    std::string name;
-    std::uint32_t type_id = 0;
-    const GgufType* type = nullptr;
-    Shape shape;
-    std::uint64_t count = 0;   // of elements
-    std::uint64_t offset = 0;  // from the start of the data
-    std::uint64_t size_bytes = 0;
-  };
-
   void read_key_value() {
     const std::uint64_t begin = in_.position();
     const std::string key = in_.text(1u << 16);
@@ -288,78 +361,6 @@ class HeaderReader {
   void pass_on(const std::string& stored) {
     header_.values += stored;
     ++header_.value_count;
-  }
-
-  // A key of llama-gguf-split's; `other` where it is not there or is no number.
-  std::uint64_t split_value(const char* key, std::uint64_t other) const {
-    const auto found = header_.metadata.find(key);
-    if (found == header_.metadata.end()) return other;
-    const auto number = parse_number(found->second);
-    if (!number) in_.fail(formatted("the key {} says {}", key, shown(found->second)));
-    return *number;
-  }
-
-  void read_part() {
-    GgufPartNumber& part = header_.part;
-    part.count = std::max<std::uint64_t>(1, split_value("split.count", 1));
-    if (part.count == 1) return;
-    part.number = split_value("split.no", 0);
-    part.tensor_count = split_value("split.tensors.count", 0);
-    if (part.number >= part.count) in_.fail(formatted("part {} of {} cannot be", part.number, part.count));
-  }
-
-  Stored read_tensor() {
-    Stored tensor;
-    tensor.name = in_.text(1u << 16);
-    if (tensor.name.empty() || !is_utf8(tensor.name)) in_.fail("a tensor without a sound name");
-    const auto rank = in_.number<std::uint32_t>();
-    if (rank > kMostGgufDimensions) in_.fail(formatted("tensor {} has {} dimensions", shown(tensor.name), rank));
-    for (std::uint32_t i = 0; i < rank; ++i) {
-      const auto size = in_.number<std::uint64_t>();
-      if (size > static_cast<std::uint64_t>(INT64_MAX))
-        in_.fail(formatted("tensor {}: an impossible size", shown(tensor.name)));
-      tensor.shape.insert(tensor.shape.begin(), static_cast<std::int64_t>(size));  // innermost first in the file
-    }
-    tensor.type_id = in_.number<std::uint32_t>();
-    tensor.type = find_type(tensor.type_id);
-    tensor.offset = in_.number<std::uint64_t>();
-    const auto count = checked_element_count(tensor.shape);
-    if (!count) in_.fail(formatted("tensor {}: its size overflows", shown(tensor.name)));
-    tensor.count = *count;
-    if (tensor.type == nullptr) return tensor;
-    if (tensor.type->dtype) {
-      const auto size_bytes = checked_size_bytes(*tensor.type->dtype, tensor.shape);
-      if (!size_bytes) in_.fail(formatted("tensor {}: its size overflows", shown(tensor.name)));
-      tensor.size_bytes = *size_bytes;
-    } else {
-      if (!has_whole_rows(*tensor.type, tensor.shape) || tensor.count == 0) {
-        in_.fail(formatted("tensor {}: {} of {} is not made of blocks of {}", shown(tensor.name), tensor.type->name,
-                           shape_text(tensor.shape), tensor.type->block->elements));
-      }
-      tensor.size_bytes = tensor.count / tensor.type->block->elements * tensor.type->block->bytes;
-    }
-    return tensor;
-  }
-
-  // All types at once: which they are tells people what kind of file they have.
-  void refuse_types() const {
-    std::map<std::string, std::size_t> counts;
-    const Stored* first = nullptr;
-    for (const Stored& tensor : stored_) {
-      if (tensor.type != nullptr) continue;
-      if (first == nullptr) first = &tensor;
-      ++counts[type_name(tensor.type_id)];
-    }
-    if (first == nullptr) return;
-    std::string all;
-    for (const auto& [name, count] : counts) all += formatted("{}{} {}", all.empty() ? "" : ", ", count, name);
-    throw Error(
-        Status::kUnsupported,
-        formatted("{}: tensor {} has the type {}, which is not read; of its {} tensors there are {}", in_.title(),
-                  shown(first->name), type_name(first->type_id), stored_.size(), all),
-        formatted("make a file of types that are read of it (llama-quantize --allow-requantize IN OUT Q8_0): {}",
-                  list_types()),
-        first->name);
   }
 
   // As ggml demands it: one after the other in the order they are listed, each padded to the alignment.
