@@ -145,6 +145,8 @@ func TestPanicsOfCallbacksComeOutOfTheCall(t *testing.T) {
 	err := errors.New("in progress")
 	check(t, run.OnProgress(func(done, total uint64) { panic(err) }))
 	want(err)
+	check(t, run.OnProgress(func(done, total uint64) { panic(nil) }))
+	want("a callback of monoquant must call neither panic(nil) nor runtime.Goexit, as testing's FailNow does")
 	check(t, run.OnProgress(nil))
 	check(t, run.OnTensor(func(monoquant.TensorDone) { panic("in the observer") }))
 	want("in the observer")

@@ -69,6 +69,9 @@ func (s *slot) guard(work func() error) (status C.int32_t) {
 	finished := false
 	defer func() {
 		if value := recover(); !finished {
+			if value == nil {
+				value = "a callback of monoquant must call neither panic(nil) nor runtime.Goexit, as testing's FailNow does"
+			}
 			s.mutex.Lock()
 			defer s.mutex.Unlock()
 			if !s.panicked {
