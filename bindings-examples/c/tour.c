@@ -356,7 +356,8 @@ static int cancel(struct tour* tour) {
   const int is_fine =
       mnq_run_create(&run, &tour->error) == MNQ_OK && mnq_run_set_progress(run, stop, NULL, &tour->error) == MNQ_OK;
   if (is_fine) {
-    print_expected("cancelled", mnq_quantize(tour->model, tour->config, run, &never, NULL, &error), error);
+    const mnq_status status = mnq_quantize(tour->model, tour->config, run, &never, NULL, &error);
+    print_expected("cancelled", status, error);
   }
   mnq_model_free(never);
   mnq_run_free(run);
@@ -367,8 +368,10 @@ static void open_missing(const struct tour* tour) {
   char path[4096];
   mnq_error* error = NULL;
   mnq_model* never = NULL;
+  mnq_status status;
   snprintf(path, sizeof path, "%s.missing", tour->input);
-  print_expected("missing", mnq_model_open(path, &never, &error), error);
+  status = mnq_model_open(path, &never, &error);
+  print_expected("missing", status, error);
   mnq_model_free(never);
 }
 

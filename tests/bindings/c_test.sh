@@ -8,6 +8,15 @@ install_library
 copy_examples c
 make -s -C "$work/c" CFLAGS="-O1 -Wall -Wextra -Werror"
 
+# A tour that goes well and those that do not, checked for leaks.
+make -s -C "$work/c" -B tour CFLAGS="-O1 -g -fsanitize=leak"
+mkdir "$work/leaks"
+while IFS= read -r arguments; do
+  # shellcheck disable=SC2086
+  (cd "$work/leaks" && LSAN_OPTIONS=exitcode=23 "$work/c/tour" $arguments >/dev/null 2>"$work/leaks.log") || [ $? -ne 23 ] ||
+    fail "tour $arguments leaks: $(cat "$work/leaks.log")"
+done < <(tours)
+
 tour() { "$work/c/tour" "$@"; }
 cd "$work"
 tour "$data/digits.safetensors" int4.safetensors bits=4 call:group_size=32 >lines
