@@ -9,3 +9,4 @@ copy_examples csharp
 bash "$work/csharp/test.sh" "$prefix" >"$work/tests.log" 2>&1 || { cat "$work/tests.log" >&2; exit 1; }
 bash "$work/csharp/build.sh" "$prefix" "$work/program"
 compare_with_c "$work/program/tour"
+run_readme

@@ -41,6 +41,7 @@ run_readme() {
   local clone=$work/clone folder
   mkdir -p "$clone/bindings-examples"
   ln -s "$build" "$clone/build"
+  cp "$source/LICENSE" "$clone/"
   for folder in c "$language"; do
     [ -d "$clone/bindings-examples/$folder" ] || cp -r "$source/bindings-examples/$folder" "$clone/bindings-examples/"
   done

@@ -12,3 +12,9 @@ export PYTHON
 bash "$source/bindings-examples/python/test.sh" "$prefix" >"$work/tests.log" 2>&1 || { cat "$work/tests.log" >&2; exit 1; }
 PYTHONPATH=$source/bindings-examples/python PYTHONDONTWRITEBYTECODE=1 \
   compare_with_c "$PYTHON" "$source/bindings-examples/python/example/tour.py"
+
+# The wheel that pip makes of a clone, without a registry, in a virtual environment; it has the library inside.
+python3 -m venv "$work/venv" >/dev/null || exit 0
+unset MONO_QUANT_DIR
+export PIP_NO_INDEX=1 PATH=$work/venv/bin:$PATH
+run_readme

@@ -17,8 +17,8 @@ public sealed class Linear : IDisposable
         using (var job = new Job(run, CancellationToken.None))
         {
             var given = bias == null ? TensorHandle.Null : bias.Handle;
-            job.Check(Native.mnq_linear_from_floats(weight.Handle, given, Config.HandleOf(config), job.Handle, out handle,
-                                                    out var error), error);
+            job.Check(Native.mnq_linear_from_floats(weight.Handle, given, Config.HandleOf(config), job.Handle,
+                                                    out handle, out var error), error);
         }
     }
 
