@@ -5,6 +5,7 @@
 #include "base/text/format.h"
 #include "base/text/text.h"
 #include "formats/told_layers.h"
+#include "plan/selection.h"
 #include "quantize/jobs.h"
 #include "quantize/loop/plan_run.h"
 
@@ -43,7 +44,9 @@ std::string kind_of(const Tensor& tensor, const std::string& kind) {
 // Who passes one tensor has chosen it: no threshold leaves it out, unless the settings choose among layers themselves.
 Settings select(const std::string& name, const Settings* config, const Settings* call) {
   Settings own = call == nullptr ? Settings() : *call;
-  const bool is_free = Config(config, call).find("only").source == ValueSource::kDefault;
+  const Config given(config, call);
+  const bool is_skipped = read_selection(given).skip.find_match(layer_name_from(name)) != nullptr;
+  const bool is_free = given.find("only").source == ValueSource::kDefault && !is_skipped;
   if (is_free && name.find(',') == std::string::npos) set_value(own, "only", name);
   return own;
 }

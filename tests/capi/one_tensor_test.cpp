@@ -96,6 +96,10 @@ TEST(OneTensor, SaysWhyItWouldBeLeft) {
       error_of([] { mono_quant::quantize_tensor(weight(), "fc.weight", "", Config(R"({"only": "other.*"})")); });
   EXPECT_EQ(skipped.code(), MNQ_E_CONFIG);
   EXPECT_NE(std::string(skipped.what()).find("not matched by only"), std::string::npos) << skipped.what();
+  const Error left_out =
+      error_of([] { mono_quant::quantize_tensor(weight(), "lm_head.weight", "", Config(R"({"skip": "lm_*"})")); });
+  EXPECT_EQ(left_out.code(), MNQ_E_CONFIG);
+  EXPECT_NE(std::string(left_out.what()).find("skip=lm_*"), std::string::npos) << left_out.what();
   EXPECT_EQ(error_of([] { mono_quant::quantize_tensor(weight(), "w", "Lienar"); }).code(), MNQ_E_INVALID_ARG);
   EXPECT_EQ(error_of([] { mono_quant::quantize_tensor(tensor_of<float>({1, 2}, {1, NAN})); }).code(), MNQ_E_VALIDATION);
 }
