@@ -14,6 +14,9 @@ file(GLOB_RECURSE torch_sources CONFIGURE_DEPENDS src/torch/*.cpp)
 add_library(mono_quant_torch MODULE ${torch_sources} src/base/text/format.cpp)
 target_include_directories(mono_quant_torch SYSTEM PRIVATE ${TORCH_INCLUDE_DIRS})
 target_precompile_headers(mono_quant_torch PRIVATE src/torch/libtorch.h)
+# Its headers' checks tell the file that they stand in: as torch/include/..., not where it lies on this machine.
+cmake_path(GET TORCH_INSTALL_PREFIX PARENT_PATH torch_parent)
+target_compile_options(mono_quant_torch PRIVATE -fmacro-prefix-map=${torch_parent}/=)
 target_link_libraries(mono_quant_torch PRIVATE mono_quant_core mono_quant_warnings torch_cpu c10)
 # torch's own flags, without its headers' directories as ordinary ones: their warnings are not ours.
 # The LibTorch it was built with is found wherever the library is installed, but for packages, which have another runpath.
@@ -32,7 +35,8 @@ set_target_properties(mono_quant_torch PROPERTIES NO_SYSTEM_FROM_IMPORTED OFF BU
 set(map ${PROJECT_BINARY_DIR}/mono_quant_torch.map)
 file(CONFIGURE OUTPUT ${map} CONTENT
      "{\n  global:\n    mono_quant_torch_version;\n    mono_quant_torch_backend;\n  local: *;\n};\n" @ONLY)
-target_link_options(mono_quant_torch PRIVATE -Wl,--version-script=${map} -Wl,-z,nodelete)
+target_link_options(mono_quant_torch PRIVATE -Wl,--version-script=${map} -Wl,-z,nodelete
+                                             -Wl,-soname,libmono_quant_torch.so)
 if(NOT MONO_QUANT_SANITIZE)
   target_link_options(mono_quant_torch PRIVATE -Wl,-z,defs)
 endif()
