@@ -2,7 +2,7 @@
 
 _monoquant_values() {
   case $1 in
-    dtype) echo 'qint8 quint8 qint4 float16' ;;
+    dtype) echo 'qint8 quint8 qint4 float16 float8_e4m3' ;;
     bits) echo '4 8 16' ;;
     symmetric) echo 'true false' ;;
     per_channel) echo 'true false' ;;
@@ -13,6 +13,7 @@ _monoquant_values() {
     nonfinite) echo 'error copy' ;;
     accuracy_warning) echo 'warn error ignore' ;;
     activations) echo 'dynamic float' ;;
+    symmetric_activations) echo 'true false' ;;
     format) echo 'safetensors pytorch gguf torchscript compressed-tensors folder' ;;
     resume) echo 'true false' ;;
     activation_bits) echo '8 none' ;;
@@ -60,7 +61,7 @@ _monoquant() {
   [ "$COMP_CWORD" -lt 3 ] || [ "${COMP_WORDS[COMP_CWORD - 2]}" != --layer ] || key=-
   if [ "$key" = - ]; then
     compopt -o nospace 2>/dev/null
-    _monoquant_offer 'dtype= bits= symmetric= per_channel= group_size= channel_axis= method= positive_scales= kind= layer_types= only= skip= min_parameters= nonfinite= accuracy_warning= sqnr_warning_db= sqnr_critical_db= threads= memory_budget= activations= format= tensors_key= max_shard_size= shard= resume= activation_bits= overwrite=' "$word"
+    _monoquant_offer 'dtype= bits= symmetric= per_channel= group_size= channel_axis= method= positive_scales= kind= layer_types= only= skip= min_parameters= nonfinite= accuracy_warning= sqnr_warning_db= sqnr_critical_db= threads= memory_budget= activations= symmetric_activations= format= tensors_key= max_shard_size= shard= resume= activation_bits= overwrite=' "$word"
   elif [ -n "$key" ]; then
     _monoquant_offer "$(_monoquant_values "$key")" "$word"
   elif [ "$COMP_CWORD" -eq 1 ]; then

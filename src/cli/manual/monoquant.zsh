@@ -3,11 +3,11 @@
 
 _monoquant_setting() {
   if ! compset -P '*='; then
-    compadd -S = -q dtype bits symmetric per_channel group_size channel_axis method positive_scales kind layer_types only skip min_parameters nonfinite accuracy_warning sqnr_warning_db sqnr_critical_db threads memory_budget activations format tensors_key max_shard_size shard resume activation_bits overwrite
+    compadd -S = -q dtype bits symmetric per_channel group_size channel_axis method positive_scales kind layer_types only skip min_parameters nonfinite accuracy_warning sqnr_warning_db sqnr_critical_db threads memory_budget activations symmetric_activations format tensors_key max_shard_size shard resume activation_bits overwrite
     return
   fi
   case ${IPREFIX%=} in
-    dtype) compadd qint8 quint8 qint4 float16 ;;
+    dtype) compadd qint8 quint8 qint4 float16 float8_e4m3 ;;
     bits) compadd 4 8 16 ;;
     symmetric) compadd true false ;;
     per_channel) compadd true false ;;
@@ -18,6 +18,7 @@ _monoquant_setting() {
     nonfinite) compadd error copy ;;
     accuracy_warning) compadd warn error ignore ;;
     activations) compadd dynamic float ;;
+    symmetric_activations) compadd true false ;;
     format) compadd safetensors pytorch gguf torchscript compressed-tensors folder ;;
     resume) compadd true false ;;
     activation_bits) compadd 8 none ;;
@@ -50,7 +51,7 @@ _monoquant() {
     quantize)
       _arguments -s \
         '(-b --bits)'{-b,--bits}'[8 (the default), 4 or 16]:N:(4 8 16)' \
-        '(-d --dtype)'{-d,--dtype}'[qint8, quint8, qint4 or float16]:NAME:(qint8 quint8 qint4 float16)' \
+        '(-d --dtype)'{-d,--dtype}'[qint8, quint8, qint4, float16 or float8_e4m3]:NAME:(qint8 quint8 qint4 float16 float8_e4m3)' \
         '(-g --group-size)'{-g,--group-size}'[weights that share a scale; 0\: a whole channel]:N:()' \
         '--symmetric[zero point 0]' \
         '--asymmetric[a zero point for each scale]' \
