@@ -17,6 +17,18 @@ target_precompile_headers(mono_quant_torch PRIVATE src/torch/libtorch.h)
 # Its headers' checks tell the file that they stand in: as torch/include/..., not where it lies on this machine.
 cmake_path(GET TORCH_INSTALL_PREFIX PARENT_PATH torch_parent)
 target_compile_options(mono_quant_torch PRIVATE -fmacro-prefix-map=${torch_parent}/=)
+# Even so LibTorch's headers take the compiler 4 s in each file, for what each is to have of its own: files that are compiled
+# together have it once.
+set_target_properties(mono_quant_torch PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+set_source_files_properties(src/torch/backend.cpp src/torch/errors.cpp src/torch/module_tree.cpp src/torch/tensors.cpp
+                            src/torch/torch_module.cpp PROPERTIES UNITY_GROUP module)
+set_source_files_properties(src/torch/clone_module.cpp src/torch/graph/decode_weight.cpp
+                            src/torch/graph/rewrite_graph.cpp PROPERTIES UNITY_GROUP clone)
+set_source_files_properties(src/torch/graph/inlined_size.cpp src/torch/graph/integer_linear.cpp
+                            src/torch/graph/method_writes.cpp src/torch/graph/stock_functions.cpp
+                            PROPERTIES UNITY_GROUP graph)
+# It needs none of LibTorch's but fmt.
+set_source_files_properties(src/base/text/format.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
 target_link_libraries(mono_quant_torch PRIVATE mono_quant_core mono_quant_warnings torch_cpu c10)
 # torch's own flags, without its headers' directories as ordinary ones: their warnings are not ours.
 # The LibTorch it was built with is found wherever the library is installed, but for packages, which have another runpath.
