@@ -47,16 +47,18 @@ struct ModuleValue {
   std::variant<std::monostate, Tensor, std::int64_t, double, bool, std::string> value;
 };
 
-/// The integer kernels that Linear layers use when a module runs here.
+/// The integer kernels that Linear layers use when a module runs here: see linear/linear.h.
 struct IntegerKernels {
-  /// rows [row_count, row_length] float32 to int8 codes and a scale a row; a row that is not finite: scale NaN.
-  void (*quantize_activations)(const float* rows, std::size_t row_count, std::size_t row_length, std::int8_t* codes,
-                               float* scales) = nullptr;
-  /// out [row_count, output_count] = codes · weightsᵀ, scaled, and bias (null: none) added. zero_points: of the
-  /// weights, null: all zero. scale_stride: 1 for a scale (and zero point) a row of weights, 0 for one in all.
-  void (*linear)(const std::int8_t* codes, const float* scales, std::size_t row_count, std::size_t row_length,
-                 const std::int8_t* weights, const float* weight_scales, const std::int8_t* zero_points,
-                 std::size_t scale_stride, const float* bias, std::size_t output_count, float* out) = nullptr;
+  /// Weights [output_count, row_length], packed. scales, and zero_points of the weights (null: all zero), have a value a
+  /// row where scale_stride is 1, one in all where it is 0; bias [output_count] may be null. Null where the weights
+  /// cannot be packed.
+  std::shared_ptr<const void> (*pack)(const std::int8_t* weights, std::size_t output_count, std::size_t row_length,
+                                      const float* scales, const std::int8_t* zero_points, std::size_t scale_stride,
+                                      const float* bias) = nullptr;
+
+  /// out [row_count, output_count] of packed weights and rows [row_count, row_length], which are quantized one by one;
+  /// a row that is not finite has NaN.
+  void (*run)(const void* packed, const float* rows, std::size_t row_count, float* out) = nullptr;
 };
 
 /// A TorchScript module. Immutable: what runs is a private copy of it. Every member may be called from several threads.

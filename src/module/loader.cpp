@@ -12,14 +12,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <limits>
+#include <memory>
 #include <mutex>
+#include <vector>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/own_stack.h"
 #include "base/text/format.h"
+#include "base/threads.h"
 #include "base/version.h"
-#include "kernels/kernel_table.h"
+#include "linear/linear.h"
+#include "linear/linear_table.h"
 #include "schemes/decode_in_torchscript.h"
 
 namespace mnq {
@@ -100,24 +104,45 @@ Function* find_symbol(void* library, const std::string& file, const char* symbol
   return reinterpret_cast<Function*>(address);
 }
 
-// A row that is not finite has no codes: its scale makes all its outputs NaN, as floats would.
-void quantize_activations(const float* rows, std::size_t row_count, std::size_t row_length, std::int8_t* codes,
-                          float* scales) {
-  constexpr kernels::CodeRule kRule{-127, 127, true, 0, 127};
-  const kernels::KernelTable& kernels = kernels::kernel_table();
-  for (std::size_t row = 0; row < row_count; ++row) {
-    const std::size_t first = row * row_length;
-    row += kernels.quantize_rows(rows + first, row_count - row, row_length, row_length, kRule, scales + row, nullptr,
-                                 codes + first, nullptr);
-    if (row == row_count) return;
-    scales[row] = std::numeric_limits<float>::quiet_NaN();
-    std::memset(codes + row * row_length, 0, row_length);
+// One value of each row of weights.
+template <class Value>
+std::vector<Value> spread(const Value* values, std::size_t count, std::size_t stride) {
+  std::vector<Value> all(values == nullptr ? 0 : count);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = values[i * stride];
+  return all;
+}
+
+std::shared_ptr<const void> pack_weights(const std::int8_t* weights, std::size_t output_count, std::size_t row_length,
+                                         const float* scales, const std::int8_t* zero_points, std::size_t scale_stride,
+                                         const float* bias) {
+  const std::vector<float> all_scales = spread(scales, output_count, scale_stride);
+  const std::vector<std::int8_t> all_zero_points = spread(zero_points, output_count, scale_stride);
+  linear::LinearWeights packed;
+  packed.output_count = output_count;
+  packed.row_length = row_length;
+  packed.scales = all_scales.data();
+  packed.zero_points = all_zero_points.empty() ? nullptr : all_zero_points.data();
+  packed.bias = bias;
+  packed.codes = [&](std::size_t first, std::size_t) { return weights + first * row_length; };
+  try {
+    return std::make_shared<const linear::PackedLinear>(packed, false, linear::linear_kernel());
+  } catch (const Error&) {
+    return nullptr;
   }
+}
+
+// The scratch of a thread stays for its next call.
+void run_packed(const void* packed, const float* rows, std::size_t row_count, float* out) {
+  static thread_local Buffer scratch;
+  const auto& weights = *static_cast<const linear::PackedLinear*>(packed);
+  const std::uint32_t threads = default_thread_count();
+  const std::size_t size = weights.scratch_bytes(row_count, threads);
+  weights.run({rows, DType::kF32, row_count, out, DType::kF32}, threads, scratch.get<std::byte>(size), size);
 }
 
 // The kernels in use, as the backend calls them.
 const IntegerKernels& integer_kernels() {
-  static const IntegerKernels kernels{quantize_activations, kernels::kernel_table().linear_int8};
+  static const IntegerKernels kernels{pack_weights, run_packed};
   return kernels;
 }
 

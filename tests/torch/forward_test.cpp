@@ -37,7 +37,7 @@ TEST(Forward, InIntegersIsNear) {
 }
 
 TEST(Forward, IntegerLinearByHand) {
-  // Weights of whole numbers up to 127 are their own codes, and so are activations whose largest is 127.
+  // Weights of whole numbers up to 127 are their own codes, and so are activations from -128 to 127.
   const Model module = open_module("root_linear");
   const auto quantized = mono_quant::quantize(module, Config()).model;
   const auto codes = quantized.tensor("weight").values<std::int8_t>();
@@ -46,6 +46,7 @@ TEST(Forward, IntegerLinearByHand) {
   std::vector<float> x(40);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(static_cast<int>(i * 37 % 255) - 127);
   x[3] = 127;
+  x[4] = -128;
   Values inputs;
   inputs.add(tensor_of(Shape{1, 40}, x));
   const auto outputs = outputs_of(quantized.forward(inputs)).at("0");
@@ -55,6 +56,9 @@ TEST(Forward, IntegerLinearByHand) {
     for (std::size_t i = 0; i < 40; ++i) sum += static_cast<std::int64_t>(x[i]) * codes[row * 40 + i];
     EXPECT_FLOAT_EQ(outputs[row], static_cast<float>(sum) * scales[row] + bias[row]);
   }
+  // Weights are packed by the first run: the second one and others at once have the same.
+  EXPECT_EQ(outputs_of(quantized.forward(inputs)).at("0"), outputs);
+  EXPECT_EQ(outputs_of(mono_quant::quantize(module, Config()).model.forward(inputs)).at("0"), outputs);
 }
 
 TEST(Forward, TakesArgumentsByPlaceByNameAndByDefault) {

@@ -1,6 +1,6 @@
 // Linear layers in integer arithmetic: our own operator, in place of the stock sequence, in memory only.
 //   mono_quant::linear_dynamic(x, codes int8, scale, zero_point?, bias?) -> Tensor
-// Activations are quantized a row at a time, around zero, when the module runs.
+// Weights are packed when they are first used; activations are quantized a row at a time.
 #pragma once
 
 #include "module/backend.h"
