@@ -2,8 +2,9 @@
 file(GLOB kernel_sources CONFIGURE_DEPENDS src/kernels/*.cpp)
 file(GLOB_RECURSE loop_sources CONFIGURE_DEPENDS src/schemes/*.cpp src/layouts/*.cpp src/methods/*.cpp
      src/quantize/loop/*.cpp)
-list(APPEND loop_sources src/quantize/comparison.cpp src/quantize/job_parts.cpp src/quantize/validate.cpp
-     src/quantize/write/input_identity.cpp src/base/tensor_source.cpp src/base/threads.cpp src/containers/strided_read.cpp)
+list(REMOVE_ITEM loop_sources ${PROJECT_SOURCE_DIR}/src/quantize/loop/plan_run.cpp) # it only says what comes next
+list(APPEND loop_sources src/quantize/comparison.cpp src/quantize/job_parts.cpp src/quantize/write/input_identity.cpp
+     src/base/threads.cpp src/containers/strided_read.cpp)
 if(NOT MONO_QUANT_SANITIZE)
   # For size GCC 12 takes optionals that were checked for uninitialised ones.
   target_compile_options(mono_quant_core PRIVATE "$<$<CONFIG:Release>:-Os;-Wno-maybe-uninitialized>")
