@@ -305,7 +305,7 @@ NODE_BYTES = ("mnq_buffer_data",)
 def node_parameter(parameter):
     """Where the function writes one value, koffi is told to bring it back. It knows no const behind a *."""
     core, pointers = read_type(parameter["type"])
-    is_one = len(pointers) == 2 and not pointers[1] or parameter["type"] in ("double*", "int64_t*")
+    is_one = len(pointers) == 2 and not pointers[1] or parameter["type"] in ("double*", "int64_t*", "size_t*")
     type_ = parameter["type"].removeprefix("struct ").replace("* const*", "**")
     return f"{'_Out_ ' if is_one else ''}{type_} {parameter['name']}"
 

@@ -241,7 +241,7 @@ export const functions = [
   "mnq_status mnq_linear_create(const mnq_model* model, const char* layer, const mnq_config* config, const mnq_run* run, _Out_ mnq_linear** out, _Out_ mnq_error** error)",
   "mnq_status mnq_linear_from_floats(const mnq_tensor* weight, const mnq_tensor* bias, const mnq_config* config, const mnq_run* run, _Out_ mnq_linear** out, _Out_ mnq_error** error)",
   "mnq_status mnq_linear_from_codes(const int8_t* codes, size_t output_count, size_t row_length, int32_t bits, size_t group_size, const float* scales, const int8_t* zero_points, const float* bias, const mnq_config* config, const mnq_run* run, _Out_ mnq_linear** out, _Out_ mnq_error** error)",
-  "mnq_status mnq_linear_scratch_size(const mnq_linear* linear, size_t row_count, size_t* size_bytes, _Out_ mnq_error** error)",
+  "mnq_status mnq_linear_scratch_size(const mnq_linear* linear, size_t row_count, _Out_ size_t* size_bytes, _Out_ mnq_error** error)",
   "mnq_status mnq_linear_run(const mnq_linear* linear, const void* rows, size_t row_count, mnq_dtype dtype, void* out, mnq_dtype out_dtype, void* scratch, size_t scratch_bytes, _Out_ mnq_error** error)",
   "mnq_status mnq_linear_run_tensor(const mnq_linear* linear, const mnq_tensor* rows, mnq_dtype out_dtype, _Out_ mnq_tensor** out, _Out_ mnq_error** error)",
   "mnq_status mnq_linear_describe(const mnq_linear* linear, _Out_ mnq_buffer** out, _Out_ mnq_error** error)",
