@@ -26,11 +26,15 @@ constexpr std::uint64_t kRowsAtOnce = 64;
   throw Error(Status::kUnsupported, formatted("{} cannot be packed: {}", name, why), suggestion, name);
 }
 
+// [out, in], or the same of a convolution of 1 x 1.
+bool is_matrix(const Shape& shape) {
+  return shape.size() >= 2 && std::all_of(shape.begin() + 2, shape.end(), [](std::int64_t size) { return size == 1; });
+}
+
 // What a weight must be to be multiplied with rows.
 void require_matrix(const LogicalTensor& weight) {
-  const bool is_matrix =
-      weight.shape.size() >= 2 && (!weight.spec || (weight.spec->channel_axis == 0 && weight.spec->stacked_axes == 0));
-  if (is_matrix) return;
+  const bool has_rows = !weight.spec || (weight.spec->channel_axis == 0 && weight.spec->stacked_axes == 0);
+  if (has_rows && is_matrix(weight.shape)) return;
   fail_packing(weight.name, formatted("it has the shape {}", shape_text(weight.shape)),
                "weights are [out, in], with channels along the first axis");
 }

@@ -189,6 +189,7 @@ TEST(Linear, WhatCannotBePacked) {
   EXPECT_EQ(refusal(layer.model, "block.fc", R"({"dtype": "float16"})").code(), MNQ_E_UNSUPPORTED);
   EXPECT_EQ(refusal(layer.model, "block.fc", R"({"bits": 4, "group_size": 48, "min_parameters": 0})").code(),
             MNQ_E_UNSUPPORTED);
+  EXPECT_EQ(refusal(one_weight({48, 40, 2, 2}, layer.weights, "conv.weight"), "conv", "{}").code(), MNQ_E_UNSUPPORTED);
   EXPECT_EQ(refusal(one_weight({2, 2}, {1, 2, 3, NAN}), "fc", "{}").code(), MNQ_E_VALIDATION);
   NamedTensors tensors;
   tensors.emplace_back("fc.weight", tensor_of<float>({2, 2}, {1, 2, 3, 4}));
