@@ -23,6 +23,7 @@
 #include "jobs.hpp"
 #include "kernels.hpp"
 #include "library.hpp"
+#include "linear.hpp"
 #include "model.hpp"
 #include "report.hpp"
 #include "run.hpp"

@@ -142,6 +142,47 @@ TEST(CppFace, KernelsWorkOnSpans) {
   EXPECT_EQ(unpacked, codes);
 }
 
+// Two rows of 32: 1 at the first place of the first, -1 at the second place of the second.
+TEST(CppFace, ALinearRunsOnTensorsAndOnMemory) {
+  std::vector<float> weight(64), row(32);
+  weight[0] = 1, weight[33] = -1;
+  row[0] = 1, row[1] = 0.5f;
+  const Tensor rows = tensor_of<float>({1, 32}, row), bias = tensor_of<float>({2}, {0, 2});
+  const mono_quant::Linear linear(tensor_of<float>({2, 32}, weight), &bias);
+  const std::vector<float> of_tensors = values_of<float>(linear.run(rows));
+  EXPECT_NEAR(of_tensors.at(0), 1, 0.01);
+  EXPECT_NEAR(of_tensors.at(1), 1.5, 0.01);
+  std::vector<float> out(2);
+  std::vector<std::byte> scratch(linear.scratch_size(1));
+  linear.run(row.data(), 1, MNQ_DTYPE_F32, out.data(), MNQ_DTYPE_F32, scratch);
+  EXPECT_EQ(out, of_tensors);
+  EXPECT_EQ(linear.run(rows, MNQ_DTYPE_BF16).dtype(), MNQ_DTYPE_BF16);
+  EXPECT_EQ(values_of<float>(mono_quant::Linear(one_weight({2, 32}, weight), "fc").run(rows)).at(0), of_tensors[0]);
+}
+
+TEST(CppFace, ALinearOfCodesChecksItsSpans) {
+  const std::vector<std::int8_t> codes(64, 1);
+  const std::vector<float> scales{0.5f, 2}, ones(32, 1);
+  const mono_quant::kernels::Rows rows{.row_count = 2, .row_length = 32};
+  const auto linear = mono_quant::Linear::from_codes(codes, rows, 8, scales);
+  const std::vector<float> out = values_of<float>(linear.run(tensor_of<float>({1, 32}, ones)));
+  EXPECT_NEAR(out.at(0), 16, 0.1);
+  EXPECT_NEAR(out.at(1), 64, 0.4);
+  EXPECT_NE(linear.describe_json().find("\"output_count\":2"), std::string::npos);
+  EXPECT_THROW(mono_quant::Linear::from_codes(codes, rows, 8, std::span(scales).first(1)), mono_quant::Error);
+}
+
+TEST(CppFace, AnEmbeddingGathersRows) {
+  const mono_quant::Embedding embedding(one_weight({2, 4}, {1, 2, 3, 4, 5, 6, 7, 8}), "fc");
+  const Tensor rows = embedding.run(tensor_of<std::int64_t>({2}, {1, 0}));
+  EXPECT_EQ(values_of<float>(rows), (std::vector<float>{5, 6, 7, 8, 1, 2, 3, 4}));
+  std::vector<float> out(4);
+  const std::vector<std::int64_t> second{1};
+  embedding.run(second, out.data());
+  EXPECT_EQ(out, (std::vector<float>{5, 6, 7, 8}));
+  EXPECT_NE(embedding.describe_json().find("\"row_count\":2"), std::string::npos);
+}
+
 TEST(CppFace, TheLogFunctionMayThrow) {
   std::vector<std::string> messages;
   mono_quant::set_log_callback([&](mnq_log_level, std::string_view message) {
