@@ -28,6 +28,7 @@ macro_rules! freed {
 freed!(mnq_buffer mnq_buffer_free, mnq_config mnq_config_free, mnq_run mnq_run_free, mnq_tensor mnq_tensor_free);
 freed!(mnq_layers mnq_layers_free, mnq_model mnq_model_free, mnq_report mnq_report_free, mnq_values mnq_values_free);
 freed!(mnq_reader mnq_reader_free, mnq_writer mnq_writer_free);
+freed!(mnq_linear mnq_linear_free, mnq_embedding mnq_embedding_free);
 
 /// A handle that is freed once, when this is dropped.
 pub(crate) struct Handle<T: Freed>(NonNull<T>);

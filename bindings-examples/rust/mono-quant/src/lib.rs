@@ -30,6 +30,7 @@ mod error;
 mod jobs;
 pub mod kernels;
 mod library;
+mod linear;
 mod model;
 mod report;
 mod run;
@@ -45,6 +46,7 @@ pub use jobs::{
 pub use library::{
     abi_version, build_info, capabilities, clear_log, detect_format, set_log, set_threads, threads, version, LogLevel,
 };
+pub use linear::{Embedding, Linear};
 pub use model::{Buffer, Layer, LayerTensor, Model};
 pub use report::{Report, ReportLayer};
 pub use run::{Canceller, Run, TensorDone};

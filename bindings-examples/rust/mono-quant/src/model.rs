@@ -337,12 +337,16 @@ impl Model {
         Ok(Report(end(made, &run, &[self, original.unwrap_or(self)])?))
     }
 
-    fn get(&self) -> *mut sys::mnq_model {
+    pub(crate) fn get(&self) -> *mut sys::mnq_model {
         self.handle.get()
     }
 
     pub(crate) fn slot(&self) -> Option<&Slot> {
         self.source.as_deref()
+    }
+
+    pub(crate) fn source(&self) -> Option<Arc<Slot>> {
+        self.source.clone()
     }
 
     fn made(handle: Result<Handle<sys::mnq_model>>) -> Result<Model> {
