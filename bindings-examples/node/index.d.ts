@@ -179,8 +179,28 @@ export class Model extends Handle {
   saveToWriter(writer: Writer, options?: JobOptions): Promise<void>;
   clone(): Promise<Model>;
   compare(other: Model, options?: JobOptions): Promise<Report>;
+  /** With the codes that the layer has, or quantized as the settings say. */
+  linear(layer: string, options?: { config?: Config | Settings | null; call?: Settings }): Promise<Linear>;
+  embedding(layer: string): Promise<Embedding>;
   forward(inputs: Inputs, options?: { method?: string | null; call?: Settings }): Promise<Values>;
   validate(options?: JobOptions & { original?: Model | null; inputs?: Inputs | null }): Promise<Report>;
+}
+
+/** A Linear layer by itself, packed once and multiplied in integers. */
+export class Linear extends Handle {
+  /** Quantizes floats: weight [out, in] and bias [out]. */
+  static from(
+    weight: Tensor, bias?: Tensor | null, options?: { config?: Config | Settings | null; call?: Settings },
+  ): Promise<Linear>;
+  /** rows [.., in] of F32 or BF16 to [.., out], of the same dtype unless another is named. */
+  run(rows: Tensor, options?: { dtype?: Dtype }): Promise<Tensor>;
+  describe(): any;
+}
+/** The table of a layer, quantized or not. */
+export class Embedding extends Handle {
+  /** Rows as floats: indices of any shape, I64 or I32, to [.., row length]. */
+  run(indices: Tensor, options?: { dtype?: Dtype }): Promise<Tensor>;
+  describe(): any;
 }
 
 export function quantizeFile(input: Path, output: Path, options?: QuantizeOptions): Promise<Report>;

@@ -9,6 +9,7 @@ export { Tensor } from './tensor.js';
 export { Values } from './values.js';
 export { Reader, Writer } from './streams.js';
 export { Model } from './model.js';
+export { Embedding, Linear } from './linear.js';
 export * from './jobs.js';
 
 export const version = () => native.version();

@@ -1,5 +1,6 @@
 import { configOf } from './config.js';
 import { Handle } from './handle.js';
+import { Embedding, Linear } from './linear.js';
 import { address, call, callAsync, nameOf, native, readArray, sizeOf, takeBytes, takeText } from './native.js';
 import { pathText } from './path.js';
 import { asReport, Report } from './report.js';
@@ -124,6 +125,15 @@ export class Model extends Handle {
   /** The accuracy of each tensor of other against this one's. */
   async compare(other, options = {}) {
     return this.#of(runJob(options, asReport, 'compare', this, other));
+  }
+
+  /** The Linear layer of that name, independent of this: with the codes that it has, or quantized as the settings say. */
+  async linear(layer, { config, call: settings } = {}) {
+    return new Linear(await this.#of(callAsync('linear_create', this, layer, configOf(config), runOf(settings))));
+  }
+  /** The table of that layer, quantized or not; of a file, rows are read when they are asked for. */
+  async embedding(layer) {
+    return new Embedding(await this.#of(callAsync('embedding_create', this, layer)), this.#reader);
   }
 
   /** Runs a method of a module: inputs are a list, or an object by the names of its arguments. */

@@ -180,6 +180,30 @@ test('files', async () => {
   await assert.rejects(mq.quantizeFile(input, output), { code: 'IO', subject: output });
 });
 
+test('layers run by themselves', async () => {
+  const model = oneWeight();
+  const layer = await (await model.quantize()).model.linear('fc');
+  const rows = tensor(Float32Array.from({ length: 512 }, (_, i) => i / 511), [1, 1, 512]); // 0 to 1
+  const outputs = await layer.run(rows);
+  assert.deepEqual(outputs.shape, [1, 1, 2]);
+  assert.ok(outputs.values().every((value) => Math.abs(value + 0.01) < 1e-3)); // 1.27 x 0 and -0.01 x 1
+  assert.equal(layer.describe().output_count, 2);
+  const shifted = await mq.Linear.from(tensor(), tensor(Float32Array.of(1, 2), [2]));
+  assert.ok(Math.abs((await shifted.run(rows)).values()[1] - 1.99) < 1e-3);
+  assert.equal((await shifted.run(rows, { dtype: 'BF16' })).dtype, 'BF16');
+  await assert.rejects(model.linear('fd'), { code: 'NOT_FOUND' });
+  await assert.rejects(layer.run(tensor(weight.subarray(0, 64), [1, 64])), { code: 'SHAPE' });
+});
+
+test('an embedding gathers rows', async () => {
+  const embedding = await oneWeight().embedding('fc');
+  const rows = await embedding.run(mq.Tensor.from([3, 1], BigInt64Array.of(1n, 0n, 1n)));
+  assert.deepEqual(rows.shape, [3, 1, 512]);
+  assert.deepEqual(rows.values().subarray(0, 1024), weight);
+  assert.equal(embedding.describe().row_count, 2);
+  await assert.rejects(embedding.run(mq.Tensor.from([1], BigInt64Array.of(2n))), { code: 'INVALID_ARG' });
+});
+
 test('every function of C can be called', () => {
   const sqnr = call('kernel_sqnr', Float32Array.of(0.5, 0, 0), Float32Array.of(0.5, 0.05, 0), 3);
   assert.ok(Math.abs(sqnr - 20) < 1e-4); // 10 log10(0.25 / 0.0025)
