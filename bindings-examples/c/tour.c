@@ -61,6 +61,12 @@ static void print_sqnr(const mnq_report* report) {
   }
 }
 
+/* An error that was expected is printed and done with. */
+static void print_expected(const char* what, mnq_status status, mnq_error* error) {
+  printf("%s %s\n", what, mnq_status_name(status));
+  mnq_error_free(error);
+}
+
 static int open_input(struct tour* tour) {
   const char* format = NULL;
   if (mnq_detect_format(tour->input, &format, &tour->error) != MNQ_OK) return 0;
@@ -328,11 +334,41 @@ static int get_one(struct tour* tour, const mnq_model* saved) {
   return 1;
 }
 
+/* A row of activations, made up, through the layer in integers. */
+static mnq_status run_row(const mnq_linear* linear, size_t row_length, size_t output_count, mnq_error** error) {
+  float* row = malloc((row_length + output_count) * sizeof *row);
+  mnq_status status = row == NULL ? MNQ_E_OUT_OF_MEMORY : MNQ_OK;
+  uint32_t bits = 0;
+  size_t i;
+  for (i = 0; row != NULL && i < row_length; ++i) row[i] = ((float)(i % 7) - 3) / 4;
+  if (status == MNQ_OK) {
+    status = mnq_linear_run(linear, row, 1, MNQ_DTYPE_F32, row + row_length, MNQ_DTYPE_F32, NULL, 0, error);
+  }
+  if (status == MNQ_OK) {
+    memcpy(&bits, row + row_length, sizeof bits);
+    printf("linear %zu outputs, first 0x%08" PRIx32 "\n", output_count, bits);
+  }
+  free(row);
+  return status;
+}
+
+/* Not every layer can be run by itself: the status says so. */
+static void run_linear(const struct tour* tour, const mnq_model* saved) {
+  const int64_t* shape = mnq_layers_shape(tour->layers, tour->layer);
+  mnq_linear* linear = NULL;
+  mnq_error* error = NULL;
+  mnq_status status = mnq_linear_create(saved, mnq_layers_name(tour->layers, tour->layer), NULL, NULL, &linear, &error);
+  if (status == MNQ_OK) status = run_row(linear, (size_t)shape[1], (size_t)shape[0], &error);
+  if (status != MNQ_OK) print_expected("linear", status, error);
+  mnq_linear_free(linear);
+}
+
 static int reopen(struct tour* tour) {
   mnq_model* saved = NULL;
   int is_fine = mnq_model_open(tour->output, &saved, &tour->error) == MNQ_OK && compare_floats(tour, saved);
   if (is_fine && tour->layer < mnq_layers_count(tour->layers)) {
     is_fine = quantize_alone(tour) && get_one(tour, saved);
+    if (is_fine) run_linear(tour, saved);
   }
   mnq_model_free(saved);
   return is_fine;
@@ -341,12 +377,6 @@ static int reopen(struct tour* tour) {
 static int32_t stop(void* user, uint64_t done_bytes, uint64_t total_bytes) {
   (void)user, (void)done_bytes, (void)total_bytes;
   return 1;
-}
-
-/* An error that was expected is printed and done with. */
-static void print_expected(const char* what, mnq_status status, mnq_error* error) {
-  printf("%s %s\n", what, mnq_status_name(status));
-  mnq_error_free(error);
 }
 
 static int cancel(struct tour* tour) {

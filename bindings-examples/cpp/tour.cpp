@@ -2,6 +2,7 @@
 //
 //     cmake -B build && cmake --build build && build/tour model.safetensors model-int4.safetensors bits=4 group_size=128
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -176,6 +177,19 @@ void quantize_alone(const mq::Model& model, const mq::Layer& layer, const mq::Co
             << tensor_text(mq::dequantize_tensor(parts)) << '\n';
 }
 
+// A row of activations, made up, through the layer in integers. Not every layer can be run so: the status says it.
+std::string linear_text(const mq::Model& saved, const mq::Layer& layer) try {
+  const mq::Linear linear(saved, layer.name);
+  std::vector<float> row(static_cast<std::size_t>(layer.shape[1]));
+  for (std::size_t i = 0; i < row.size(); ++i) row[i] = (static_cast<float>(i % 7) - 3) / 4;
+  const mq::Tensor outputs = linear.run(mq::Tensor::copy<float>(std::vector<std::int64_t>{1, layer.shape[1]}, row));
+  char first[16];
+  std::snprintf(first, sizeof first, "0x%08x", std::bit_cast<std::uint32_t>(outputs.values<float>().front()));
+  return std::to_string(outputs.shape()[1]) + " outputs, first " + first;
+} catch (const mq::Error& error) {
+  return mq::status_name(error.code());
+}
+
 // The name of the status that comes of a call which must not succeed.
 template <class Call>
 std::string status_of(const Call& call) {
@@ -253,6 +267,7 @@ void run_tour(const Options& options) {
   if (layer) {
     quantize_alone(model, *layer, config, run);
     std::cout << "one " << tensor_text(saved.weight(layer->tensor)) << '\n';
+    std::cout << "linear " << linear_text(saved, *layer) << '\n';
   }
   cancel(model, config);
   std::cout << "missing " << status_of([&] { mq::Model::open(options.input.native() + ".missing"); }) << '\n';

@@ -88,6 +88,18 @@ async function quantizeAlone(model, { name, tensor, kind }, options) {
   print(`alone ${name} ${count} parts, SQNR ${sqnrText(report)}, restored ${tensorText(restored)}`);
 }
 
+// A row of activations, made up, through the layer in integers. Not every layer can be run so: the code says it.
+async function linearText(saved, { name, shape }) {
+  try {
+    const linear = await saved.linear(name);
+    const row = Float32Array.from({ length: shape[1] }, (_, i) => (i % 7 - 3) / 4);
+    const outputs = await linear.run(mq.Tensor.from([1, row.length], row));
+    return `${outputs.shape[1]} outputs, first 0x${outputs.bytes().readUInt32LE().toString(16).padStart(8, '0')}`;
+  } catch (error) {
+    return error.code ?? Promise.reject(error);
+  }
+}
+
 // The code of what a promise fails with.
 const codeOf = (promise) => promise.then(() => 'OK', (error) => error.code);
 
@@ -148,6 +160,7 @@ async function tour({ input, output, settings, module, images }) {
   if (layer) {
     await quantizeAlone(model, layer, options);
     print(`one ${tensorText(await saved.weight(layer.tensor))}`);
+    print(`linear ${await linearText(saved, layer)}`);
   }
   await cancel(model, options);
   print(`missing ${await codeOf(mq.Model.open(`${input}.missing`))}`);

@@ -40,6 +40,7 @@ reader 19 tensors
 back
 alone
 one F32 [32, 16, 3, 3]
+linear UNSUPPORTED
 cancelled CANCELLED
 missing NOT_FOUND
 LINES

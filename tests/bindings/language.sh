@@ -60,6 +60,7 @@ $data/digits.safetensors folder/ bits=4 symmetric=false
 $data/digits.safetensors out.gguf call:bits=4 call:group_size=32
 $data/digits.safetensors out.pt dtype=float16
 $data/digits.safetensors copy.safetensors only=none
+$data/digits.safetensors linear.safetensors bits=4 symmetric=false group_size=32 only=fc*
 $data/gguf_types.gguf floats.safetensors
 $data/modules/state_dict.pt größe.safetensors
 $data/digits.safetensors nothing.safetensors bitz=4

@@ -181,6 +181,7 @@ internal sealed class Tour
             if (layer == null) return;
             QuantizeAlone(layer);
             using (var tensor = saved.GetFloat(layer.TensorName)) Console.WriteLine("one " + TensorText(tensor));
+            RunLinear(saved, layer);
         }
     }
 
@@ -203,6 +204,33 @@ internal sealed class Tour
             var count = Enumerable.Range(0, parts.Count).Count(i => parts.Kind(i) == ValueKind.Tensor);
             Console.WriteLine("alone {0} {1} parts, SQNR {2}, restored {3}", layer.Name, count, SqnrText(report),
                               TensorText(restored));
+        }
+    }
+
+    /// A row of activations, made up, through the layer in integers. Not every layer can be run so: the status says it.
+    private static void RunLinear(Model saved, Layer layer)
+    {
+        try
+        {
+            Console.WriteLine("linear " + LinearText(saved, layer));
+        }
+        catch (MonoQuantException error)
+        {
+            Console.WriteLine("linear " + Library.StatusName(error.Code));
+        }
+    }
+
+    private static string LinearText(Model saved, Layer layer)
+    {
+        using (var linear = saved.Linear(layer.Name))
+        {
+            var row = Enumerable.Range(0, (int)layer.Shape[1]).Select(i => (i % 7 - 3) / 4f).ToArray();
+            using (var rows = Tensor.Wrap(row, 1, row.Length))
+            using (var outputs = linear.Run(rows))
+            {
+                var first = BitConverter.ToUInt32(BitConverter.GetBytes(outputs.ToArray<float>()[0]), 0);
+                return string.Format("{0} outputs, first 0x{1:x8}", outputs.Shape[1], first);
+            }
         }
     }
 

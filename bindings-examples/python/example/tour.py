@@ -135,6 +135,18 @@ def quantize_alone(model, layer, config, run):
     print(f"alone {layer.name} {count} parts, SQNR {sqnr_text(report.sqnr_db)}, restored {tensor_text(restored)}")
 
 
+def run_linear(saved, layer):
+    """A row of activations, made up, through the layer in integers. Not every layer can be run so: the status says it."""
+    try:
+        linear = saved.linear(layer.name)
+        row = [(i % 7 - 3) / 4 for i in range(layer.shape[1])]
+        data = struct.pack(f"{len(row)}f", *row)
+        outputs = linear(mono_quant.Tensor.from_bytes(mono_quant.DType.F32, (1, len(row)), data))
+        print(f"linear {outputs.shape[1]} outputs, first 0x{outputs.data.cast('I')[0]:08x}")
+    except mono_quant.Error as error:
+        print(f"linear {error.code.name}")
+
+
 class Thrown(Exception):
     pass
 
@@ -197,6 +209,7 @@ def tour(input_path, output_path, options, images):
             if layer is not None:
                 quantize_alone(model, layer, config, run)
                 print(f"one {tensor_text(saved.get_float(layer.tensor))}")
+                run_linear(saved, layer)
         cancel(model, config)
     open_missing(input_path)
     if images is not None:

@@ -208,7 +208,46 @@ func (t *tour) reopen() error {
 	}
 	defer tensor.Close()
 	fmt.Println("one", tensorText(tensor))
-	return nil
+	return t.runLinear(saved)
+}
+
+// runLinear says by the status that a layer cannot be run by itself, as not every one can.
+func (t *tour) runLinear(saved *monoquant.Model) error {
+	text, err := t.linearText(saved)
+	var failed *monoquant.Error
+	if errors.As(err, &failed) {
+		text, err = failed.Code.Error(), nil
+	}
+	fmt.Println("linear", text)
+	return err
+}
+
+// linearText is what comes of a row of activations, made up, through the layer in integers.
+func (t *tour) linearText(saved *monoquant.Model) (string, error) {
+	linear, err := saved.Linear(t.first.Name, nil, nil)
+	if err != nil {
+		return "", err
+	}
+	defer linear.Close()
+	row := make([]float32, t.first.Shape[1])
+	for i := range row {
+		row[i] = float32(i%7-3) / 4
+	}
+	rows, err := monoquant.NewTensor([]int64{1, int64(len(row))}, row)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	outputs, err := linear.Run(rows, monoquant.F32)
+	if err != nil {
+		return "", err
+	}
+	defer outputs.Close()
+	values, err := monoquant.Values[float32](outputs)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d outputs, first 0x%08x", len(values), math.Float32bits(values[0])), nil
 }
 
 func (t *tour) compareFloats(saved *monoquant.Model) error {

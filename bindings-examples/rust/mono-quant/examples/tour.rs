@@ -163,6 +163,14 @@ fn quantize_alone(model: &Model, layer: &Layer, config: &Config, run: &mut Run) 
     Ok(())
 }
 
+/// A row of activations, made up, through the layer in integers. Not every layer can be run so: the status says it.
+fn linear_text(saved: &Model, layer: &Layer) -> Result<String> {
+    let linear = saved.linear(&layer.name, None, None)?;
+    let row: Vec<f32> = (0..layer.shape[1]).map(|i| (i % 7 - 3) as f32 / 4.0).collect();
+    let outputs = linear.run(&Tensor::from_slice(&row, &[1, layer.shape[1]])?)?;
+    Ok(format!("{} outputs, first {:#010x}", outputs.shape()[1], outputs.values::<f32>()?[0].to_bits()))
+}
+
 /// A job that is cancelled by its closure ends with an error; one whose closure panics goes on with the panic.
 fn cancel(model: &Model) {
     let mut run = Run::new();
@@ -222,6 +230,7 @@ fn tour(arguments: &Arguments) -> Result<()> {
     if let Some(layer) = first {
         quantize_alone(&model, &layer, &config, &mut run)?;
         println!("one {}", tensor_text(&saved.float(&layer.tensor, None)?));
+        println!("linear {}", linear_text(&saved, &layer).unwrap_or_else(|error| error.code().to_string()));
     }
     cancel(&model);
     open_missing(&arguments.input);
