@@ -17,13 +17,13 @@ fn as_many_functions_as_the_table_has() {
 #[test]
 fn every_function_takes_nothing() {
     type Function =
-        unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize, usize, usize, usize, usize) -> i32;
+        unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize, usize, usize, usize, usize, usize) -> i32;
     // SAFETY: the table is static; the calling convention lets a function have more arguments than it takes.
     unsafe {
         let table = mnq_get_api(MNQ_ABI_VERSION).cast::<usize>();
         for index in 2..*table / size_of::<usize>() {
             let function = std::mem::transmute::<usize, Function>(*table.add(index));
-            function(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+            function(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
         }
         let mut error = std::ptr::null_mut();
         let mut model = std::ptr::null_mut();
