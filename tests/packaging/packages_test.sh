@@ -20,7 +20,8 @@ done
 [ "$lists" -ge 9 ] || fail "only $lists lists were found"
 
 elsewhere=$(cd "$source" && grep -rnE 'pip[0-9]?"? +(install|download)' dev tests src capi bindings-examples --include=*.sh --include=dev \
-  --include=CMakeLists.txt --include=*.cmake | grep -vE '^tests/(support/python_packages|packaging/packages_test)[.]sh:' || true)
+  --include=CMakeLists.txt --include=*.cmake |
+  grep -vE '^tests/(support/python_packages|packaging/packages_test)[.]sh:|pip install .*--no-index' || true) # asks no registry
 [ -z "$elsewhere" ] || fail "pip is called elsewhere: $elsewhere"
 
 # npm takes what the lock file names, by hash, from whatever registry there is; it runs none of the packages' scripts.
