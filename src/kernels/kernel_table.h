@@ -156,17 +156,6 @@ struct KernelTable {
   /// Sums of `reference` against `other`, both [count] float32, finite.
   ErrorSums (*error_sums)(const float* reference, const float* other, std::size_t count);
 
-  /// A Linear layer in integers; exact sums, so the same bits everywhere.
-  /// codes          [row_count, row_length] int8 in [-127, 127], of the activations, with scales [row_count]
-  /// weights        [output_count, row_length] int8
-  /// weight_scales  [output_count] where scale_stride is 1; [1] where it is 0: one for all. zero_points likewise, of the
-  ///                weights; may be null: all zero
-  /// bias           [output_count]; may be null
-  /// out            [row_count, output_count], written: sum · scale · weight scale + bias, in that order
-  void (*linear_int8)(const std::int8_t* codes, const float* scales, std::size_t row_count, std::size_t row_length,
-                      const std::int8_t* weights, const float* weight_scales, const std::int8_t* zero_points,
-                      std::size_t scale_stride, const float* bias, std::size_t output_count, float* out);
-
   /// Conversions, round half to even; values beyond the target's range become infinite, NaN stays NaN.
   void (*f16_to_f32)(const std::uint16_t* from, std::size_t count, float* to);
   void (*bf16_to_f32)(const std::uint16_t* from, std::size_t count, float* to);

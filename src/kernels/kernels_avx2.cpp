@@ -301,42 +301,7 @@ void f32_to_f64(const float* from, std::size_t count, double* to) {
 
 }  // namespace avx2
 
-namespace {
-
-// 16 bytes at a time as 16 bits: two products of bytes fit 32, so nothing saturates.
-struct Dot256 {
-  static __m256i widened(const std::int8_t* from) {
-    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-  }
-
-  static std::int32_t sum_of(__m256i lanes) {
-    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
-    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
-  }
-
-  template <std::size_t kRows>
-  static void dot(const std::int8_t* const* rows, const std::int8_t* weights, std::size_t count, std::int32_t* sums) {
-    __m256i lanes[kRows];
-    for (std::size_t row = 0; row < kRows; ++row) lanes[row] = _mm256_setzero_si256();
-    std::size_t i = 0;
-    for (; i + 16 <= count; i += 16) {
-      const __m256i weight = widened(weights + i);
-#pragma GCC unroll 4
-      for (std::size_t row = 0; row < kRows; ++row) {
-        lanes[row] = _mm256_add_epi32(lanes[row], _mm256_madd_epi16(widened(rows[row] + i), weight));
-      }
-    }
-    for (std::size_t row = 0; row < kRows; ++row) {
-      sums[row] = sum_of(lanes[row]);
-      for (std::size_t rest = i; rest < count; ++rest) sums[row] += rows[row][rest] * weights[rest];
-    }
-  }
-};
-
-}  // namespace
-
-constinit const KernelTable kAvx2Table = table_of<Vector256x2, Dot256>("avx2", {});
+constinit const KernelTable kAvx2Table = table_of<Vector256x2>("avx2", {});
 
 }  // namespace mnq::kernels
 

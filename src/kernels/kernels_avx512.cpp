@@ -153,42 +153,12 @@ struct Vector512 {
   };
 };
 
-// As AVX2 does it, 32 bytes at a time, the rest behind a mask.
-struct Dot512 {
-  static __m512i widened(const std::int8_t* from) {
-    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-  }
-  static __m512i widened_part(const std::int8_t* from, __mmask32 mask) {
-    return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(mask, from));
-  }
-
-  template <std::size_t kRows>
-  static void dot(const std::int8_t* const* rows, const std::int8_t* weights, std::size_t count, std::int32_t* sums) {
-    __m512i lanes[kRows];
-    for (std::size_t row = 0; row < kRows; ++row) lanes[row] = _mm512_setzero_si512();
-    std::size_t i = 0;
-    for (; i + 32 <= count; i += 32) {
-      const __m512i weight = widened(weights + i);
-#pragma GCC unroll 4
-      for (std::size_t row = 0; row < kRows; ++row) {
-        lanes[row] = _mm512_add_epi32(lanes[row], _mm512_madd_epi16(widened(rows[row] + i), weight));
-      }
-    }
-    const auto mask = static_cast<__mmask32>((std::uint64_t{1} << (count - i)) - 1);
-    const __m512i weight = widened_part(weights + i, mask);
-    for (std::size_t row = 0; row < kRows; ++row) {
-      const __m512i product = _mm512_madd_epi16(widened_part(rows[row] + i, mask), weight);
-      sums[row] = _mm512_reduce_add_epi32(_mm512_add_epi32(lanes[row], product));
-    }
-  }
-};
-
 constexpr const char* kShared[] = {"pack_int4",  "unpack_int4", "f16_to_f32", "bf16_to_f32", "f64_to_f32",
                                    "f32_to_f16", "f32_to_bf16", "f32_to_f64", "crc32"};
 
 }  // namespace
 
-constinit const KernelTable kAvx512Table = table_of<Vector512, Dot512>("avx512", kShared);
+constinit const KernelTable kAvx512Table = table_of<Vector512>("avx512", kShared);
 
 }  // namespace mnq::kernels
 

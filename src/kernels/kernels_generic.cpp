@@ -3,7 +3,6 @@
 
 #include "kernels/code_scale.h"
 #include "kernels/kernel_tables.h"
-#include "kernels/linear_int8.inc.h"
 #include "kernels/scalar_conversions.h"
 
 namespace mnq::kernels {
@@ -223,16 +222,6 @@ void encode_floats(const float* weights, std::size_t row_count, std::size_t row_
   }
 }
 
-struct PlainDot {
-  template <std::size_t kRows>
-  static void dot(const std::int8_t* const* rows, const std::int8_t* weights, std::size_t count, std::int32_t* sums) {
-    for (std::size_t row = 0; row < kRows; ++row) {
-      sums[row] = 0;
-      for (std::size_t i = 0; i < count; ++i) sums[row] += rows[row][i] * weights[i];
-    }
-  }
-};
-
 template <class From, class To, To (*kConvert)(From)>
 void convert(const From* from, std::size_t count, To* to) {
   for (std::size_t i = 0; i < count; ++i) to[i] = kConvert(from[i]);
@@ -255,7 +244,6 @@ constinit const KernelTable kGenericTable{
     .pack_int4 = pack_int4,
     .unpack_int4 = unpack_int4,
     .error_sums = error_sums,
-    .linear_int8 = linear_int8_with<PlainDot>,
     .f16_to_f32 = convert<std::uint16_t, float, float_from_f16>,
     .bf16_to_f32 = convert<std::uint16_t, float, float_from_bf16>,
     .f64_to_f32 = convert<double, float, float_from_double>,

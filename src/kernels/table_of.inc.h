@@ -1,14 +1,13 @@
-// The table of a vector instruction set: a wrapper of 16 lanes and a dot product make it.
+// The table of a vector instruction set: a wrapper of 16 lanes makes it.
 #include "kernels/encode_floats.inc.h"
 #include "kernels/kernel_tables.h"
-#include "kernels/linear_int8.inc.h"
 #include "kernels/quantize_rows.inc.h"
 #include "kernels/search_rows.inc.h"
 
 namespace mnq::kernels {
 namespace {
 
-template <class V, class Dot>
+template <class V>
 constexpr KernelTable table_of(const char* isa, std::span<const char* const> shared) {
   return {
       .isa = isa,
@@ -25,7 +24,6 @@ constexpr KernelTable table_of(const char* isa, std::span<const char* const> sha
       .pack_int4 = avx2::pack_int4,
       .unpack_int4 = avx2::unpack_int4,
       .error_sums = error_sums<V>,
-      .linear_int8 = linear_int8_with<Dot>,
       .f16_to_f32 = avx2::f16_to_f32,
       .bf16_to_f32 = avx2::bf16_to_f32,
       .f64_to_f32 = avx2::f64_to_f32,

@@ -232,25 +232,6 @@ void add(const KernelTable& table, const std::string& name, double bytes_an_elem
   });
 }
 
-// One row of activations reads all weights once: from DRAM.
-void add_linear(const KernelTable& table, std::size_t rows, std::size_t output_count) {
-  const std::string name = std::string(table.isa) + "/linear_int8/" + std::to_string(rows) + "x" +
-                           std::to_string(output_count) + "x" + std::to_string(kLength);
-  benchmark::RegisterBenchmark(name.c_str(), [=, &table](benchmark::State& state) {
-    Data& d = data();
-    for (auto _ : state) {
-      table.linear_int8(d.codes.get(), d.scales.data(), rows, kLength, d.codes.get() + rows * kLength, d.scales.data(),
-                        nullptr, 1, nullptr, output_count, d.floats.get());
-      benchmark::ClobberMemory();
-    }
-    const double operations = 2.0 * static_cast<double>(rows * output_count * kLength * state.iterations());
-    state.counters["G_operations/s"] = benchmark::Counter(operations / 1e9, benchmark::Counter::kIsRate);
-    if (rows > 1) return;
-    const auto bytes = static_cast<double>(output_count * kLength * state.iterations());
-    state.counters["of_bound"] = benchmark::Counter(bytes / read_bandwidth(), benchmark::Counter::kIsRate);
-  });
-}
-
 void add_table(const KernelTable& table) {
   const std::string isa = table.isa;
   for (const QuantizeCase& how : kQuantizeCases) {
@@ -276,8 +257,6 @@ void add_table(const KernelTable& table) {
   add(table, "f32_to_f16", 6, [&] { table.f32_to_f16(d.weights.get(), kCount, d.halves.get()); });
   add(table, "f16_to_f32", 6, [&] { table.f16_to_f32(d.halves.get(), kCount, d.floats.get()); });
   add(table, "bf16_to_f32", 6, [&] { table.bf16_to_f32(d.halves.get(), kCount, d.floats.get()); });
-  add_linear(table, 1, kRows - 1);
-  add_linear(table, 32, kLength);
 }
 
 void bench_read(benchmark::State& state) {
