@@ -207,7 +207,8 @@ TEST(Writer, HoldsOneFileAndNoFolder) {
 TEST(WrappedMemory, IsReleasedOnceNobodyUsesIt) {
   auto bytes = std::make_shared<const std::string>(bytes_of_model(Model::from_tensors(two_layers())));
   const std::weak_ptr<const std::string> alive = bytes;
-  std::optional<Model> model(Model::open_memory(bytes_of(*bytes), std::move(bytes)));
+  const std::span<const std::byte> view = bytes_of(*bytes);
+  std::optional<Model> model(Model::open_memory(view, std::move(bytes)));
   std::optional<Tensor> tensor(model->tensor("b.weight"));
   model.reset();
   EXPECT_FALSE(alive.expired());  // the tensor shares it

@@ -60,6 +60,7 @@ constexpr BadValue kBadValues[] = {
     {"kind", "Dense", "one of Linear,"},
     {"activations", "static", "one of dynamic,float"},
     {"overwrite", "force", "true or false"},
+    {"symmetric_activations", "yes", "true or false"},
 };
 
 TEST(Values, WhatAKeyCannotHave) {
