@@ -116,7 +116,7 @@ SourcePair open_sources(const std::string& first, const char* second, const Open
 }
 
 std::shared_ptr<const TensorSource> open_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings& settings) {
-  return open_detected(std::move(bytes), settings);
+  return adapt_to_config_beside(open_detected(std::move(bytes), settings));
 }
 
 std::shared_ptr<const TensorSource> open_memory(std::span<const std::byte> bytes, const OpenSettings& settings) {

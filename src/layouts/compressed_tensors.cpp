@@ -1,7 +1,7 @@
 // The two layouts of compressed-tensors that hold integers, of matrices [out, in].
 //   pack-quantized X_packed I32 [out, ceil(in·bits/32)], X_scale, asymmetric also X_zero_point I32 packed along the
 //   rows,
-//                    X_shape I64 [2]. Codes are unsigned
+//                    X_shape I64 [2]. Codes are unsigned. With actorder X_g_idx I32 [in] says which group a column is of
 //   int-quantized    X I8 [out, in], X_scale, asymmetric also X_zero_point I8
 // X is the weight, "model.layers.0.mlp.up_proj.weight". Scales have the weight's dtype.
 // Source: compressed_tensors/compressors, 0.20
@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "layouts/layouts.h"
+#include "layouts/packed_bits.h"
 #include "layouts/packed_words.h"
 #include "layouts/tables.h"
 
@@ -23,18 +24,26 @@ constexpr std::array kByteKinds{
     HeldKind{.scheme = "qint8", .has_channels = true},
     HeldKind{.scheme = "quint8", .has_channels = true},
 };
-constexpr std::array kPackedKinds{kByteKinds[0], kByteKinds[1], HeldKind{.scheme = "qint4", .has_channels = true}};
+constexpr std::array kPackedKinds{
+    kByteKinds[0],
+    kByteKinds[1],
+    HeldKind{.scheme = "qint7", .has_channels = true},
+    HeldKind{.scheme = "qint6", .has_channels = true},
+    HeldKind{.scheme = "qint5", .has_channels = true},
+    HeldKind{.scheme = "qint4", .has_channels = true},
+    HeldKind{.scheme = "qint3", .has_channels = true},
+    HeldKind{.scheme = "qint2", .has_channels = true},
+};
 constexpr std::string_view kScalesText = "is written with a scale for each channel or group",
                            kAxisText = "has its channels on axis 0";
 
 std::size_t shape_part(const QuantizedSpec& spec) { return spec.symmetric ? 2 : 3; }
 
-bool is_nibbles(const QuantizedSpec& spec) { return scheme_of(spec).bits == kNibbleBits; }
+int bits_of(const QuantizedSpec& spec) { return scheme_of(spec).bits; }
 
 bool holds_integers(const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
-  const bool has_width = scheme.bits == kNibbleBits || scheme.bits == kByteBits;
-  return has_width && has_integer_codes(spec) && !scheme.has_minima && spec.group_rows == 1 && spec.shape.size() == 2 &&
+  return has_integer_codes(spec) && !scheme.has_minima && spec.group_rows == 1 && spec.shape.size() == 2 &&
          spec.channel_axis == 0;
 }
 
@@ -45,7 +54,7 @@ std::uint8_t flip_of(const QuantizedSpec& spec, bool is_unsigned) {
 }
 
 std::vector<StoredPart> packed_parts(const QuantizedSpec& spec) {
-  const int bits = is_nibbles(spec) ? kNibbleBits : kByteBits;
+  const int bits = bits_of(spec);
   const ScaleShape scales = scale_shape(spec);
   std::vector<StoredPart> parts{
       {"_packed", DType::kI32, {spec.shape[0], word_count(static_cast<std::uint64_t>(spec.shape[1]), bits)}},
@@ -88,10 +97,12 @@ void store_packed_bytes(const QuantizedSpec& spec, const CodedPiece& piece, cons
 }
 
 void store_packed(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
-  if (is_nibbles(spec)) {
+  if (bits_of(spec) == kNibbleBits) {
     store_packed_rows(spec, piece, out, kCodes, buffers);
-  } else {
+  } else if (bits_of(spec) == kByteBits) {
     store_packed_bytes(spec, piece, out, buffers);
+  } else {
+    store_bit_rows(spec, bit_rows(spec, kBytesPerWord), piece, out, kCodes, buffers);
   }
   store_piece_floats(spec, piece, piece.scales, spec.scale_dtype, out, kScales, buffers);
 }
@@ -116,8 +127,7 @@ void store_packed_tables(const QuantizedSpec& spec, const ScaleTables& tables, c
   store_floats(tables.scales, spec.scale_dtype, out, kScales);
   out.write(shape_part(spec), 0, spec.shape.data(), spec.shape.size() * sizeof(spec.shape[0]));
   if (spec.symmetric || tables.zero_points.empty()) return;
-  const int bits = is_nibbles(spec) ? kNibbleBits : kByteBits;
-  store_zero_points(pack_along_rows(tables.zero_points, scale_shape(spec), bits), out);
+  store_zero_points(pack_along_rows(tables.zero_points, scale_shape(spec), bits_of(spec)), out);
 }
 
 void store_byte_tables(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out) {
@@ -142,8 +152,9 @@ const std::int8_t* load_packed_bytes(const QuantizedSpec& spec, const PartReader
 CodedPiece load_packed(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place,
                        LayoutBuffers& buffers) {
   CodedPiece piece{.place = place};
-  piece.codes = is_nibbles(spec) ? load_packed_rows(spec, in, kCodes, place, buffers)
-                                 : load_packed_bytes(spec, in, place, buffers);
+  piece.codes = bits_of(spec) == kNibbleBits ? load_packed_rows(spec, in, kCodes, place, buffers)
+                : bits_of(spec) == kByteBits ? load_packed_bytes(spec, in, place, buffers)
+                                             : load_bit_rows(bit_rows(spec, kBytesPerWord), in, kCodes, place, buffers);
   return piece;
 }
 
@@ -159,8 +170,15 @@ ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
   if (spec.symmetric) return tables;
   const std::vector<std::byte> stored = load_bytes(in, kZeroPoints);
   const bool is_packed = in.info(kZeroPoints).dtype == DType::kI32;
-  const int bits = is_nibbles(spec) ? kNibbleBits : kByteBits;
-  tables.zero_points = is_packed ? unpack_along_rows(stored, scale_shape(spec), bits) : from_bytes(stored, 0);
+  tables.zero_points = is_packed ? unpack_along_rows(stored, scale_shape(spec), bits_of(spec)) : from_bytes(stored, 0);
+  return tables;
+}
+
+// Which groups they are was checked when the file was opened.
+ScaleTables load_ordered_tables(const QuantizedSpec& spec, const PartReader& in) {
+  ScaleTables tables = load_tables(spec, in);
+  tables.group_of_column.resize(static_cast<std::size_t>(spec.shape[1]));
+  in.read(shape_part(spec) + 1, 0, std::as_writable_bytes(std::span(tables.group_of_column)));
   return tables;
 }
 
@@ -183,7 +201,12 @@ CodeNumbers code_numbers(const QuantizedSpec& spec) {
 }
 
 const Scheme* find_integer_scheme(std::int64_t width) {
-  return width == kNibbleBits || width == kByteBits ? find_scheme_of_bits(width) : nullptr;
+  const auto is_of_width = [width](const Scheme* scheme) {
+    const bool is_integer = !scheme->is_cast && scheme->book == nullptr && scheme->blocks == nullptr;
+    return is_integer && !scheme->has_minima && scheme->bits == width && !scheme->always_has_zero_points;
+  };
+  const auto found = std::ranges::find_if(all_schemes(), is_of_width);
+  return found == all_schemes().end() ? nullptr : *found;
 }
 
 constinit const Layout kPackQuantizedLayout{
@@ -203,6 +226,17 @@ constinit const Layout kPackQuantizedLayout{
     .load_tables = load_tables,
 };
 
+constinit const Layout kPackQuantizedOrderedLayout{
+    .name = "pack-quantized actorder",
+    .has_own_order = true,
+    .has_tables = true,
+    .can_hold = [](const QuantizedSpec&) { return false; },
+    .unit = unit,
+    .parts = packed_parts,
+    .load = load_packed,
+    .load_tables = load_ordered_tables,
+};
+
 constinit const Layout kIntQuantizedLayout{
     .name = "int-quantized",
     .holds = kByteKinds,
@@ -210,7 +244,7 @@ constinit const Layout kIntQuantizedLayout{
     .axis_text = kAxisText,
     .may_run_in_integers = may_run_in_integers,
     .has_tables = true,
-    .can_hold = [](const QuantizedSpec& spec) { return holds_integers(spec) && !is_nibbles(spec); },
+    .can_hold = [](const QuantizedSpec& spec) { return holds_integers(spec) && bits_of(spec) == kByteBits; },
     .unit = unit,
     .parts = byte_parts,
     .store = store_bytes,

@@ -1,5 +1,6 @@
-// Floats of 8 bits: X F8_E4M3 in the weight's shape, and float scales beside it: one, one a row, or one for each block
-// of rows and columns, [ceil(out / 128), ceil(in / 128)]. What they are called says whose they are:
+// Floats of 8 bits: X F8_E4M3 or F8_E5M2 in the weight's shape, and scales beside it, floats or powers of two: one, one a
+// row, one a group of columns, or one for each block of rows and columns, [ceil(out / 128), ceil(in / 128)]. What they are
+// called says whose they are:
 //   X_scale_inv   DeepSeek, quant_method fp8. Source: transformers/integrations/finegrained_fp8.py
 //   X_scale       compressed-tensors, float-quantized and naive-quantized. Source: compressed_tensors/compressors, 0.20
 #include "layouts/layouts.h"
@@ -15,7 +16,11 @@ constexpr std::size_t kCodes = 0, kScales = 1;
 // Channels are the rows of each matrix.
 bool can_hold(const QuantizedSpec& spec) {
   const bool has_rows = spec.granularity == Granularity::kTensor || spec.channel_axis == spec.stacked_axes;
-  return spec.scheme == kFloat8E4M3Scheme.name && has_rows;
+  return (spec.scheme == kFloat8E4M3Scheme.name || spec.scheme == kFloat8E5M2Scheme.name) && has_rows;
+}
+
+DType dtype_of(const QuantizedSpec& spec) {
+  return spec.scheme == kFloat8E4M3Scheme.name ? DType::kF8E4M3 : DType::kF8E5M2;
 }
 
 // A stack has a matrix of scales for each of its matrices.
@@ -29,7 +34,7 @@ Shape stored_scales(const QuantizedSpec& spec) {
 }
 
 std::vector<StoredPart> parts_with(const QuantizedSpec& spec, std::string_view suffix) {
-  return {{"", DType::kF8E4M3, spec.shape}, {suffix, spec.scale_dtype, stored_scales(spec)}};
+  return {{"", dtype_of(spec), spec.shape}, {suffix, spec.scale_dtype, stored_scales(spec)}};
 }
 
 void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {

@@ -1,8 +1,12 @@
-// compressed-tensors' nvfp4-pack-quantized: floats of 4 bits with two levels of scales.
+// Floats of 4 bits with two levels of scales. compressed-tensors' nvfp4-pack-quantized:
 //   X_packed        U8 [.., out, in / 2], the code of the even column low
 //   X_scale         F8_E4M3 [.., out, in / 16]
 //   X_global_scale  F32 [1]: a group's scale is what X_scale says, divided by this
-// Source: compressed_tensors/compressors/nvfp4, 0.20
+// ModelOpt's, and MLX's, which has no second level and other names:
+//   X               U8 [.., out, in / 2] likewise
+//   X_scale         F8_E4M3 [.., out, in / 16]
+//   X_scale_2       F32 [1]: a group's scale is what X_scale says, times this
+// Source: compressed_tensors/compressors/nvfp4, 0.20; modelopt/torch/export; mlx/backend/cpu/quantized.cpp
 #include <algorithm>
 
 #include "layouts/layouts.h"
@@ -34,6 +38,12 @@ std::vector<StoredPart> parts(const QuantizedSpec& spec) {
           {"_global_scale", DType::kF32, {1}}};
 }
 
+std::vector<StoredPart> modelopt_parts(const QuantizedSpec& spec) {
+  return {{"", DType::kU8, with_columns_by(spec.shape, 2)},
+          {"_scale", DType::kF8E4M3, with_columns_by(spec.shape, kGroup)},
+          {"_scale_2", DType::kF32, {1}}};
+}
+
 // Rows have whole bytes, so that the weight is one run of nibbles.
 void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
   const std::uint64_t size = piece.place.count() / 2;
@@ -44,13 +54,21 @@ void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter&
   out.write(kCodes, first_element(spec, piece.place) / 2, stored, size);
 }
 
-void store_tables(const QuantizedSpec&, const ScaleTables& tables, const PartWriter& out) {
+void store_scales(const ScaleTables& tables, float global_scale, const PartWriter& out) {
   if (tables.scales.empty()) return;
   std::vector<std::uint8_t> stored(tables.scales.size());
   std::ranges::transform(tables.scales, stored.begin(),
                          [&](float scale) { return nearest_e4m3(scale * tables.global_scale); });
   out.write(kScales, 0, stored.data(), stored.size());
-  out.write(kGlobalScale, 0, &tables.global_scale, sizeof tables.global_scale);
+  out.write(kGlobalScale, 0, &global_scale, sizeof global_scale);
+}
+
+void store_tables(const QuantizedSpec&, const ScaleTables& tables, const PartWriter& out) {
+  store_scales(tables, tables.global_scale, out);
+}
+
+void store_modelopt_tables(const QuantizedSpec&, const ScaleTables& tables, const PartWriter& out) {
+  store_scales(tables, 1 / tables.global_scale, out);
 }
 
 CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place, LayoutBuffers& buffers) {
@@ -73,6 +91,15 @@ ScaleTables load_tables(const QuantizedSpec&, const PartReader& in) {
   return tables;
 }
 
+ScaleTables load_modelopt_tables(const QuantizedSpec&, const PartReader& in) {
+  const float factor = in.count() > kGlobalScale ? load_floats(in, kGlobalScale).front() : 1;
+  ScaleTables tables{.global_scale = 1 / factor};
+  for (const std::byte code : load_bytes(in, kScales)) {
+    tables.scales.push_back(value_of_e4m3(std::to_integer<std::uint8_t>(code)) * factor);
+  }
+  return tables;
+}
+
 }  // namespace
 
 constinit const Layout kNvfp4PackLayout{
@@ -85,6 +112,18 @@ constinit const Layout kNvfp4PackLayout{
     .store_tables = store_tables,
     .load = load,
     .load_tables = load_tables,
+};
+
+constinit const Layout kModelOptNvfp4Layout{
+    .name = "nvfp4",
+    .has_tables = true,
+    .can_hold = can_hold,
+    .unit = [](const QuantizedSpec&) { return std::uint64_t{2}; },
+    .parts = modelopt_parts,
+    .store = store,
+    .store_tables = store_modelopt_tables,
+    .load = load,
+    .load_tables = load_modelopt_tables,
 };
 
 }  // namespace mnq

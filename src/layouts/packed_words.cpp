@@ -20,15 +20,15 @@ PackedPlace packed_place(const QuantizedSpec& spec, const PiecePlace& place) {
           packed_bytes(place.column_count)};
 }
 
-// Byte and shift of the zero point of (row, group): words are little-endian.
+// Byte and shift of one bit of the zero point of (row, group): words are little-endian.
 struct BitPlace {
   std::uint64_t byte;
   int shift;
 };
-BitPlace zero_point_place(std::uint64_t groups, std::uint64_t row, std::uint64_t group, int bits) {
-  const std::uint64_t word = row / codes_per_word(bits) * groups + group;
-  const auto bit = static_cast<int>(row % codes_per_word(bits)) * bits;
-  return {word * sizeof(std::uint32_t) + static_cast<std::uint64_t>(bit / 8), bit % 8};
+BitPlace zero_point_place(std::uint64_t groups, std::uint64_t row, std::uint64_t group, int bits, int bit) {
+  const std::uint64_t at = row * static_cast<std::uint64_t>(bits) + static_cast<std::uint64_t>(bit);
+  const std::uint64_t word = at / 32 * groups + group;
+  return {word * sizeof(std::uint32_t) + at % 32 / 8, static_cast<int>(at % 8)};
 }
 
 }  // namespace
@@ -68,24 +68,26 @@ std::vector<std::byte> pack_along_rows(std::span<const std::int8_t> zero_points,
   const int offset = 1 << (bits - 1);
   const auto words = static_cast<std::uint64_t>(word_count(shape.row_count, bits)) * shape.groups;
   std::vector<std::byte> stored(words * sizeof(std::uint32_t));
-  for (std::uint64_t row = 0; row < shape.row_count; ++row) {
-    for (std::uint64_t group = 0; group < shape.groups; ++group) {
-      const BitPlace place = zero_point_place(shape.groups, row, group, bits);
-      stored[place.byte] |= static_cast<std::byte>((zero_points[row * shape.groups + group] + offset) << place.shift);
+  for (std::uint64_t i = 0; i < shape.count(); ++i) {
+    const int code = zero_points[i] + offset;
+    for (int bit = 0; bit < bits; ++bit) {
+      const BitPlace place = zero_point_place(shape.groups, i / shape.groups, i % shape.groups, bits, bit);
+      stored[place.byte] |= static_cast<std::byte>((code >> bit & 1) << place.shift);
     }
   }
   return stored;
 }
 
 std::vector<std::int8_t> unpack_along_rows(std::span<const std::byte> stored, ScaleShape shape, int bits) {
-  const int offset = 1 << (bits - 1), mask = (1 << bits) - 1;
+  const int offset = 1 << (bits - 1);
   std::vector<std::int8_t> zero_points(shape.count());
-  for (std::uint64_t row = 0; row < shape.row_count; ++row) {
-    for (std::uint64_t group = 0; group < shape.groups; ++group) {
-      const BitPlace place = zero_point_place(shape.groups, row, group, bits);
-      const int code = std::to_integer<int>(stored[place.byte]) >> place.shift & mask;
-      zero_points[row * shape.groups + group] = static_cast<std::int8_t>(code - offset);
+  for (std::uint64_t i = 0; i < shape.count(); ++i) {
+    int code = 0;
+    for (int bit = 0; bit < bits; ++bit) {
+      const BitPlace place = zero_point_place(shape.groups, i / shape.groups, i % shape.groups, bits, bit);
+      code |= (std::to_integer<int>(stored[place.byte]) >> place.shift & 1) << bit;
     }
+    zero_points[i] = static_cast<std::int8_t>(code - offset);
   }
   return zero_points;
 }

@@ -1,5 +1,5 @@
 // Codes as tensors hold them: one a byte, as they are; and in words of 32 bits, the lowest code first, each unsigned, as
-// compressed-tensors packs them.
+// compressed-tensors packs them: a string of bits, where codes of 3, 5, 6 and 7 bits reach over the ends of words.
 // Rows are padded to whole words with zeros; zero points are packed along the rows of their table.
 #pragma once
 
@@ -16,7 +16,7 @@ inline constexpr int kNibbleBits = 4, kByteBits = 8;
 constexpr std::uint64_t codes_per_word(int bits) { return 32 / static_cast<std::uint64_t>(bits); }
 
 inline std::int64_t word_count(std::uint64_t codes, int bits) {
-  return static_cast<std::int64_t>(ceil_div(codes, codes_per_word(bits)));
+  return static_cast<std::int64_t>(ceil_div(codes * static_cast<std::uint64_t>(bits), 32));
 }
 
 /// The flat element that a piece starts with.
@@ -34,7 +34,7 @@ void store_packed_rows(const QuantizedSpec& spec, const CodedPiece& piece, const
 const std::int8_t* load_packed_rows(const QuantizedSpec& spec, const PartReader& in, std::size_t part,
                                     const PiecePlace& place, LayoutBuffers& buffers);
 
-/// Zero points [shape], of 4 or 8 bits, packed along the rows, and back.
+/// Zero points [shape], of 2 to 8 bits, packed along the rows, and back.
 std::vector<std::byte> pack_along_rows(std::span<const std::int8_t> zero_points, ScaleShape shape, int bits);
 std::vector<std::int8_t> unpack_along_rows(std::span<const std::byte> stored, ScaleShape shape, int bits);
 

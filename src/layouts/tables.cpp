@@ -9,9 +9,19 @@
 #include "schemes/schemes.h"
 
 namespace mnq {
+namespace {
+
+bool is_small(DType dtype) { return dtype == DType::kU8 || dtype == DType::kF8E8M0 || dtype == DType::kF8E4M3; }
+
+}  // namespace
 
 void store_floats(std::span<const float> values, DType dtype, const PartWriter& out, std::size_t part) {
   if (values.empty()) return;
+  if (is_small(dtype)) {
+    std::vector<std::uint8_t> small(values.size());
+    std::ranges::transform(values, small.begin(), dtype == DType::kF8E4M3 ? nearest_e4m3 : nearest_e8m0);
+    return out.write(part, 0, small.data(), small.size());
+  }
   if (dtype == DType::kF32) return out.write(part, 0, values.data(), values.size_bytes());
   std::vector<std::byte> stored(values.size() * dtype_bits(dtype) / 8);
   kernels::from_float32(kernels::kernel_table(), dtype, values.data(), values.size(), stored.data());
@@ -36,7 +46,12 @@ void store_piece_floats(const QuantizedSpec& spec, const CodedPiece& piece, cons
 std::vector<float> load_floats(const PartReader& in, std::size_t part) {
   const TensorInfo& info = in.info(part);
   std::vector<float> values(element_count(info.shape));
-  if (info.dtype == DType::kF32) {
+  if (is_small(info.dtype)) {
+    std::ranges::transform(load_bytes(in, part), values.begin(), [&](std::byte byte) {
+      const auto code = std::to_integer<std::uint8_t>(byte);
+      return info.dtype == DType::kF8E4M3 ? value_of_e4m3(code) : value_of_e8m0(code);
+    });
+  } else if (info.dtype == DType::kF32) {
     in.read(part, 0, std::as_writable_bytes(std::span(values)));
   } else {
     Buffer raw;

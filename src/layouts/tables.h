@@ -8,14 +8,14 @@
 
 namespace mnq {
 
-/// Writes a table as values of `dtype`; nothing where it is empty.
+/// Writes a table as values of `dtype`, be it one of 8 bits; nothing where it is empty.
 void store_floats(std::span<const float> values, DType dtype, const PartWriter& out, std::size_t part);
 
 /// Writes the scales or minima of a piece of groups or whole rows into their table; nothing where `values` is null.
 void store_piece_floats(const QuantizedSpec& spec, const CodedPiece& piece, const float* values, DType dtype,
                         const PartWriter& out, std::size_t part, LayoutBuffers& buffers);
 
-/// A whole part as float32, whatever float dtype it has.
+/// A whole part as float32, whatever float dtype it has; bytes are E8M0.
 std::vector<float> load_floats(const PartReader& in, std::size_t part);
 
 std::vector<std::byte> load_bytes(const PartReader& in, std::size_t part);

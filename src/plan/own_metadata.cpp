@@ -44,6 +44,11 @@ Json entry_json(const QuantizedEntry& entry) {
   return json;
 }
 
+// Scales are stored as float32, and have the values of narrower floats.
+bool is_scale_dtype(DType dtype) {
+  return is_weight_dtype(dtype) || dtype == DType::kF8E8M0 || dtype == DType::kF8E4M3;
+}
+
 // Throws kFormat for a field that is missing or wrong.
 QuantizedSpec parse_spec(const Json& json) {
   QuantizedSpec spec;
@@ -84,7 +89,7 @@ QuantizedSpec parse_spec(const Json& json) {
   if (const Json* free = json.find("ggml"); free != nullptr) spec.has_free_scales = free->get<bool>();
   if (const Json* scale_dtype = json.find("scale_dtype"); scale_dtype != nullptr) {
     const auto found_dtype = find_dtype(std::string_view(scale_dtype->text()));
-    if (!found_dtype || !is_weight_dtype(*found_dtype)) throw Error(Status::kFormat, "its scale's dtype is no float");
+    if (!found_dtype || !is_scale_dtype(*found_dtype)) throw Error(Status::kFormat, "its scale's dtype is no float");
     spec.scale_dtype = *found_dtype;
   }
   if (spec.granularity == Granularity::kTensor && !scheme->may_be_per_tensor) {

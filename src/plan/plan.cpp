@@ -127,9 +127,12 @@ Plan make_plan(const TensorSource& source, const Config& config, const Storage& 
   return plan;
 }
 
-Plan make_dequantize_plan(const TensorSource& source) {
+Plan make_dequantize_plan(const TensorSource& source, std::optional<DType> float_dtype) {
   refuse_foreign_tensors(source, source.require_weights());
-  return plan_quantized(source, plan_floats);
+  return plan_quantized(source, [&](PlannedTensor& planned, const LogicalTensor& tensor) {
+    plan_floats(planned, tensor);
+    planned.spec.weight_dtype = float_dtype.value_or(tensor.dtype);
+  });
 }
 
 Plan make_dequantize_plan(const TensorSource& source, std::size_t weight) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -81,8 +82,9 @@ using UnfitWeights = std::map<std::string, std::string>;
 Plan make_plan(const TensorSource& source, const Config& config, const Storage& storage = {},
                const UnfitWeights& unfit = {});
 
-/// Turns every quantized weight back into floats and copies the rest. Errors: kFormat and kUnsupported as above.
-Plan make_dequantize_plan(const TensorSource& source);
+/// Turns every quantized weight back into floats, of the dtype that it had or of this one, and copies the rest. Errors: kFormat
+/// and kUnsupported as above.
+Plan make_dequantize_plan(const TensorSource& source, std::optional<DType> float_dtype = std::nullopt);
 
 /// The same for one of the source's weights alone, whatever the others are.
 Plan make_dequantize_plan(const TensorSource& source, std::size_t weight);

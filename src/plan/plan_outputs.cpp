@@ -26,8 +26,8 @@ void add_parts(PlannedTensor& planned, const LogicalTensor& tensor) {
 }
 
 void add_floats(PlannedTensor& planned, const LogicalTensor& tensor) {
-  planned.outputs.push_back(
-      {{tensor.name, tensor.dtype, tensor.shape, *checked_size_bytes(tensor.dtype, tensor.shape)}});
+  const DType dtype = planned.spec.weight_dtype;
+  planned.outputs.push_back({{tensor.name, dtype, tensor.shape, *checked_size_bytes(dtype, tensor.shape)}});
 }
 
 // Of two tensors that would have an output of this name, the one that would not if it were left as it is.

@@ -151,7 +151,10 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   Layer& layer = planned.layer;
   adopt_kind(layer, config, tensor);
   adopt_named(layer, selection, tensor);
-  if (tensor.spec) return plan_stored(planned, tensor, source, config, storage);
+  if (tensor.spec) plan_stored(planned, tensor, source, config, storage);
+  // What would become floats is chosen like floats.
+  if (tensor.spec && planned.action != Action::kDequantize) return;
+  const std::string stored_reason = std::move(planned.reason);
   Choice choice;
   if (layer.kind == nullptr) {
     choice = leave(layer.reason);
@@ -168,6 +171,7 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
     }
   }
   planned.reason = choice.reason;
+  if (tensor.spec) planned.reason = choice.quantize ? formatted("quantized anew: {}", stored_reason) : stored_reason;
 }
 
 }  // namespace mnq

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/float_names.h"
 #include "base/text/format.h"
 #include "config/config_table.h"
 #include "quantize/job_parts.h"
@@ -193,7 +194,7 @@ Report plan_quantize(const TensorSource& given, const Config& config) {
 
 Report dequantize(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
   const TensorSource& source = planned_source(given, output.is_module);
-  const Plan plan = make_dequantize_plan(source);
+  const Plan plan = make_dequantize_plan(source, find_float_dtype(config.find("float_dtype").value));
   return run_plan("dequantize", source, plan, config, control, output);
 }
 

@@ -35,6 +35,7 @@ std::vector<QuantizedSpec> specs_of(const Scheme& scheme) {
         spec.symmetric = symmetric;
         spec.group_size = group_size;
         spec.group_rows = group_rows;
+        if (scheme.name.starts_with("mx")) spec.scale_dtype = DType::kF8E8M0;
         spec.shape = shape;
         spec.channel_axis = static_cast<std::int64_t>(shape.size()) - 2;
         if (granularity != Granularity::kTensor) spec.stacked_axes = spec.channel_axis;
@@ -44,7 +45,7 @@ std::vector<QuantizedSpec> specs_of(const Scheme& scheme) {
   };
   if (scheme.may_be_per_tensor) add(Granularity::kTensor, 0, 1);
   add(Granularity::kChannel, 0, 1);
-  add(Granularity::kGroup, 16, 1);
+  for (const std::uint64_t size : {16, 32, 64}) add(Granularity::kGroup, size, 1);
   add(Granularity::kGroup, 128, 128);
   for (const GgmlBlock& block : all_ggml_blocks()) {
     if (block.scheme != scheme.name) continue;
@@ -135,7 +136,9 @@ class MadeUp {
       const bool is_power = spec_.scale_dtype == DType::kF8E8M0;
       tables_.scales.push_back(is_power ? std::ldexp(1.0f, static_cast<int>(i % 8) - 4)
                                         : 0.25f * static_cast<float>(i % 8 + 1));
-      if (has_zero_points(spec_)) tables_.zero_points.push_back(static_cast<std::int8_t>(i * 5 % 13) - 6);
+      const std::uint64_t range = std::min<std::uint64_t>(13, std::uint64_t{1} << scheme_.bits);
+      const auto zero_point = static_cast<std::int8_t>(static_cast<int>(i * 5 % range) - static_cast<int>(range / 2));
+      if (has_zero_points(spec_)) tables_.zero_points.push_back(zero_point);
       if (scheme_.has_minima) tables_.minima.push_back(-0.5f * static_cast<float>(i % 5));
     }
     tables_.global_scale = 4;
@@ -155,7 +158,9 @@ class MadeUp {
   }
 
   void add_code(std::uint64_t number, std::uint64_t scale) {
-    const auto codes = std::uint64_t{1} << scheme_.bits;
+    const int integers = scheme_.rule.code_max - scheme_.rule.code_min + 1;
+    const auto codes =
+        scheme_.book != nullptr ? std::uint64_t{1} << scheme_.bits : static_cast<std::uint64_t>(integers);
     if (scheme_.book != nullptr) {
       while (!std::isfinite(scheme_.book[number % codes])) ++number;
       codes_.push_back(static_cast<std::int8_t>(number % codes));

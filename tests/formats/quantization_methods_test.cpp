@@ -15,11 +15,13 @@ std::unique_ptr<TensorSource> adapt(const std::string& config) {
 }
 
 TEST(QuantizationMethods, AreNamedWhereOneIsNotRead) {
-  const Error error = error_of([] { adapt(R"({"quantization_config": {"quant_method": "gptq"}})"); });
-  EXPECT_EQ(error.status(), Status::kUnsupported);
-  EXPECT_NE(error.message().find("is quantized by gptq, which is not supported; read are: compressed-tensors"),
-            std::string::npos)
-      << error.message();
+  for (const std::string method : {"aqlm", "gptq"}) {
+    const Error error = error_of([&] { adapt(R"({"quantization_config": {"quant_method": ")" + method + R"("}})"); });
+    EXPECT_EQ(error.status(), Status::kUnsupported);
+    EXPECT_NE(error.message().find("is quantized by " + method + ", which is not supported, or has no such tensors"),
+              std::string::npos)
+        << error.message();
+  }
 }
 
 TEST(QuantizationMethods, LeaveFloatsAndOurOwnFoldersAsTheyAre) {

@@ -66,6 +66,7 @@ inline void add_quantize_flags(Flags& flags, Options& options) {
 
 inline void add_dequantize_flags(Flags& flags, Options& options) {
   flags.argument("IN", options.input, "a quantized checkpoint");
+  flags.setting("-d,--dtype", "float_dtype", "NAME", kWhat, choices_of("float_dtype") + "; else what weights were");
   add_input_flags(flags);
   flags.text("-o,--output", options.output, "OUT", kOutput, "where to")->required();
   add_output_flags(flags, options);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text/format.h"
+#include "formats/adapted/adapted_source.h"
 #include "formats/compressed_tensors/compressed_tensors_groups.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
 #include "formats/compressed_tensors/compressed_tensors_weights.h"
@@ -40,61 +41,19 @@ std::set<std::size_t> find_activation_scales(const NamedTensors& tensors, std::s
   return found;
 }
 
-// A folder's tensors without those that only running needs, and with its weights as we know them.
-class CompressedTensorsSource final : public TensorSource {
- public:
-  CompressedTensorsSource(std::unique_ptr<TensorSource> inner, const Json& config) : inner_(std::move(inner)) {
-    metadata_ = inner_->metadata();
-    remarks_ = inner_->remarks();
-    inputs_ = inner_->inputs();
-    const std::vector<CompressedGroup> groups = read_groups(inner_->title(), config, remarks_);
-    const NamedTensors tensors(*inner_);
-    weights_ = find_compressed_weights(tensors, groups);
-    const auto dropped = find_activation_scales(tensors, weights_, has_object(config, "kv_cache_scheme"));
-    if (!dropped.empty()) remarks_.push_back(formatted("{} scales of activations are not carried on", dropped.size()));
-    show_all_but(dropped);
-    metadata_.erase(std::string(kFreeScalesKey));
-  }
-
-  std::string_view format() const override { return "compressed-tensors"; }
-  std::string path() const override { return inner_->path(); }
-  std::uint64_t size_bytes() const override { return inner_->size_bytes(); }
-  std::vector<std::string> ties(std::size_t tensor) const override { return inner_->ties(stored_[tensor]); }
-  const Companion* companion() const override { return inner_->companion(); }
-  std::shared_ptr<const std::byte> view(std::size_t tensor) const override { return inner_->view(stored_[tensor]); }
-  void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
-    inner_->read(stored_[tensor], offset, into);
-  }
-
- private:
-  LogicalTensors find_weights() const override { return complete({weights_, {}}); }
-
-  // Quantized weights come first, in the order of their codes.
-  void show_all_but(const std::set<std::size_t>& dropped) {
-    std::set<std::size_t> shown = dropped;
-    const auto show = [&](std::size_t index) {
-      shown.insert(index);
-      stored_.push_back(index);
-      tensors_.push_back(inner_->tensors()[index]);
-      return stored_.size() - 1;
-    };
-    for (LogicalTensor& weight : weights_) {
-      for (std::size_t& part : weight.parts) part = show(part);
-    }
-    for (std::size_t i = 0; i < inner_->tensors().size(); ++i) {
-      if (!shown.contains(i)) show(i);
-    }
-  }
-
-  std::unique_ptr<TensorSource> inner_;
-  std::vector<std::size_t> stored_;     // of each tensor, the index in inner_
-  std::vector<LogicalTensor> weights_;  // those that are quantized
-};
-
 }  // namespace
 
 std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const Json& config) {
-  return std::make_unique<CompressedTensorsSource>(std::move(source), config);
+  AdaptedWeights found;
+  const std::vector<CompressedGroup> groups = read_groups(source->title(), config, found.remarks);
+  const NamedTensors tensors(*source);
+  found.weights = find_compressed_weights(tensors, groups);
+  found.dropped = find_activation_scales(tensors, found.weights, has_object(config, "kv_cache_scheme"));
+  if (!found.dropped.empty()) {
+    found.remarks.push_back(formatted("{} scales of activations are not carried on", found.dropped.size()));
+  }
+  return show_weights(std::move(source), std::move(found), kCompressedTensorsFormat.name,
+                      {std::string(kFreeScalesKey)});
 }
 
 bool has_compressed_names(const TensorSource& source) {
@@ -102,7 +61,8 @@ bool has_compressed_names(const TensorSource& source) {
   for (const TensorInfo& info : source.tensors()) names.insert(info.name);
   return std::ranges::any_of(source.tensors(), [&](const TensorInfo& info) {
     const bool is_codes = info.dtype == DType::kI8 && names.contains(info.name + std::string(kScaleSuffix));
-    return is_codes || (info.dtype == DType::kI32 && info.name.ends_with(kPackedSuffix));
+    const bool is_packed = info.dtype == DType::kI32 || info.dtype == DType::kU8;
+    return is_codes || (is_packed && info.name.ends_with(kPackedSuffix));
   });
 }
 

@@ -9,9 +9,14 @@
 namespace mnq {
 namespace {
 
-constexpr std::array<std::string_view, 5> kFormats{"pack-quantized", "int-quantized", "naive-quantized", "dense",
-                                                   "mixed-precision"};
-constexpr std::array<std::string_view, 3> kStrategies{"tensor", "channel", "group"};
+// All that the names of weights' tensors tell apart.
+constexpr std::array<std::string_view, 3> kFormats{"dense", "mixed-precision", "naive-quantized"};
+constexpr std::string_view kAnyFormat = "-quantized";
+constexpr std::array<std::string_view, 5> kStrategies{"tensor", "channel", "group", "block", "tensor_group"};
+
+bool is_known_format(std::string_view format) {
+  return format.ends_with(kAnyFormat) || std::ranges::find(kFormats, format) != kFormats.end();
+}
 
 // vLLM makes one layer of several, under a name that it looks for first.
 struct Fused {
@@ -42,10 +47,11 @@ bool is_dynamic_int8(const Json& activations) {
 CompressedGroup read_group(const std::string& title, const std::string& key, const Json& group, const Json& weights) {
   CompressedGroup read;
   const Json* bits = weights.find("num_bits");
-  if (bits == nullptr || !bits->is_integer() || text_of(weights, "type", "int") != "int") {
-    refuse_compressed(title, formatted("the weights of its {} are no integers", key));
+  const std::string type = text_of(weights, "type", "int");
+  if (bits == nullptr || !bits->is_integer() || (type != "int" && type != "float")) {
+    refuse_compressed(title, formatted("the weights of its {} are neither integers nor floats", key));
   }
-  read.width = bits->get<std::int64_t>();
+  if (type == "int") read.width = bits->get<std::int64_t>();
   const std::string strategy = text_of(weights, "strategy", "tensor");
   if (std::ranges::find(kStrategies, strategy) == kStrategies.end()) {
     refuse_compressed(title, formatted("the strategy {} of its {} is not supported", strategy, key));
@@ -80,7 +86,7 @@ void read_activations(CompressedGroup& read, const std::string& key, const Json&
 std::vector<CompressedGroup> read_groups(const std::string& title, const Json& config,
                                          std::vector<std::string>& remarks) {
   const std::string format = text_of(config, "format", "dense");
-  if (std::ranges::find(kFormats, format) == kFormats.end()) {
+  if (!is_known_format(format)) {
     refuse_compressed(title, formatted("compressed-tensors format {} is not supported", format));
   }
   if (!has_object(config, "config_groups")) refuse_compressed(title, "its quantization_config has no config_groups");

@@ -11,7 +11,7 @@
 namespace mnq {
 
 struct CompressedGroup {
-  std::int64_t width = 0;       ///< of a code
+  std::int64_t width = 0;       ///< of a code that is an integer; 0: they are floats
   std::int64_t group_size = 0;  ///< 0: no groups
   bool runs_int8 = false;       ///< activations become 8 bits, symmetric, for each token, as the model runs
   std::vector<std::string> targets;

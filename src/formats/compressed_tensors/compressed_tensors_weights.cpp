@@ -4,31 +4,13 @@
 
 #include "base/error.h"
 #include "base/text/format.h"
+#include "formats/adapted/group_order.h"
+#include "formats/adapted/weight_finders.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
 #include "layouts/layouts.h"
 #include "plan/layer_kinds.h"
 
 namespace mnq {
-
-NamedTensors::NamedTensors(const TensorSource& source) : source_(source) {
-  for (std::size_t i = 0; i < source.tensors().size(); ++i) by_name_.emplace(source.tensors()[i].name, i);
-}
-
-std::optional<std::size_t> NamedTensors::find(const std::string& name) const {
-  const auto found = by_name_.find(name);
-  return found == by_name_.end() ? std::nullopt : std::optional(found->second);
-}
-
-std::size_t NamedTensors::require(const std::string& name) const {
-  const auto found = find(name);
-  if (!found) fail(name, "is missing");
-  return *found;
-}
-
-void NamedTensors::fail(const std::string& tensor, const std::string& what) const {
-  throw Error(Status::kFormat, formatted("{}: tensor {}: {}", source_.title(), tensor, what),
-              "config.json and weights are of different checkpoints, or damaged: fetch them again", tensor);
-}
 
 namespace {
 
@@ -120,11 +102,12 @@ std::int64_t find_width(const WeightInMaking& weight, const std::string& name, s
   const auto columns = static_cast<std::uint64_t>(weight.spec.shape[1]);
   std::int64_t width = 0;
   for (const CompressedGroup& group : weight.groups) {
+    if (group.width == 0) continue;
     if (find_integer_scheme(group.width) == nullptr) {
       weight.refuse(formatted("weights of {} bits are not supported", group.width));
     }
-    const auto per_word = static_cast<std::uint64_t>(32 / group.width);
-    if (static_cast<std::uint64_t>(words) == ceil_div(columns, per_word)) width = group.width;
+    const std::uint64_t bits = columns * static_cast<std::uint64_t>(group.width);
+    if (static_cast<std::uint64_t>(words) == ceil_div(bits, 32)) width = group.width;
   }
   if (width == 0) weight.tensors.fail(name, "has no number of bits that config.json names");
   return width;
@@ -140,7 +123,7 @@ void add_packed_zero_point(WeightInMaking& weight, const std::string& base, std:
   const bool is_plain = spec.granularity == Granularity::kTensor && info.dtype == DType::kI8;
   if (is_plain && element_count(info.shape) == 1) return;
   const ScaleShape scales = scale_shape(spec);
-  const Shape packed{static_cast<std::int64_t>(ceil_div(scales.row_count, static_cast<std::uint64_t>(32 / width))),
+  const Shape packed{static_cast<std::int64_t>(ceil_div(scales.row_count * static_cast<std::uint64_t>(width), 32)),
                      static_cast<std::int64_t>(scales.groups)};
   if (info.dtype != DType::kI32 || info.shape != packed) {
     weight.tensors.fail(name, formatted("is {} {}, but must be I32 {}", dtype_name(info.dtype), shape_text(info.shape),
@@ -161,6 +144,17 @@ std::int64_t add_packed_codes(WeightInMaking& weight, const std::string& base) {
   return find_width(weight, name, words);
 }
 
+// Whether columns of a group follow each other.
+bool add_order(WeightInMaking& weight, const std::string& base) {
+  const std::string list = base + "_g_idx";
+  if (!weight.tensors.find(list)) return true;
+  weight.add_part(list);
+  const QuantizedSpec& spec = weight.spec;
+  const auto groups = static_cast<std::int64_t>(scale_shape(spec).groups);
+  const std::uint64_t size = spec.group_size == 0 ? static_cast<std::uint64_t>(spec.shape[1]) : spec.group_size;
+  return has_groups_in_order(weight.tensors, list, spec.shape[1], groups, size);
+}
+
 LogicalTensor read_packed(WeightInMaking weight, const std::string& base) {
   const std::int64_t width = add_packed_codes(weight, base);
   weight.spec.scheme = find_integer_scheme(width)->name;
@@ -170,7 +164,8 @@ LogicalTensor read_packed(WeightInMaking weight, const std::string& base) {
   if (weight.spec.granularity == Granularity::kTensor && !scheme_of(weight.spec).may_be_per_tensor) {
     weight.refuse(formatted("{}: {} bits per tensor", base, width));
   }
-  return finish(std::move(weight), base, kPackQuantizedLayout);
+  const Layout& layout = add_order(weight, base) ? kPackQuantizedLayout : kPackQuantizedOrderedLayout;
+  return finish(std::move(weight), base, layout);
 }
 
 void add_plain_zero_point(WeightInMaking& weight, const std::string& base) {
@@ -203,18 +198,28 @@ LogicalTensor read_bytes(WeightInMaking weight, const std::string& name) {
   return finish(std::move(weight), name, kIntQuantizedLayout);
 }
 
+// Weights whose codes are floats are as other tools have them.
+std::optional<LogicalTensor> find_float_weight(const NamedTensors& tensors, const TensorInfo& codes, DType dtype) {
+  const Json nothing;
+  std::vector<std::string> remarks;
+  std::set<std::size_t> dropped;
+  const FinderInput input{tensors, nothing, dtype, remarks, dropped};
+  auto found = find_float8_weight(input, codes);
+  return found ? std::move(found) : find_small_float_weight(input, codes);
+}
+
 }  // namespace
 
 std::vector<LogicalTensor> find_compressed_weights(const NamedTensors& tensors,
                                                    std::span<const CompressedGroup> groups) {
   std::vector<LogicalTensor> weights;
+  const DType dtype = model_dtype_of(tensors.source());
   for (const TensorInfo& tensor : tensors.source().tensors()) {
     const std::string& name = tensor.name;
     const WeightInMaking weight{tensors, groups, {}, {}};
-    if (name.ends_with("_g_idx")) {
-      weight.refuse(formatted("{}: weights ordered by activations are not supported", name));
-    }
-    if (name.ends_with(kPackedSuffix)) {
+    if (auto floats = find_float_weight(tensors, tensor, dtype)) {
+      weights.push_back(std::move(*floats));
+    } else if (name.ends_with(kPackedSuffix)) {
       weights.push_back(read_packed(weight, name.substr(0, name.size() - kPackedSuffix.size())));
     } else if (tensor.dtype == DType::kI8 && tensors.find(name + std::string(kScaleSuffix))) {
       weights.push_back(read_bytes(weight, name));

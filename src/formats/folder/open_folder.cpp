@@ -62,8 +62,8 @@ std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const 
 }
 
 std::unique_ptr<TensorSource> adapt_to_config_beside(std::unique_ptr<TensorSource> source) {
-  const bool may_be = source->format() == kSafetensorsFormat.name && !source->path().empty();
-  if (!may_be || !may_be_of_quantized_folder(*source)) return source;
+  if (source->format() != kSafetensorsFormat.name || !may_be_of_quantized_folder(*source)) return source;
+  if (source->path().empty()) return adapt_quantized_folder(std::move(source), nullptr);
   InputFolder folder(folder_of(source->path()));
   std::string text;
   const Json config = read_config(folder, text);

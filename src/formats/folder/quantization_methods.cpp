@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text/format.h"
+#include "formats/adapted/weight_finders.h"
 #include "formats/compressed_tensors/compressed_tensors.h"
 #include "formats/folder/folder_loaders.h"
 
@@ -22,26 +23,55 @@ std::string list_methods() {
 }
 
 [[noreturn]] void refuse_method(const std::string& title, const std::string& name) {
-  throw Error(Status::kUnsupported,
-              formatted("{}: is quantized by {}, which is not supported; read are: {}", title, name, list_methods()),
-              "pass the float checkpoint it was made from", title);
+  throw Error(
+      Status::kUnsupported,
+      formatted("{}: is quantized by {}, which is not supported, or has no such tensors; read are: {}, fp8, gptq, "
+                "awq, bitsandbytes, modelopt and mlx",
+                title, name, list_methods()),
+      "pass the float checkpoint it was made from", title);
+}
+
+// What a folder says of quantization; null: nothing. MLX has a member of its own, and no name of its method.
+const Json* find_quantization(const Json& config) {
+  if (!config.is_object()) return nullptr;
+  for (const char* key : {"quantization_config", "quantization"}) {
+    const Json* found = config.find(key);
+    if (found != nullptr && !found->is_null()) return found;
+  }
+  return nullptr;
+}
+
+std::string method_name(const Json& quantization) {
+  constexpr const char* kMlx = "mlx";
+  if (!quantization.is_object()) return "an unknown method";
+  const Json* said = quantization.find("quant_method");
+  if (said != nullptr && said->is_string()) return said->text();
+  const bool is_mlx = quantization.find("group_size") != nullptr && quantization.find("bits") != nullptr;
+  return is_mlx ? kMlx : "an unknown method";
+}
+
+bool has_known_tensors(const TensorSource& source) {
+  return source.own_metadata() == nullptr && has_known_weights(source);
 }
 
 }  // namespace
 
 std::unique_ptr<TensorSource> adapt_quantized_folder(std::unique_ptr<TensorSource> source, const Json& config) {
-  const Json* quantization = config.is_object() ? config.find("quantization_config") : nullptr;
-  if (quantization == nullptr || quantization->is_null()) return source;
+  const Json* quantization = find_quantization(config);
+  if (quantization == nullptr) {
+    return has_known_tensors(*source) ? adapt_known_weights(std::move(source), nullptr) : std::move(source);
+  }
   if (is_plain_folder(*quantization)) return source;  // its metadata says how
-  const Json* said = quantization->is_object() ? quantization->find("quant_method") : nullptr;
-  const std::string name = said != nullptr && said->is_string() ? said->text() : "an unknown method";
+  const std::string name = method_name(*quantization);
   const auto method = std::ranges::find(kMethods, name, &QuantizationMethod::quant_method);
-  if (method == kMethods.end()) refuse_method(source->title(), name);
-  return (*method)->adapt(std::move(source), *quantization);
+  if (method != kMethods.end()) return (*method)->adapt(std::move(source), *quantization);
+  if (!is_known_method(name) || !has_known_tensors(*source)) refuse_method(source->title(), name);
+  return adapt_known_weights(std::move(source), *quantization);
 }
 
 bool may_be_of_quantized_folder(const TensorSource& source) {
-  return source.own_metadata() == nullptr && std::ranges::any_of(kMethods, [&](const QuantizationMethod* method) {
+  if (source.own_metadata() != nullptr) return false;
+  return has_known_weights(source) || std::ranges::any_of(kMethods, [&](const QuantizationMethod* method) {
            return method->has_such_names(source);
          });
 }

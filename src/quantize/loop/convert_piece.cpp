@@ -79,7 +79,7 @@ void cast_piece(const PieceOfTensor& piece, const WeightReader& reader, Scratch&
 }
 
 void dequantize_piece(const PieceOfTensor& piece, const WeightReader& reader, Scratch& scratch) {
-  const DType dtype = piece.tensor.dtype;
+  const DType dtype = piece.planned.outputs.front().info.dtype;
   const std::uint64_t count = piece.place.count(), width = dtype_bits(dtype) / 8;
   const float* weights = load(piece, reader, scratch);
   if (const float most = largest_finite(dtype); most < std::numeric_limits<float>::max()) {

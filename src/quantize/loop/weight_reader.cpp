@@ -180,6 +180,7 @@ void WeightReader::decode_piece(const PiecePlace& place, ReadBuffers& buffers, f
 std::vector<float> WeightReader::scales() const {
   if (!is_coded() || tensor_.layout->has_tables) return tables_.scales;
   std::vector<float> all;
+  if (tensor_.layout->has_own_order) return all;  // each element may have one
   std::vector<Block> blocks;
   cut_rows(blocks, 0, rows_, tensor_.layout->unit(*tensor_.spec), 0);
   LayoutBuffers buffers;

@@ -53,7 +53,7 @@ class WeightReader {
   /// Empty where the layout has none.
   const ScaleTables& tables() const { return tables_; }
 
-  /// Every scale of a quantized weight, in the order of the rows. Errors: kIo.
+  /// Every scale of a quantized weight, in the order of the rows; none where they are elements' own. Errors: kIo.
   std::vector<float> scales() const;
 
  private:

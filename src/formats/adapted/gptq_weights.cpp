@@ -1,0 +1,118 @@
+// GPTQ's and AWQ's weights: L.qweight, L.qzeros, L.scales and, of GPTQ, L.g_idx.
+#include <algorithm>
+
+#include "base/text/format.h"
+#include "formats/adapted/group_order.h"
+#include "formats/adapted/weight_finders.h"
+#include "formats/adapted/weight_in_making.h"
+#include "layouts/layouts.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::string_view kCodes = ".qweight";
+
+// One layer's tensors.
+struct Layer {
+  std::string name;
+  const TensorInfo& codes;
+  const TensorInfo& zero_points;
+  const TensorInfo& scales;
+};
+
+const TensorInfo& require_matrix(const NamedTensors& tensors, const std::string& name) {
+  const TensorInfo& info = tensors.source().tensors()[tensors.require(name)];
+  if (info.shape.size() != 2 || info.size_bytes == 0) tensors.fail(name, "is no matrix");
+  return info;
+}
+
+std::uint64_t group_size_of(const FinderInput& input, const Layer& layer, std::int64_t inputs) {
+  const std::int64_t groups = layer.scales.shape[0], said = number_in(input.config, "group_size", 0);
+  if (groups == 1) return static_cast<std::uint64_t>(inputs);
+  if (said > 0 && (inputs - 1) / said + 1 == groups) return static_cast<std::uint64_t>(said);
+  if (inputs % groups != 0) {
+    input.tensors.fail(layer.scales.name, formatted("{} groups do not fit {} inputs", groups, inputs));
+  }
+  return static_cast<std::uint64_t>(inputs / groups);
+}
+
+// Zero points have a number of bits for each output.
+std::int64_t width_of(const FinderInput& input, const Layer& layer) {
+  const std::int64_t outputs = layer.scales.shape[1], width = layer.zero_points.shape[1] * 32 / outputs;
+  const bool is_whole = layer.zero_points.shape[1] * 32 == width * outputs && width > 0;
+  if (!is_whole || layer.codes.shape[0] * 32 % width != 0) {
+    input.tensors.fail(layer.zero_points.name,
+                       formatted("its shape {} does not fit {} outputs", shape_text(layer.zero_points.shape), outputs));
+  }
+  const Scheme* scheme = find_integer_scheme(width);
+  if (scheme == nullptr || width == 5 || width == 6 || width == 7) {
+    input.tensors.refuse(layer.codes.name, formatted("GPTQ of {} bits is not read", width));
+  }
+  return width;
+}
+
+const Layout& gptq_layout(const FinderInput& input, bool is_in_order) {
+  const std::string format = text_in(input.config, "checkpoint_format");
+  if (format == "gptq_v2") return is_in_order ? kGptqV2Layout : kGptqV2OrderedLayout;
+  return is_in_order ? kGptqLayout : kGptqOrderedLayout;
+}
+
+void remark_on_format(const FinderInput& input) {
+  if (!input.config.is_null()) return;
+  const std::string remark = "no config.json says of which form GPTQ's zero points are: taken for its first one";
+  if (std::ranges::find(input.remarks, remark) == input.remarks.end()) input.remarks.push_back(remark);
+}
+
+LogicalTensor make_weight(const FinderInput& input, const Layer& layer, const Scheme& scheme, std::int64_t inputs,
+                          const Shape& zero_points, bool is_gptq) {
+  WeightInMaking weight(input.tensors);
+  weight.add_part(layer.codes.name, {DType::kI32});
+  weight.add_part(layer.zero_points.name, {DType::kI32}, zero_points);
+  weight.add_part(layer.scales.name, {DType::kF16, DType::kBF16, DType::kF32});
+  weight.set_matrix(scheme, {layer.scales.shape[1], inputs}, layer.scales.dtype);
+  const std::uint64_t group_size = group_size_of(input, layer, inputs);
+  weight.set_groups(group_size, layer.scales.dtype);
+  weight.spec.symmetric = false;
+  weight.spec.has_free_scales = true;
+  if (!is_gptq) return weight.finish(layer.name + ".weight", kAwqLayout);
+  const bool in_order =
+      has_groups_in_order(input.tensors, layer.name + ".g_idx", inputs, layer.scales.shape[0], group_size);
+  if (input.tensors.find(layer.name + ".g_idx")) weight.add_part(layer.name + ".g_idx", {DType::kI32});
+  remark_on_format(input);
+  return weight.finish(layer.name + ".weight", gptq_layout(input, in_order));
+}
+
+LogicalTensor make_gptq(const FinderInput& input, const Layer& layer) {
+  const std::string format = text_in(input.config, "checkpoint_format");
+  if (!format.empty() && format != "gptq" && format != "gptq_v2") {
+    input.tensors.refuse(layer.codes.name, formatted("GPTQ's format {} is not read", format));
+  }
+  const std::int64_t width = width_of(input, layer), inputs = layer.codes.shape[0] * 32 / width;
+  const Shape zero_points{layer.scales.shape[0], layer.scales.shape[1] * width / 32};
+  return make_weight(input, layer, *find_integer_scheme(width), inputs, zero_points, true);
+}
+
+LogicalTensor make_awq(const FinderInput& input, const Layer& layer) {
+  constexpr std::int64_t kWidth = 4;
+  const Shape zero_points{layer.scales.shape[0], layer.codes.shape[1]};
+  return make_weight(input, layer, *find_integer_scheme(kWidth), layer.codes.shape[0], zero_points, false);
+}
+
+}  // namespace
+
+std::optional<LogicalTensor> find_gptq_weight(const FinderInput& input, const TensorInfo& codes) {
+  const NamedTensors& tensors = input.tensors;
+  if (codes.dtype != DType::kI32 || !codes.name.ends_with(kCodes)) return std::nullopt;
+  const std::string name = codes.name.substr(0, codes.name.size() - kCodes.size());
+  if (!tensors.find(name + ".scales")) return std::nullopt;
+  if (!tensors.find(name + ".qzeros")) tensors.refuse(codes.name, "is quantized by GPTQ without zero points");
+  const Layer layer{name, require_matrix(tensors, codes.name), require_matrix(tensors, name + ".qzeros"),
+                    require_matrix(tensors, name + ".scales")};
+  const std::int64_t outputs = layer.scales.shape[1];
+  if (codes.shape[1] == outputs) return make_gptq(input, layer);
+  if (codes.shape[1] * 8 == outputs) return make_awq(input, layer);
+  tensors.refuse(codes.name, formatted("its shape {} is that of no layout of GPTQ or AWQ that is read for scales of {}",
+                                       shape_text(codes.shape), shape_text(layer.scales.shape)));
+}
+
+}  // namespace mnq

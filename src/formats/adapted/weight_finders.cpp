@@ -1,0 +1,126 @@
+#include "formats/adapted/weight_finders.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+
+#include "base/error.h"
+#include "base/float_names.h"
+#include "base/text/format.h"
+#include "base/text/json_text.h"
+#include "layouts/stored_specs.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::array<WeightFinder, 6> kFinders{find_gptq_weight,        find_bitsandbytes_weight, find_mlx_weight,
+                                               find_small_float_weight, find_gpt_oss_weight,      find_float8_weight};
+
+constexpr std::array<std::string_view, 9> kActivationScales{".input_scale",       ".input_zero_point", ".output_scale",
+                                                            ".output_zero_point", ".scale_input",      ".qscale_act",
+                                                            ".activation_scale",  ".k_scale",          ".v_scale"};
+
+// Of the model, or of its part that has the words.
+std::optional<DType> dtype_of_config(const Companion* companion) {
+  if (companion == nullptr || companion->config.empty()) return std::nullopt;
+  const Json config = parse_python_json(companion->config);
+  if (!config.is_object()) return std::nullopt;
+  const Json* part = config.find("text_config");
+  for (const Json* each : {&config, part}) {
+    if (each == nullptr || !each->is_object()) continue;
+    for (const char* key : {"dtype", "torch_dtype"}) {
+      if (const auto dtype = find_float_dtype(text_in(*each, key))) return dtype;
+    }
+  }
+  return std::nullopt;
+}
+
+void drop_activation_scales(const NamedTensors& tensors, AdaptedWeights& found) {
+  const std::size_t before = found.dropped.size();
+  for (const LogicalTensor& weight : found.weights) {
+    for (const std::string_view suffix : kActivationScales) {
+      if (const auto index = tensors.find(stem_of(weight.name) + std::string(suffix))) found.dropped.insert(*index);
+    }
+  }
+  const std::size_t count = found.dropped.size() - before;
+  if (count > 0) found.remarks.push_back(formatted("{} scales of activations are not carried on", count));
+}
+
+}  // namespace
+
+std::int64_t number_in(const Json& config, std::string_view key, std::int64_t otherwise) {
+  const Json* found = config.is_object() ? config.find(key) : nullptr;
+  return found != nullptr && found->is_integer() ? found->get<std::int64_t>() : otherwise;
+}
+
+std::string text_in(const Json& config, std::string_view key) {
+  const Json* found = config.is_object() ? config.find(key) : nullptr;
+  return found != nullptr && found->is_string() ? found->text() : std::string();
+}
+
+// Scales say little of it: they are often wider.
+DType model_dtype_of(const TensorSource& source) {
+  if (const auto dtype = dtype_of_config(source.companion())) return *dtype;
+  std::map<DType, std::size_t> counts;
+  for (const TensorInfo& info : source.tensors()) {
+    const bool is_scale = info.name.find("scale") != std::string::npos || info.name.find("absmax") != std::string::npos;
+    if (is_weight_dtype(info.dtype) && !is_scale && element_count(info.shape) > 1) ++counts[info.dtype];
+  }
+  const auto most = std::ranges::max_element(counts, {}, [](const auto& row) { return row.second; });
+  return most == counts.end() ? DType::kBF16 : most->first;
+}
+
+AdaptedWeights find_known_weights(const TensorSource& source, const Json& config) {
+  AdaptedWeights found;
+  const NamedTensors tensors(source);
+  const FinderInput input{tensors, config, model_dtype_of(source), found.remarks, found.dropped};
+  for (const TensorInfo& info : source.tensors()) {
+    for (const WeightFinder finder : kFinders) {
+      auto weight = finder(input, info);
+      if (!weight) continue;
+      found.weights.push_back(std::move(*weight));
+      break;
+    }
+  }
+  drop_activation_scales(tensors, found);
+  if (const auto marker = tensors.find("scaled_fp8")) found.dropped.insert(*marker);
+  for (const LogicalTensor& weight : found.weights) {
+    for (const std::size_t part : weight.parts) found.dropped.erase(part);
+  }
+  return found;
+}
+
+// What a config calls its method: a checkpoint of another may look alike, and mean something else.
+bool is_known_method(std::string_view quant_method) {
+  constexpr std::array<std::string_view, 9> kMethods{"fp8",      "fbgemm_fp8", "gptq",  "awq",       "bitsandbytes",
+                                                     "modelopt", "mlx",        "mxfp8", "auto-round"};
+  return std::ranges::find(kMethods, quant_method) != kMethods.end() || quant_method == find_mx_scheme(4)->name;
+}
+
+std::unique_ptr<TensorSource> adapt_known_weights(std::unique_ptr<TensorSource> source, const Json& config) {
+  AdaptedWeights found = find_known_weights(*source, config);
+  if (found.weights.empty() && config.is_null()) return source;
+  if (found.weights.empty()) {
+    throw Error(
+        Status::kUnsupported,
+        formatted("{}: config.json says that it is quantized, but none of its tensors has such codes", source->title()),
+        "fetch weights and config.json again, or pass the float checkpoint it was made from", source->title());
+  }
+  return show_weights(std::move(source), std::move(found), "", {"_quantization_metadata"},
+                      {"hf_quant_config.json", "quantize_config.json", "quant_config.json"});
+}
+
+bool has_known_weights(const TensorSource& source) {
+  constexpr std::array<std::string_view, 5> kSuffixes{".qweight", ".absmax", ".SCB", "_scale_inv", "_scale_2"};
+  constexpr std::array kDTypes{DType::kF8E4M3, DType::kF8E5M2, DType::kF8E8M0};
+  const auto has = [&](const TensorInfo& info) {
+    const auto ends = [&](std::string_view suffix) { return info.name.ends_with(suffix); };
+    return std::ranges::any_of(kSuffixes, ends) || std::ranges::find(kDTypes, info.dtype) != kDTypes.end() ||
+           (info.dtype == DType::kU8 && (ends("_blocks") || ends("_packed"))) ||
+           (info.dtype == DType::kU32 && ends(".weight"));
+  };
+  return std::ranges::any_of(source.tensors(), has);
+}
+
+}  // namespace mnq

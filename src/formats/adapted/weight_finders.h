@@ -1,0 +1,51 @@
+// Weights that other tools quantized, found by the names, dtypes and shapes of their tensors. To add a kind: a file with its
+// finder, and its row in weight_finders.cpp.
+#pragma once
+
+#include "base/text/json.h"
+#include "formats/adapted/adapted_source.h"
+#include "formats/adapted/named_tensors.h"
+
+namespace mnq {
+
+/// What a finder goes by.
+struct FinderInput {
+  const NamedTensors& tensors;
+  const Json& config;                 ///< what config.json says of quantization; null: nothing
+  DType weight_dtype = DType::kBF16;  ///< of weights whose files do not say what they were
+  std::vector<std::string>& remarks;  ///< for what cannot be known, or is not kept
+  std::set<std::size_t>& dropped;     ///< for tensors that only running the model needs
+};
+
+/// The weight whose codes a tensor has; empty for other tensors. Errors: kFormat, kUnsupported.
+using WeightFinder = std::optional<LogicalTensor> (*)(const FinderInput& input, const TensorInfo& codes);
+
+std::optional<LogicalTensor> find_float8_weight(const FinderInput& input, const TensorInfo& codes);
+std::optional<LogicalTensor> find_small_float_weight(const FinderInput& input, const TensorInfo& codes);
+std::optional<LogicalTensor> find_gpt_oss_weight(const FinderInput& input, const TensorInfo& codes);
+std::optional<LogicalTensor> find_gptq_weight(const FinderInput& input, const TensorInfo& codes);
+std::optional<LogicalTensor> find_bitsandbytes_weight(const FinderInput& input, const TensorInfo& codes);
+std::optional<LogicalTensor> find_mlx_weight(const FinderInput& input, const TensorInfo& codes);
+
+/// All of them. Errors: as the finders'.
+AdaptedWeights find_known_weights(const TensorSource& source, const Json& config);
+
+/// Whether config.json may call the method of such weights so.
+bool is_known_method(std::string_view quant_method);
+
+/// The source with its weights as we know them; as it is where it has none. Errors: as above.
+std::unique_ptr<TensorSource> adapt_known_weights(std::unique_ptr<TensorSource> source, const Json& config);
+
+/// Whether a tensor looks like one of them, by its name and dtype and those beside it.
+bool has_known_weights(const TensorSource& source);
+
+/// The float dtype of a model: as its config.json says, else that of most of its tensors.
+DType model_dtype_of(const TensorSource& source);
+
+/// A number of the config; `otherwise` where it says none.
+std::int64_t number_in(const Json& config, std::string_view key, std::int64_t otherwise);
+
+/// A text of the config; empty where it says none.
+std::string text_in(const Json& config, std::string_view key);
+
+}  // namespace mnq

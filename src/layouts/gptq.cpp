@@ -1,0 +1,190 @@
+// GPTQ's layout, of matrices [out, in] that are stored the other way round:
+//   X_qweight  I32 [in * bits / 32, out]: of each output a string of bits along the inputs, the lowest first
+//   X_qzeros   I32 [groups, out * bits / 32]: of each group a string of bits along the outputs
+//   X_scales   F16 [groups, out]
+//   X_g_idx    I32 [in]: which group an input is of. Where they do not follow each other (desc_act), that is a layout of
+//              its own, since codes can then lie nowhere else
+// Format gptq stores zero points less by one, gptq_v2 as they are. In files the parts are the layer's: L.qweight.
+// Source: gptqmodel/nn_modules/qlinear/__init__.py
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "layouts/layouts.h"
+#include "layouts/packed_bits.h"
+#include "layouts/tables.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::size_t kCodes = 0, kZeroPoints = 1, kScales = 2, kGroups = 3;
+constexpr std::uint64_t kWord = sizeof(std::uint32_t), kWordBits = 32;
+
+// Codes that lie in whole words whatever their bits: in as many as one code has bits.
+constexpr std::uint64_t kRun = 32;
+
+int bits_of(const QuantizedSpec& spec) { return scheme_of(spec).bits; }
+
+int half_of(const QuantizedSpec& spec) { return 1 << (bits_of(spec) - 1); }
+
+std::uint64_t outputs_of(const QuantizedSpec& spec) { return static_cast<std::uint64_t>(spec.shape[0]); }
+
+bool can_hold(const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  const bool has_bits = scheme.bits == 2 || scheme.bits == 3 || scheme.bits == 4 || scheme.bits == 8;
+  if (!has_bits || !has_integer_codes(spec) || scheme.has_minima || scheme.rule.code_xor != 0 || spec.symmetric) {
+    return false;
+  }
+  const bool is_matrix = spec.shape.size() == 2 && spec.channel_axis == 0 && spec.group_rows == 1;
+  return is_matrix && spec.granularity != Granularity::kTensor && outputs_of(spec) % kRun == 0 &&
+         static_cast<std::uint64_t>(spec.shape[1]) % kRun == 0;
+}
+
+std::vector<StoredPart> parts(const QuantizedSpec& spec) {
+  const auto groups = static_cast<std::int64_t>(scale_shape(spec).groups);
+  const std::int64_t outputs = spec.shape[0], inputs = spec.shape[1], bits = bits_of(spec);
+  return {{"_qweight", DType::kI32, {inputs * bits / 32, outputs}},
+          {"_qzeros", DType::kI32, {groups, outputs * bits / 32}},
+          {"_scales", spec.scale_dtype, {groups, outputs}},
+          {"_g_idx", DType::kI32, {inputs}}};
+}
+
+// The words of all rows of a piece, a run of columns each; run [bits, row_count].
+std::uint64_t place_of(const QuantizedSpec& spec, const PiecePlace& place, std::uint64_t run, std::uint64_t word) {
+  const auto row_of_words = run * static_cast<std::uint64_t>(bits_of(spec)) + word;
+  return (row_of_words * outputs_of(spec) + place.first_row) * kWord;
+}
+
+void unpack_run(const std::uint32_t* words, std::uint64_t row_count, std::uint64_t row, const QuantizedSpec& spec,
+                std::int8_t* codes) {
+  std::uint32_t string[8] = {};
+  const int bits = bits_of(spec);
+  for (int word = 0; word < bits; ++word) string[word] = words[static_cast<std::uint64_t>(word) * row_count + row];
+  unpack_bits(reinterpret_cast<const std::uint8_t*>(string), bits, kRun, half_of(spec), codes);
+}
+
+CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place, LayoutBuffers& buffers) {
+  const std::uint64_t rows = place.row_count, columns = place.column_count, end = place.first_column + columns;
+  const auto bits = static_cast<std::uint64_t>(bits_of(spec));
+  auto* codes = buffers.codes.get<std::int8_t>(place.count());
+  auto* words = buffers.raw.get<std::uint32_t>(bits * rows);
+  for (std::uint64_t run = place.first_column / kRun; run * kRun < end; ++run) {
+    for (std::uint64_t word = 0; word < bits; ++word) {
+      in.read(kCodes, place_of(spec, place, run, word), std::as_writable_bytes(std::span(words + word * rows, rows)));
+    }
+    const std::uint64_t first = std::max(run * kRun, place.first_column), last = std::min((run + 1) * kRun, end);
+    for (std::uint64_t row = 0; row < rows; ++row) {
+      std::int8_t of_run[kRun];
+      unpack_run(words, rows, row, spec, of_run);
+      std::copy(of_run + first % kRun, of_run + (first % kRun + last - first),
+                codes + row * columns + (first - place.first_column));
+    }
+  }
+  return {.place = place, .codes = codes};
+}
+
+void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
+  const PiecePlace& place = piece.place;
+  const std::uint64_t rows = place.row_count, columns = place.column_count;
+  const auto bits = static_cast<std::uint64_t>(bits_of(spec));
+  auto* words = buffers.stored.get<std::uint32_t>(bits * rows);
+  for (std::uint64_t run = 0; run * kRun < columns; ++run) {
+    for (std::uint64_t row = 0; row < rows; ++row) {
+      std::uint32_t string[8] = {};
+      pack_bits(piece.codes + row * columns + run * kRun, bits_of(spec), kRun, half_of(spec),
+                reinterpret_cast<std::uint8_t*>(string));
+      for (std::uint64_t word = 0; word < bits; ++word) words[word * rows + row] = string[word];
+    }
+    for (std::uint64_t word = 0; word < bits; ++word) {
+      out.write(kCodes, place_of(spec, place, place.first_column / kRun + run, word), words + word * rows,
+                rows * kWord);
+    }
+  }
+}
+
+// Of [groups, outputs] as [outputs, groups], and back.
+template <class Value>
+std::vector<Value> turned(const std::vector<Value>& values, std::uint64_t row_count) {
+  std::vector<Value> result(values.size());
+  const std::uint64_t column_count = row_count == 0 ? 0 : values.size() / row_count;
+  for (std::uint64_t i = 0; i < values.size(); ++i) result[i % column_count * row_count + i / column_count] = values[i];
+  return result;
+}
+
+// What is added to a zero point when it is stored, within its bits.
+std::int8_t moved(std::int8_t zero_point, int by, const QuantizedSpec& spec) {
+  const int mask = (1 << bits_of(spec)) - 1;
+  return static_cast<std::int8_t>(((zero_point + half_of(spec) + by) & mask) - half_of(spec));
+}
+
+template <int moved_by>
+void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out) {
+  const std::uint64_t outputs = outputs_of(spec), groups = scale_shape(spec).groups;
+  store_floats(turned(tables.scales, outputs), spec.scale_dtype, out, kScales);
+  std::vector<std::int8_t> zero_points = turned(tables.zero_points, outputs);
+  for (std::int8_t& zero_point : zero_points) zero_point = moved(zero_point, -moved_by, spec);
+  const std::uint64_t row_bytes = outputs * static_cast<std::uint64_t>(bits_of(spec)) / 8;
+  std::vector<std::uint8_t> stored(groups * row_bytes);
+  for (std::uint64_t group = 0; group < groups && !zero_points.empty(); ++group) {
+    pack_bits(zero_points.data() + group * outputs, bits_of(spec), outputs, half_of(spec),
+              stored.data() + group * row_bytes);
+  }
+  if (!zero_points.empty()) out.write(kZeroPoints, 0, stored.data(), stored.size());
+  std::vector<std::int32_t> group_of(static_cast<std::size_t>(spec.shape[1]));
+  const std::uint64_t size = spec.granularity == Granularity::kGroup ? spec.group_size : group_of.size();
+  for (std::size_t i = 0; i < group_of.size(); ++i) group_of[i] = static_cast<std::int32_t>(i / size);
+  out.write(kGroups, 0, group_of.data(), group_of.size() * sizeof group_of[0]);
+}
+
+template <int moved_by>
+ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
+  const std::uint64_t outputs = outputs_of(spec), groups = scale_shape(spec).groups;
+  ScaleTables tables;
+  tables.scales = turned(load_floats(in, kScales), groups);
+  const std::vector<std::byte> stored = load_bytes(in, kZeroPoints);
+  std::vector<std::int8_t> zero_points(groups * outputs);
+  for (std::uint64_t group = 0; group < groups; ++group) {
+    unpack_bits(reinterpret_cast<const std::uint8_t*>(stored.data() + group * stored.size() / groups), bits_of(spec),
+                outputs, half_of(spec), zero_points.data() + group * outputs);
+  }
+  for (std::int8_t& zero_point : zero_points) zero_point = moved(zero_point, moved_by, spec);
+  tables.zero_points = turned(zero_points, groups);
+  return tables;
+}
+
+// Which groups they are was checked when the file was opened.
+template <int moved_by>
+ScaleTables load_ordered_tables(const QuantizedSpec& spec, const PartReader& in) {
+  ScaleTables tables = load_tables<moved_by>(spec, in);
+  tables.group_of_column.resize(static_cast<std::size_t>(spec.shape[1]));
+  in.read(kGroups, 0, std::as_writable_bytes(std::span(tables.group_of_column)));
+  return tables;
+}
+
+constexpr Layout layout(std::string_view name, ScaleTables (*load_of)(const QuantizedSpec&, const PartReader&),
+                        void (*store_of)(const QuantizedSpec&, const ScaleTables&, const PartWriter&),
+                        bool is_ordered) {
+  Layout made{
+      .name = name,
+      .has_own_order = is_ordered,
+      .has_tables = true,
+      .can_hold = can_hold,
+      .unit = [](const QuantizedSpec&) { return kRun; },
+      .parts = parts,
+      .store = store,
+      .store_tables = store_of,
+      .load = load,
+      .load_tables = load_of,
+  };
+  if (is_ordered) made.can_hold = [](const QuantizedSpec&) { return false; };
+  return made;
+}
+
+}  // namespace
+
+constinit const Layout kGptqLayout = layout("gptq", load_tables<1>, store_tables<1>, false);
+constinit const Layout kGptqV2Layout = layout("gptq_v2", load_tables<0>, store_tables<0>, false);
+constinit const Layout kGptqOrderedLayout = layout("gptq desc_act", load_ordered_tables<1>, store_tables<1>, true);
+constinit const Layout kGptqV2OrderedLayout = layout("gptq_v2 desc_act", load_ordered_tables<0>, store_tables<0>, true);
+
+}  // namespace mnq

@@ -1,0 +1,33 @@
+// float8_e5m2: a sign, 5 bits of exponent with bias 15, 2 of mantissa; infinities and NaN as of float16, whose first byte it
+// is. The largest value is 57344.
+// Source: arXiv:2209.05433, table 1
+#include <limits>
+
+#include "schemes/schemes.h"
+#include "schemes/small_floats.h"
+
+namespace mnq {
+namespace {
+
+constexpr auto kValues = [] {
+  auto values = small_floats<5, 2, 15>();
+  values[0x7c] = std::numeric_limits<float>::infinity();
+  values[0xfc] = -std::numeric_limits<float>::infinity();
+  for (const int code : {0x7d, 0x7e, 0x7f, 0xfd, 0xfe, 0xff}) {
+    values[static_cast<std::size_t>(code)] = std::numeric_limits<float>::quiet_NaN();
+  }
+  return values;
+}();
+
+}  // namespace
+
+const Scheme kFloat8E5M2Scheme{
+    .name = "float8_e5m2",
+    .text = "float8_e5m2",
+    .bits = 8,
+    .may_be_chosen = false,
+    .book = kValues.data(),
+    .widest_step = 8192,
+};
+
+}  // namespace mnq

@@ -1,0 +1,185 @@
+// Checkpoints that other tools quantized: what those tools make of them, and what is damaged. tests/data/make_adapted.py
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "formats/open_source.h"
+#include "formats/safetensors/safetensors.h"
+#include "quantize/job_fixture.h"
+#include "support/error_of.h"
+#include "support/safetensors_bytes.h"
+#include "support/temp_folder.h"
+
+namespace mnq::test {
+namespace {
+
+const std::string kFolder = MNQ_TEST_DATA "/adapted/";
+constexpr std::string_view kExpected = "expected.";
+
+std::vector<std::string> all_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder)) names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  return names;
+}
+
+std::shared_ptr<const TensorSource> floats_of(const TensorSource& source) {
+  Settings settings;
+  set_value(settings, "float_dtype", "float32");
+  const Config config(&settings, nullptr);
+  RunControl control;
+  std::shared_ptr<const TensorSource> floats;
+  dequantize(source, config, control, memory_output(source, floats));
+  return floats;
+}
+
+// Where the tool multiplies in another order the last bit may differ.
+bool is_rounded_otherwise(const std::string& name) { return name == "bnb_int8"; }
+
+class Adapted : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Folders, Adapted, testing::ValuesIn(all_names()));
+
+TEST_P(Adapted, HasTheValuesOfItsTool) {
+  const auto source = open_source(kFolder + GetParam());
+  const auto floats = floats_of(*source);
+  std::size_t count = 0;
+  for (const LogicalTensor& tensor : source->require_weights()) {
+    if (!tensor.name.starts_with(kExpected)) continue;
+    const std::string name = tensor.name.substr(kExpected.size());
+    const auto expected = read_values<float>(*source, tensor.name);
+    const std::size_t found = floats->find(name);
+    ASSERT_NE(found, TensorSource::kNone) << name;
+    EXPECT_EQ(floats->tensors()[found].shape, tensor.shape);
+    const auto values = read_values<float>(*floats, name);
+    ASSERT_EQ(values.size(), expected.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const float slack = is_rounded_otherwise(GetParam()) ? std::abs(expected[i]) * 0x1p-22f : 0;
+      ASSERT_NEAR(values[i], expected[i], slack) << name << " " << i;
+    }
+    ++count;
+  }
+  EXPECT_EQ(count, 1u);
+}
+
+// Nothing is left that only the codes needed, and the values are the same however they are cut.
+TEST_P(Adapted, LeavesNoParts) {
+  const auto source = open_source(kFolder + GetParam());
+  const auto floats = floats_of(*source);
+  for (const TensorInfo& info : floats->tensors()) {
+    EXPECT_TRUE(is_weight_dtype(info.dtype)) << info.name << " " << dtype_name(info.dtype);
+    EXPECT_EQ(info.name.find("scale"), std::string::npos) << info.name;
+  }
+  RunControl control;
+  EXPECT_EQ(compare(*floats, *source, Config(nullptr, nullptr), control).json()["model"]["exact"], true);
+  EXPECT_EQ(validate(*source, floats.get(), Config(nullptr, nullptr), control).problems(), std::vector<std::string>());
+}
+
+// Into our own layout and into every other one: as codes where it holds them, else as floats.
+TEST_P(Adapted, IsConverted) {
+  const TempFolder folder;
+  const auto source = open_source(kFolder + GetParam());
+  const auto floats = floats_of(*source);
+  for (const char* name : {"x.safetensors", "x.gguf", "ct/"}) {
+    SCOPED_TRACE(name);
+    RunControl control;
+    Settings settings;
+    set_value(settings, "accuracy_warning", "ignore");
+    const Config config(&settings, nullptr);
+    const std::string path = folder.path(name);
+    convert(*source, config, control, file_output(*source, path, config, control));
+    const auto converted = open_source(path);
+    const Json compared = compare(*floats, *converted, config, control).json()["model"];
+    EXPECT_EQ(compared["tensors_skipped"], 0) << compared.dump();
+    EXPECT_TRUE(compared["sqnr_db"].is_null() || compared["sqnr_db"].get<double>() > 7) << compared.dump();
+  }
+}
+
+// What the output cannot hold is quantized as floats would be.
+TEST_P(Adapted, IsQuantizedAnew) {
+  const auto source = open_source(kFolder + GetParam());
+  const auto floats = floats_of(*source);
+  const char* settings = R"({"min_parameters": 0, "only": "*a.weight,*gate_up_proj", "skip": "expected*"})";
+  const Result result = quantize_in_memory(*source, settings);
+  for (const Json& layer : result.report["layers"]) {
+    if (layer["tensor"].text().starts_with("expected") || layer["tensor"] == "norm.weight") continue;
+    const std::string action = layer["action"].text();
+    if (layer["tensor"] == "a.bias") continue;
+    EXPECT_TRUE(action == "copy" || action == "quantize") << layer.dump();
+    EXPECT_TRUE(action == "copy" || layer["reason"].text().starts_with("quantized anew: ")) << layer.dump();
+  }
+  RunControl control;
+  const Json compared = compare(*floats, *result.model, Config(nullptr, nullptr), control).json()["model"];
+  EXPECT_TRUE(compared["sqnr_db"].is_null() || compared["sqnr_db"].get<double>() > 25) << compared.dump();
+}
+
+TEST_P(Adapted, IsFoundByItsFileToo) {
+  EXPECT_EQ(open_source(kFolder + GetParam() + "/model.safetensors")->weights().size(),
+            open_source(kFolder + GetParam())->weights().size());
+}
+
+// ---- Damage
+
+// The folder with one tensor left out, or of another shape.
+struct Damage {
+  std::string folder, tensor;
+  bool is_missing = true;
+};
+
+std::ostream& operator<<(std::ostream& out, const Damage& damage) {
+  return out << damage.folder << " " << damage.tensor << (damage.is_missing ? " missing" : " cut");
+}
+
+class DamagedParts : public testing::TestWithParam<Damage> {};
+INSTANTIATE_TEST_SUITE_P(
+    Folders, DamagedParts,
+    testing::Values(
+        Damage{"ct_w3", "a.weight_scale"}, Damage{"ct_actorder", "a.weight_g_idx", false},
+        Damage{"ct_nvfp4", "a.weight_scale"}, Damage{"ct_nvfp4", "a.weight_global_scale", false},
+        Damage{"ct_mxfp6", "a.weight_scale", false}, Damage{"deepseek", "a.weight_scale_inv", false},
+        Damage{"deepseek_experts", "a.weight_scale_inv", false}, Damage{"modelopt_nvfp4", "a.weight_scale", false},
+        Damage{"gpt_oss", "mlp.experts.gate_up_proj_scales", false}, Damage{"gptq_4", "a.scales", false},
+        Damage{"gptq_4", "a.qzeros"}, Damage{"gptq_4", "a.qzeros", false}, Damage{"gptq_4", "a.g_idx", false},
+        Damage{"awq", "a.qzeros", false}, Damage{"awq", "a.scales", false}, Damage{"bnb_nf4", "a.weight.absmax", false},
+        Damage{"bnb_nf4", "a.weight.quant_state.bitsandbytes__nf4"},
+        Damage{"bnb_nf4", "a.weight.quant_state.bitsandbytes__nf4", false},
+        Damage{"bnb_nested", "a.weight.nested_absmax"}, Damage{"bnb_nested", "a.weight.nested_quant_map", false},
+        Damage{"bnb_int8", "a.SCB", false}, Damage{"mlx_4", "a.scales", false}, Damage{"mlx_4", "a.biases", false},
+        Damage{"mlx_mxfp4", "a.scales", false}));
+
+// Half of the last dimension.
+Shape cut_shape(Shape shape) {
+  if (shape.empty()) return {2};
+  shape.back() = shape.back() > 1 ? shape.back() / 2 : 2;
+  return shape;
+}
+
+std::string damaged_bytes(const std::string& file, const Damage& damage) {
+  const auto source = open_safetensors_source(memory_bytes(std::as_bytes(std::span(file))), {});
+  SafetensorsBytes bytes;
+  for (std::size_t i = 0; i < source->tensors().size(); ++i) {
+    TensorInfo info = source->tensors()[i];
+    if (info.name == damage.tensor && damage.is_missing) continue;
+    std::string data(info.size_bytes, '\0');
+    source->read(i, 0, std::as_writable_bytes(std::span(data)));
+    if (info.name == damage.tensor) {
+      info.shape = cut_shape(info.shape);
+      data.resize(*checked_size_bytes(info.dtype, info.shape));
+    }
+    bytes.add_bytes(info.name, std::string(dtype_name(info.dtype)).c_str(), Json(info.shape).dump(), data);
+  }
+  return bytes.bytes();
+}
+
+TEST_P(DamagedParts, SaysWhichTensor) {
+  const TempFolder folder;
+  const std::string from = kFolder + GetParam().folder;
+  write_bytes(folder.path("config.json"), read_bytes(from + "/config.json"));
+  write_bytes(folder.path("model.safetensors"), damaged_bytes(read_bytes(from + "/model.safetensors"), GetParam()));
+  const Error error = error_of([&] { open_source(folder.path("")); });
+  EXPECT_TRUE(error.status() == Status::kFormat || error.status() == Status::kUnsupported) << error.message();
+  EXPECT_NE(error.message().find(GetParam().tensor.substr(0, 2)), std::string::npos) << error.message();
+}
+
+}  // namespace
+}  // namespace mnq::test
