@@ -15,6 +15,7 @@ _monoquant_values() {
     activations) echo 'dynamic float' ;;
     symmetric_activations) echo 'true false' ;;
     format) echo 'safetensors pytorch gguf torchscript compressed-tensors folder' ;;
+    float_dtype) echo 'bfloat16 float16 float32' ;;
     resume) echo 'true false' ;;
     activation_bits) echo '8 none' ;;
     overwrite) echo 'true false' ;;
@@ -27,7 +28,7 @@ _monoquant_flags() {
     info) echo '--tensors-key --json -h --help' ;;
     compare) echo '--tensors-key -f --force --report --json -q --quiet -v --verbose -j --threads --set -h --help' ;;
     validate) echo '-a --against --tensors-key -f --force --report --json -q --quiet -v --verbose -j --threads --set -h --help' ;;
-    dequantize) echo '--tensors-key -o --output -f --force --format --max-shard-size --shard --resume --report --json -q --quiet -v --verbose -j --threads --set -h --help' ;;
+    dequantize) echo '-d --dtype --tensors-key -o --output -f --force --format --max-shard-size --shard --resume --report --json -q --quiet -v --verbose -j --threads --set -h --help' ;;
     convert) echo '--tensors-key -o --output -f --force --format --max-shard-size --shard --resume --report --json -q --quiet -v --verbose -j --threads --set -h --help' ;;
     merge) echo '-f --force -q --quiet -h --help' ;;
     kernels) echo '--json -h --help' ;;
@@ -61,7 +62,7 @@ _monoquant() {
   [ "$COMP_CWORD" -lt 3 ] || [ "${COMP_WORDS[COMP_CWORD - 2]}" != --layer ] || key=-
   if [ "$key" = - ]; then
     compopt -o nospace 2>/dev/null
-    _monoquant_offer 'dtype= bits= symmetric= per_channel= group_size= channel_axis= method= positive_scales= kind= layer_types= only= skip= min_parameters= nonfinite= accuracy_warning= sqnr_warning_db= sqnr_critical_db= threads= memory_budget= activations= symmetric_activations= format= tensors_key= max_shard_size= shard= resume= activation_bits= overwrite=' "$word"
+    _monoquant_offer 'dtype= bits= symmetric= per_channel= group_size= channel_axis= method= positive_scales= kind= layer_types= only= skip= min_parameters= nonfinite= accuracy_warning= sqnr_warning_db= sqnr_critical_db= threads= memory_budget= activations= symmetric_activations= format= float_dtype= tensors_key= max_shard_size= shard= resume= activation_bits= overwrite=' "$word"
   elif [ -n "$key" ]; then
     _monoquant_offer "$(_monoquant_values "$key")" "$word"
   elif [ "$COMP_CWORD" -eq 1 ]; then

@@ -3,7 +3,7 @@
 
 _monoquant_setting() {
   if ! compset -P '*='; then
-    compadd -S = -q dtype bits symmetric per_channel group_size channel_axis method positive_scales kind layer_types only skip min_parameters nonfinite accuracy_warning sqnr_warning_db sqnr_critical_db threads memory_budget activations symmetric_activations format tensors_key max_shard_size shard resume activation_bits overwrite
+    compadd -S = -q dtype bits symmetric per_channel group_size channel_axis method positive_scales kind layer_types only skip min_parameters nonfinite accuracy_warning sqnr_warning_db sqnr_critical_db threads memory_budget activations symmetric_activations format float_dtype tensors_key max_shard_size shard resume activation_bits overwrite
     return
   fi
   case ${IPREFIX%=} in
@@ -20,6 +20,7 @@ _monoquant_setting() {
     activations) compadd dynamic float ;;
     symmetric_activations) compadd true false ;;
     format) compadd safetensors pytorch gguf torchscript compressed-tensors folder ;;
+    float_dtype) compadd bfloat16 float16 float32 ;;
     resume) compadd true false ;;
     activation_bits) compadd 8 none ;;
     overwrite) compadd true false ;;
@@ -115,6 +116,7 @@ _monoquant() {
       ;;
     dequantize)
       _arguments -s \
+        '(-d --dtype)'{-d,--dtype}'[bfloat16, float16 or float32; else what weights were]:NAME:(qint8 quint8 qint4 float16 float8_e4m3)' \
         '--tensors-key[of a PyTorch checkpoint\: the dict with the tensors]:KEY:()' \
         '(-o --output)'{-o,--output}'[where to]:OUT:_files' \
         '(-f --force)'{-f,--force}'[replace an output or a report that is there already]' \
