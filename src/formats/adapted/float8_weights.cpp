@@ -112,8 +112,9 @@ std::optional<LogicalTensor> find_float8_weight(const FinderInput& input, const 
                             : scale.dtype == DType::kF64 ? DType::kF32
                                                          : scale.dtype;
   weight.spec.has_free_scales = true;
-  const bool is_inverse = scale_name.ends_with("_inv");
-  return weight.finish(codes.name, is_inverse ? kFloat8InverseLayout : kFloatQuantizedLayout);
+  // Tensors of other names are no compressed-tensors' to copy.
+  const bool has_their_names = scale_name == codes.name + "_scale";
+  return weight.finish(codes.name, has_their_names ? kFloatQuantizedLayout : kFloat8InverseLayout);
 }
 
 }  // namespace mnq
