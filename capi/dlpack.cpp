@@ -88,7 +88,7 @@ Tensor import_tensor(const Managed& managed) {
   tensor.dtype = dtype_from_dlpack(from.dtype, flags_of(managed));
   const auto rank = static_cast<std::size_t>(from.ndim);
   require_array(from.shape, rank, "managed->dl_tensor.shape");
-  if (rank != 0) tensor.shape.assign(from.shape, from.shape + rank);
+  if (rank != 0) tensor.shape = Shape(from.shape, from.shape + rank);
   const auto size = checked_size_bytes(tensor.dtype, tensor.shape);
   if (!size) throw Error(Status::kShape, formatted("DLPack: shape {}", shape_text(tensor.shape)), "", "managed");
   tensor.size_bytes = *size;

@@ -14,7 +14,7 @@ Tensor describe_tensor(mnq_dtype dtype, const int64_t* shape, size_t rank, const
   Tensor tensor;
   tensor.dtype = require_dtype(dtype, "dtype");
   require_array(shape, rank, "shape");
-  if (rank != 0) tensor.shape.assign(shape, shape + rank);
+  if (rank != 0) tensor.shape = Shape(shape, shape + rank);
   const auto needed = checked_size_bytes(tensor.dtype, tensor.shape);
   if (!needed) {
     throw Error(Status::kShape, formatted("{} {} is impossible", dtype_name(tensor.dtype), shape_text(tensor.shape)),

@@ -92,7 +92,7 @@ class BoxReader {
         read_(read),
         copy_(plane_copy(layout.item_bytes)),
         most_(kSpanBytes / layout.item_bytes),
-        from_(layout.strides),
+        from_(layout.strides.begin(), layout.strides.end()),
         to_(layout.shape.size()) {}
 
   // Reads a box into `into`, where its elements lie row-major.

@@ -13,8 +13,8 @@ namespace mnq {
 
 struct StridedLayout {
   Shape shape;
-  std::vector<std::int64_t> strides;  ///< in elements, not negative
-  std::uint64_t item_bytes = 4;       ///< 1, 2, 4 or 8
+  Shape strides;                 ///< in elements, not negative
+  std::uint64_t item_bytes = 4;  ///< 1, 2, 4 or 8
 };
 
 /// Of the storage, from the tensor's first element on, in bytes.

@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/shape.h"
 #include "containers/pickle/pickle.h"
 #include "containers/torch_save/torch_dtypes.h"
 #include "containers/torchscript/torchscript_program.h"
@@ -40,7 +41,7 @@ struct ScriptTensor {
   const TorchDType* type = nullptr;
   std::int64_t storage_count = 0;  ///< elements
   std::int64_t offset = 0;
-  std::vector<std::int64_t> sizes, strides;
+  Shape sizes, strides;
   bool is_math_view = false;  ///< conjugated or negated when it is read
 
   std::uint64_t storage_bytes() const { return static_cast<std::uint64_t>(storage_count) * type->item_bytes; }
@@ -123,9 +124,7 @@ class ScriptTree {
   std::vector<bool> holds_tensors_;  // of each value
   std::vector<ScriptTensor> tensors_;
   std::unordered_map<PickleIndex, TensorIndex> data_tensors_, constant_tensors_;
-  std::map<std::tuple<bool, PickleIndex, std::int64_t, std::vector<std::int64_t>, std::vector<std::int64_t>>,
-           TensorIndex>
-      by_view_;
+  std::map<std::tuple<bool, PickleIndex, std::int64_t, Shape, Shape>, TensorIndex> by_view_;
   std::unordered_map<std::pair<PickleIndex, std::string_view>, PickleIndex, Hash> attributes_;
   std::unordered_map<PickleIndex, std::string> names_;
   std::unordered_map<TensorIndex, std::size_t> listed_at_;

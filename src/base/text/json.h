@@ -34,6 +34,10 @@ class Json {
   Json(std::string text) : value_(std::move(text)) {}
   template <class Value>
   Json(const std::vector<Value>& values) : value_(Array(values.begin(), values.end())) {}
+  template <class Numbers>
+  requires(std::same_as<typename Numbers::value_type, std::int64_t> &&
+           !std::same_as<Numbers, std::vector<std::int64_t>>) Json(const Numbers& numbers)
+      : value_(Array(numbers.begin(), numbers.end())) {}
   Json(std::initializer_list<std::pair<std::string_view, Json>> members);
 
   // Not inline: GCC 12 warns of what it sees in them.

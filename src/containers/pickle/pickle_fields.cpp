@@ -20,17 +20,16 @@ std::int64_t pickle_integer(const Pickle& pickle, PickleIndex index, const char*
   return value.integer;
 }
 
-std::vector<std::int64_t> pickle_integers(const Pickle& pickle, PickleIndex index, const char* what) {
+Shape pickle_integers(const Pickle& pickle, PickleIndex index, const char* what) {
   if (pickle.at(index).kind != PickleKind::kTuple) pickle.fail(formatted("has {} that is no tuple", what));
-  std::vector<std::int64_t> integers;
+  Shape integers;
   for (const PickleIndex item : pickle.items(pickle.at(index))) {
     integers.push_back(pickle_integer(pickle, item, what));
   }
   return integers;
 }
 
-std::optional<std::int64_t> strided_end(std::int64_t offset, const std::vector<std::int64_t>& sizes,
-                                        const std::vector<std::int64_t>& strides) {
+std::optional<std::int64_t> strided_end(std::int64_t offset, const Shape& sizes, const Shape& strides) {
   std::int64_t last = offset, count = 16;  // the largest item's bytes
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     std::int64_t step = 0;

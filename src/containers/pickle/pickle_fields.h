@@ -4,8 +4,8 @@
 
 #include <optional>
 #include <string_view>
-#include <vector>
 
+#include "base/shape.h"
 #include "containers/pickle/pickle.h"
 
 namespace mnq {
@@ -13,10 +13,9 @@ namespace mnq {
 /// Errors: kFormat, naming the record and `what`, where a value is not of that kind. Integers are not negative.
 std::string_view pickle_text(const Pickle& pickle, PickleIndex index, const char* what);
 std::int64_t pickle_integer(const Pickle& pickle, PickleIndex index, const char* what);
-std::vector<std::int64_t> pickle_integers(const Pickle& pickle, PickleIndex index, const char* what);
+Shape pickle_integers(const Pickle& pickle, PickleIndex index, const char* what);
 
 /// One past the last element of a tensor in its storage; empty where that, or the bytes it takes, is no number.
-std::optional<std::int64_t> strided_end(std::int64_t offset, const std::vector<std::int64_t>& sizes,
-                                        const std::vector<std::int64_t>& strides);
+std::optional<std::int64_t> strided_end(std::int64_t offset, const Shape& sizes, const Shape& strides);
 
 }  // namespace mnq

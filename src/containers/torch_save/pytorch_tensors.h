@@ -17,11 +17,11 @@ struct PytorchTensor {
   std::vector<std::string> ties;  ///< other names of the same view
   DType dtype = DType::kF32;
   Shape shape;
-  std::vector<std::int64_t> strides;  ///< in elements, as the offset
-  std::int64_t offset = 0;            ///< of the first element in its storage
-  std::int64_t end = 0;               ///< one past the last one
-  std::string storage;                ///< key
-  std::uint64_t storage_offset = 0;   ///< elements before the storage's view: the old form only
+  Shape strides;                     ///< in elements, as the offset
+  std::int64_t offset = 0;           ///< of the first element in its storage
+  std::int64_t end = 0;              ///< one past the last one
+  std::string storage;               ///< key
+  std::uint64_t storage_offset = 0;  ///< elements before the storage's view: the old form only
   std::string oddity;  ///< "is of torch.complex128": why it is none of ours; then nothing but the name is set
 };
 

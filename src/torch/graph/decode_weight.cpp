@@ -77,9 +77,13 @@ std::vector<Value*> decoding_arguments(const WeightRead& read) {
   return arguments;
 }
 
+c10::IValue constant_of(std::int64_t value) { return value; }
+c10::IValue constant_of(const Shape& sizes) { return std::vector<std::int64_t>(sizes.begin(), sizes.end()); }
+
 void add_constants(const WeightRead& read, std::vector<Value*>& arguments, const ScriptCall& called) {
   for (const auto& constant : called.constants) {
-    arguments.push_back(std::visit([&](const auto& value) { return read.graph.insertConstant(value); }, constant));
+    const c10::IValue value = std::visit([](const auto& each) { return constant_of(each); }, constant);
+    arguments.push_back(read.graph.insertConstant(value));
   }
 }
 
