@@ -17,19 +17,48 @@ namespace mnq {
 
 class Hash {
  public:
-  /// The same bytes in other pieces are another content.
-  void add(std::span<const std::byte> bytes) {
-    std::array<std::uint64_t, 4> lanes{value_, value_ + 1, value_ + 2, value_ + 3};
-    const std::uint64_t size = bytes.size();
-    while (!bytes.empty()) {
-      std::array<std::uint64_t, 4> words{};
-      const std::size_t count = std::min(bytes.size(), sizeof words);
-      std::memcpy(words.data(), bytes.data(), count);
-      for (std::size_t i = 0; i < lanes.size(); ++i) lanes[i] = mixed(lanes[i] ^ words[i]);
-      bytes = bytes.subspan(count);
+  /// One content that comes in pieces, wherever they are cut. It is part of the hash once it has ended.
+  class Content {
+   public:
+    explicit Content(Hash& hash)
+        : hash_(hash), lanes_{hash.value_, hash.value_ + 1, hash.value_ + 2, hash.value_ + 3} {}
+
+    void add(std::span<const std::byte> bytes) {
+      size_ += bytes.size();
+      while (!bytes.empty()) {
+        const std::size_t count = std::min(bytes.size(), sizeof words_ - filled_);
+        std::memcpy(reinterpret_cast<std::byte*>(words_.data()) + filled_, bytes.data(), count);
+        bytes = bytes.subspan(count);
+        filled_ += count;
+        if (filled_ == sizeof words_) mix_words();
+      }
     }
-    value_ = mixed(value_ ^ size);
-    for (const std::uint64_t lane : lanes) value_ = mixed(value_ ^ lane);
+
+    void end() {
+      if (filled_ > 0) mix_words();
+      hash_.value_ = mixed(hash_.value_ ^ size_);
+      for (const std::uint64_t lane : lanes_) hash_.value_ = mixed(hash_.value_ ^ lane);
+    }
+
+   private:
+    void mix_words() {
+      for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i] = mixed(lanes_[i] ^ words_[i]);
+      words_ = {};
+      filled_ = 0;
+    }
+
+    Hash& hash_;
+    std::array<std::uint64_t, 4> lanes_;
+    std::array<std::uint64_t, 4> words_{};
+    std::size_t filled_ = 0;  // bytes of words_
+    std::uint64_t size_ = 0;
+  };
+
+  /// The same bytes as other contents are another hash.
+  void add(std::span<const std::byte> bytes) {
+    Content content(*this);
+    content.add(bytes);
+    content.end();
   }
 
   std::string text() const { return formatted("{:016x}", value_); }

@@ -160,6 +160,9 @@ class TensorSource {
   void add_remark(std::string text) { remarks_.push_back(std::move(text)); }
   void add_input(std::shared_ptr<const ByteSource> bytes) { inputs_.push_back(std::move(bytes)); }
 
+  /// For a source that reads through this one by index, and has its list from then on.
+  std::vector<TensorInfo> take_tensors() { return std::move(tensors_); }
+
  protected:
   /// Where nothing says otherwise each stored tensor is one by itself.
   virtual LogicalTensors find_weights() const;

@@ -1,8 +1,9 @@
 #include "containers/safetensors_header.h"
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 #include <nlohmann/json.hpp>
-#include <unordered_set>
 
 #include "base/error.h"
 #include "base/text/format.h"
@@ -25,10 +26,65 @@ std::string shortened(const std::string& text) {
               "the file is damaged: fetch or save it again", subject.empty() ? title : subject);
 }
 
+// The bytes of a header one after the other, of which there are never more than a piece in memory.
+class HeaderBytes {
+ public:
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = char;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const char*;
+    using reference = char;
+
+    Iterator(HeaderBytes* bytes, std::uint64_t at) : bytes_(bytes), at_(at) {}
+    char operator*() const { return bytes_->at(at_); }
+    Iterator& operator++() {
+      ++at_;
+      return *this;
+    }
+    Iterator operator++(int) { return {bytes_, at_++}; }
+    bool operator==(const Iterator& other) const { return at_ == other.at_; }
+
+   private:
+    HeaderBytes* bytes_;
+    std::uint64_t at_;
+  };
+
+  HeaderBytes(const ByteSource& bytes, std::uint64_t start, std::uint64_t size)
+      : bytes_(bytes), start_(start), size_(size) {}
+
+  Iterator begin() { return {this, 0}; }
+  Iterator end() { return {this, size_}; }
+
+ private:
+  char at(std::uint64_t place) {
+    if (place - first_ >= filled_) fill(place);
+    return piece_[place - first_];
+  }
+
+  void fill(std::uint64_t place) {
+    first_ = place;
+    filled_ = std::min<std::uint64_t>(piece_.size(), size_ - place);
+    bytes_.read(start_ + place, std::as_writable_bytes(std::span(piece_).first(filled_)));
+  }
+
+  const ByteSource& bytes_;
+  const std::uint64_t start_, size_;
+  std::array<char, 32 << 10> piece_;
+  std::uint64_t first_ = 0, filled_ = 0;
+};
+
+[[noreturn]] void fail_twice(const std::string& title, const std::string& name) {
+  fail(title, formatted("the header names {} twice", name), name);
+}
+
 // nlohmann's event interface. State is where in {name: {"dtype", "shape", "data_offsets"}} the parser stands.
 class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit HeaderReader(const std::string& title) : title_(title) {}
+  // take: gets each tensor. key: the only one of the metadata that is kept, where there is one.
+  HeaderReader(const std::string& title, TakeTensor take, std::optional<std::string_view> key = std::nullopt)
+      : title_(title), take_tensor_(std::move(take)), key_(key) {}
 
   SafetensorsHeader take() { return std::move(header_); }
 
@@ -57,7 +113,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (place_ == Place::kTop) {
       name_ = text;
       if (name_.empty()) fail(title_, "the header has a tensor without a name");
-      if (!names_.insert(name_).second) fail(title_, formatted("the header names {} twice", name_), name_);
+      if (name_ == "__metadata__" && std::exchange(has_metadata_, true)) fail_twice(title_, name_);
       return go(Place::kTopValue);
     }
     field_ = text;
@@ -78,7 +134,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool string(std::string& text) override {
     if (is_unknown()) return skip_unknown();
     if (place_ == Place::kMetadataValue) {
-      header_.metadata.emplace(field_, text);
+      if (!key_ || *key_ == field_) header_.metadata.emplace(field_, text);
       return go(Place::kMetadata);
     }
     if (place_ != Place::kTensorValue || field_ != "dtype") reject("a text");
@@ -205,13 +261,15 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
                            dtype_name(tensor_.info.dtype), shape_text(tensor_.info.shape), *size));
     }
     tensor_.info.size_bytes = *size;
-    header_.tensors.push_back(std::move(tensor_));
+    take_tensor_(std::move(tensor_));
   }
 
   const std::string& title_;
+  const TakeTensor take_tensor_;
+  const std::optional<std::string_view> key_;
   SafetensorsHeader header_;
   Place place_ = Place::kStart;
-  std::unordered_set<std::string> names_;
+  bool has_metadata_ = false;
   std::string name_;
   std::string field_;
   HeaderTensor tensor_;
@@ -222,6 +280,16 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool has_shape_ = false;
   bool has_offsets_ = false;
 };
+
+void require_distinct(const std::vector<HeaderTensor>& tensors, const std::string& title) {
+  std::vector<const HeaderTensor*> by_name;
+  by_name.reserve(tensors.size());
+  for (const HeaderTensor& tensor : tensors) by_name.push_back(&tensor);
+  const auto name_of = [](const HeaderTensor* tensor) -> std::string_view { return tensor->info.name; };
+  std::ranges::sort(by_name, {}, name_of);
+  const auto twice = std::ranges::adjacent_find(by_name, {}, name_of);
+  if (twice != by_name.end()) fail_twice(title, (*twice)->info.name);
+}
 
 // Every byte of the data belongs to one tensor.
 void check_coverage(const std::vector<HeaderTensor>& tensors, std::uint64_t data_bytes, const std::string& title) {
@@ -246,17 +314,46 @@ void check_coverage(const std::vector<HeaderTensor>& tensors, std::uint64_t data
   }
 }
 
+void parse(const ByteSource& bytes, const HeaderPlace& place, HeaderReader& reader) {
+  HeaderBytes json(bytes, place.start, place.size);
+  nlohmann::json::sax_parse(json.begin(), json.end(), &reader);
+}
+
 }  // namespace
 
-SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes, const std::string& title) {
-  HeaderReader reader(title);
-  nlohmann::json::sax_parse(json, &reader);
+SafetensorsHeader read_safetensors_header(const ByteSource& bytes, const HeaderPlace& place, const std::string& title) {
+  std::vector<HeaderTensor> tensors;
+  HeaderReader reader(title, [&](HeaderTensor tensor) { tensors.push_back(std::move(tensor)); });
+  parse(bytes, place, reader);
   SafetensorsHeader header = reader.take();
+  header.tensors = std::move(tensors);
+  require_distinct(header.tensors, title);
   // An empty tensor starts where its neighbour does: by size it comes first.
   const auto place_of = [](const HeaderTensor& t) { return std::pair(t.begin, t.info.size_bytes); };
   if (!std::ranges::is_sorted(header.tensors, {}, place_of)) std::ranges::stable_sort(header.tensors, {}, place_of);
-  check_coverage(header.tensors, data_bytes, title);
+  check_coverage(header.tensors, place.data_bytes, title);
   return header;
+}
+
+std::optional<std::string> list_safetensors_header(const ByteSource& bytes, const HeaderPlace& place,
+                                                   const std::string& title, std::string_view key,
+                                                   const TakeTensor& take) {
+  std::uint64_t end = 0;
+  HeaderReader reader(
+      title,
+      [&](HeaderTensor tensor) {
+        if (tensor.begin != end) fail(title, formatted("tensor {}: data_offsets start elsewhere", tensor.info.name));
+        end += tensor.info.size_bytes;
+        take(std::move(tensor));
+      },
+      key);
+  parse(bytes, place, reader);
+  if (end != place.data_bytes) {
+    fail(title, formatted("data_offsets end at {}, but the file holds {} bytes of data", end, place.data_bytes));
+  }
+  Metadata metadata = reader.take().metadata;
+  const auto found = metadata.find(std::string(key));
+  return found == metadata.end() ? std::nullopt : std::optional(std::move(found->second));
 }
 
 void write_safetensors_header(const std::vector<PlacedTensor>& tensors,

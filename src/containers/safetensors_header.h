@@ -4,11 +4,13 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/files/byte_stream.h"
 #include "base/tensor_source.h"
 #include "base/text/json_text.h"
 
@@ -27,8 +29,22 @@ struct SafetensorsHeader {
   std::set<std::string> unknown_fields;  ///< of tensors, besides dtype, shape and data_offsets: some of them
 };
 
-/// title: the file, for messages; data_bytes: what follows the header. Errors: kFormat naming the tensor and the field.
-SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t data_bytes, const std::string& title);
+/// Where the JSON of a header is, and what follows it.
+struct HeaderPlace {
+  std::uint64_t start = 0, size = 0;
+  std::uint64_t data_bytes = 0;
+};
+
+/// title: the file, for messages. Errors: kFormat naming the tensor and the field; kIo.
+SafetensorsHeader read_safetensors_header(const ByteSource& bytes, const HeaderPlace& place, const std::string& title);
+
+using TakeTensor = std::function<void(HeaderTensor tensor)>;
+
+/// Of a file that we wrote, whose tensors are listed in the order of their data and under names of their own: hands
+/// them over as they go by, none of which it keeps, and returns what the metadata has under the key. Errors: as above.
+std::optional<std::string> list_safetensors_header(const ByteSource& bytes, const HeaderPlace& place,
+                                                   const std::string& title, std::string_view key,
+                                                   const TakeTensor& take);
 
 /// A tensor that is written.
 struct PlacedTensor {

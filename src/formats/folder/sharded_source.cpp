@@ -53,8 +53,8 @@ class ShardedSource final : public DescribedSource {
         companion_(std::move(origin.companion)) {
     remarks_ = std::move(origin.remarks);
     inputs_ = std::move(origin.inputs);
-    std::set<std::string_view> names;
-    for (std::size_t i = 0; i < shards_.size(); ++i) add_tensors(i, names);
+    require_distinct_names();
+    for (std::size_t i = 0; i < shards_.size(); ++i) add_tensors(i);
     metadata_ = merge_metadata(shards_, remarks_);
     own_ = merge_own_metadata(shards_);
     adopt_members();
@@ -83,18 +83,25 @@ class ShardedSource final : public DescribedSource {
     std::size_t index;
   };
 
-  void add_tensors(std::size_t index, std::set<std::string_view>& names) {
-    const TensorSource& shard = *shards_[index];
-    size_bytes_ += shard.size_bytes();
-    for (std::size_t i = 0; i < shard.tensors().size(); ++i) {
-      const TensorInfo& info = shard.tensors()[i];
-      if (!names.insert(info.name).second) {
+  void require_distinct_names() const {
+    std::unordered_set<std::string_view> names;
+    for (const auto& shard : shards_) {
+      for (const TensorInfo& info : shard->tensors()) {
+        if (names.insert(info.name).second) continue;
         throw Error(Status::kFormat,
-                    formatted("{}: tensor {} is in another shard too", shard.title(), shown(info.name)),
+                    formatted("{}: tensor {} is in another shard too", shard->title(), shown(info.name)),
                     "remove one of the two files, or fetch the checkpoint again", info.name);
       }
-      tensors_.push_back(info);
-      places_.push_back({index, i});
+    }
+  }
+
+  void add_tensors(std::size_t index) {
+    TensorSource& shard = *shards_[index];
+    size_bytes_ += shard.size_bytes();
+    std::size_t i = 0;
+    for (TensorInfo& info : shard.take_tensors()) {
+      tensors_.push_back(std::move(info));
+      places_.push_back({index, i++});
     }
     for (const std::string& remark : shard.remarks()) {
       remarks_.push_back(shards_.size() == 1 ? remark : formatted("{}: {}", file_name_of(shard.path()), remark));

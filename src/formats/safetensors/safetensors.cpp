@@ -146,6 +146,22 @@ class SafetensorsSink final : public TensorSink {
   std::unique_ptr<ByteSink> bytes_;
 };
 
+HeaderPlace find_header(const ByteSource& bytes, const std::string& title) {
+  const auto fail = [&](const std::string& what) {
+    throw Error(Status::kFormat, formatted("{}: {}", title, what),
+                "it is no safetensors file, or it was cut off: fetch or save it again", title);
+  };
+  if (bytes.size() < kLengthBytes + 2) fail(formatted("{} bytes are too few for a safetensors header", bytes.size()));
+  std::uint64_t length = 0;
+  bytes.read(0, std::as_writable_bytes(std::span(&length, 1)));
+  if (length > kMaxHeaderBytes) fail(formatted("header length {} exceeds {}", length, kMaxHeaderBytes));
+  if (length > bytes.size() - kLengthBytes) {
+    fail(formatted("header length {} exceeds the {} bytes that follow it", length, bytes.size() - kLengthBytes));
+  }
+  if (length == 0 || read_text(bytes, kLengthBytes, 1) != "{") fail("the header does not start with '{'");
+  return {kLengthBytes, length, bytes.size() - kLengthBytes - length};
+}
+
 }  // namespace
 
 bool recognises_safetensors(std::span<const std::byte> start, const std::shared_ptr<const ByteSource>& bytes) {
@@ -156,23 +172,18 @@ bool recognises_safetensors(std::span<const std::byte> start, const std::shared_
   return length <= kMaxHeaderBytes && length <= size - kLengthBytes && start[kLengthBytes] == std::byte{'{'};
 }
 
+std::optional<std::string> list_safetensors(const ByteSource& bytes, std::string_view key,
+                                            const std::function<void(const TensorInfo&)>& take) {
+  const std::string title = title_of(bytes.path());
+  return list_safetensors_header(bytes, find_header(bytes, title), title, key,
+                                 [&](const HeaderTensor& tensor) { take(tensor.info); });
+}
+
 std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings&) {
   const std::string title = title_of(bytes->path());
-  const auto fail = [&](const std::string& what) {
-    throw Error(Status::kFormat, formatted("{}: {}", title, what),
-                "it is no safetensors file, or it was cut off: fetch or save it again", title);
-  };
-  if (bytes->size() < kLengthBytes + 2) fail(formatted("{} bytes are too few for a safetensors header", bytes->size()));
-  std::uint64_t length = 0;
-  bytes->read(0, std::as_writable_bytes(std::span(&length, 1)));
-  if (length > kMaxHeaderBytes) fail(formatted("header length {} exceeds {}", length, kMaxHeaderBytes));
-  if (length > bytes->size() - kLengthBytes) {
-    fail(formatted("header length {} exceeds the {} bytes that follow it", length, bytes->size() - kLengthBytes));
-  }
-  const std::string json = read_text(*bytes, kLengthBytes, length);
-  if (!json.starts_with('{')) fail("the header does not start with '{'");
-  SafetensorsHeader header = parse_safetensors_header(json, bytes->size() - kLengthBytes - length, title);
-  return std::make_unique<SafetensorsSource>(std::move(bytes), std::move(header), kLengthBytes + length);
+  const HeaderPlace place = find_header(*bytes, title);
+  SafetensorsHeader header = read_safetensors_header(*bytes, place, title);
+  return std::make_unique<SafetensorsSource>(std::move(bytes), std::move(header), place.start + place.size);
 }
 
 std::unique_ptr<TensorSink> open_safetensors_sink(const SinkRequest& request, const OpenByteSink& open) {

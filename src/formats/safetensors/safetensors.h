@@ -15,6 +15,11 @@ bool recognises_safetensors(std::span<const std::byte> start, const std::shared_
 std::unique_ptr<TensorSource> open_safetensors_source(std::shared_ptr<const ByteSource> bytes,
                                                       const OpenSettings& settings);
 
+/// Of a file that we wrote: takes each tensor as it goes by, and returns what its metadata has under the key. Holds one
+/// tensor at a time. Errors: as open_safetensors_source.
+std::optional<std::string> list_safetensors(const ByteSource& bytes, std::string_view key,
+                                            const std::function<void(const TensorInfo&)>& take);
+
 /// Orders tensors by dtype, the widest first, then by name; pads the header to a multiple of 8. Our own metadata
 /// has room in it for the accuracies that are known at the end. Errors: kFormat where the header would exceed
 /// 100 MB; kIo.

@@ -17,21 +17,20 @@ std::string spec_text(const PlannedTensor& planned) {
 
 }  // namespace
 
-std::string describe_job(const Plan& plan, const std::vector<PlanSlice>& shards, const JobSettings& job) {
-  std::string text;
-  for (const PlanSlice& shard : shards) text += formatted("{} tensors\n", shard.size());
+void describe_job(const Plan& plan, const std::vector<PlanSlice>& shards, const JobSettings& job,
+                  const WriteText& write) {
+  for (const PlanSlice& shard : shards) write(formatted("{} tensors\n", shard.size()));
   if (job.accuracy_warning == AccuracyWarning::kError) {
-    text += formatted("no layer below {} and {} dB\n", job.sqnr_warning_db, job.sqnr_critical_db);
+    write(formatted("no layer below {} and {} dB\n", job.sqnr_warning_db, job.sqnr_critical_db));
   }
   for (const PlannedTensor& planned : plan.tensors) {
     for (const PlannedOutput& output : planned.outputs) {
-      text += formatted("{} {} {} {}\n", output.info.name, dtype_name(output.info.dtype), shape_text(output.info.shape),
-                        action_name(planned.action));
+      write(formatted("{} {} {} {}\n", output.info.name, dtype_name(output.info.dtype), shape_text(output.info.shape),
+                      action_name(planned.action)));
     }
     const bool is_changed = planned.action == Action::kQuantize || planned.action == Action::kCast;
-    if (is_changed) text += spec_text(planned) + "\n";
+    if (is_changed) write(spec_text(planned) + "\n");
   }
-  return text;
 }
 
 }  // namespace mnq

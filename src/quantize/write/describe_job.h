@@ -1,15 +1,17 @@
 // What a folder's job is known by again, so that another run can go on with it.
 #pragma once
 
-#include <string>
 #include <vector>
 
+#include "base/text/json_text.h"
 #include "config/config.h"
 #include "plan/plan.h"
 
 namespace mnq {
 
-/// Everything but the input that decides the bytes of the shards, and which of them are refused.
-std::string describe_job(const Plan& plan, const std::vector<PlanSlice>& shards, const JobSettings& job);
+/// Hands over, piece by piece, everything but the input that decides the bytes of the shards, and which of them are
+/// refused.
+void describe_job(const Plan& plan, const std::vector<PlanSlice>& shards, const JobSettings& job,
+                  const WriteText& write);
 
 }  // namespace mnq

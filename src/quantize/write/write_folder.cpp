@@ -67,8 +67,10 @@ class FolderRun {
 
   Outcome run() {
     FolderQuantization quantization = describe_quantization(work_.plan, folder_);
-    folder_.start({describe_job(work_.plan, shards_, work_.job), identify_input(work_.source), shards_.size(),
-                   shard_size_, folder_config(folder_, quantization.config)});
+    const auto describe = [&](const WriteText& write) { describe_job(work_.plan, shards_, work_.job, write); };
+    folder_.start(
+        {identify_input(work_.source), shards_.size(), shard_size_, folder_config(folder_, quantization.config)},
+        describe);
     outcome_ = {std::vector<Accuracy>(work_.plan.tensors.size()), std::move(quantization.notes), std::nullopt};
     find_pending();
     for (PendingShard& shard : pending_) write(shard);

@@ -43,10 +43,16 @@ std::string shard_mark(const std::string& hash, std::size_t shard, std::size_t c
               "check the folder around it, its permissions and the space on the disk", path);
 }
 
-std::string hash_of(const std::string& text) {
+std::string hash_of(const std::function<void(const WriteText&)>& hand_over) {
   Hash hash;
-  hash.add(std::as_bytes(std::span(text)));
+  Hash::Content content(hash);
+  hand_over([&](std::string_view piece) { content.add(std::as_bytes(std::span(piece))); });
+  content.end();
   return hash.text();
+}
+
+std::string hash_of(const std::string& text) {
+  return hash_of([&](const WriteText& write) { write(text); });
 }
 
 void make_folder(const std::string& path) {
@@ -56,30 +62,32 @@ void make_folder(const std::string& path) {
 
 // Whole, and made by this job.
 bool is_sound_shard(const std::string& path, const std::string& mark) {
-  if (!path_exists(path)) return false;
-  const auto source = open_safetensors_source(open_bytes(path), {});
-  const auto found = source->metadata().find(std::string(kFolderJobKey));
-  return found != source->metadata().end() && found->second == mark;
+  return path_exists(path) && list_safetensors(*open_bytes(path), kFolderJobKey, [](const TensorInfo&) {}) == mark;
 }
 
-// The tensors of all shards, by name.
-std::string index_json(const std::string& work, const FolderJobFile& job) {
-  std::map<std::string, std::string> places;
+// The tensors of all shards, by name: written as they come, since with 100,000 of them the text has 30 MB.
+void write_index(const std::string& work, const FolderJobFile& job) {
+  std::vector<std::pair<std::string, std::size_t>> places;
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < job.shard_count; ++i) {
     const std::string file = shard_name(job.weights, i, job.shard_count);
-    const auto source = open_safetensors_source(open_bytes(join_path(work, file)), {});
-    for (const TensorInfo& info : source->tensors()) {
-      places.emplace(info.name, file);
+    list_safetensors(*open_bytes(join_path(work, file)), kFolderJobKey, [&](const TensorInfo& info) {
+      places.emplace_back(info.name, i);
       total += info.size_bytes;
+    });
+  }
+  std::ranges::sort(places);
+  write_text(join_path(work, index_name(job.weights)), [&](const WriteText& write) {
+    write(formatted("{{\n  \"metadata\": {{\n    \"total_size\": {}\n  }},\n  \"weight_map\": {{", total));
+    const char* before = "\n    ";
+    for (const auto& [name, shard] : places) {
+      write(before);
+      write_quoted(name, write);
+      write(formatted(": {}", Json(shard_name(job.weights, shard, job.shard_count)).dump()));
+      before = ",\n    ";
     }
-  }
-  Json map = Json::object();
-  while (!places.empty()) {
-    auto place = places.extract(places.begin());
-    map.add(std::move(place.key()), std::move(place.mapped()));
-  }
-  return Json{{"metadata", Json{{"total_size", total}}}, {"weight_map", std::move(map)}}.dump_lines() + "\n";
+    write("\n  }\n}\n");
+  });
 }
 
 void require_name(const std::string& path) {
@@ -146,9 +154,7 @@ void require_shards(const std::string& work, const FolderJobFile& job, const IsC
 void complete(const std::string& work, const IsCancelled& is_cancelled) {
   FolderJobFile job = read_folder_job(work);
   require_shards(work, job, is_cancelled);
-  if (job.shard_count > 1) {
-    write_text(join_path(work, index_name(job.weights)), index_json(work, job));
-  }
+  if (job.shard_count > 1) write_index(work, job);
   if (!job.config.empty()) write_text(join_path(work, "config.json"), job.config);
   remove_dead_temporaries(AT_FDCWD, work.c_str());
   job.state = FolderState::kWhole;
@@ -237,10 +243,12 @@ std::optional<std::uint64_t> FolderOutput::begun_shard_size() const {
   return read_folder_job(work_).shard_size;
 }
 
-void FolderOutput::start(const FolderJob& job) {
+void FolderOutput::start(const FolderJob& job, const std::function<void(const WriteText&)>& describe) {
   job_ = job;
-  hash_ = hash_of(formatted("{}\n{}\n{}\n{}\n{}\n{}", kVersion, format_.name, job.shard_count, job.config, job.input,
-                            job.description));
+  hash_ = hash_of([&](const WriteText& write) {
+    write(formatted("{}\n{}\n{}\n{}\n{}\n", kVersion, format_.name, job.shard_count, job.config, job.input));
+    describe(write);
+  });
   clear_work();
   make_work();
   const FolderJobFile begun = read_folder_job(work_);

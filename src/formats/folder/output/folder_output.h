@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/files/temporary.h"
+#include "base/text/json_text.h"
 #include "formats/folder/output/folder_job.h"
 #include "formats/format.h"
 
@@ -32,8 +33,7 @@ struct FolderSettings {
 
 /// What a folder is to become: the same text for every part of one job.
 struct FolderJob {
-  std::string description;  ///< settings and tensors, as text
-  std::string input;        ///< what it is known by again, as text
+  std::string input;  ///< what it is known by again, as text
   std::size_t shard_count = 1;
   std::uint64_t shard_size = 0;  ///< the most bytes of a shard by which they were cut
   std::string config;            ///< of config.json; empty: none
@@ -64,7 +64,8 @@ class FolderOutput {
 
   /// Makes PATH.partial, or finds it. Errors: kIo; kState where it is of another job or of none, or there and neither
   /// resumed nor replaced.
-  void start(const FolderJob& job);
+  /// describe: hands over settings and tensors, as text.
+  void start(const FolderJob& job, const std::function<void(const WriteText&)>& describe);
 
   /// Whether this run makes that shard, and whether it is there already, whole and of this job.
   bool is_mine(std::size_t shard) const;

@@ -16,6 +16,25 @@ void write_text(const std::string& path, const std::string& text) {
   sink->commit();
 }
 
+void write_text(const std::string& path, const std::function<void(const WriteText&)>& hand_over) {
+  constexpr std::uint64_t kPiece = 1u << 20;
+  const auto sink = file_bytes(
+      path, true, [] { return false; }, Claim::kHeld)(0);
+  std::string pending;
+  std::uint64_t at = 0;
+  const auto flush = [&] {
+    sink->write(at, std::as_bytes(std::span(pending)));
+    at += pending.size();
+    pending.clear();
+  };
+  hand_over([&](std::string_view piece) {
+    pending += piece;
+    if (pending.size() >= kPiece) flush();
+  });
+  flush();
+  sink->commit();
+}
+
 void copy_file(const ByteSource& from, const std::string& to, const std::function<bool()>& is_cancelled) {
   constexpr std::uint64_t kPiece = 1u << 20;
   const auto sink = file_bytes(to, true, is_cancelled, Claim::kHeld)(from.size());
