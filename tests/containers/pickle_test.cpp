@@ -38,6 +38,24 @@ TEST(Pickle, Integers) {
   EXPECT_EQ(Pickle(magic, "", "").root().text.size(), 10u);
 }
 
+// 257 ends in the same byte as 1, and True is no 1.
+TEST(Pickle, EqualNumbersMayBeOneValue) {
+  const std::string text = bytes("(K\x01K\x02K\x01\x88\x88M\x01\x01K\x01t.");
+  const Pickle apart(text, "", ""), shared(text, "", "", PickleNumbers::kShared);
+  for (const Pickle* pickle : {&apart, &shared}) {
+    std::vector<std::int64_t> numbers;
+    for (const PickleIndex item : pickle->items(pickle->root())) numbers.push_back(pickle->at(item).integer);
+    EXPECT_EQ(numbers, (std::vector<std::int64_t>{1, 2, 1, 1, 1, 257, 1}));
+  }
+  const auto items = shared.items(shared.root());
+  EXPECT_EQ(items[2], items[0]);
+  EXPECT_EQ(items[4], items[3]);
+  EXPECT_EQ(shared.at(items[0]).kind, PickleKind::kInt);
+  EXPECT_EQ(shared.at(items[3]).kind, PickleKind::kBool);
+  EXPECT_EQ(apart.values().size(), 8u);
+  EXPECT_LT(shared.values().size(), apart.values().size());
+}
+
 TEST(Pickle, PlainValues) {
   const std::string text = bytes(
       "\x80\x04(N\x88\x89G\x3f\xe0\0\0\0\0\0\0X\x02\0\0\0ab\x8c\x01"

@@ -8,12 +8,15 @@
 
 namespace mnq {
 
-Pickle::Pickle(std::string_view bytes, std::string title, std::string record)
+Pickle::Pickle(std::string_view bytes, std::string title, std::string record, PickleNumbers numbers)
     : title_(std::move(title)), record_(std::move(record)) {
-  PickleMachine(*this, bytes).run();
+  PickleMachine(*this, bytes, numbers).run();
 }
 
-std::span<const PickleIndex> Pickle::items(const PickleValue& value) const { return children_[value.children]; }
+std::span<const PickleIndex> Pickle::items(const PickleValue& value) const {
+  if (value.kind != PickleKind::kTuple) return children_[value.children];
+  return std::span(tuple_items_).subspan(value.children, value.tuple_size);
+}
 
 std::vector<std::pair<PickleIndex, PickleIndex>> Pickle::pairs(const PickleValue& value) const {
   std::vector<std::pair<PickleIndex, PickleIndex>> pairs;

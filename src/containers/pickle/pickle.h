@@ -49,6 +49,7 @@ struct PickleValue {
   PickleIndex arguments = kNoPickleValue;  ///< kCall: mostly, but not always, a tuple
   PickleIndex state = kNoPickleValue;      ///< kCall: what BUILD gave it
   std::uint32_t children = 0;              ///< tuples, lists, dicts, sets; calls that were filled like one: see items()
+  std::uint32_t tuple_size = 0;            ///< kTuple: how many they are
   union {
     std::int64_t integer = 0;  ///< kInt; kBool: 0 or 1
     double real;               ///< kFloat
@@ -57,12 +58,16 @@ struct PickleValue {
   std::string_view module;  ///< kGlobal
 };
 
+/// Whether integers and truth values that are equal may be one value of the list. A checkpoint of 100,000 tensors says
+/// 700,000 of them, mostly the same few.
+enum class PickleNumbers { kApart, kShared };
+
 class Pickle {
  public:
   /// Reads one pickle from the start of the bytes, which must outlive it; title and record are for messages.
   /// Memory is at most about 100 times the pickle. Errors: kFormat (cut off, damaged); kUnsupported (an unknown opcode,
   /// more than 16 million values); each names record, byte and opcode.
-  Pickle(std::string_view bytes, std::string title, std::string record);
+  Pickle(std::string_view bytes, std::string title, std::string record, PickleNumbers numbers = PickleNumbers::kApart);
 
   const PickleValue& root() const { return values_[root_]; }
   PickleIndex root_index() const { return root_; }
@@ -104,7 +109,8 @@ class Pickle {
 
   std::string title_, record_;
   std::vector<PickleValue> values_;
-  std::vector<std::vector<PickleIndex>> children_;  // [0] is empty
+  std::vector<std::vector<PickleIndex>> children_;  // of what may grow; [0] is empty
+  std::vector<PickleIndex> tuple_items_;            // of one tuple behind those of the other
   PickleIndex root_ = kNoPickleValue;
   std::size_t size_ = 0;
 };

@@ -96,6 +96,15 @@ PickleValue& PickleBuilder::push(PickleKind kind) {
   return value;
 }
 
+void PickleBuilder::push_number(PickleKind kind, std::int64_t value) {
+  PickleIndex& last = last_numbers_[static_cast<std::uint8_t>(value)];
+  const bool is_there = numbers_ == PickleNumbers::kShared && last < values_.size() && values_[last].kind == kind &&
+                        values_[last].integer == value;
+  if (is_there) return stack_.push(last);
+  last = static_cast<PickleIndex>(values_.size());
+  push(kind).integer = value;
+}
+
 void PickleBuilder::push_text(PickleKind kind, std::string_view text) {
   if (kind == PickleKind::kText && !is_utf8(text)) input_.fail("is no UTF-8");
   push(kind).text = text;
@@ -127,8 +136,16 @@ void PickleBuilder::push_global(std::string_view module, std::string_view name) 
 void PickleBuilder::push_container(PickleKind kind, std::vector<PickleIndex> items) {
   PickleValue& value = push(kind);
   if (items.empty()) return;
+  if (kind == PickleKind::kTuple) return fill_tuple(value, items);
   value.children = static_cast<std::uint32_t>(children_.size());
   children_.push_back(std::move(items));
+}
+
+// There are five for each tensor, of a few items.
+void PickleBuilder::fill_tuple(PickleValue& tuple, const std::vector<PickleIndex>& items) {
+  tuple.children = static_cast<std::uint32_t>(tuple_items_.size());
+  tuple.tuple_size = static_cast<std::uint32_t>(items.size());
+  tuple_items_.insert(tuple_items_.end(), items.begin(), items.end());
 }
 
 std::vector<PickleIndex>& PickleBuilder::children_of(PickleIndex index) {

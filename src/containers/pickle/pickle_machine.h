@@ -2,6 +2,7 @@
 // left.
 #pragma once
 
+#include <array>
 #include <cstring>
 
 #include "containers/pickle/pickle.h"
@@ -69,13 +70,25 @@ class PickleStack {
 /// Values as they are made; each goes onto the stack.
 class PickleBuilder {
  public:
-  PickleBuilder(const PickleInput& input, PickleStack& stack, std::vector<PickleValue>& values,
-                std::vector<std::vector<PickleIndex>>& children)
-      : input_(input), stack_(stack), values_(values), children_(children) {}
+  /// What a pickle's lists are made of: see there.
+  struct Lists {
+    std::vector<PickleValue>& values;
+    std::vector<std::vector<PickleIndex>>& children;
+    std::vector<PickleIndex>& tuple_items;
+  };
+
+  PickleBuilder(const PickleInput& input, PickleStack& stack, const Lists& lists, PickleNumbers numbers)
+      : input_(input),
+        stack_(stack),
+        values_(lists.values),
+        children_(lists.children),
+        tuple_items_(lists.tuple_items),
+        numbers_(numbers) {}
 
   const PickleValue& at(PickleIndex index) const { return values_[index]; }
   PickleValue& push(PickleKind kind);
-  void push_integer(std::int64_t value) { push(PickleKind::kInt).integer = value; }
+  void push_integer(std::int64_t value) { push_number(PickleKind::kInt, value); }
+  void push_boolean(bool value) { push_number(PickleKind::kBool, value ? 1 : 0); }
   void push_text(PickleKind kind, std::string_view text);
   void push_string(std::string_view text);
   void push_long(std::string_view digits);
@@ -87,22 +100,27 @@ class PickleBuilder {
   void build();
 
  private:
+  void push_number(PickleKind kind, std::int64_t value);
+  void fill_tuple(PickleValue& tuple, const std::vector<PickleIndex>& items);
   std::vector<PickleIndex>& children_of(PickleIndex index);
 
   const PickleInput& input_;
   PickleStack& stack_;
   std::vector<PickleValue>& values_;
   std::vector<std::vector<PickleIndex>>& children_;
+  std::vector<PickleIndex>& tuple_items_;
+  const PickleNumbers numbers_;
+  std::array<PickleIndex, 256> last_numbers_{};  // where one was, by its last byte; it may be another by now
 };
 
 /// What each opcode does.
 class PickleMachine {
  public:
-  PickleMachine(Pickle& pickle, std::string_view bytes)
+  PickleMachine(Pickle& pickle, std::string_view bytes, PickleNumbers numbers)
       : pickle_(pickle),
         input_(bytes, pickle.title_, pickle.record_),
         stack_(input_),
-        values_(input_, stack_, pickle.values_, pickle.children_) {}
+        values_(input_, stack_, {pickle.values_, pickle.children_, pickle.tuple_items_}, numbers) {}
 
   /// Fills the pickle.
   void run();

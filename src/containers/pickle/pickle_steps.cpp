@@ -26,10 +26,10 @@ bool PickleMachine::step_number(unsigned char opcode) {
       values_.push(PickleKind::kNone);
       return true;
     case 0x88:
-      values_.push(PickleKind::kBool).integer = 1;
+      values_.push_boolean(true);
       return true;
     case 0x89:
-      values_.push(PickleKind::kBool).integer = 0;
+      values_.push_boolean(false);
       return true;
     case 'K':
       values_.push_integer(input_.number<std::uint8_t>());

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/files/byte_stream.h"
@@ -25,9 +26,9 @@ class PytorchFrame {
   };
   struct Gap {
     std::uint64_t at = 0;  ///< in the pickle
-    std::uint64_t key_bytes = 0;
+    std::uint32_t key_bytes = 0;
     GapKind kind = GapKind::kEntry;
-    std::string name;  ///< of the tensor; kRest: what the names of those in the dict start with
+    std::uint64_t name_end = 0;  ///< in `names`, behind that of the gap before
   };
 
   /// A storage that is carried on byte for byte, as carried_key(its index).
@@ -37,8 +38,20 @@ class PytorchFrame {
   };
   static std::string carried_key(std::size_t index);
 
+  void add_gap(std::uint64_t at, std::uint64_t key_bytes, GapKind kind, std::string_view name) {
+    names += name;
+    gaps.push_back({at, static_cast<std::uint32_t>(key_bytes), kind, names.size()});
+  }
+
+  /// Of the tensor; kRest: what the names of those in the dict start with.
+  std::string_view name(std::size_t gap) const {
+    const std::uint64_t begin = gap == 0 ? 0 : gaps[gap - 1].name_end;
+    return std::string_view(names).substr(begin, gaps[gap].name_end - begin);
+  }
+
   std::string pickle;       ///< with its start and without its end
   std::vector<Gap> gaps;    ///< by where they are
+  std::string names;        ///< of all gaps
   std::string tensors_key;  ///< dotted path of the dict whose tensors they are
   std::vector<Storage> storages;
 };

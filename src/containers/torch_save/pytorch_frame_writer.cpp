@@ -131,7 +131,7 @@ void PytorchFrameWriter::open(PickleIndex branch) {
 
 void PytorchFrameWriter::close(PickleIndex branch, const std::string* prefix) {
   if (!dicts_.is_dict(branch)) return out_.opcode(pickle_.at(branch).kind == PickleKind::kTuple ? 't' : 'e');
-  if (prefix != nullptr) frame_.gaps.push_back({frame_.pickle.size(), 0, PytorchFrame::GapKind::kRest, *prefix});
+  if (prefix != nullptr) frame_.add_gap(frame_.pickle.size(), 0, PytorchFrame::GapKind::kRest, *prefix);
   out_.opcode('u');
   write_state(branch, 0);
 }
@@ -143,11 +143,11 @@ void PytorchFrameWriter::key(const DictEntry& entry) {
 void PytorchFrameWriter::gap(const DictEntry& entry, const std::string& name) {
   const std::uint64_t at = frame_.pickle.size();
   if (entry.key_value == kNoPickleValue) {
-    frame_.gaps.push_back({at, 0, PytorchFrame::GapKind::kElement, name});
+    frame_.add_gap(at, 0, PytorchFrame::GapKind::kElement, name);
     return;
   }
   write_value(entry.key_value, "", 0);  // never remembered: it may be left out
-  frame_.gaps.push_back({at, frame_.pickle.size() - at, PytorchFrame::GapKind::kEntry, name});
+  frame_.add_gap(at, frame_.pickle.size() - at, PytorchFrame::GapKind::kEntry, name);
 }
 
 bool PytorchFrameWriter::keep(const DictEntry& entry, const std::string& name) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <set>
 #include <tuple>
+#include <unordered_set>
 
 #include "base/text/format.h"
 #include "containers/archive_error.h"
@@ -83,34 +84,42 @@ void note_foreign(const Pickle& pickle, std::vector<std::string>& remarks) {
                               joined(std::vector<std::string>(names.begin(), names.end()))));
 }
 
-// The same view of the same storage is one tensor with several names.
-void tie(std::vector<PytorchTensor>& tensors, const std::string& title, const std::string& record) {
-  using View = std::tuple<std::string, std::uint64_t, std::int64_t, DType, Shape, std::vector<std::int64_t>>;
-  std::map<View, std::size_t> first;
-  std::vector<PytorchTensor> kept;
-  std::set<std::string> names;
-  for (PytorchTensor& tensor : tensors) {
-    if (!names.insert(tensor.name).second) {
-      refuse_record(
-          title, record,
-          formatted("two tensors would be called {}: keys of dicts in dicts are joined by dots, and 1 and '1' are "
-                    "one name",
-                    shown(tensor.name)),
-          "rename one of the keys, or choose a dict by tensors_key");
-    }
+void require_distinct_names(const std::vector<PytorchTensor>& tensors, const std::string& title,
+                            const std::string& record) {
+  std::unordered_set<std::string_view> names;
+  for (const PytorchTensor& tensor : tensors) {
+    if (names.insert(tensor.name).second) continue;
+    refuse_record(title, record,
+                  formatted("two tensors would be called {}: keys of dicts in dicts are joined by dots, and 1 and '1' "
+                            "are one name",
+                            shown(tensor.name)),
+                  "rename one of the keys, or choose a dict by tensors_key");
+  }
+}
+
+// The same view of the same storage is one tensor with several names. Those that are one move to the front.
+void tie(std::vector<PytorchTensor>& tensors) {
+  const auto view_of = [](const PytorchTensor& t) {
+    return std::tie(t.storage, t.storage_offset, t.offset, t.dtype, t.shape, t.strides);
+  };
+  const auto is_before = [&](std::size_t a, std::size_t b) { return view_of(tensors[a]) < view_of(tensors[b]); };
+  std::set<std::size_t, decltype(is_before)> firsts(is_before);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (i != kept) tensors[kept] = std::move(tensors[i]);
+    PytorchTensor& tensor = tensors[kept];
     const bool is_empty = tensor.end == tensor.offset;
-    const View view{tensor.storage, tensor.storage_offset, tensor.offset, tensor.dtype, tensor.shape, tensor.strides};
-    const auto [place, is_new] = is_empty ? std::pair(first.end(), true) : first.emplace(view, kept.size());
+    const auto [first, is_new] = is_empty ? std::pair(firsts.end(), true) : firsts.insert(kept);
     if (is_new) {
-      kept.push_back(std::move(tensor));
+      ++kept;
     } else {
       // A head that shares the embedding's weight is made from it by those who load it, never the other way round.
-      PytorchTensor& first_one = kept[place->second];
+      PytorchTensor& first_one = tensors[*first];
       if (first_one.name.ends_with("lm_head.weight")) std::swap(first_one.name, tensor.name);
-      first_one.ties.push_back(tensor.name);
+      first_one.ties.push_back(std::move(tensor.name));
     }
   }
-  tensors = std::move(kept);
+  tensors.erase(tensors.begin() + static_cast<std::ptrdiff_t>(kept), tensors.end());
 }
 
 // Goes through the dicts on the way to the model and those in it, in the order of the file: tensors are taken, and all
@@ -135,8 +144,9 @@ class ObjectReader {
     if (result_.tensors.empty()) refuse_empty(left_, title_, record_);
     left_.others.insert(left_.others.end(), frame_.left_out().begin(), frame_.left_out().end());
     note_left_out(result_.remarks, model_.path, left_);
-    tie(result_.tensors, title_, record_);
-    result_.storages = tensors_.storages();
+    require_distinct_names(result_.tensors, title_, record_);
+    tie(result_.tensors);
+    result_.storages = tensors_.take_storages();
     result_.carried = frame_.storages();
     result_.frame = frame_.take();
     result_.frame.tensors_key = model_.path;

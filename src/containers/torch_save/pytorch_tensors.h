@@ -38,6 +38,9 @@ class PytorchTensors {
 
   const std::map<std::string, PytorchStorage>& storages() const { return storages_; }
 
+  /// The same when nothing is read any more.
+  std::map<std::string, PytorchStorage> take_storages() { return std::move(storages_); }
+
   /// Sparse and quantized tensors, conjugate and negative views, dtypes that no other format has and more are odd.
   /// Errors: kFormat naming the tensor (inconsistent sizes, beyond its storage).
   PytorchTensor read(std::string name, const TensorCall& call) const;

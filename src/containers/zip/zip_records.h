@@ -3,25 +3,24 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
-#include "containers/zip/inflated_chunks.h"
 #include "containers/zip/zip_archive.h"
 
 namespace mnq {
 
 class ZipRecords {
  public:
-  ZipRecords(std::shared_ptr<const ByteSource> bytes, const std::string& title)
-      : bytes_(std::move(bytes)), inflated_(std::make_shared<InflatedChunks>(bytes_, title)), title_(title) {}
+  ZipRecords(std::shared_ptr<const ByteSource> bytes, const std::string& title);
 
   /// May outlive this. read and view throw kFormat, naming the record, where it is damaged; path, size, place and stamp
   /// are the record's archive's, but for size.
   std::shared_ptr<const ByteSource> open(const ZipEntry& entry) const;
 
  private:
-  std::shared_ptr<const ByteSource> bytes_;
-  std::shared_ptr<InflatedChunks> inflated_;
-  std::string title_;
+  struct Archive;
+
+  std::shared_ptr<const Archive> archive_;  // of all records: a checkpoint of 100,000 tensors has as many
 };
 
 }  // namespace mnq

@@ -42,72 +42,113 @@ void put_common(std::string& out, std::uint32_t crc, std::uint64_t size) {
 
 }  // namespace
 
-std::size_t ZipWriter::add(std::string name, std::uint64_t size) {
-  Record record{std::move(name), size, end_, 0, {}};
-  const std::uint64_t head = end_ + kLocalBytes + record.name.size() + (is_large(size) ? kLocalLargeBytes : 0);
-  record.data_offset = (head + kPaddingBytes + kAlignment - 1) / kAlignment * kAlignment;
-  end_ = record.data_offset + size;
-  records_.push_back(std::move(record));
+void ZipWriter::Record::append(std::uint64_t bytes, std::uint32_t crc_of_bytes) {
+  crc = static_cast<std::uint32_t>(crc32_combine(crc, crc_of_bytes, static_cast<z_off_t>(bytes)));
+  summed += bytes;
+}
+
+std::size_t ZipWriter::add(std::string_view name, std::uint64_t size) {
+  const std::uint64_t head = end_ + kLocalBytes + name.size() + (is_large(size) ? kLocalLargeBytes : 0);
+  names_ += name;
+  const std::uint64_t data_offset = (head + kPaddingBytes + kAlignment - 1) / kAlignment * kAlignment;
+  records_.push_back({names_.size(), size, data_offset});
+  end_ = records_.back().end();
   return records_.size() - 1;
 }
 
+std::string_view ZipWriter::name(std::size_t record) const {
+  const std::uint64_t begin = record == 0 ? 0 : records_[record - 1].name_end;
+  return std::string_view(names_).substr(begin, records_[record].name_end - begin);
+}
+
 void ZipWriter::open(const OpenByteSink& open) {
-  sink_ = open(end_ + directory(std::vector<std::uint32_t>(records_.size())).size());
+  std::uint64_t size = end_;
+  hand_over_directory([&](std::string_view piece) { size += piece.size(); });
+  sink_ = open(size);
 }
 
 void ZipWriter::write(std::size_t record, std::uint64_t offset, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
-  Record& to = records_[record];
-  sink_->write(to.data_offset + offset, bytes);
+  sink_->write(records_[record].data_offset + offset, bytes);
   const std::uint32_t crc =
       kernels::kernel_table().crc32(0, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   const std::lock_guard lock(mutex_);
-  to.pieces.push_back({offset, bytes.size(), crc});
+  add_piece(record, offset, {bytes.size(), crc});
 }
 
 void ZipWriter::write(std::size_t record, std::string_view text) { write(record, 0, std::as_bytes(std::span(text))); }
 
-std::uint32_t ZipWriter::crc_of(Record& record) {
-  std::ranges::sort(record.pieces, {}, &Piece::offset);
-  std::uint64_t end = 0;
-  std::uint32_t crc = 0;
-  for (const Piece& piece : record.pieces) {
-    if (piece.offset != end) break;
-    crc = static_cast<std::uint32_t>(crc32_combine(crc, piece.crc, static_cast<z_off_t>(piece.size)));
-    end += piece.size;
+void ZipWriter::add_piece(std::size_t record, std::uint64_t offset, const Piece& piece) {
+  Record& to = records_[record];
+  if (offset != to.summed) {
+    early_[record].emplace(offset, piece);
+    return;
   }
-  if (end != record.size) {
-    throw Error(Status::kInternal, formatted("record {} has {} bytes of {}", record.name, end, record.size));
+  to.append(piece.size, piece.crc);
+  const auto early = early_.find(record);
+  if (early == early_.end()) return;
+  Pieces& pieces = early->second;
+  for (auto next = pieces.find(to.summed); next != pieces.end(); next = pieces.find(to.summed)) {
+    to.append(next->second.size, next->second.crc);
+    pieces.erase(next);
   }
-  return crc;
+  if (pieces.empty()) early_.erase(early);
 }
 
-std::string ZipWriter::directory(const std::vector<std::uint32_t>& crcs) const {
-  std::string out;
-  for (std::size_t i = 0; i < records_.size(); ++i) {
-    const Record& record = records_[i];
-    std::string extra;
-    if (is_large(record.size)) {
-      put(extra, record.size);
-      put(extra, record.size);
-    }
-    if (is_large(record.header_offset)) put(extra, record.header_offset);
-    put<std::uint32_t>(out, 0x02014b50);
-    put<std::uint16_t>(out, kVersionZip64);
-    put_common(out, crcs[i], record.size);
-    put(out, static_cast<std::uint16_t>(record.name.size()));
-    put(out, static_cast<std::uint16_t>(extra.empty() ? 0 : extra.size() + 4));
-    for (int zeros = 0; zeros < 5; ++zeros) put<std::uint16_t>(out, 0);  // comment, disk, attributes
-    put(out, is_large(record.header_offset) ? kLarge : static_cast<std::uint32_t>(record.header_offset));
-    out += record.name;
-    if (extra.empty()) continue;
-    put(out, kLargeId);
-    put(out, static_cast<std::uint16_t>(extra.size()));
-    out += extra;
+void ZipWriter::require_whole(std::size_t record) const {
+  const Record& of = records_[record];
+  if (of.summed == of.size) return;
+  throw Error(Status::kInternal, formatted("record {} has {} bytes of {}", name(record), of.summed, of.size));
+}
+
+std::string ZipWriter::local_header(std::size_t record) const {
+  const Record& of = records_[record];
+  const std::uint64_t space = of.data_offset - header_offset(record);
+  std::string head;
+  put<std::uint32_t>(head, 0x04034b50);
+  put_common(head, of.crc, of.size);
+  put(head, static_cast<std::uint16_t>(name(record).size()));
+  put(head, static_cast<std::uint16_t>(space - kLocalBytes - name(record).size()));
+  head += name(record);
+  if (is_large(of.size)) {
+    put(head, kLargeId);
+    put<std::uint16_t>(head, 16);
+    put(head, of.size);
+    put(head, of.size);
   }
-  const std::uint64_t size = out.size(), count = records_.size();
-  const bool needs_zip64 = is_large(end_) || is_large(size) || count >= 0xffff;
-  if (needs_zip64) {
+  const std::uint64_t padding = space - head.size() - kPaddingBytes;
+  put(head, kPaddingId);
+  put(head, static_cast<std::uint16_t>(padding));
+  return head.append(padding, 'Z');
+}
+
+std::string ZipWriter::directory_entry(std::size_t record) const {
+  const Record& of = records_[record];
+  const std::uint64_t offset = header_offset(record);
+  std::string out, extra;
+  if (is_large(of.size)) {
+    put(extra, of.size);
+    put(extra, of.size);
+  }
+  if (is_large(offset)) put(extra, offset);
+  put<std::uint32_t>(out, 0x02014b50);
+  put<std::uint16_t>(out, kVersionZip64);
+  put_common(out, of.crc, of.size);
+  put(out, static_cast<std::uint16_t>(name(record).size()));
+  put(out, static_cast<std::uint16_t>(extra.empty() ? 0 : extra.size() + 4));
+  for (int zeros = 0; zeros < 5; ++zeros) put<std::uint16_t>(out, 0);  // comment, disk, attributes
+  put(out, is_large(offset) ? kLarge : static_cast<std::uint32_t>(offset));
+  out += name(record);
+  if (extra.empty()) return out;
+  put(out, kLargeId);
+  put(out, static_cast<std::uint16_t>(extra.size()));
+  return out += extra;
+}
+
+std::string ZipWriter::directory_end(std::uint64_t size) const {
+  std::string out;
+  const std::uint64_t count = records_.size();
+  if (is_large(end_) || is_large(size) || count >= 0xffff) {
     put<std::uint32_t>(out, 0x06064b50);
     put<std::uint64_t>(out, 44);
     put(out, kVersionZip64);
@@ -131,31 +172,35 @@ std::string ZipWriter::directory(const std::vector<std::uint32_t>& crcs) const {
   return out;
 }
 
-void ZipWriter::commit() {
-  std::vector<std::uint32_t> crcs;
-  for (Record& record : records_) {
-    crcs.push_back(crc_of(record));
-    std::string head;
-    put<std::uint32_t>(head, 0x04034b50);
-    put_common(head, crcs.back(), record.size);
-    put(head, static_cast<std::uint16_t>(record.name.size()));
-    const std::uint64_t fixed = kLocalBytes + record.name.size();
-    put(head, static_cast<std::uint16_t>(record.data_offset - record.header_offset - fixed));
-    head += record.name;
-    if (is_large(record.size)) {
-      put(head, kLargeId);
-      put<std::uint16_t>(head, 16);
-      put(head, record.size);
-      put(head, record.size);
-    }
-    const std::uint64_t padding = record.data_offset - record.header_offset - head.size() - kPaddingBytes;
-    put(head, kPaddingId);
-    put(head, static_cast<std::uint16_t>(padding));
-    head.append(padding, 'Z');
-    sink_->write(record.header_offset, std::as_bytes(std::span(head)));
+void ZipWriter::hand_over_directory(const WriteText& write) const {
+  std::uint64_t size = 0;
+  for (std::size_t i = 0; i < records_.size(); ++i) {
+    const std::string entry = directory_entry(i);
+    size += entry.size();
+    write(entry);
   }
-  const std::string end = directory(crcs);
-  sink_->write(end_, std::as_bytes(std::span(end)));
+  write(directory_end(size));
+}
+
+void ZipWriter::commit() {
+  constexpr std::size_t kPiece = 1u << 20;
+  for (std::size_t i = 0; i < records_.size(); ++i) {
+    require_whole(i);
+    const std::string head = local_header(i);
+    sink_->write(header_offset(i), std::as_bytes(std::span(head)));
+  }
+  std::string pending;
+  std::uint64_t at = end_;
+  const auto flush = [&] {
+    sink_->write(at, std::as_bytes(std::span(pending)));
+    at += pending.size();
+    pending.clear();
+  };
+  hand_over_directory([&](std::string_view piece) {
+    pending += piece;
+    if (pending.size() >= kPiece) flush();
+  });
+  if (!pending.empty()) flush();
   sink_->commit();
 }
 

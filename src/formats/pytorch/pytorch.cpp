@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 #include <optional>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/text/format.h"
@@ -48,47 +49,33 @@ class PytorchSource final : public DescribedSource {
  public:
   PytorchSource(std::string_view format, std::shared_ptr<const ByteSource> bytes, PytorchObjects objects,
                 const StoragePlaces& places, bool is_big_endian, Metadata metadata)
-      : format_(format), bytes_(std::move(bytes)), is_big_endian_(is_big_endian) {
+      : format_(format), bytes_(std::move(bytes)), nowhere_{bytes_, 0, 0}, is_big_endian_(is_big_endian) {
     remarks_ = std::move(objects.remarks);
     inputs_ = {bytes_};
     set_metadata(std::move(metadata));
     for (const std::string& key : objects.carried) {
-      const auto found = places.find(key);  // an empty storage may have none
-      const StoragePlace place = found == places.end() ? StoragePlace{bytes_, 0, 0} : found->second;
+      const StoragePlace& place = place_of(places, key);
       const PytorchStorage& storage = objects.storages.at(key);
       objects.frame.storages.push_back({place.bytes, place.offset, storage.count * storage.item_bytes});
     }
     companion_.members = std::move(objects.members);
     companion_.pytorch = std::make_shared<const PytorchFrame>(std::move(objects.frame));
-    for (PytorchTensor& tensor : objects.tensors) {
-      const std::uint64_t item_bytes = dtype_bits(tensor.dtype) / 8;
-      const auto found = places.find(tensor.storage);  // an empty storage may have none
-      const StoragePlace place = found == places.end() ? StoragePlace{bytes_, 0, 0} : found->second;
-      const std::uint64_t offset = (tensor.storage_offset + static_cast<std::uint64_t>(tensor.offset)) * item_bytes;
-      View view;
-      view.storage = place.bytes;
-      view.start = place.offset + offset;
-      view.file_offset = place.file_offset + offset;
-      view.layout = {tensor.shape, std::move(tensor.strides), item_bytes};
-      view.is_contiguous = is_contiguous(view.layout);
-      view.info = {std::move(tensor.name), tensor.dtype, tensor.shape, *checked_size_bytes(tensor.dtype, tensor.shape)};
-      view.ties = std::move(tensor.ties);
-      views_.push_back(std::move(view));
-    }
-    std::ranges::stable_sort(views_, {}, &View::file_offset);
-    for (const View& view : views_) tensors_.push_back(view.info);
+    for (const auto& [tensor, place] : in_order_of_data(objects.tensors, places)) add_tensor(*tensor, *place);
   }
 
   std::string_view format() const override { return format_; }
   std::string path() const override { return bytes_->path(); }
   std::uint64_t size_bytes() const override { return bytes_->size(); }
   const Companion* companion() const override { return &companion_; }
-  std::vector<std::string> ties(std::size_t tensor) const override { return views_[tensor].ties; }
+  std::vector<std::string> ties(std::size_t tensor) const override {
+    const auto found = ties_.find(tensor);
+    return found == ties_.end() ? std::vector<std::string>() : found->second;
+  }
 
   void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
     const View& view = views_[tensor];
-    const std::uint64_t item = view.layout.item_bytes;
-    if (view.is_contiguous && !is_swapped(view)) return view.storage->read(view.start + offset, into);
+    const std::uint64_t item = item_bytes(view.dtype);
+    if (!view.scattered && !is_swapped(view)) return view.storage->read(view.start + offset, into);
     if (offset % item == 0 && into.size() % item == 0) return read_items(tensor, offset / item, into);
     const std::uint64_t first = offset / item;
     std::vector<std::byte> items((offset + into.size() + item - 1) / item * item - first * item);
@@ -98,39 +85,70 @@ class PytorchSource final : public DescribedSource {
 
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override {
     const View& view = views_[tensor];
-    return view.is_contiguous && !is_swapped(view) ? view.storage->view(view.start) : nullptr;
+    return !view.scattered && !is_swapped(view) ? view.storage->view(view.start) : nullptr;
   }
 
  private:
+  // What is read as a tensor: this, and no more, since there may be 100,000 of them.
   struct View {
-    TensorInfo info;
-    std::vector<std::string> ties;
     std::shared_ptr<const ByteSource> storage;
-    std::uint64_t start = 0;  // of the first element in those bytes
-    std::uint64_t file_offset = 0;
-    StridedLayout layout;
-    bool is_contiguous = true;
+    std::uint64_t start = 0;         // of the first element in those bytes
+    Boxed<StridedLayout> scattered;  // where its elements do not lie one behind the other
+    DType dtype = DType::kF32;
   };
+  using Placed = std::pair<PytorchTensor*, const StoragePlace*>;
 
-  bool is_swapped(const View& view) const { return is_big_endian_ && view.layout.item_bytes > 1; }
+  static std::uint64_t item_bytes(DType dtype) { return dtype_bits(dtype) / 8; }
+
+  static std::uint64_t offset_in_storage(const PytorchTensor& tensor) {
+    return (tensor.storage_offset + static_cast<std::uint64_t>(tensor.offset)) * item_bytes(tensor.dtype);
+  }
+
+  // An empty storage may have none.
+  const StoragePlace& place_of(const StoragePlaces& places, const std::string& storage) const {
+    const auto found = places.find(storage);
+    return found == places.end() ? nowhere_ : found->second;
+  }
+
+  std::vector<Placed> in_order_of_data(std::vector<PytorchTensor>& tensors, const StoragePlaces& places) const {
+    std::vector<Placed> placed;
+    placed.reserve(tensors.size());
+    for (PytorchTensor& tensor : tensors) placed.emplace_back(&tensor, &place_of(places, tensor.storage));
+    std::ranges::stable_sort(
+        placed, {}, [](const Placed& each) { return each.second->file_offset + offset_in_storage(*each.first); });
+    return placed;
+  }
+
+  void add_tensor(PytorchTensor& tensor, const StoragePlace& place) {
+    if (!tensor.ties.empty()) ties_.emplace(tensors_.size(), std::move(tensor.ties));
+    StridedLayout layout{tensor.shape, std::move(tensor.strides), item_bytes(tensor.dtype)};
+    View& view = views_.emplace_back(View{place.bytes, place.offset + offset_in_storage(tensor), {}, tensor.dtype});
+    if (!is_contiguous(layout)) view.scattered = std::move(layout);
+    const std::uint64_t size = *checked_size_bytes(tensor.dtype, tensor.shape);
+    tensors_.push_back({std::move(tensor.name), tensor.dtype, std::move(tensor.shape), size});
+  }
+
+  bool is_swapped(const View& view) const { return is_big_endian_ && item_bytes(view.dtype) > 1; }
 
   void read_items(std::size_t tensor, std::uint64_t first, std::span<std::byte> into) const {
     const View& view = views_[tensor];
-    const std::uint64_t item = view.layout.item_bytes;
-    if (view.is_contiguous) {
+    const std::uint64_t item = item_bytes(view.dtype);
+    if (!view.scattered) {
       view.storage->read(view.start + first * item, into);
     } else {
-      strips_.read(tensor, view.layout, first, into, [&](std::uint64_t offset, std::span<std::byte> piece) {
+      strips_.read(tensor, *view.scattered, first, into, [&](std::uint64_t offset, std::span<std::byte> piece) {
         view.storage->read(view.start + offset, piece);
       });
     }
     // A complex number is two numbers.
-    if (is_swapped(view)) swap_bytes(into, view.info.dtype == DType::kC64 ? 4 : item);
+    if (is_swapped(view)) swap_bytes(into, view.dtype == DType::kC64 ? 4 : item);
   }
 
   std::string_view format_;
   std::shared_ptr<const ByteSource> bytes_;
+  StoragePlace nowhere_;  // of what is empty
   std::vector<View> views_;
+  std::unordered_map<std::size_t, std::vector<std::string>> ties_;  // of the few tensors that have any
   Companion companion_;
   bool is_big_endian_;
   mutable StridedStrips strips_;
@@ -226,6 +244,14 @@ std::optional<std::string> read_tensors_key(const ZipArchive& archive, const std
   const ZipEntry* entry = archive.find(root + std::string(kPytorchTensorsKeyRecord));
   if (!wanted.empty() || entry == nullptr) return wanted_key(wanted);
   return read_whole(archive, *entry);
+}
+
+// The pickle takes ten times the memory of what is read of it, and is gone before the records are opened.
+PytorchObjects read_objects(const ZipArchive& archive, const std::string& root, const PytorchRequest& request) {
+  const std::string record = root + "/data.pkl";
+  const std::string text = read_whole(archive, *archive.find(record));
+  const Pickle pickle(text, archive.title(), record, PickleNumbers::kShared);
+  return read_pytorch_objects(pickle, archive.title(), record, request);
 }
 
 Metadata read_metadata(const ZipArchive& archive, const std::string& root) {
@@ -359,12 +385,9 @@ std::unique_ptr<TensorSource> open_pytorch_zip_source(std::shared_ptr<const Byte
                                                       const OpenSettings& settings) {
   const ZipArchive archive(bytes);
   const std::string root = find_root(archive);
-  const std::string record = root + "/data.pkl";
-  const std::string text = read_whole(archive, *archive.find(record));
-  const Pickle pickle(text, archive.title(), record);
   const bool is_big_endian = read_byte_order(archive, root);
-  PytorchObjects objects = read_pytorch_objects(
-      pickle, archive.title(), record, {read_tensors_key(archive, root, settings.tensors_key), !is_big_endian});
+  PytorchObjects objects =
+      read_objects(archive, root, {read_tensors_key(archive, root, settings.tensors_key), !is_big_endian});
   const StoragePlaces places = find_places(archive, bytes, root, objects);
   Metadata metadata = read_metadata(archive, root);
   return std::make_unique<PytorchSource>("pytorch", std::move(bytes), std::move(objects), places, is_big_endian,

@@ -1,6 +1,6 @@
 // The ZIP form of a state dict: one record for the pickle, one for each tensor and each storage that is carried on.
 #include <algorithm>
-#include <map>
+#include <numeric>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -29,62 +29,79 @@ const TorchDType& torch_dtype(const TensorInfo& info) {
 PytorchFrame plain_frame() {
   PytorchFrame frame;
   frame.pickle = std::string(PickleWriter::kStart) + "}(";
-  frame.gaps.push_back({frame.pickle.size(), 0, PytorchFrame::GapKind::kRest, ""});
+  frame.add_gap(frame.pickle.size(), 0, PytorchFrame::GapKind::kRest, "");
   frame.pickle += 'u';
   return frame;
 }
 
-// The pickle of a frame with tensors in its gaps.
+// The pickle of a frame with tensors in its gaps. It is handed over in pieces: with 100,000 tensors it has 50 MB.
 class FilledFrame {
  public:
-  explicit FilledFrame(const PytorchFrame& frame) : frame_(frame), rest_(frame.gaps.size()) {
+  explicit FilledFrame(const PytorchFrame& frame) : frame_(frame), fillings_(frame.gaps.size()) {
     for (std::size_t i = 0; i < frame.gaps.size(); ++i) {
       const bool is_rest = frame.gaps[i].kind == PytorchFrame::GapKind::kRest;
-      (is_rest ? rests_ : places_).emplace(frame.gaps[i].name, i);
+      (is_rest ? rests_ : places_).emplace(frame.name(i), i);
     }
   }
 
-  // info must outlive it. storage: its index among those that are written. Errors: kUnsupported.
+  // name and info must outlive it. storage: its index among those that are written. Errors: kUnsupported.
   void add(std::string_view name, const TensorInfo& info, std::size_t storage) {
-    const Filling filling{&info, storage, &torch_dtype(info)};
-    ++count_;
-    if (const auto place = places_.find(name); place != places_.end()) {
-      fillings_.emplace(place->first, filling);
-    } else {
-      rest_[rest_for(name)].emplace_back(name, filling);
+    torch_dtype(info);
+    const auto place = places_.find(name);
+    if (place == places_.end()) {
+      rest_[rest_for(name)].push_back({name, {&info, storage}});
+    } else if (fillings_[place->second].info == nullptr) {
+      fillings_[place->second] = {&info, storage};
     }
   }
 
-  std::string finish() {
-    constexpr std::size_t kRoomForTensor = 512;  // of which only what is written takes memory
-    bytes_.reserve(frame_.pickle.size() + kRoomForTensor * count_);
+  void hand_over(const WriteText& to) {
     std::uint64_t at = 0;
     for (std::size_t i = 0; i < frame_.gaps.size(); ++i) {
       const PytorchFrame::Gap& gap = frame_.gaps[i];
       bytes_.append(frame_.pickle, at, gap.at - at);
       at = gap.at + gap.key_bytes;
       if (gap.kind == PytorchFrame::GapKind::kRest) {
-        for (const auto& [name, filling] : rest_[i]) {
-          out_.text(name.substr(gap.name.size()));
-          write(filling);
-        }
-      } else if (const auto found = fillings_.find(gap.name); found != fillings_.end()) {
+        write_rest(i, to);
+      } else if (fillings_[i].info != nullptr) {
         bytes_.append(frame_.pickle, gap.at, gap.key_bytes);
-        write(found->second);
+        write(fillings_[i]);
       } else if (gap.kind == PytorchFrame::GapKind::kElement) {
         out_.opcode('N');
       }
+      flush(to, kPiece);
     }
-    bytes_.append(frame_.pickle, at);
-    return std::move(bytes_.append(PickleWriter::kEnd));
+    bytes_.append(frame_.pickle, at).append(PickleWriter::kEnd);
+    flush(to, 0);
   }
 
  private:
   struct Filling {
-    const TensorInfo* info;
-    std::size_t storage;
-    const TorchDType* dtype;
+    const TensorInfo* info = nullptr;
+    std::size_t storage = 0;
   };
+  struct Named {
+    std::string_view name;
+    Filling filling;
+  };
+  static constexpr std::size_t kPiece = 64u << 10;
+
+  void flush(const WriteText& to, std::size_t most) {
+    if (bytes_.size() <= most) return;
+    to(bytes_);
+    bytes_.clear();
+  }
+
+  // Tensors that had no place before, at the end of their dict.
+  void write_rest(std::size_t gap, const WriteText& to) {
+    const auto found = rest_.find(gap);
+    if (found == rest_.end()) return;
+    for (const Named& each : found->second) {
+      out_.text(each.name.substr(frame_.name(gap).size()));
+      write(each.filling);
+      flush(to, kPiece);
+    }
+  }
 
   // The dict that is nearest to it.
   std::size_t rest_for(std::string_view name) const {
@@ -113,7 +130,7 @@ class FilledFrame {
 
   void write(const Filling& filling) {
     const TensorInfo& info = *filling.info;
-    const TorchDType& dtype = *filling.dtype;
+    const TorchDType& dtype = torch_dtype(info);
     const bool is_untyped = !dtype.is_python;
     out_.global("torch._utils", is_untyped ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2");
     out_.opcodes("((");
@@ -135,10 +152,9 @@ class FilledFrame {
 
   const PytorchFrame& frame_;
   std::unordered_map<std::string_view, std::size_t> places_, rests_;  // gaps by their names
-  std::unordered_map<std::string_view, Filling> fillings_;
-  std::vector<std::vector<std::pair<std::string, Filling>>> rest_;  // of each gap
-  std::size_t count_ = 0;                                           // of tensors
-  std::string bytes_;
+  std::vector<Filling> fillings_;                                     // of each gap
+  std::unordered_map<std::size_t, std::vector<Named>> rest_;          // of gaps
+  std::string bytes_;                                                 // that are to be handed over next
   PickleWriter out_{bytes_};
 };
 
@@ -149,7 +165,8 @@ class PytorchSink final : public TensorSink {
     const auto carried = request.companion == nullptr ? nullptr : request.companion->pytorch;
     const PytorchFrame plain = plain_frame();
     const PytorchFrame& frame = carried == nullptr ? plain : *carried;
-    add_text("/data.pkl", make_pickle(frame, tensors));
+    auto filled = fill(frame, tensors);
+    const std::size_t pickle = add_pickle(*filled);
     add_text("/byteorder", "little");
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       records_.push_back(zip_.add(formatted("{}/data/{}", kRoot, i), tensors[i]->size_bytes));
@@ -165,6 +182,8 @@ class PytorchSink final : public TensorSink {
     if (carried != nullptr) add_text(kPytorchTensorsKeyRecord, frame.tensors_key);
     add_text("/version", "3\n");
     zip_.open(open);
+    write_pickle(*filled, pickle);
+    filled.reset();
     for (const auto& [record, text] : texts_) zip_.write(record, text);
     for (std::size_t i = 0; i < carried_.size(); ++i) copy(frame.storages[i], carried_[i]);
     texts_.clear();
@@ -180,11 +199,25 @@ class PytorchSink final : public TensorSink {
   }
 
  private:
-  std::string make_pickle(const PytorchFrame& frame, const std::vector<const TensorInfo*>& tensors) const {
-    FilledFrame filled(frame);
-    for (std::size_t i = 0; i < tensors.size(); ++i) filled.add(tensors[i]->name, *tensors[i], i);
-    add_ties(filled, tensors);
-    return filled.finish();
+  std::unique_ptr<FilledFrame> fill(const PytorchFrame& frame, const std::vector<const TensorInfo*>& tensors) const {
+    auto filled = std::make_unique<FilledFrame>(frame);
+    for (std::size_t i = 0; i < tensors.size(); ++i) filled->add(tensors[i]->name, *tensors[i], i);
+    add_ties(*filled, tensors);
+    return filled;
+  }
+
+  std::size_t add_pickle(FilledFrame& filled) {
+    std::uint64_t size = 0;
+    filled.hand_over([&](std::string_view piece) { size += piece.size(); });
+    return zip_.add(formatted("{}/data.pkl", kRoot), size);
+  }
+
+  void write_pickle(FilledFrame& filled, std::size_t record) {
+    std::uint64_t at = 0;
+    filled.hand_over([&](std::string_view piece) {
+      zip_.write(record, at, std::as_bytes(std::span(piece)));
+      at += piece.size();
+    });
   }
 
   using WriteOwn = std::function<void(const WriteText&)>;
@@ -215,12 +248,14 @@ class PytorchSink final : public TensorSink {
 
   // Other names of a tensor refer to its storage.
   void add_ties(FilledFrame& filled, const std::vector<const TensorInfo*>& tensors) const {
-    std::map<std::string_view, std::size_t> index;
-    for (std::size_t i = 0; i < tensors.size(); ++i) index.emplace(tensors[i]->name, i);
-    const auto is_there = [&](std::string_view name) { return index.contains(name); };
+    std::vector<std::size_t> by_name(tensors.size());
+    std::iota(by_name.begin(), by_name.end(), std::size_t{0});
+    const auto name_of = [&](std::size_t tensor) -> std::string_view { return tensors[tensor]->name; };
+    std::ranges::sort(by_name, {}, name_of);
+    const auto is_there = [&](std::string_view name) { return std::ranges::binary_search(by_name, name, {}, name_of); };
     for (const auto& [name, target] : tied_names(metadata_, is_there)) {
-      const std::size_t tensor = index.at(target);
-      filled.add(name, *tensors[tensor], tensor);
+      const std::size_t tensor = *std::ranges::lower_bound(by_name, std::string_view(target), {}, name_of);
+      filled.add(metadata_.find(name)->first, *tensors[tensor], tensor);
     }
   }
 
