@@ -33,8 +33,8 @@ mnq_status mnq_config_resolve(const mnq_config* config, const mnq_run* run, cons
                               mnq_buffer** value, const char** source, mnq_error** error) noexcept {
   return guarded(error, [&] {
     clear(require(value, "value"));
-    const LayerName name = layer_name_from(text_or_empty(layer));
-    FoundValue found = resolve_value(settings_of(config, run), name, require(key, "key"));
+    const std::string weight = weight_name_from(text_or_empty(layer));
+    FoundValue found = resolve_value(settings_of(config, run), layer_name_from(weight), require(key, "key"));
     *value = new_buffer(std::move(found.value));
     if (source != nullptr) *source = value_source_text(found.source).data();
   });

@@ -87,7 +87,8 @@ struct mnq_model : mnq::capi::Tagged<mnq::capi::Kind::kModel> {
 struct mnq_layers : mnq::capi::Tagged<mnq::capi::Kind::kLayers> {
   std::shared_ptr<const mnq::TensorSource> source;  // of the plan
   mnq::Plan plan;
-  std::vector<std::string> schemes;  // of each tensor of the plan; "" where it is copied
+  std::vector<std::string> names;    // of each tensor's layer, in the plan's order
+  std::vector<std::string> schemes;  // "" where it is copied
 };
 
 struct mnq_values : mnq::capi::Tagged<mnq::capi::Kind::kValues> {

@@ -28,6 +28,7 @@ mnq_status mnq_model_list_layers(const mnq_model* model, const mnq_config* confi
     layers->source = model->source;
     layers->plan = make_plan(source, settings_of(config, run));
     for (const PlannedTensor& tensor : layers->plan.tensors) {
+      layers->names.emplace_back(tensor.layer.name.name);
       layers->schemes.push_back(tensor.action == Action::kCopy ? "" : scheme_text(tensor.spec));
     }
     *out = layers.release();
@@ -39,8 +40,7 @@ size_t mnq_layers_count(const mnq_layers* layers) noexcept {
 }
 
 const char* mnq_layers_name(const mnq_layers* layers, size_t index) noexcept {
-  const PlannedTensor* layer = layer_at(layers, index);
-  return layer == nullptr ? nullptr : layer->layer.name.name.c_str();
+  return layer_at(layers, index) == nullptr ? nullptr : layers->names[index].c_str();
 }
 
 const char* mnq_layers_tensor(const mnq_layers* layers, size_t index) noexcept {
@@ -84,12 +84,12 @@ mnq_dtype mnq_layers_dtype(const mnq_layers* layers, size_t index) noexcept {
 }
 
 size_t mnq_layers_tie_count(const mnq_layers* layers, size_t index) noexcept {
-  const PlannedTensor* layer = layer_at(layers, index);
-  return layer == nullptr ? 0 : layer->layer.ties.size();
+  const LogicalTensor* tensor = tensor_at(layers, index);
+  return tensor == nullptr ? 0 : tensor->ties.size();
 }
 
 const char* mnq_layers_tie(const mnq_layers* layers, size_t index, size_t tie) noexcept {
-  return tie < mnq_layers_tie_count(layers, index) ? layer_at(layers, index)->layer.ties[tie].c_str() : nullptr;
+  return tie < mnq_layers_tie_count(layers, index) ? tensor_at(layers, index)->ties[tie].c_str() : nullptr;
 }
 
 void mnq_layers_free(mnq_layers* layers) noexcept { delete live(layers); }

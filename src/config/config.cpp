@@ -13,6 +13,8 @@
 namespace mnq {
 namespace {
 
+constexpr std::string_view kWeight = ".weight";
+
 // The last setting for layers that matches; "auto" takes an earlier one back. A pattern stands for itself too:
 // validate_settings takes it for the name of a layer.
 const std::string* find_for_layer(const Settings* settings, std::string_view key, const LayerName& layer) {
@@ -20,8 +22,8 @@ const std::string* find_for_layer(const Settings* settings, std::string_view key
   const auto globs = settings->globs.find(key);
   if (globs == settings->globs.end()) return nullptr;
   std::optional<std::size_t> last;
-  for (const std::string* name : {&layer.name, &layer.tensor}) {
-    for (const auto& found : {globs->second.last_match(*name), globs->second.find(*name)}) {
+  for (const std::string_view name : {layer.name, layer.tensor}) {
+    for (const auto& found : {globs->second.last_match(name), globs->second.find(name)}) {
       if (found) last = std::max(last.value_or(0), *found);
     }
     if (layer.tensor == layer.name) break;
@@ -52,7 +54,7 @@ std::string describe(std::string_view key, const FoundValue& found) {
 [[noreturn]] void fail_combination(const LayerName& layer, std::string_view key, const std::string& what,
                                    const std::string& suggestion) {
   const std::string prefix = layer.name.empty() ? "" : formatted("layer {}: ", layer.name);
-  throw Error(Status::kConfig, prefix + what, suggestion, layer.name.empty() ? std::string(key) : layer.name);
+  throw Error(Status::kConfig, prefix + what, suggestion, std::string(layer.name.empty() ? key : layer.name));
 }
 
 // dtype and bits decide the scheme together: bits follow dtype where unset and the other way round; a scheme with fewer
@@ -119,11 +121,13 @@ std::string bool_text(bool value) { return value ? "true" : "false"; }
 
 }  // namespace
 
-LayerName layer_name_from(std::string_view name) {
-  constexpr std::string_view kWeight = ".weight";
-  const std::string_view layer = name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size()) : name;
-  if (layer.empty()) return {std::string(name), std::string(name)};
-  return {std::string(layer), std::string(layer) + std::string(kWeight)};
+std::string weight_name_from(std::string_view name) {
+  return std::string(name) + std::string(name.empty() || name.ends_with(kWeight) ? "" : kWeight);
+}
+
+LayerName layer_name_from(std::string_view weight) {
+  const bool is_whole = !weight.ends_with(kWeight) || weight.size() == kWeight.size();
+  return {is_whole ? weight : weight.substr(0, weight.size() - kWeight.size()), weight};
 }
 
 std::string_view value_source_text(ValueSource source) {
@@ -247,8 +251,8 @@ JobSettings resolve_job(const Config& config) {
   job.max_shard_size = *parse_size(shard_size.value);
   job.is_shard_size_set = shard_size.source != ValueSource::kDefault;
   job.is_resumed = config.flag("resume");
-  const std::string tensors_key = config.find("tensors_key").value;
-  if (tensors_key != "auto") job.tensors_key = tensors_key;
+  FoundValue tensors_key = config.find("tensors_key");
+  if (tensors_key.value != "auto") job.tensors_key = std::move(tensors_key.value);
   resolve_part(config, job);
   if (job.sqnr_critical_db > job.sqnr_warning_db) {
     throw Error(

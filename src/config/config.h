@@ -37,14 +37,18 @@ std::string settings_json(const Settings& settings);
 /// Every key as a JSON list of objects: "key", "type", "default", "per_layer", "help".
 std::string config_keys_json();
 
-/// A layer as settings see it: its dotted name and the name of its weight. Both empty: no layer in particular.
+/// A layer as settings see it: its dotted name and the name of its weight. Both empty: no layer in particular. Views of
+/// what the source holds: with 100,000 layers copies of both took 16 MB.
 struct LayerName {
-  std::string name;
-  std::string tensor;
+  std::string_view name;
+  std::string_view tensor;
 };
 
-/// A layer given by either of its names: "encoder.0.query" or "encoder.0.query.weight".
-LayerName layer_name_from(std::string_view name);
+/// "encoder.0.query.weight" where a layer is given by either of its names: "encoder.0.query" or that.
+std::string weight_name_from(std::string_view name);
+
+/// A layer by the name of its weight, of which it is a view.
+LayerName layer_name_from(std::string_view weight);
 
 enum class ValueSource { kDefault, kConfig, kCall, kConfigLayers, kCallLayers };
 std::string_view value_source_text(ValueSource source);

@@ -455,7 +455,7 @@ Layer find_layer(const LogicalTensor& tensor, const Known& known) {
   if (layer.kind == nullptr) return layer;
   // "weight" alone belongs to the module; in_proj_weight and weight_ih_l0 are one of several of theirs.
   const std::string_view module = remade ? remade->module : dotted.last == "weight" ? dotted.parent : "";
-  if (!module.empty()) layer.name.name = std::string(module);
+  if (!module.empty()) layer.name.name = module;
   layer.is_sensitive = layer.kind->is_sensitive || is_output_head(layer);
   layer.is_router = is_router_name(layer.name.name, known);
   return layer;
@@ -479,10 +479,7 @@ std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors, const Com
   const Known known = know(tensors, companion);
   std::vector<Layer> layers;
   layers.reserve(tensors.size());
-  for (const LogicalTensor& tensor : tensors) {
-    layers.push_back(find_layer(tensor, known));
-    layers.back().ties = tensor.ties;
-  }
+  for (const LogicalTensor& tensor : tensors) layers.push_back(find_layer(tensor, known));
   mark_heads(layers);
   return layers;
 }

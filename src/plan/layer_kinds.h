@@ -26,7 +26,7 @@ struct LayerKind {
 std::span<const LayerKind> all_layer_kinds();
 const LayerKind* find_layer_kind(std::string_view name);
 
-/// A tensor of the model, in its order.
+/// A tensor of the model, in its order. Its names are views of the tensor's own, and of what its hint says.
 struct Layer {
   LayerName name;                   ///< for a tensor that is no weight, both are the tensor's name
   const LayerKind* kind = nullptr;  ///< null: nothing that can be quantized
@@ -37,11 +37,10 @@ struct Layer {
   bool is_router = false;           ///< it chooses among experts
   bool is_on_request = false;       ///< left as it is unless it is selected
   std::string reason;               ///< why there is no kind
-  std::vector<std::string> ties;    ///< other names of the same weight
 };
 
-/// One Layer for each tensor. companion: of the source, null: nothing is known of the model but its tensors. Never
-/// fails.
+/// One Layer for each tensor, which must outlive it. companion: of the source, null: nothing is known of the model but
+/// its tensors. Never fails.
 std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors, const Companion* companion);
 
 /// Makes it a layer of this kind, where the tensor can hold a weight at all; else its reason says why not.

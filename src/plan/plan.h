@@ -46,7 +46,7 @@ bool is_recoded(const PlannedTensor& planned, const LogicalTensor& tensor);
 /// Whether the output has codes of it, made now or kept.
 bool has_codes(const PlannedTensor& planned, const LogicalTensor& tensor);
 
-/// Of a source, which must outlive it.
+/// Of a source, which must outlive it: names lie there.
 struct Plan {
   std::span<const LogicalTensor> logical;
   std::vector<PlannedTensor> tensors;  ///< one for each logical tensor, in the same order

@@ -11,6 +11,7 @@ namespace {
 // Scales of earlier versions get the shape that they have now.
 void add_copies(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source) {
   const auto parts = tensor.spec ? tensor.layout->parts(*tensor.spec) : std::vector<StoredPart>();
+  planned.outputs.reserve(tensor.parts.size());
   for (std::size_t i = 0; i < tensor.parts.size(); ++i) {
     PlannedOutput& output = planned.outputs.emplace_back(source.tensors()[tensor.parts[i]], tensor.parts[i]);
     const bool is_former = i < parts.size() && !parts[i].former_shape.empty();
@@ -19,7 +20,9 @@ void add_copies(PlannedTensor& planned, const LogicalTensor& tensor, const Tenso
 }
 
 void add_parts(PlannedTensor& planned, const LogicalTensor& tensor) {
-  for (const StoredPart& part : planned.layout->parts(planned.spec)) {
+  const auto parts = planned.layout->parts(planned.spec);
+  planned.outputs.reserve(parts.size());
+  for (const StoredPart& part : parts) {
     planned.outputs.push_back({{tensor.name + std::string(part.suffix), part.dtype, part.shape,
                                 *checked_size_bytes(part.dtype, part.shape)}});
   }
@@ -69,7 +72,7 @@ void require_distinct_names(const Plan& plan) {
   }
   for (const PlannedTensor& tensor : plan.tensors) {
     for (const std::string_view suffix : tensor.taken_suffixes) {
-      const std::string name = tensor.layer.name.tensor + std::string(suffix);
+      const std::string name = std::string(tensor.layer.name.tensor) + std::string(suffix);
       if (const auto owner = owners.find(name); owner != owners.end()) require_own(owner->second, tensor, name);
     }
   }

@@ -22,7 +22,7 @@ std::int64_t resolve_axis(const LayerSettings& settings, const Layer& layer, std
   if (axis >= 0 && axis < count) return axis;
   throw Error(Status::kConfig,
               formatted("layer {}: channel_axis={} lies outside its {} dimensions", layer.name.name, wanted, rank),
-              "count axes from 0, or from -1 at the end", layer.name.name);
+              "count axes from 0, or from -1 at the end", std::string(layer.name.name));
 }
 
 QuantizedSpec make_spec(const LogicalTensor& tensor, const Layer& layer, const LayerSettings& settings) {
@@ -67,7 +67,7 @@ Choice choose_by_scheme(const Selection& selection, const Config& config, const 
     throw Error(Status::kUnsupported,
                 formatted("layer {}: {} with channels on another axis than {} is not there yet", layer.name.name,
                           scheme.text, spec.stacked_axes),
-                "use 8 bits per channel for this layer, or skip it", layer.name.name);
+                "use 8 bits per channel for this layer, or skip it", std::string(layer.name.name));
   }
   // weight_norm's lengths: one code each, and a scale that makes up for it, are larger and say less.
   if (spec.granularity != Granularity::kTensor && count == scale_shape(spec).row_count) {
@@ -157,7 +157,7 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   const std::string stored_reason = std::move(planned.reason);
   Choice choice;
   if (layer.kind == nullptr) {
-    choice = leave(layer.reason);
+    choice = leave(std::move(layer.reason));
     planned.is_deselected = leaves_out(selection, layer.name);
   } else if (choice = choose_by_selection(selection, layer); !choice.quantize) {
     planned.is_deselected = true;
@@ -170,7 +170,7 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
       if (choice.reason.empty()) choice.reason = selected;
     }
   }
-  planned.reason = choice.reason;
+  planned.reason = std::move(choice.reason);
   if (tensor.spec) planned.reason = choice.quantize ? formatted("quantized anew: {}", stored_reason) : stored_reason;
 }
 

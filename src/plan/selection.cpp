@@ -14,8 +14,8 @@ std::string nearest_layer(const Plan& plan, const std::string& text) {
   if (text.find_first_of("*?[\\") != text.npos) return "";
   std::vector<std::string> names;
   for (const PlannedTensor& tensor : plan.tensors) {
-    names.push_back(tensor.layer.name.name);
-    names.push_back(tensor.layer.name.tensor);
+    names.emplace_back(tensor.layer.name.name);
+    names.emplace_back(tensor.layer.name.tensor);
   }
   return nearest_name(text, names);
 }
@@ -113,7 +113,7 @@ void adopt_kind(Layer& layer, const Config& config, const LogicalTensor& tensor)
   throw Error(Status::kConfig,
               formatted("layer {}: kind={}, whose weights have {} dimensions; this one has {}", layer.name.name,
                         kind.name, kind.rank, tensor.shape.size()),
-              "set kind for the layers that are of it (--layer PATTERN kind=...)", layer.name.name);
+              "set kind for the layers that are of it (--layer PATTERN kind=...)", std::string(layer.name.name));
 }
 
 void adopt_named(Layer& layer, const Selection& selection, const LogicalTensor& tensor) {

@@ -8,10 +8,10 @@ namespace mnq {
 namespace {
 
 // What became of a pair, into its object of the report. True where it was compared.
-bool describe_pair(ReportLayer& layer, const TensorPair& pair) {
+bool describe_pair(Report& report, ReportLayer& layer, const TensorPair& pair) {
   if (pair.bad_element) {
     layer.action = "skip";
-    layer.reason = formatted("element {} is not finite in one of the two", *pair.bad_element);
+    layer.reason = report.kept(formatted("element {} is not finite in one of the two", *pair.bad_element));
     return false;
   }
   if (pair.is_weight) {
@@ -20,7 +20,7 @@ bool describe_pair(ReportLayer& layer, const TensorPair& pair) {
     return true;
   }
   layer.exact = !pair.differs;
-  if (pair.differs) layer.reason = formatted("its {} values differ", dtype_name(pair.a->dtype));
+  if (pair.differs) layer.reason = report.kept(formatted("its {} values differ", dtype_name(pair.a->dtype)));
   return true;
 }
 
@@ -70,9 +70,9 @@ class ComparedModels {
     row.bytes_before = stored_bytes(reference_, *pair.a);
     if (pair.b != nullptr) row.bytes_after = stored_bytes(other_, *pair.b);
     bytes_before_ += stored_bytes(reference_, *pair.a);
-    if (pair.b != nullptr && pair.b->spec) row.scheme = scheme_text(*pair.b->spec);
-    row.reason = reason;
-    const bool done = reason.empty() && describe_pair(row, pair);
+    if (pair.b != nullptr && pair.b->spec) row.scheme = report.kept(scheme_text(*pair.b->spec));
+    row.reason = report.kept(reason);
+    const bool done = reason.empty() && describe_pair(report, row, pair);
     ++(done ? compared_ : skipped_);
     if (done && is_changed(pair)) model_.add(pair.accuracy.sums());
     all_exact_ = all_exact_ && done && !pair.differs;

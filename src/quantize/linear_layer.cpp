@@ -134,7 +134,7 @@ std::unique_ptr<LinearLayer> pack_weight(const TensorSource& source, const Logic
   weights.zero_points = coded.zero_points.empty() ? nullptr : coded.zero_points.data();
   weights.bias = bias.empty() ? nullptr : bias.data();
   weights.codes = [&](std::size_t first, std::size_t) { return coded.codes.data() + first * weights.row_length; };
-  return pack_layer(layer_name_from(weight.name).name, scheme_text(*weight.spec), weights, config);
+  return pack_layer(std::string(layer_name_from(weight.name).name), scheme_text(*weight.spec), weights, config);
 }
 
 // The settings with one layer chosen, whatever else they choose.
@@ -152,7 +152,7 @@ std::shared_ptr<const TensorSource> quantize_weight(const TensorSource& source, 
     throw Error(Status::kDType, formatted("{} is {}", weight.name, dtype_name(weight.dtype)),
                 "weights are F32, BF16, F16 or F64, or quantized", weight.name);
   }
-  LayerHint hint{layer_name_from(weight.name).name, std::string(kKind), 0, ""};
+  LayerHint hint{std::string(layer_name_from(weight.name).name), std::string(kKind), 0, ""};
   const bool is_plain = weight.shape.size() == 2;
   const auto alone = make_memory_source({{weight.name, load_tensor(source, weight.parts.front()),
                                           is_plain ? std::optional(std::move(hint)) : std::nullopt}},

@@ -45,7 +45,8 @@ std::string kind_of(const Tensor& tensor, const std::string& kind) {
 Settings select(const std::string& name, const Settings* config, const Settings* call) {
   Settings own = call == nullptr ? Settings() : *call;
   const Config given(config, call);
-  const bool is_skipped = read_selection(given).skip.find_match(layer_name_from(name)) != nullptr;
+  const std::string weight = weight_name_from(name);
+  const bool is_skipped = read_selection(given).skip.find_match(layer_name_from(weight)) != nullptr;
   const bool is_free = given.find("only").source == ValueSource::kDefault && !is_skipped;
   if (is_free && name.find(',') == std::string::npos) set_value(own, "only", name);
   return own;

@@ -55,7 +55,12 @@ std::string floats_text(const Plan& plan) {
                    most.count == 1 ? "" : formatted(" and {} more", most.count - 1), reason);
 }
 
-void warn_of_extremes(Report& report, const Plan& plan) {
+// What is to be said of a plan that changed nothing, little or everything.
+struct Extreme {
+  std::string warning, remark;
+};
+
+Extreme find_extreme(const Plan& plan) {
   std::size_t layers = 0, changed = 0, already = 0;
   for (const PlannedTensor& tensor : plan.tensors) {
     if (tensor.layer.kind != nullptr) ++layers;
@@ -63,27 +68,27 @@ void warn_of_extremes(Report& report, const Plan& plan) {
     if (plan.logical[tensor.logical].spec) ++already;
   }
   if (changed == 0) {
-    report.add_warning(already > 0 ? "no layer was quantized: the input is quantized already"
-                                   : "no layer was quantized");
-  } else if (std::string floats = floats_text(plan); !floats.empty()) {
-    report.add_warning(std::move(floats));
-  } else if (changed == layers && layers > 1) {
-    report.add_remark("every layer was quantized, the first and the last included");
+    return {already > 0 ? "no layer was quantized: the input is quantized already" : "no layer was quantized", ""};
   }
+  if (std::string floats = floats_text(plan); !floats.empty()) return {std::move(floats), ""};
+  const bool is_all = changed == layers && layers > 1;
+  return {"", is_all ? "every layer was quantized, the first and the last included" : ""};
 }
 
-void fill_accuracy(Report& report, const std::vector<Accuracy>& accuracies, const Plan& plan) {
+void tell(Report& report, const Extreme& extreme) {
+  if (!extreme.warning.empty()) report.add_warning(extreme.warning);
+  if (!extreme.remark.empty()) report.add_remark(extreme.remark);
+}
+
+// Of what was quantized or cast, but by no other run.
+void fill_accuracy(Report& report, const std::vector<Accuracy>& accuracies) {
   Accuracy model;
-  bool any = false;
-  for (std::size_t item = 0; item < plan.tensors.size(); ++item) {
-    const Action action = plan.tensors[item].action;
-    if (action != Action::kQuantize && action != Action::kCast) continue;
-    if (!accuracies[item].is_measured) continue;  // made by another run
+  for (std::size_t item = 0; item < accuracies.size(); ++item) {
+    if (!accuracies[item].is_measured) continue;
     report.layers()[item].accuracy = accuracies[item];
     model.add(accuracies[item].sums());
-    any = true;
   }
-  if (any) Report::set_accuracy(report.json()["model"], model);
+  if (model.is_measured) Report::set_accuracy(report.json()["model"], model);
 }
 
 void log_warnings(const Report& report, const RunControl& control) {
@@ -115,15 +120,15 @@ void warn_of_idle_keys(Report& report, const RunControl& control, const Config& 
   }
 }
 
-Report run_plan(const char* kind, const TensorSource& source, const Plan& plan, const Config& config,
-                RunControl& control, const Output& output) {
+Report run_plan(const char* kind, const TensorSource& source, Plan plan, const Config& config, RunControl& control,
+                const Output& output) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);
   control.start_job(plan.tensors.size());
   Outcome outcome = write_output({source, plan, job, control, output, nullptr});
-  Report report = make_plan_report(kind, plan, source, output.path, job.threads);
+  Report report = make_plan_report(kind, std::move(plan), source, output.path, job.threads);
   warn_of_members(report, source, output.carries_members);
-  fill_accuracy(report, outcome.accuracies, plan);
+  fill_accuracy(report, outcome.accuracies);
   add_outcome(report, outcome);
   warn_of_idle_keys(report, control, config);
   report.finish(stopwatch.seconds());
@@ -141,7 +146,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
   control.start_job(source.require_weights().size());
   UnfitWeights unfit;
   for (;;) {
-    const Plan plan = make_plan(source, config, output.storage, unfit);
+    Plan plan = make_plan(source, config, output.storage, unfit);
     std::vector<std::string> warnings;
     const auto judge = [&](const PlannedTensor& tensor, const Accuracy& accuracy) {
       std::string warning = accuracy_warning(tensor, accuracy, job);
@@ -149,7 +154,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
       if (job.accuracy_warning == AccuracyWarning::kError) {
         throw Error(Status::kValidation, formatted("layer {}", warning),
                     "give this layer more bits or smaller groups, skip it, or set accuracy_warning=warn",
-                    tensor.layer.name.name);
+                    std::string(tensor.layer.name.name));
       }
       warnings.push_back(std::move(warning));
     };
@@ -164,13 +169,15 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
       unfit.merge(PlanRun(source, PlanSlice(plan), job, control).find_unfit());
       continue;
     }
-    Report report = make_plan_report("quantize", plan, source, output.path, job.threads);
+    const bool warns = job.accuracy_warning != AccuracyWarning::kIgnore;
+    const Extreme extreme = warns ? find_extreme(plan) : Extreme();
+    Report report = make_plan_report("quantize", std::move(plan), source, output.path, job.threads);
     warn_of_members(report, source, output.carries_members);
-    fill_accuracy(report, outcome.accuracies, plan);
+    fill_accuracy(report, outcome.accuracies);
     add_outcome(report, outcome);
     for (const std::string& warning : warnings) report.add_warning(warning);
     for (const auto& [name, why] : unfit) report.add_warning(formatted("{}: kept as it was: {}", name, why));
-    if (job.accuracy_warning != AccuracyWarning::kIgnore) warn_of_extremes(report, plan);
+    tell(report, extreme);
     report.finish(stopwatch.seconds());
     log_warnings(report, control);
     return report;
@@ -181,27 +188,27 @@ Report plan_quantize(const TensorSource& given, const Config& config) {
   const JobSettings job = resolve_job(config);
   const OutputForm output = output_form(config, given);
   const TensorSource& source = planned_source(given, output.is_module);
-  const Plan plan = make_plan(source, config, output.storage);
-  Report report = make_plan_report("quantize", plan, source, "", job.threads);
-  report.json()["dry_run"] = true;
+  Plan plan = make_plan(source, config, output.storage);
+  const Extreme extreme = find_extreme(plan);
   const auto size = output.format == nullptr ? std::nullopt : output_size(source, plan, *output.format, job);
+  Report report = make_plan_report("quantize", std::move(plan), source, "", job.threads);
+  report.json()["dry_run"] = true;
   if (size) report.json()["model"]["file_bytes"] = *size;
   warn_of_members(report, source, planned_to_carry(config));
-  warn_of_extremes(report, plan);
+  tell(report, extreme);
   report.finish(0);
   return report;
 }
 
 Report dequantize(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
   const TensorSource& source = planned_source(given, output.is_module);
-  const Plan plan = make_dequantize_plan(source, find_float_dtype(config.find("float_dtype").value));
-  return run_plan("dequantize", source, plan, config, control, output);
+  Plan plan = make_dequantize_plan(source, find_float_dtype(config.find("float_dtype").value));
+  return run_plan("dequantize", source, std::move(plan), config, control, output);
 }
 
 Report convert(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
   const TensorSource& source = planned_source(given, output.is_module);
-  const Plan plan = make_convert_plan(source, config, output.storage);
-  return run_plan("convert", source, plan, config, control, output);
+  return run_plan("convert", source, make_convert_plan(source, config, output.storage), config, control, output);
 }
 
 }  // namespace mnq

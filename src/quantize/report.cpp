@@ -48,16 +48,11 @@ double Accuracy::sqnr_db() const { return error == 0 ? INFINITY : 10 * std::log1
 ReportLayer::ReportLayer(const Layer& layer, const LogicalTensor& logical, std::string_view what_was_done)
     : name(layer.name.name),
       tensor(logical.name),
-      ties(layer.ties),
+      ties(logical.ties),
       kind(layer.kind),
       dtype(logical.dtype),
       shape(logical.shape),
       action(what_was_done) {}
-
-void ReportLayer::set_spec(const QuantizedSpec& found) {
-  scheme = scheme_text(found);
-  spec = fields_of(found);
-}
 
 Json ReportLayer::json() const {
   Json object;
@@ -98,6 +93,11 @@ Report::Report(std::string_view kind, const TensorSource* input, const std::stri
   json_["layers"] = Json::array();
   json_["warnings"] = Json::array();
   json_["remarks"] = Json::array();
+}
+
+void Report::set_spec(ReportLayer& layer, const QuantizedSpec& spec) {
+  layer.scheme = kept(scheme_text(spec));
+  layer.spec = fields_of(spec);
 }
 
 void Report::add_warning(std::string_view text) {
@@ -165,25 +165,26 @@ const std::string& Report::text() const {
   return made_->text;
 }
 
-Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSource& input, const std::string& output,
+Report make_plan_report(std::string_view kind, Plan plan, const TensorSource& input, const std::string& output,
                         std::uint32_t threads) {
   Report report(kind, &input, output, threads);
   std::uint64_t parameters = 0, parameters_changed = 0, bytes_before = 0, bytes_after = 0;
   std::uint64_t counts[4] = {};
   report.layers().reserve(plan.tensors.size());
-  for (const PlannedTensor& planned : plan.tensors) {
+  for (PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
     ReportLayer& layer = report.layers().emplace_back(planned.layer, tensor, action_name(planned.action));
     const bool was_quantized = tensor.spec.has_value();
-    if (planned.action != Action::kCopy || was_quantized) layer.set_spec(was_quantized ? *tensor.spec : planned.spec);
+    if (planned.action != Action::kCopy || was_quantized)
+      report.set_spec(layer, was_quantized ? *tensor.spec : planned.spec);
     if (planned.action == Action::kQuantize) layer.method = planned.method->name;
-    layer.reason = planned.reason;
+    layer.reason = report.kept(std::move(planned.reason));
     const std::uint64_t before = stored_bytes(input, tensor);
     std::uint64_t after = 0;
-    layer.outputs.emplace();
-    for (const PlannedOutput& part : planned.outputs) {
+    layer.outputs.emplace().reserve(planned.outputs.size());
+    for (PlannedOutput& part : planned.outputs) {
       after += part.info.size_bytes;
-      layer.outputs->push_back(part.info.name);
+      layer.outputs->push_back(std::move(part.info.name));
     }
     layer.bytes_before = before;
     layer.bytes_after = after;
@@ -193,6 +194,7 @@ Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSou
     bytes_before += before;
     bytes_after += after;
     ++counts[static_cast<std::size_t>(planned.action)];
+    planned = {};
   }
   Json& model = report.json()["model"];
   model["parameters"] = parameters;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,9 +43,6 @@ struct SpecFields {
 struct ReportLayer {
   ReportLayer(const Layer& layer, const LogicalTensor& tensor, std::string_view what_was_done);
 
-  /// Scheme and settings.
-  void set_spec(const QuantizedSpec& spec);
-
   Json json() const;
 
   std::string name;
@@ -54,10 +52,10 @@ struct ReportLayer {
   DType dtype;
   Shape shape;
   std::string_view action;
-  std::string scheme;
+  std::string_view scheme;  ///< in the report's texts, as the reason
   std::optional<SpecFields> spec;
   std::string_view method;  ///< how scales were chosen
-  std::string reason;
+  std::string_view reason;
   std::optional<std::uint64_t> bytes_before;
   std::optional<std::uint64_t> bytes_after;
   Accuracy accuracy;
@@ -82,6 +80,12 @@ class Report {
   /// In the order of "layers".
   std::vector<ReportLayer>& layers() { return layers_; }
   const std::vector<ReportLayer>& layers() const { return layers_; }
+
+  /// A text for its layers, which many of them share.
+  std::string_view kept(std::string text) { return *texts_.insert(std::move(text)).first; }
+
+  /// Scheme and settings.
+  void set_spec(ReportLayer& layer, const QuantizedSpec& spec);
 
   void add_warning(std::string_view text);
 
@@ -112,14 +116,16 @@ class Report {
 
   mutable Json json_;
   std::vector<ReportLayer> layers_;
+  std::set<std::string> texts_;
   bool is_finished_ = false;
   std::unique_ptr<Made> made_ = std::make_unique<Made>();
   std::vector<std::string> warnings_;
   std::vector<std::string> problems_;
 };
 
-/// The report of a plan: every layer with its sizes, without accuracy, and the sums of sizes in "model".
-Report make_plan_report(std::string_view kind, const Plan& plan, const TensorSource& input, const std::string& output,
+/// The report of a plan: every layer with its sizes, without accuracy, and the sums of sizes in "model". It takes the
+/// plan apart: with 100,000 tensors there is no room for both.
+Report make_plan_report(std::string_view kind, Plan plan, const TensorSource& input, const std::string& output,
                         std::uint32_t threads);
 
 /// Names what lies beside the tensors where the output cannot have it, be it that its format does not carry it or that

@@ -137,11 +137,11 @@ void describe_pair(Report& report, const TensorSource& source, const TensorPair&
   const bool is_compared = skipped.empty() && !pair.bad_element;
   ReportLayer& row = report.layers().emplace_back(layer, *pair.b, is_compared ? "compare" : "skip");
   row.bytes_after = stored_bytes(source, *pair.b);
-  if (pair.b->spec) row.scheme = scheme_text(*pair.b->spec);
+  if (pair.b->spec) row.scheme = report.kept(scheme_text(*pair.b->spec));
   if (!skipped.empty()) {
-    row.reason = skipped;
+    row.reason = report.kept(skipped);
   } else if (pair.bad_element) {
-    row.reason = formatted("element {} is not finite in one of the two", *pair.bad_element);
+    row.reason = report.kept(formatted("element {} is not finite in one of the two", *pair.bad_element));
   } else if (pair.is_weight) {
     row.accuracy = pair.accuracy;
     row.accuracy.is_measured = true;

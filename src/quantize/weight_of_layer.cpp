@@ -21,7 +21,7 @@ const LogicalTensor& weight_of_layer(const TensorSource& source, const std::stri
   std::vector<std::string> names;
   for (const LogicalTensor& tensor : source.require_weights()) {
     if (is_called(tensor, layer)) return tensor;
-    if (tensor.name.ends_with(kWeight)) names.push_back(layer_name_from(tensor.name).name);
+    if (tensor.name.ends_with(kWeight)) names.emplace_back(layer_name_from(tensor.name).name);
   }
   const std::string nearest = nearest_name(layer, names);
   throw Error(Status::kNotFound, formatted("{}: there is no layer {}", source.title(), layer),

@@ -223,12 +223,15 @@ TEST(Job, Thresholds) {
 }
 
 TEST(Names, ALayerByEitherOfItsNames) {
-  for (const char* name : {"a.b", "a.b.weight"}) {
-    EXPECT_EQ(layer_name_from(name).name, "a.b");
-    EXPECT_EQ(layer_name_from(name).tensor, "a.b.weight");
-  }
-  EXPECT_EQ(layer_name_from("weight").name, "weight");
+  for (const char* name : {"a.b", "a.b.weight"}) EXPECT_EQ(weight_name_from(name), "a.b.weight");
+  EXPECT_EQ(layer_name_from("a.b.weight").name, "a.b");
+  EXPECT_EQ(layer_name_from("a.b.weight").tensor, "a.b.weight");
+  EXPECT_EQ(weight_name_from("weight"), "weight.weight");
+  EXPECT_EQ(layer_name_from("weight.weight").name, "weight");
+  EXPECT_EQ(weight_name_from(".weight"), ".weight");
+  EXPECT_EQ(layer_name_from(".weight").name, ".weight");
   EXPECT_EQ(layer_name_from(".weight").tensor, ".weight");
+  EXPECT_EQ(weight_name_from(""), "");
   EXPECT_EQ(layer_name_from("").name, "");
 }
 

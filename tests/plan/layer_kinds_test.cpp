@@ -20,8 +20,10 @@ LogicalTensor logical_of(const Named& named) {
   return tensor;
 }
 
+// Its tensors, of whose names the layers are views, are there until the next call.
 std::vector<Layer> layers_of(const std::vector<Named>& named, const char* model_type = nullptr) {
-  std::vector<LogicalTensor> tensors;
+  static std::vector<LogicalTensor> tensors;
+  tensors.clear();
   for (const Named& each : named) tensors.push_back(logical_of(each));
   if (model_type == nullptr) return find_layers(tensors, nullptr);
   Companion companion;

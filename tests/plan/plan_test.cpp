@@ -40,7 +40,7 @@ const ListedSource& transformer() {
 std::string summary(const Plan& plan) {
   std::string text;
   for (const PlannedTensor& tensor : plan.tensors) {
-    text += tensor.layer.name.tensor + ": " + std::string(action_name(tensor.action));
+    text += std::string(tensor.layer.name.tensor) + ": " + std::string(action_name(tensor.action));
     if (tensor.action != Action::kCopy) text += " " + scheme_text(tensor.spec);
     text += (tensor.reason.empty() ? "" : " (" + tensor.reason + ")") + "\n";
   }

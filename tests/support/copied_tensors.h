@@ -24,7 +24,7 @@ class CopiedTensors {
       logical_.push_back({info.name, info.dtype, info.shape, {logical_.size()}, {}, nullptr, {}, {}, {}});
       add().outputs.push_back({info, logical_.size() - 1});
     }
-    plan_.logical = logical_;
+    finish();
   }
 
   /// Weights that stay quantized as they are, and floats of one element.
@@ -48,7 +48,7 @@ class CopiedTensors {
                                     *checked_size_bytes(part.dtype, part.shape)}});
       }
     }
-    plan_.logical = logical_;
+    finish();
   }
 
   SinkRequest request(const Companion* companion = nullptr) const { return {PlanSlice(plan_), metadata_, companion}; }
@@ -59,8 +59,15 @@ class CopiedTensors {
   PlannedTensor& add() {
     PlannedTensor& planned = plan_.tensors.emplace_back();
     planned.logical = plan_.tensors.size() - 1;
-    planned.layer.name = {logical_.back().name, logical_.back().name};
     return planned;
+  }
+
+  void finish() {
+    plan_.logical = logical_;
+    for (PlannedTensor& planned : plan_.tensors) {
+      const std::string& name = logical_[planned.logical].name;
+      planned.layer.name = {name, name};
+    }
   }
 
   Metadata metadata_;

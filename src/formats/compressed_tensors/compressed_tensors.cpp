@@ -26,7 +26,7 @@ std::set<std::size_t> find_activation_scales(const NamedTensors& tensors, std::s
                                              bool has_cache) {
   std::set<std::size_t> found;
   for (const LogicalTensor& weight : weights) {
-    const std::string layer = layer_name_from(weight.name).name;
+    const std::string layer(layer_name_from(weight.name).name);
     for (const std::string_view part : kActivationScales) {
       if (const auto index = tensors.find(layer + "." + std::string(part))) found.insert(*index);
     }

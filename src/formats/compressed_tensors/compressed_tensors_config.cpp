@@ -85,7 +85,7 @@ Layers sort_layers(const Plan& plan) {
   Layers layers;
   for (const PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
-    const std::string& layer = planned.layer.name.name;
+    const std::string layer(planned.layer.name.name);
     if (has_codes(planned, tensor)) {
       const QuantizedSpec& spec = planned.spec;
       add_to_group(layers.groups,
@@ -109,7 +109,7 @@ Layers sort_layers(const Plan& plan) {
 // another name as modules.
 void add_heads(std::vector<std::string>& ignore, const Plan& plan, const Companion* companion) {
   for (const std::string& head : output_heads(companion)) {
-    const auto of_head = [&](const std::string& layer) { return is_module(layer, head); };
+    const auto of_head = [&](std::string_view layer) { return is_module(layer, head); };
     const bool is_there = std::ranges::any_of(
         plan.tensors, [&](const PlannedTensor& planned) { return of_head(planned.layer.name.name); });
     const bool is_left = std::ranges::any_of(ignore, of_head);

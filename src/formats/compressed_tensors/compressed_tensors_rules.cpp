@@ -28,7 +28,7 @@ std::string reason_against(const WeightRequest& request) {
   }
   if (layer.is_router) return "compressed-tensors holds Linear layers only, and the router of experts is none";
   if (is_head(request) && !request.is_selected && !request.is_stored) {
-    const std::string& name = layer.name.name;
+    const std::string_view name = layer.name.name;
     return formatted("compressed-tensors leaves {} as it is unless it is selected", name.substr(name.rfind('.') + 1));
   }
   return "";

@@ -194,7 +194,8 @@ LogicalTensor read_bytes(WeightInMaking weight, const std::string& name) {
   if (codes.shape.size() != 2 || codes.size_bytes == 0) weight.tensors.fail(name, "is quantized, but no matrix");
   add_scale(weight, name);
   add_plain_zero_point(weight, name);
-  if (may_run_in_integers(spec) && runs_int8(weight.groups, layer_name_from(name).name)) spec.activation_bits = 8;
+  if (may_run_in_integers(spec) && runs_int8(weight.groups, std::string(layer_name_from(name).name)))
+    spec.activation_bits = 8;
   return finish(std::move(weight), name, kIntQuantizedLayout);
 }
 

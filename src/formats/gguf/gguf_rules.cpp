@@ -81,7 +81,7 @@ constexpr NameRule kEightBits[] = {
 };
 
 const NameRule* find_rule(std::span<const NameRule> rules, const WeightRequest& request) {
-  const std::string& name = request.layer.name.tensor;
+  const std::string_view name = request.layer.name.tensor;
   const std::string_view architecture =
       request.companion == nullptr ? std::string_view() : std::string_view(request.companion->gguf_architecture);
   const auto found = std::ranges::find_if(rules, [&](const NameRule& rule) {

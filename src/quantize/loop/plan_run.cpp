@@ -238,7 +238,7 @@ void PlanRun::tell_until(std::size_t end) {
   for (; told_ < end; ++told_) {
     const PlannedTensor& planned = plan_.tensor(told_);
     const Accuracy& accuracy = items_[told_].accuracy;
-    control_.tell_done({plan_.begin() + told_, planned.layer.name.name, action_name(planned.action),
+    control_.tell_done({plan_.begin() + told_, std::string(planned.layer.name.name), action_name(planned.action),
                         accuracy.is_measured ? accuracy.sqnr_db() : std::numeric_limits<double>::quiet_NaN()});
   }
 }

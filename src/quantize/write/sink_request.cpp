@@ -6,7 +6,7 @@ namespace {
 // Tied tensors are stored once. Where the other names of tied tensors point to is written as safetensors' own
 // save_model does it: name to name.
 void add_ties(Metadata& metadata, const PlannedTensor& planned, const LogicalTensor& tensor) {
-  for (const std::string& tie : planned.layer.ties) {
+  for (const std::string& tie : tensor.ties) {
     for (const PlannedOutput& output : planned.outputs) {
       if (output.info.name.starts_with(tensor.name)) {
         metadata.emplace(tie + output.info.name.substr(tensor.name.size()), output.info.name);
