@@ -144,29 +144,27 @@ TEST_F(Commands, ValidateNamesAModelThatIsAnother) {
 }
 
 TEST_F(Commands, WhatAnotherToolQuantizedIsNamed) {
-  const std::vector<std::int32_t> words(8, 0);
-  write("gptq.safetensors", SafetensorsBytes()
-                                .add<std::int32_t>("l.qweight", "I32", "[1,8]", words)
-                                .add<std::int32_t>("l.qzeros", "I32", "[1,8]", words)
-                                .add<float>("l.scales", "F32", "[1,8]", std::vector<float>(8, 1))
-                                .add<std::int32_t>("l.g_idx", "I32", "[8]", words)
-                                .bytes());
-  const Result info = run({"info", "gptq.safetensors"});
+  write("hqq.safetensors", SafetensorsBytes()
+                               .add<std::int32_t>("l.W_q", "I32", "[1,8]", std::vector<std::int32_t>(8, 0))
+                               .add<float>("l.scale", "F32", "[1,8]", std::vector<float>(8, 1))
+                               .add<float>("l.zero", "F32", "[1,8]", std::vector<float>(8, 1))
+                               .bytes());
+  const Result info = run({"info", "hqq.safetensors"});
   EXPECT_EQ(info.exit_code, 0);
-  EXPECT_TRUE(contains(info.out, "is quantized by GPTQ (1 weight, as l.qweight)")) << info.out;
+  EXPECT_TRUE(contains(info.out, "is quantized by HQQ (1 weight, as l.W_q)")) << info.out;
   for (const char* command : {"quantize", "dequantize"}) {
-    const Result result = run({command, "gptq.safetensors", "-o", "out.safetensors"});
+    const Result result = run({command, "hqq.safetensors", "-o", "out.safetensors"});
     EXPECT_EQ(result.exit_code, 5) << result.err;
-    EXPECT_TRUE(contains(result.err, "is quantized by GPTQ")) << result.err;
+    EXPECT_TRUE(contains(result.err, "is quantized by HQQ")) << result.err;
     EXPECT_FALSE(std::filesystem::exists(folder.path("out.safetensors")));
   }
-  EXPECT_EQ(run({"convert", "gptq.safetensors", "-o", "out.gguf"}).exit_code, 5);
-  const Result copied = run({"convert", "gptq.safetensors", "-o", "out.pt"});
+  EXPECT_EQ(run({"convert", "hqq.safetensors", "-o", "out.gguf"}).exit_code, 5);
+  const Result copied = run({"convert", "hqq.safetensors", "-o", "out.pt"});
   EXPECT_EQ(copied.exit_code, 0) << copied.err;
-  EXPECT_TRUE(contains(copied.out, "is quantized by GPTQ")) << copied.out;
-  const Result validated = run({"validate", "gptq.safetensors"});
+  EXPECT_TRUE(contains(copied.out, "is quantized by HQQ")) << copied.out;
+  const Result validated = run({"validate", "hqq.safetensors"});
   EXPECT_EQ(validated.exit_code, 0) << validated.out;
-  EXPECT_TRUE(contains(validated.out, "is quantized by GPTQ")) << validated.out;
+  EXPECT_TRUE(contains(validated.out, "is quantized by HQQ")) << validated.out;
 }
 
 // What --force does not replace either.

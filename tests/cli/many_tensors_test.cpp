@@ -8,12 +8,17 @@ namespace mnq::test {
 namespace {
 
 constexpr int kFew = 2000, kMany = 22000;
-// What a tensor's names, shapes and plan take, and what the form holds of it. More than that is a copy too many: before
-// the plan held views of names, and the report took it apart, it was 2,200 in safetensors and 3,700 in the others.
-constexpr long kMostBytes = 2000;
+// By the ending of the model's name, a file of either form, or a folder: what a tensor's names, shapes and plan take, and
+// what the form holds of it. More than that is a copy too many: before the plan held views of names, and the report took
+// it apart, it was 2,200 in safetensors and 3,700 in the others. Of 100,000 tensors, among which what grows by doubling
+// is less, it is 1,470, 1,940 and 1,730.
+struct Form {
+  const char* ending;
+  long most_bytes;
+};
+std::ostream& operator<<(std::ostream& stream, const Form& form) { return stream << form.ending; }
 
-// By the ending of the model's name: a file of either form, or a folder.
-class ManyTensors : public CliTest, public testing::WithParamInterface<const char*> {
+class ManyTensors : public CliTest, public testing::WithParamInterface<Form> {
  protected:
   void SetUp() override {
     for (const int count : {kFew, kMany}) {
@@ -27,7 +32,7 @@ class ManyTensors : public CliTest, public testing::WithParamInterface<const cha
     }
   }
 
-  static std::string name(int count) { return std::to_string(count) + GetParam(); }
+  static std::string name(int count) { return std::to_string(count) + GetParam().ending; }
 
   // The most memory that the program had, in bytes.
   long peak(std::vector<std::string> arguments) const {
@@ -54,10 +59,11 @@ TEST_P(ManyTensors, TakeLittleMemoryEach) {
     return peak({"quantize", folder.path(name(count)), "-o", folder.path("out" + name(count)), "--quiet"});
   };
   const long few = quantize(kFew), many = quantize(kMany);
-  EXPECT_LT((many - few) / (kMany - kFew), kMostBytes);
+  EXPECT_LT((many - few) / (kMany - kFew), GetParam().most_bytes);
 }
 
-INSTANTIATE_TEST_SUITE_P(Forms, ManyTensors, testing::Values(".safetensors", ".pt", "/"));
+INSTANTIATE_TEST_SUITE_P(Forms, ManyTensors,
+                         testing::Values(Form{".safetensors", 2000}, Form{".pt", 2500}, Form{"/", 2200}));
 
 }  // namespace
 }  // namespace mnq::test

@@ -61,6 +61,7 @@ constexpr BadValue kBadValues[] = {
     {"activations", "static", "one of dynamic,float"},
     {"overwrite", "force", "true or false"},
     {"symmetric_activations", "yes", "true or false"},
+    {"float_dtype", "int8", "one of bfloat16,float16,float32"},
 };
 
 TEST(Values, WhatAKeyCannotHave) {

@@ -315,10 +315,11 @@ TEST_F(CompressedTensors, AZeroPointOfTheWholeTensorIsNotPacked) {
   EXPECT_EQ(read_values<float>(*model, "layer.weight"), (std::vector<float>{-2, 0, 2, 4, -10, -8, -6, -4}));
 }
 
-TEST_F(CompressedTensors, BlocksAreUnsupportedAndNotDamaged) {
+// The scales say which blocks there are: here each is a row.
+TEST_F(CompressedTensors, BlocksAreThoseOfTheScales) {
   write_folder("in", plain_int8(), foreign_config(R"("num_bits": 8, "strategy": "block")", "null"));
-  const Error error = error_of([&] { open_source(path("in")); });
-  EXPECT_EQ(error.status(), Status::kUnsupported) << error.message();
+  const auto source = open_source(path("in"));
+  EXPECT_EQ(source->require_weights().front().spec->granularity, Granularity::kChannel);
 }
 
 // Both kinds of int8 in one folder: the groups tell which is which.
