@@ -13,7 +13,7 @@ if(NOT MONO_QUANT_SANITIZE)
                                                          SKIP_PRECOMPILE_HEADERS ON)
 endif()
 # Contraction changes codes: a multiply and an add are two roundings.
-set_source_files_properties(${kernel_sources} src/methods/ggml_rounding.cpp src/schemes/q4_k.cpp
+set_source_files_properties(${kernel_sources} src/methods/ggml_rounding.cpp src/schemes/ggml/q4_k.cpp
   PROPERTIES COMPILE_OPTIONS "-O2;-ffp-contract=off" SKIP_PRECOMPILE_HEADERS ON)
 # GCC 12 copies registers around each product otherwise: half the speed.
 file(GLOB linear_sources CONFIGURE_DEPENDS src/linear/*.cpp)

@@ -14,7 +14,7 @@
 #include "base/text/format.h"
 #include "base/text/json.h"
 #include "layouts/layouts.h"
-#include "layouts/packed_words.h"
+#include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
 #include "schemes/schemes.h"
 

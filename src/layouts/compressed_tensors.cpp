@@ -10,8 +10,8 @@
 #include <cstring>
 
 #include "layouts/layouts.h"
-#include "layouts/packed_bits.h"
-#include "layouts/packed_words.h"
+#include "layouts/packing/packed_bits.h"
+#include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
 
 namespace mnq {

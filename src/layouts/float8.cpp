@@ -4,7 +4,7 @@
 //   X_scale_inv   DeepSeek, quant_method fp8. Source: transformers/integrations/finegrained_fp8.py
 //   X_scale       compressed-tensors, float-quantized and naive-quantized. Source: compressed_tensors/compressors, 0.20
 #include "layouts/layouts.h"
-#include "layouts/packed_words.h"
+#include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
 #include "schemes/schemes.h"
 

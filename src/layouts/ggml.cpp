@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include "layouts/packed_words.h"
+#include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
 
 namespace mnq {

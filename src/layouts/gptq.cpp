@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "layouts/layouts.h"
-#include "layouts/packed_bits.h"
+#include "layouts/packing/packed_bits.h"
 #include "layouts/tables.h"
 
 namespace mnq {

@@ -4,7 +4,7 @@
 // In files the last two are the layer's: L.weight, L.scales, L.biases.
 // Source: mlx/backend/cpu/quantized.cpp
 #include "layouts/layouts.h"
-#include "layouts/packed_bits.h"
+#include "layouts/packing/packed_bits.h"
 #include "layouts/tables.h"
 
 namespace mnq {

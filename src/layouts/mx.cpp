@@ -4,8 +4,8 @@
 // DeepSeek and MLX have the same bytes under other names and dtypes. Those of 8 bits are float8.cpp's.
 // Source: compressed_tensors/compressors/mx, 0.20
 #include "layouts/layouts.h"
-#include "layouts/packed_bits.h"
-#include "layouts/packed_words.h"
+#include "layouts/packing/packed_bits.h"
+#include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
 #include "schemes/schemes.h"
 

@@ -10,7 +10,7 @@
 #include <algorithm>
 
 #include "layouts/layouts.h"
-#include "layouts/packed_words.h"
+#include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
 #include "schemes/schemes.h"
 

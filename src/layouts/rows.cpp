@@ -14,7 +14,7 @@
 #include <cstring>
 
 #include "base/text/format.h"
-#include "layouts/packed_words.h"
+#include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
 
 namespace mnq {

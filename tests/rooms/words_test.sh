@@ -22,7 +22,7 @@ core=src/plan/own_metadata
 
 # torch_dtypes.cpp has PyTorch's dtypes, some of which are called so, too.
 torch_dtypes='src/containers/torch_save/torch_dtypes\.cpp'
-names=$(sed -nE 's/^ *\.name = "([a-z0-9_]+)",$/\1/p' src/schemes/*.cpp | paste -sd'|')
+names=$(sed -nE 's/^ *\.name = "([a-z0-9_]+)",$/\1/p' src/schemes/{,*/}*.cpp | paste -sd'|')
 [ -n "$names" ] || { echo "no scheme has a name" >&2; exit 1; }
 refuse "names a scheme: ask the scheme table" "\"($names)\"" "$torch_dtypes" "${elsewhere[@]}"
 codes=$(tr '|' '\n' <<< "$names" | grep -E '^q' | paste -sd'|')
@@ -46,7 +46,8 @@ refuse "reads the config: the plan does" '\bConfig& |#include "config/' none src
   src/layouts/*.{h,cpp}
 
 # A function ends with the first brace that stands as far left as its start, as clang-format puts it.
-mapfile -t functions < <(printf '%s\n' "${elsewhere[@]}" src/{schemes,layouts,methods}/*.cpp | grep -v config_table.cpp)
+mapfile -t functions < <({ printf '%s\n' "${elsewhere[@]}"; find src/{schemes,layouts,methods} -name '*.cpp'; } |
+                         grep -v config_table.cpp)
 while IFS= read -r line; do
   echo "$line: a function of more than 50 lines" >&2
   failed=1

@@ -1,6 +1,6 @@
 // mxfp4: floats of 4 bits, E2M1, in groups of 32 with scales that are powers of two, E8M0.
 // Source: OCP Microscaling Formats (MX) Specification 1.0
-#include "schemes/e2m1.h"
+#include "schemes/floats/e2m1.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

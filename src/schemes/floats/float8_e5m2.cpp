@@ -3,8 +3,8 @@
 // Source: arXiv:2209.05433, table 1
 #include <limits>
 
+#include "schemes/floats/small_floats.h"
 #include "schemes/schemes.h"
-#include "schemes/small_floats.h"
 
 namespace mnq {
 namespace {

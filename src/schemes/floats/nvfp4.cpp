@@ -1,6 +1,6 @@
 // nvfp4: floats of 4 bits, E2M1, in groups of 16 with scales that are floats of 8 bits, E4M3, times one float32 for the
 // whole tensor. The second level of scales is the layout's to store: here a scale is what both give.
-#include "schemes/e2m1.h"
+#include "schemes/floats/e2m1.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

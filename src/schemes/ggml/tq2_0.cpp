@@ -1,7 +1,7 @@
 // TQ2_0, as GGUF files have it: super-blocks of 256 elements that are -1 to 2 times one scale, two bits each.
 //   u8 codes [64]: byte i of 32 has four codes, of elements 32 apart, f16 d
 // Source: ggml/src/ggml-quants.c, dequantize_row_tq2_0
-#include "schemes/own_blocks.h"
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

@@ -1,7 +1,7 @@
 // Q1_0, as GGUF files have it: blocks of 128 elements that are a scale or its negative, a bit each.
 //   f16 d, u8 bits [16]: the lowest bit first, 1 for what is not below 0
 // Source: ggml/src/ggml-quants.c, dequantize_row_q1_0
-#include "schemes/own_blocks.h"
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

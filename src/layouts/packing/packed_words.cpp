@@ -1,4 +1,4 @@
-#include "layouts/packed_words.h"
+#include "layouts/packing/packed_words.h"
 
 #include <cstring>
 

@@ -3,7 +3,7 @@
 //   u8 third bits [32]: bit b of byte i is that of element 32 b + i, 1 for codes from 0 on, u8 codes [64]: as of Q2_K,
 //   u8 scales [12]: four bits of sixteen scales, then two, f16 d
 // Source: ggml/src/ggml-quants.c, dequantize_row_q3_K
-#include "schemes/own_blocks.h"
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

@@ -1,27 +1,25 @@
-// Q5_K, as GGUF files have it: as Q4_K, with a fifth bit of each code.
-//   f16 d, f16 dmin, u8 scales [12], u8 fifth bits [32]: bit g of byte i is that of element i of group g, u8 codes [128]
-// Source: ggml/src/ggml-quants.c, dequantize_row_q5_K
-#include "schemes/own_blocks.h"
+// Q4_K, as GGUF files have it: super-blocks of 256 elements, eight groups of 32 with a scale and a minimum of 6 bits
+// each, which a scale and a minimum of the super-block make floats of: weight = d * scale * code - dmin * minimum.
+//   f16 d, f16 dmin, u8 scales [12], u8 codes [128]: 32 bytes hold two groups, one in the low nibbles and one in the high ones
+// Source: ggml/src/ggml-quants.c, dequantize_row_q4_K
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {
 namespace {
 
-constexpr std::uint64_t kBytes = 176, kGroups = 8, kGroup = 32;
-constexpr std::uint64_t kScalesAt = 4, kHighAt = 16, kCodesAt = 48;
+constexpr std::uint64_t kBytes = 144, kGroups = 8, kGroup = 32;
+constexpr std::uint64_t kScalesAt = 4, kCodesAt = 16;
 
 void decode_block(const std::byte* block, float* weights) {
   const float scale = half_at(block, 0), minimum = half_at(block, 2);
-  const std::uint8_t* high = bytes_at(block, kHighAt);
   for (std::uint64_t group = 0; group < kGroups; ++group) {
     const SixBitScale sixes = six_bit_scale(bytes_at(block, kScalesAt), group);
     const float step = scale * sixes.scale, below = minimum * sixes.minimum;
     const std::uint8_t* codes = bytes_at(block, kCodesAt + group / 2 * kGroup);
     const int shift = group % 2 == 0 ? 0 : 4;
     float* to = weights + group * kGroup;
-    for (std::uint64_t i = 0; i < kGroup; ++i) {
-      to[i] = step * as_float((codes[i] >> shift & 15) | (high[i] >> group & 1) << 4) - below;
-    }
+    for (std::uint64_t i = 0; i < kGroup; ++i) to[i] = step * as_float(codes[i] >> shift & 15) - below;
   }
 }
 
@@ -35,10 +33,10 @@ constexpr OwnBlocks kBlocks = own_blocks<kSuperBlock, kBytes, kGroups, decode_bl
 
 }  // namespace
 
-const Scheme kQ5KScheme{
-    .name = "q5_k",
-    .text = "q5_k",
-    .bits = 5,
+const Scheme kQ4KScheme{
+    .name = "q4_k",
+    .text = "q4_k",
+    .bits = 4,
     .may_be_chosen = false,
     .group_size_default = kSuperBlock,
     .may_be_per_tensor = false,

@@ -2,7 +2,7 @@
 // weight = d * (scale - 32) * value of the code.
 //   f16 d, u16 two high bits of eight scales, u8 [4] their low ones, u8 codes [128]: 16 bytes have a group, its first half low
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq4_xs
-#include "schemes/own_blocks.h"
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

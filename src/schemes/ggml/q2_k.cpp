@@ -3,7 +3,7 @@
 //   u8 scales [16]: the scale low, the minimum high, u8 codes [64]: byte i of 32 has four codes, of elements 32 apart,
 //   f16 d, f16 dmin
 // Source: ggml/src/ggml-quants.c, dequantize_row_q2_K
-#include "schemes/own_blocks.h"
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

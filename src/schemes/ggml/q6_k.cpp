@@ -3,7 +3,7 @@
 //   u8 low bits [128]: byte i of 64 has four bits of elements i and i + 64 of a half, u8 high bits [64]: byte i of 32
 //   has two bits of four elements 32 apart, i8 scales [16], f16 d
 // Source: ggml/src/ggml-quants.c, dequantize_row_q6_K
-#include "schemes/own_blocks.h"
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

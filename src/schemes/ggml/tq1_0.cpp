@@ -3,7 +3,7 @@
 // the carry.
 //   u8 [32]: five elements 32 apart each, u8 [16]: five elements 16 apart, u8 [4]: four elements 4 apart, f16 d
 // Source: ggml/src/ggml-quants.c, dequantize_row_tq1_0
-#include "schemes/own_blocks.h"
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

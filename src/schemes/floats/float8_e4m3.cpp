@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "schemes/decode_in_torchscript.h"
+#include "schemes/floats/small_floats.h"
 #include "schemes/schemes.h"
-#include "schemes/small_floats.h"
 
 namespace mnq {
 namespace {

@@ -2,8 +2,8 @@
 // are -1, 0 or 1, all moved by an eighth.
 //   f16 d, u8 vectors [32], u16 [8]: three high bits of four vectors, a scale of 3 bits, and which way the group is moved
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq1_s
-#include "schemes/iq_grids.h"
-#include "schemes/own_blocks.h"
+#include "schemes/ggml/iq_grids.h"
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

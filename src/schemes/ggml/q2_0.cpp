@@ -1,7 +1,7 @@
 // Q2_0, as GGUF files have it: blocks of 64 elements that are -1 to 2 times a scale, two bits each.
 //   f16 d, u8 codes [16]: the lowest bits first
 // Source: ggml/src/ggml-quants.c, dequantize_row_q2_0
-#include "schemes/own_blocks.h"
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {

@@ -1,9 +1,9 @@
-#include "layouts/packed_bits.h"
+#include "layouts/packing/packed_bits.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "layouts/packed_words.h"
+#include "layouts/packing/packed_words.h"
 
 namespace mnq {
 namespace {

@@ -1,7 +1,7 @@
 // IQ4_NL, as GGUF files have it: codes of 4 bits for sixteen values that lie closer together near 0, a scale for each
 // group of 32.
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq4_nl
-#include "schemes/own_blocks.h"
+#include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"
 
 namespace mnq {
