@@ -22,7 +22,7 @@ install_library() {
   rm -rf "$work"
   mkdir -p "$work"
   # The copies' own tests look for their data where the tree has it.
-  [ -e "$build/bindings/tests" ] || ln -s "$source/tests" "$build/bindings/tests" || [ -e "$build/bindings/tests" ]
+  [ -e "$build/bindings/tests" ] || ln -sT "$source/tests" "$build/bindings/tests" || [ -e "$build/bindings/tests" ]
   cmake --install "$build" --prefix "$prefix" >/dev/null
   PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name mono_quant.pc)")
   export PKG_CONFIG_PATH
