@@ -23,6 +23,7 @@
 #endif
 #endif
 #ifdef MNQ_ADDRESS_SANITIZER
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #ifdef MNQ_THREAD_SANITIZER
@@ -44,7 +45,15 @@ class Stack {
                   "raise the limit of the process's address space");
     }
   }
-  ~Stack() { ::munmap(memory_, kOwnStackBytes); }
+  ~Stack() {
+#ifdef MNQ_ADDRESS_SANITIZER
+    // The frames at its start never return, so that the sanitizer would go on to watch what lies between their variables,
+    // whoever gets this memory next.
+    constexpr std::size_t kFirstFrames = std::size_t{1} << 16;
+    __asan_unpoison_memory_region(bottom() + size() - kFirstFrames, kFirstFrames);
+#endif
+    ::munmap(memory_, kOwnStackBytes);
+  }
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
 
