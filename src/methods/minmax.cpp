@@ -44,7 +44,7 @@ Coded code_integers(const QuantizedSpec& spec, const float* weights, const Piece
   return {piece, std::nullopt};
 }
 
-// As round_scales, for a scheme of floats: what brings the largest weight to the largest code.
+// Of a scheme of floats: a scale brings the largest weight of its group to the largest code.
 Coded code_floats(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
   const std::uint64_t group_size = group_size_in(spec, place);
   auto* scales = buffers.scales.get<float>(place.row_count * ceil_div(place.column_count, group_size));
