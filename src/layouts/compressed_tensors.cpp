@@ -171,6 +171,7 @@ ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
   const std::vector<std::byte> stored = load_bytes(in, kZeroPoints);
   const bool is_packed = in.info(kZeroPoints).dtype == DType::kI32;
   tables.zero_points = is_packed ? unpack_along_rows(stored, scale_shape(spec), bits_of(spec)) : from_bytes(stored, 0);
+  require_code_range(spec, tables.zero_points, in, kZeroPoints);
   return tables;
 }
 

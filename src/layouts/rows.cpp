@@ -126,6 +126,7 @@ ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
   const std::vector<std::byte> stored = load_bytes(in, zero_points_part(spec));
   tables.zero_points = is_packed(spec) ? unpack_along_rows(stored, scale_shape(spec), kNibbleBits)
                                        : from_bytes(stored, scheme_of(spec).rule.code_xor);
+  require_code_range(spec, tables.zero_points, in, zero_points_part(spec));
   return tables;
 }
 

@@ -7,6 +7,7 @@
 
 #include "formats/memory.h"
 #include "layouts/ggml.h"
+#include "support/error_of.h"
 
 namespace mnq::test {
 namespace {
@@ -207,6 +208,36 @@ class RoundTrip {
   Codes codes_;
   ScaleTables tables_;
 };
+
+// The bytes of an int7 weight [1, 4], read as one with a zero point that is a byte, too.
+Error error_of_int7(const Codes& codes, std::int8_t zero_point) {
+  const auto tensor = [](const char* name, DType dtype, Shape shape, const void* from, std::size_t size) {
+    const auto data = allocate_bytes(size);
+    std::memcpy(data.get(), from, size);
+    return NamedTensor{name, {dtype, std::move(shape), data, size}};
+  };
+  const float scale = 1;
+  const auto source = make_memory_source({tensor("X", DType::kI8, {1, 4}, codes.data(), codes.size()),
+                                          tensor("X_scale", DType::kF32, {1, 1}, &scale, sizeof scale),
+                                          tensor("X_zero_point", DType::kI8, {1, 1}, &zero_point, 1)},
+                                         {});
+  return error_of([&] {
+    const QuantizedSpec spec = spec_of("qint7", {1, 4}, false);
+    const std::vector<std::size_t> parts{0, 1, 2};
+    LayoutBuffers buffers;
+    kRowsLayout.load_tables(spec, PartReader(*source, parts));
+    kRowsLayout.load(spec, PartReader(*source, parts), {0, 1, 0, 4}, buffers);
+  });
+}
+
+// Packed into 7 bits they would become other numbers.
+TEST(Bytes, CodesOfMoreBitsThanTheSchemeHasAreRefused) {
+  EXPECT_EQ(error_of_int7({-64, 63, 0, 1}, -64).status(), Status::kOk);
+  const Error code = error_of_int7({0, 1, -65, 3}, 0), zero_point = error_of_int7({0, 1, 2, 3}, 64);
+  EXPECT_EQ(code.status(), Status::kFormat);
+  EXPECT_EQ(code.message(), "X has the code -65, but those of int7 are -64 to 63");
+  EXPECT_EQ(zero_point.message(), "X_zero_point has the code 64, but those of int7 are -64 to 63");
+}
 
 TEST(EveryLayout, WhatIsStoredIsLoaded) {
   for (const Layout* layout : {&kRowsLayout, &kPackQuantizedLayout, &kIntQuantizedLayout}) {

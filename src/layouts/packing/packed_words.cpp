@@ -1,6 +1,10 @@
 #include "layouts/packing/packed_words.h"
 
+#include <algorithm>
 #include <cstring>
+
+#include "base/error.h"
+#include "base/text/format.h"
 
 namespace mnq {
 namespace {
@@ -49,7 +53,22 @@ void store_packed_rows(const QuantizedSpec& spec, const CodedPiece& piece, const
 const std::int8_t* load_byte_codes(const QuantizedSpec& spec, const PartReader& in, std::size_t part,
                                    const PiecePlace& place, LayoutBuffers& buffers) {
   const std::byte* stored = in.fetch(part, first_element(spec, place), place.count(), buffers.raw);
-  return reinterpret_cast<const std::int8_t*>(stored);
+  const auto* codes = reinterpret_cast<const std::int8_t*>(stored);
+  require_code_range(spec, {codes, place.count()}, in, part);
+  return codes;
+}
+
+void require_code_range(const QuantizedSpec& spec, std::span<const std::int8_t> codes, const PartReader& in,
+                        std::size_t part) {
+  const Scheme& scheme = scheme_of(spec);
+  if (scheme.bits == kByteBits || scheme.book != nullptr || codes.empty()) return;
+  const int least = -(1 << (scheme.bits - 1)), most = -least - 1;
+  const auto [low, high] = std::ranges::minmax(codes);
+  if (low >= least && high <= most) return;
+  throw Error(Status::kFormat,
+              formatted("{} has the code {}, but those of {} are {} to {}", in.info(part).name,
+                        low < least ? low : high, scheme.text, least, most),
+              "make the file again: whatever wrote it left codes of more bits in it", in.info(part).name);
 }
 
 const std::int8_t* load_packed_rows(const QuantizedSpec& spec, const PartReader& in, std::size_t part,

@@ -24,7 +24,12 @@ inline std::uint64_t first_element(const QuantizedSpec& spec, const PiecePlace& 
   return place.first_row * row_view(spec.shape, spec.channel_axis).row_length + place.first_column;
 }
 
+/// A byte has room for codes that a scheme of fewer bits has not. Errors: kFormat where it holds some.
+void require_code_range(const QuantizedSpec& spec, std::span<const std::int8_t> codes, const PartReader& in,
+                        std::size_t part);
+
 /// The codes of a piece that are stored as they are, one a byte. They lie in buffers.raw, or where the source has them.
+/// Errors: as require_code_range.
 const std::int8_t* load_byte_codes(const QuantizedSpec& spec, const PartReader& in, std::size_t part,
                                    const PiecePlace& place, LayoutBuffers& buffers);
 
