@@ -1,4 +1,4 @@
-// The dtypes that weights can have, as frameworks and settings call them: "bfloat16".
+// The dtypes that weights can have, as frameworks and settings call them: "float32".
 #pragma once
 
 #include <optional>

@@ -62,12 +62,17 @@ std::vector<float> values_of(std::int64_t length) {
 //   symmetric   half a step
 //   asymmetric  a step: the zero point is rounded too, and may push an end of the range out of the codes
 //   floats      half of the widest step
-//   float16     half of the last of 11 bits, or of the smallest number
+//   casts       half of the last of 11 bits, of bfloat16 of 8, or of the smallest number
+double error_of_cast(const Scheme& scheme, float weight) {
+  const double half = scheme.cast_dtype == DType::kBF16 ? 0x1p-8 : 0x1p-11;
+  return std::max(std::abs(weight) * half, 0x1p-25);
+}
+
 double allowed_error(const LogicalTensor& tensor, const std::vector<float>& scales, std::int64_t length,
                      std::size_t element, float weight) {
   constexpr double kRounding = 1 + 1e-5;  // codes times scales is rounded to float32
   const QuantizedSpec& spec = *tensor.spec;
-  if (scheme_of(spec).is_cast) return std::max(std::abs(weight) * 0x1p-11, 0x1p-25);
+  if (scheme_of(spec).is_cast) return error_of_cast(scheme_of(spec), weight);
   const std::size_t row = element / static_cast<std::size_t>(length);
   const std::size_t column = element % static_cast<std::size_t>(length);
   const ScaleShape shape = scale_shape(spec);
@@ -115,7 +120,7 @@ TEST_P(EveryScheme, OneValueEverywhere) {
     const Result quantized = quantize_in_memory(*model, GetParam().settings);
     const auto restored = read_values<float>(*dequantize_in_memory(*quantized.model).model, "fc.weight");
     const double half_step = std::abs(value) / ((1 << scheme.bits) - 1) * (1 + 1e-5);
-    const double allowed = scheme.is_cast ? std::max(std::abs(value) * 0x1p-11, 0x1p-25) : half_step;
+    const double allowed = scheme.is_cast ? error_of_cast(scheme, value) : half_step;
     for (const float back : restored) EXPECT_NEAR(back, value, allowed);
   }
 }

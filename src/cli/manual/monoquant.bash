@@ -2,7 +2,7 @@
 
 _monoquant_values() {
   case $1 in
-    dtype) echo 'qint8 quint8 qint4 float16 float8_e4m3' ;;
+    dtype) echo 'qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2' ;;
     bits) echo '4 8 16' ;;
     symmetric) echo 'true false' ;;
     per_channel) echo 'true false' ;;

@@ -7,7 +7,7 @@ _monoquant_setting() {
     return
   fi
   case ${IPREFIX%=} in
-    dtype) compadd qint8 quint8 qint4 float16 float8_e4m3 ;;
+    dtype) compadd qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 ;;
     bits) compadd 4 8 16 ;;
     symmetric) compadd true false ;;
     per_channel) compadd true false ;;
@@ -52,7 +52,7 @@ _monoquant() {
     quantize)
       _arguments -s \
         '(-b --bits)'{-b,--bits}'[8 (the default), 4 or 16]:N:(4 8 16)' \
-        '(-d --dtype)'{-d,--dtype}'[qint8, quint8, qint4, float16 or float8_e4m3]:NAME:(qint8 quint8 qint4 float16 float8_e4m3)' \
+        '(-d --dtype)'{-d,--dtype}'[qint8, quint8, qint4, float16, bfloat16, float8_e4m3 or float8_e5m2]:NAME:(qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2)' \
         '(-g --group-size)'{-g,--group-size}'[weights that share a scale; 0\: a whole channel]:N:()' \
         '--symmetric[zero point 0]' \
         '--asymmetric[a zero point for each scale]' \
@@ -116,7 +116,7 @@ _monoquant() {
       ;;
     dequantize)
       _arguments -s \
-        '(-d --dtype)'{-d,--dtype}'[bfloat16, float16 or float32; else what weights were]:NAME:(qint8 quint8 qint4 float16 float8_e4m3)' \
+        '(-d --dtype)'{-d,--dtype}'[bfloat16, float16 or float32; else what weights were]:NAME:(qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2)' \
         '--tensors-key[of a PyTorch checkpoint\: the dict with the tensors]:KEY:()' \
         '(-o --output)'{-o,--output}'[where to]:OUT:_files' \
         '(-f --force)'{-f,--force}'[replace an output or a report that is there already]' \

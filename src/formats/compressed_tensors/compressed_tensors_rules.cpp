@@ -42,7 +42,8 @@ WeightRule rule_of_compressed_tensors(const WeightRequest& request) {
 }
 
 const Layout& layout_for_model(const QuantizedSpec& spec, const Companion* companion) {
-  if (scheme_of(spec).floats != nullptr) return kFloatQuantizedLayout;
+  const Scheme& scheme = scheme_of(spec);  // of floats of 8 bits its readers know E4M3 alone
+  if (scheme.floats != nullptr && scheme.code_dtype == DType::kF8E4M3) return kFloatQuantizedLayout;
   return integer_layout(spec, needs_plain_weights(companion));
 }
 

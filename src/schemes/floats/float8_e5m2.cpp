@@ -3,6 +3,7 @@
 // Source: arXiv:2209.05433, table 1
 #include <limits>
 
+#include "schemes/decode_in_torchscript.h"
 #include "schemes/floats/small_floats.h"
 #include "schemes/schemes.h"
 
@@ -19,15 +20,19 @@ constexpr auto kValues = [] {
   return values;
 }();
 
+constexpr kernels::FloatRule kRule{.exponent_bits = 5, .mantissa_bits = 2, .bias = 15, .largest = 57344};
+
 }  // namespace
 
 const Scheme kFloat8E5M2Scheme{
     .name = "float8_e5m2",
     .text = "float8_e5m2",
     .bits = 8,
-    .may_be_chosen = false,
+    .code_dtype = DType::kF8E5M2,
     .book = kValues.data(),
+    .floats = &kRule,
     .widest_step = 8192,
+    .torchscript = &kFloatBytesScript,
 };
 
 }  // namespace mnq
