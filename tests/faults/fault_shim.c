@@ -139,8 +139,14 @@ static ssize_t pwrite_some(int file, const void* from, size_t size, off_t at) {
 ssize_t pwrite(int file, const void* from, size_t size, off_t at) { return pwrite_some(file, from, size, at); }
 ssize_t pwrite64(int file, const void* from, size_t size, off64_t at) { return pwrite_some(file, from, size, at); }
 
+// LibTorch asks these twice what the machine is, and stops the process where only the second answer fails.
+static int is_the_machine(const char* path) {
+  static const char kProcessors[] = "/sys/devices/system/cpu/";
+  return strncmp(path, kProcessors, sizeof kProcessors - 1) == 0;
+}
+
 static int open_file(int folder, const char* path, int flags, mode_t mode) {
-  if (meets(k_open, (flags & (O_CREAT | O_TRUNC)) != 0)) return -1;
+  if (!is_the_machine(path) && meets(k_open, (flags & (O_CREAT | O_TRUNC)) != 0)) return -1;
   return (int)syscall(SYS_openat, folder, path, flags, mode);
 }
 static mode_t mode_of(int flags, va_list rest) { return flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0; }

@@ -471,6 +471,20 @@ TEST(FolderJob, SaysWhatACancelledRunLeaves) {
   EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out.partial"}));
 }
 
+TEST(FolderJob, SaysWhatAFailedRunLeaves) {
+  const TempFolder folder;
+  write_model(folder, "in", true);
+  const Error failed = error_of([&] { quantize_to(folder.path("in"), folder.path("out"), R"("resume": true)"); });
+  EXPECT_EQ(failed.status(), Status::kValidation);
+  EXPECT_NE(failed.suggestion().find(folder.path("out.partial") + " holds what is done: run it again to go on"),
+            std::string::npos)
+      << failed.suggestion();
+  EXPECT_EQ(error_of([&] { quantize_to(folder.path("in"), folder.path("other"), ""); })
+                .suggestion()
+                .find("holds what is done"),
+            std::string::npos);
+}
+
 TEST(FolderJob, NaNMayBeCopied) {
   const TempFolder folder;
   write_model(folder, "in", true);

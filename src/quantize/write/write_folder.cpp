@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/files/folder.h"
 #include "base/text/format.h"
 #include "base/text/json_text.h"
 #include "formats/folder/quantization_methods.h"
@@ -65,13 +66,16 @@ class FolderRun {
         shard_size_(shard_size_of(work, folder)),
         shards_(cut_shards(work.plan, shard_size_)) {}
 
-  Outcome run() {
+  void start() {
     FolderQuantization quantization = describe_quantization(work_.plan, folder_);
     const auto describe = [&](const WriteText& write) { describe_job(work_.plan, shards_, work_.job, write); };
     folder_.start(
         {identify_input(work_.source), shards_.size(), shard_size_, folder_config(folder_, quantization.config)},
         describe);
     outcome_ = {std::vector<Accuracy>(work_.plan.tensors.size()), std::move(quantization.notes), std::nullopt};
+  }
+
+  Outcome run() {
     find_pending();
     for (PendingShard& shard : pending_) write(shard);
     thread_.wait();
@@ -132,21 +136,29 @@ class FolderRun {
   CommitThread thread_;
 };
 
-// A cancelled run says that nothing was written: not so where what is done stays.
-[[noreturn]] void rethrow_cancelled(const Error& error, const FolderOutput& folder) {
-  if (error.status() != Status::kCancelled || !folder.is_kept()) throw;
-  throw Error(Status::kCancelled, formatted("cancelled: {} holds what is done", folder.work()),
-              "run it again to go on (resume=true)", folder.work());
+// A job that may be gone on with leaves what is done, whatever ended it. One that was cancelled says otherwise that nothing
+// was written.
+[[noreturn]] void rethrow_kept(const Error& error, const FolderOutput& folder) {
+  if (!folder.is_kept() || !path_exists(folder.work())) throw;
+  const std::string kept = formatted("{} holds what is done", folder.work()),
+                    advice = "run it again to go on (resume=true)";
+  if (error.status() == Status::kCancelled) {
+    throw Error(Status::kCancelled, formatted("cancelled: {}", kept), advice, folder.work());
+  }
+  const std::string before = error.suggestion().empty() ? "" : formatted("{}; ", error.suggestion());
+  throw Error(error.status(), error.message(), formatted("{}{}: {}", before, kept, advice), error.subject());
 }
 
 }  // namespace
 
 Outcome write_folder(const Work& work) {
   FolderOutput& folder = *work.output.folder;
+  FolderRun run(work, folder);
+  run.start();
   try {
-    return FolderRun(work, folder).run();
+    return run.run();
   } catch (const Error& error) {
-    rethrow_cancelled(error, folder);
+    rethrow_kept(error, folder);
   }
 }
 
