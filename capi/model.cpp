@@ -52,11 +52,11 @@ ToldTensor told_tensor(const mnq_layer_tensor& entry) {
   return told;
 }
 
-std::string suggest_tensor(const TensorSource& source, std::string_view name) {
+[[noreturn]] void fail_not_found(const TensorSource& source, const char* name) {
   std::vector<std::string> names;
   for (const TensorInfo& info : source.tensors()) names.push_back(info.name);
-  const std::string nearest = nearest_name(name, names);
-  return nearest.empty() ? "list the names of its tensors" : formatted("did you mean '{}'?", nearest);
+  throw Error(Status::kNotFound, formatted("{}: there is no tensor {}", source.title(), name),
+              suggest_name(name, names, "list the names of its tensors"), name);
 }
 
 }  // namespace
@@ -183,10 +183,7 @@ mnq_status mnq_model_get_tensor(const mnq_model* model, const char* name, mnq_te
     const TensorSource& source = *require(model, "model")->source;
     require(name, "name");
     const std::size_t index = source.find(name);
-    if (index == TensorSource::kNone) {
-      throw Error(Status::kNotFound, formatted("{}: there is no tensor {}", source.title(), name),
-                  suggest_tensor(source, name), name);
-    }
+    if (index == TensorSource::kNone) fail_not_found(source, name);
     *out = new mnq_tensor{{}, load_tensor(source, index)};
   });
 }

@@ -200,9 +200,8 @@ std::vector<ConfigKey> make_keys() {
 }
 
 [[noreturn]] void fail_value(const ConfigKey& key, std::string_view value, const std::string& expected) {
-  const std::string nearest = nearest_name(value, split_list(key.choices));
   throw Error(Status::kConfig, formatted("{}: '{}' is not {}", key.name, value, expected),
-              nearest.empty() ? formatted("{}: {}", key.name, key.help) : formatted("did you mean '{}'?", nearest),
+              suggest_name(value, split_list(key.choices), formatted("{}: {}", key.name, key.help)),
               std::string(key.name));
 }
 
@@ -230,10 +229,8 @@ const ConfigKey& find_config_key(std::string_view name) {
   if (found != keys.end()) return *found;
   std::vector<std::string> names;
   for (const ConfigKey& key : keys) names.emplace_back(key.name);
-  const std::string nearest = nearest_name(name, names);
   throw Error(Status::kConfig, formatted("'{}' is not a configuration key", name),
-              nearest.empty() ? "the list of keys says which there are" : formatted("did you mean '{}'?", nearest),
-              std::string(name));
+              suggest_name(name, names, "the list of keys says which there are"), std::string(name));
 }
 
 std::string normalize_value(const ConfigKey& key, std::string_view text) {

@@ -68,21 +68,16 @@ void require_changed(const Report& report, const std::string& name) {
               "pass a kind, or settings that choose it", name);
 }
 
-std::string suggest_name(const std::vector<LogicalTensor>& weights, std::string_view name) {
-  std::vector<std::string> names;
-  for (const LogicalTensor& weight : weights) names.push_back(weight.name);
-  const std::string nearest = nearest_name(name, names);
-  return nearest.empty() ? "list the names of its layers' tensors" : formatted("did you mean '{}'?", nearest);
-}
-
 std::size_t find_weight(const TensorSource& source, const std::string& name) {
   const std::vector<LogicalTensor>& weights = source.require_weights();
   const auto found = std::ranges::find_if(weights, [&](const LogicalTensor& weight) {
     return weight.name == name || std::ranges::find(weight.ties, name) != weight.ties.end();
   });
   if (found != weights.end()) return static_cast<std::size_t>(found - weights.begin());
+  std::vector<std::string> names;
+  for (const LogicalTensor& weight : weights) names.push_back(weight.name);
   throw Error(Status::kNotFound, formatted("{}: there is no weight {}", source.title(), name),
-              suggest_name(weights, name), name);
+              suggest_name(name, names, "list the names of its layers' tensors"), name);
 }
 
 }  // namespace

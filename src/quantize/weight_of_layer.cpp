@@ -23,9 +23,8 @@ const LogicalTensor& weight_of_layer(const TensorSource& source, const std::stri
     if (is_called(tensor, layer)) return tensor;
     if (tensor.name.ends_with(kWeight)) names.emplace_back(layer_name_from(tensor.name).name);
   }
-  const std::string nearest = nearest_name(layer, names);
   throw Error(Status::kNotFound, formatted("{}: there is no layer {}", source.title(), layer),
-              nearest.empty() ? "list the layers of the model" : formatted("did you mean '{}'?", nearest), layer);
+              suggest_name(layer, names, "list the layers of the model"), layer);
 }
 
 std::size_t bias_of_weight(const TensorSource& source, const LogicalTensor& weight) {

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <functional>
 
-#include "failing_allocations.h"
 #include "fixture.h"
+#include "support/failing_allocations.h"
 #include "support/temp_folder.h"
 
 // In place of the C library's: thousands of files are made here, and none of them is to outlast a power cut.

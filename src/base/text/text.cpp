@@ -76,6 +76,11 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
   return nearest == nullptr ? "" : *nearest;
 }
 
+std::string suggest_name(std::string_view name, const std::vector<std::string>& names, std::string otherwise) {
+  const std::string nearest = nearest_name(name, names);
+  return nearest.empty() ? otherwise : formatted("did you mean '{}'?", nearest);
+}
+
 std::string size_text(std::uint64_t bytes) {
   constexpr std::array<std::string_view, 5> kUnits{"B", "kB", "MB", "GB", "TB"};
   double value = static_cast<double>(bytes);

@@ -29,4 +29,7 @@ std::vector<std::string> split_list(std::string_view text);
 /// none is near enough.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names);
 
+/// "did you mean 'X'?" for the nearest of these; `otherwise` where none is near enough.
+std::string suggest_name(std::string_view name, const std::vector<std::string>& names, std::string otherwise);
+
 }  // namespace mnq
