@@ -39,6 +39,13 @@ inline bool has_mirrored_codes(const CodeRule& rule) {
   return rule.symmetric && rule.symmetric_divisor == static_cast<float>(rule.code_max);
 }
 
+/// Whether all codes are used on both sides, so that the largest weight of a symmetric scale is half a code beyond the
+/// highest one, or above the lowest.
+inline bool has_tied_codes(const CodeRule& rule) {
+  return rule.symmetric && rule.symmetric_divisor == static_cast<float>(rule.code_max) + 0.5f &&
+         rule.code_min == -rule.code_max - 1;
+}
+
 inline CodeScale with_limits(float scale, std::int32_t zero_point, const CodeRule& rule) {
   const std::int32_t code_min = has_mirrored_codes(rule) ? -rule.code_max : rule.code_min;
   return {scale, zero_point, static_cast<float>(code_min - zero_point), static_cast<float>(rule.code_max - zero_point)};

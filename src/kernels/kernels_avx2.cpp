@@ -24,8 +24,9 @@ namespace mnq::kernels {
 namespace {
 
 struct Vector256x2 {
-  static constexpr std::size_t kTrials = 2;  // of a search at once: what the registers hold
-  static constexpr std::size_t kLines = 1;   // of a search for minima
+  static constexpr std::size_t kVectors = 2;  // to be coded at once: what the registers hold
+  static constexpr std::size_t kTrials = 2;   // of a search at once: what the registers hold
+  static constexpr std::size_t kLines = 1;    // of a search for minima
 
   struct F {
     __m256 a, b;
@@ -57,7 +58,7 @@ struct Vector256x2 {
     store(all, values, false);
     std::memcpy(to, all, count * sizeof(float));
   }
-  static void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T1); }
+  static MNQ_INLINE void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T1); }
   static void end_stream() { _mm_sfence(); }
 
   static F add(F x, F y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
@@ -67,10 +68,8 @@ struct Vector256x2 {
   static F fma(F x, F y, F z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
   static F min(F x, F y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
   static F max(F x, F y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
-  static F max_abs(F x, F y) {
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    return {_mm256_max_ps(x.a, _mm256_andnot_ps(sign, y.a)), _mm256_max_ps(x.b, _mm256_andnot_ps(sign, y.b))};
-  }
+  /// As integers, which more units of a core can do.
+  static F max_abs(F x, F y) { return as_floats(max_ints(as_ints(x), and_ints(as_ints(y), set_ints(0x7fffffff)))); }
   static F round(F x) {
     constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     return {_mm256_round_ps(x.a, kMode), _mm256_round_ps(x.b, kMode)};
@@ -98,12 +97,25 @@ struct Vector256x2 {
   }
 
   /// Each of 16 vectors to one lane: its lanes i with i + 8, then i + 4, i + 2, i + 1.
-  static F sum_each(const F* from) { return fold_each(from, add8); }
-  static F min_each(const F* from) { return fold_each(from, min8); }
-  static F max_each(const F* from) { return fold_each(from, max8); }
-  static __m256 add8(__m256 x, __m256 y) { return _mm256_add_ps(x, y); }
-  static __m256 min8(__m256 x, __m256 y) { return _mm256_min_ps(x, y); }
-  static __m256 max8(__m256 x, __m256 y) { return _mm256_max_ps(x, y); }
+  static F sum_each(const F* from) { return fold_each(from, Add()); }
+  static F min_each(const F* from) { return fold_each(from, Min()); }
+  static F max_each(const F* from) { return fold_each(from, Max()); }
+  static F max_unsigned_each(const F* from) { return fold_each(from, MaxUnsigned()); }
+  // Not functions: GCC at -O2 would call them.
+  struct Add {
+    __m256 operator()(__m256 x, __m256 y) const { return _mm256_add_ps(x, y); }
+  };
+  struct Min {
+    __m256 operator()(__m256 x, __m256 y) const { return _mm256_min_ps(x, y); }
+  };
+  struct Max {
+    __m256 operator()(__m256 x, __m256 y) const { return _mm256_max_ps(x, y); }
+  };
+  struct MaxUnsigned {
+    __m256 operator()(__m256 x, __m256 y) const {
+      return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_castps_si256(x), _mm256_castps_si256(y)));
+    }
+  };
   template <class Join>
   static F fold_each(const F* from, Join join) {
     return {fold_eight(from, join), fold_eight(from + 8, join)};
@@ -129,12 +141,38 @@ struct Vector256x2 {
     return {_mm256_max_epu32(largest.a, _mm256_and_si256(_mm256_castps_si256(values.a), mask)),
             _mm256_max_epu32(largest.b, _mm256_and_si256(_mm256_castps_si256(values.b), mask))};
   }
-  static std::uint32_t largest_bits(Bits x, Bits y) {
-    const __m256i eight = _mm256_max_epu32(_mm256_max_epu32(x.a, x.b), _mm256_max_epu32(y.a, y.b));
+  static std::uint32_t largest_bits(Bits x) {
+    const __m256i eight = _mm256_max_epu32(x.a, x.b);
     __m128i four = _mm_max_epu32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
     four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4E));
     four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0xB1));
     return static_cast<std::uint32_t>(_mm_cvtsi128_si32(four));
+  }
+
+  static Bits as_ints(F x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
+  static F as_floats(Bits x) { return {_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)}; }
+  static Bits to_ints(F x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
+  static F to_floats(Bits x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+  static Bits set_ints(std::int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
+  static Bits kept(Bits x) { return x; }
+  static Bits add_ints(Bits x, Bits y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+  static Bits and_ints(Bits x, Bits y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }
+  static Bits min_ints(Bits x, Bits y) { return {_mm256_min_epi32(x.a, y.a), _mm256_min_epi32(x.b, y.b)}; }
+  static Bits max_ints(Bits x, Bits y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }
+  static Bits min_unsigned(Bits x, Bits y) { return {_mm256_min_epu32(x.a, y.a), _mm256_min_epu32(x.b, y.b)}; }
+  static Bits max_unsigned(Bits x, Bits y) { return {_mm256_max_epu32(x.a, y.a), _mm256_max_epu32(x.b, y.b)}; }
+  template <int kCount>
+  static Bits shift_right(Bits x) {
+    return {_mm256_srai_epi32(x.a, kCount), _mm256_srai_epi32(x.b, kCount)};
+  }
+  static bool any_up_to(Bits x, Bits limit) {
+    const __m256i least = _mm256_min_epu32(x.a, x.b);
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi32(_mm256_max_epu32(least, limit.a), limit.a)) != 0;
+  }
+  /// x, or one less where values <= limit.
+  static Bits less_one_up_to(Bits x, F values, F limit) {
+    const __m256 a = _mm256_cmp_ps(values.a, limit.a, _CMP_LE_OQ), b = _mm256_cmp_ps(values.b, limit.b, _CMP_LE_OQ);
+    return add_ints(x, as_ints({a, b}));
   }
 
   /// The lanes as doubles, i with i + 8, then i + 4, i + 2, i + 1.
@@ -148,45 +186,34 @@ struct Vector256x2 {
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
   }
 
-  /// From rounded quotients to stored codes.
-  struct CodeFinish {
-    CodeFinish(std::int32_t zero_point, std::uint8_t code_xor)
-        : zero(_mm256_set1_epi32(zero_point)), flip(_mm256_set1_epi8(static_cast<char>(code_xor))) {}
+  /// 16 codes as int16, in the order of the packs: lanes 0-3, 8-11, 4-7, 12-15.
+  static __m256i words(Bits codes) { return _mm256_packs_epi32(codes.a, codes.b); }
 
-    /// 16 codes as int16, in the order of the packs: lanes 0-3, 8-11, 4-7, 12-15.
-    __m256i words(F rounded) const {
-      return _mm256_packs_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(rounded.a), zero),
-                                _mm256_add_epi32(_mm256_cvtps_epi32(rounded.b), zero));
+  /// 32 codes of one byte each.
+  static void store_codes(const Bits* codes, std::uint8_t code_xor, bool stream, std::int8_t* to) {
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m256i packed = _mm256_packs_epi16(words(codes[0]), words(codes[1]));
+    const __m256i flip = _mm256_set1_epi8(static_cast<char>(code_xor));
+    const __m256i bytes = _mm256_xor_si256(_mm256_permutevar8x32_epi32(packed, order), flip);
+    if (stream) {
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(to), bytes);
+    } else {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
     }
-
-    void store_block(const F* rounded, bool stream, std::int8_t* to) const {
-      const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-      for (std::size_t half = 0; half < 2; ++half, to += 2 * kLanes) {
-        const __m256i packed = _mm256_packs_epi16(words(rounded[2 * half]), words(rounded[2 * half + 1]));
-        const __m256i bytes = _mm256_xor_si256(_mm256_permutevar8x32_epi32(packed, order), flip);
-        if (stream) {
-          _mm256_stream_si256(reinterpret_cast<__m256i*>(to), bytes);
-        } else {
-          _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
-        }
-      }
+  }
+  /// Up to 16.
+  static void store_codes_part(Bits codes, std::uint8_t code_xor, std::size_t count, std::int8_t* to) {
+    const __m256i ordered = _mm256_permute4x64_epi64(words(codes), 0xD8);
+    const __m128i packed = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+    const __m128i bytes = _mm_xor_si128(packed, _mm_set1_epi8(static_cast<char>(code_xor)));
+    if (count == kLanes) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+      return;
     }
-
-    void store_part(F rounded, std::size_t count, std::int8_t* to) const {
-      const __m256i ordered = _mm256_permute4x64_epi64(words(rounded), 0xD8);
-      const __m128i packed = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
-      const __m128i bytes = _mm_xor_si128(packed, _mm256_castsi256_si128(flip));
-      if (count == kLanes) {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
-        return;
-      }
-      std::int8_t all[kLanes];
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(all), bytes);
-      std::memcpy(to, all, count);
-    }
-
-    __m256i zero, flip;
-  };
+    std::int8_t all[kLanes];
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(all), bytes);
+    std::memcpy(to, all, count);
+  }
 
   /// From stored codes to numbers that a scale makes weights.
   struct CodeStart {

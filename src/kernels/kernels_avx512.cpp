@@ -29,8 +29,9 @@ namespace {
 inline __mmask16 mask_of(std::size_t count) { return static_cast<__mmask16>((1u << count) - 1); }
 
 struct Vector512 {
-  static constexpr std::size_t kTrials = 4;  // of a search at once: what the registers hold
-  static constexpr std::size_t kLines = 3;   // of a search for minima
+  static constexpr std::size_t kVectors = 4;  // to be coded at once: what the registers hold
+  static constexpr std::size_t kTrials = 4;   // of a search at once: what the registers hold
+  static constexpr std::size_t kLines = 3;    // of a search for minima
 
   using F = __m512;
   using Bits = __m512i;
@@ -49,7 +50,7 @@ struct Vector512 {
     }
   }
   static void store_part(float* to, std::size_t count, F values) { _mm512_mask_storeu_ps(to, mask_of(count), values); }
-  static void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T1); }
+  static MNQ_INLINE void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T1); }
   static void end_stream() { _mm_sfence(); }
 
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
@@ -71,9 +72,23 @@ struct Vector512 {
   }
 
   /// Each of 16 vectors to one lane: its lanes i with i + 8, then i + 4, i + 2, i + 1.
-  static F sum_each(const F* from) { return fold_each(from, add); }
-  static F min_each(const F* from) { return fold_each(from, min); }
-  static F max_each(const F* from) { return fold_each(from, max); }
+  static F sum_each(const F* from) { return fold_each(from, Add()); }
+  static F min_each(const F* from) { return fold_each(from, Min()); }
+  static F max_each(const F* from) { return fold_each(from, Max()); }
+  static F max_unsigned_each(const F* from) { return fold_each(from, MaxUnsigned()); }
+  // Not the functions themselves: GCC at -O2 would call them.
+  struct Add {
+    F operator()(F a, F b) const { return add(a, b); }
+  };
+  struct Min {
+    F operator()(F a, F b) const { return min(a, b); }
+  };
+  struct Max {
+    F operator()(F a, F b) const { return max(a, b); }
+  };
+  struct MaxUnsigned {
+    F operator()(F a, F b) const { return as_floats(max_unsigned(as_ints(a), as_ints(b))); }
+  };
   template <class Join>
   static F fold_each(const F* from, Join join) {
     F fours[4];
@@ -96,7 +111,33 @@ struct Vector512 {
   static Bits max_bits(Bits largest, F values) {
     return _mm512_max_epu32(largest, _mm512_and_si512(_mm512_castps_si512(values), _mm512_set1_epi32(0x7fffffff)));
   }
-  static std::uint32_t largest_bits(Bits a, Bits b) { return _mm512_reduce_max_epu32(_mm512_max_epu32(a, b)); }
+  static std::uint32_t largest_bits(Bits a) { return _mm512_reduce_max_epu32(a); }
+
+  static Bits as_ints(F a) { return _mm512_castps_si512(a); }
+  static F as_floats(Bits a) { return _mm512_castsi512_ps(a); }
+  static Bits to_ints(F a) { return _mm512_cvtps_epi32(a); }
+  static F to_floats(Bits a) { return _mm512_cvtepi32_ps(a); }
+  static Bits set_ints(std::int32_t value) { return _mm512_set1_epi32(value); }
+  /// A constant in a register: without, GCC at -O2 makes it anew wherever it is used.
+  static Bits kept(Bits a) {
+    asm("" : "+v"(a));
+    return a;
+  }
+  static Bits add_ints(Bits a, Bits b) { return _mm512_add_epi32(a, b); }
+  static Bits and_ints(Bits a, Bits b) { return _mm512_and_si512(a, b); }
+  static Bits min_ints(Bits a, Bits b) { return _mm512_min_epi32(a, b); }
+  static Bits max_ints(Bits a, Bits b) { return _mm512_max_epi32(a, b); }
+  static Bits min_unsigned(Bits a, Bits b) { return _mm512_min_epu32(a, b); }
+  static Bits max_unsigned(Bits a, Bits b) { return _mm512_max_epu32(a, b); }
+  template <int kCount>
+  static Bits shift_right(Bits a) {
+    return _mm512_srai_epi32(a, kCount);
+  }
+  static bool any_up_to(Bits a, Bits limit) { return _mm512_cmple_epu32_mask(a, limit) != 0; }
+  /// a, or one less where values <= limit.
+  static Bits less_one_up_to(Bits a, F values, F limit) {
+    return _mm512_mask_add_epi32(a, _mm512_cmp_ps_mask(values, limit, _CMP_LE_OQ), a, _mm512_set1_epi32(-1));
+  }
 
   /// The lanes as doubles, i with i + 8, then i + 4, i + 2, i + 1.
   static double sum(F a) {
@@ -107,33 +148,23 @@ struct Vector512 {
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
   }
 
-  /// From rounded quotients to stored codes.
-  struct CodeFinish {
-    CodeFinish(std::int32_t zero_point, std::uint8_t code_xor)
-        : zero(_mm512_set1_epi32(zero_point)), flip(_mm512_set1_epi8(static_cast<char>(code_xor))) {}
-
-    Bits codes(F rounded) const { return _mm512_add_epi32(_mm512_cvtps_epi32(rounded), zero); }
-
-    void store_block(const F* rounded, bool stream, std::int8_t* to) const {
-      const Bits low = _mm512_packs_epi32(codes(rounded[0]), codes(rounded[1]));
-      const Bits high = _mm512_packs_epi32(codes(rounded[2]), codes(rounded[3]));
-      const Bits order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-      const Bits packed = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
-      const Bits bytes = _mm512_xor_si512(packed, flip);
-      if (stream) {
-        _mm512_stream_si512(reinterpret_cast<Bits*>(to), bytes);
-      } else {
-        _mm512_storeu_si512(to, bytes);
-      }
+  /// 64 codes of one byte each.
+  static void store_codes(const Bits* codes, std::uint8_t code_xor, bool stream, std::int8_t* to) {
+    const Bits low = _mm512_packs_epi32(codes[0], codes[1]), high = _mm512_packs_epi32(codes[2], codes[3]);
+    const Bits order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const Bits packed = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+    const Bits bytes = _mm512_xor_si512(packed, _mm512_set1_epi8(static_cast<char>(code_xor)));
+    if (stream) {
+      _mm512_stream_si512(reinterpret_cast<Bits*>(to), bytes);
+    } else {
+      _mm512_storeu_si512(to, bytes);
     }
-
-    void store_part(F rounded, std::size_t count, std::int8_t* to) const {
-      const __m128i bytes = _mm_xor_si128(_mm512_cvtepi32_epi8(codes(rounded)), _mm512_castsi512_si128(flip));
-      _mm_mask_storeu_epi8(to, mask_of(count), bytes);
-    }
-
-    Bits zero, flip;
-  };
+  }
+  /// Up to 16.
+  static void store_codes_part(Bits codes, std::uint8_t code_xor, std::size_t count, std::int8_t* to) {
+    const __m128i bytes = _mm_xor_si128(_mm512_cvtepi32_epi8(codes), _mm_set1_epi8(static_cast<char>(code_xor)));
+    _mm_mask_storeu_epi8(to, mask_of(count), bytes);
+  }
 
   /// From stored codes to numbers that a scale makes weights.
   struct CodeStart {

@@ -3,30 +3,14 @@
 //
 // Two passes over a row: ranges and scales, then codes and sums while the row is still in cache and the next one is
 // being fetched. So the weights are read from memory once, at what one core can read.
-//
-// The quotient. Division would cost as much as all the rest, so codes come from weight * (1 / scale). For a scale in
-// [2^-100, 2^100], not 2^-100 times smaller than the weights, nothing overflows or is denormal that matters, and 1 /
-// scale and the product are off by 2^-24 each, the quotient that is asked for by 2^-24: with |quotient| <= 256 the two
-// differ by less than 256 * 3 * 2^-24 < 2^-14. They round to the same integer unless the product lies within 2^-14 of a
-// tie. A block in which one does is divided after all: 1 in 120 blocks of 64.
-#include "kernels/code_scale.h"
-#include "kernels/kernel_tables.h"
-
-// GCC at -O2 keeps even loops of four, and with them their registers in memory: half the speed.
-#if defined(__clang__)
-#define MNQ_UNROLL _Pragma("unroll")
-#else
-#define MNQ_UNROLL _Pragma("GCC unroll 8")
-#endif
+#include "kernels/code_vectors.inc.h"
 
 namespace mnq::kernels {
 namespace {
 
-constexpr std::size_t kLanes = 16;
-constexpr std::size_t kBlock = 4 * kLanes;
-constexpr std::size_t kChunk = 1024;     // elements after which lanes may be flushed
-constexpr std::size_t kFlushSteps = 64;  // of kLanes elements
-constexpr float kNearTie = 0.5f - 0x1p-14f;
+constexpr std::size_t kRangeBlock = 4 * kLanes;
+constexpr std::size_t kChunk = 1024;                        // elements after which lanes may be flushed
+constexpr std::size_t kFlushSteps = 64;                     // of kLanes elements
 constexpr std::size_t kMinPrefetch = 2048;                  // elements: shorter rows are prefetched by several
 constexpr std::size_t kMaxPrefetch = 1u << 16;              // longer rows would push each other out of L2
 constexpr std::size_t kStreamBytes = std::size_t{2} << 20;  // larger outputs go around the caches
@@ -59,7 +43,7 @@ class RowSums {
   float unit() const { return unit_; }
 
   /// `scaled` and `dequantized` are times unit.
-  void add(F scaled, F dequantized) {
+  MNQ_INLINE void add(F scaled, F dequantized) {
     const F lost = V::sub(scaled, dequantized);
     signal_lanes_ = V::fma(scaled, scaled, signal_lanes_);
     error_lanes_ = V::fma(lost, lost, error_lanes_);
@@ -94,17 +78,24 @@ class RowSums {
 // The two passes over a row share what is fetched of the next one: the first a quarter, the second the rest, so that
 // the memory never waits for either. `ahead` points to the part that belongs to what is worked on; any address will do.
 template <class V>
-inline void prefetch_in_first_pass(const float* ahead, std::size_t i) {
+MNQ_INLINE void prefetch_in_first_pass(const float* ahead, std::size_t i) {
   V::prefetch(ahead + i / 4);
 }
 template <class V>
-inline void prefetch_in_second_pass(const float* ahead, std::size_t i) {
+MNQ_INLINE void prefetch_in_second_pass(const float* ahead) {
   MNQ_UNROLL
-  for (std::size_t k = 0; k < 3; ++k) V::prefetch(ahead + i / 4 * 3 + k * kLanes);
+  for (std::size_t k = 0; k < (3 * V::kVectors + 3) / 4; ++k) V::prefetch(ahead + k * kLanes);
 }
 
+// The range of some weights, lane by lane.
 template <class V, bool kSigned>
-Range range_of(const float* weights, std::size_t count, const float* ahead) {
+struct RangeLanes {
+  typename V::Bits magnitudes;  // the largest ones
+  typename V::F minimum, maximum;
+};
+
+template <class V, bool kSigned>
+MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of(const float* weights, std::size_t count, const float* ahead) {
   using F = typename V::F;
   auto bits = V::zero_bits();
   auto more_bits = bits;
@@ -118,22 +109,35 @@ Range range_of(const float* weights, std::size_t count, const float* ahead) {
     }
   };
   std::size_t i = 0;
-  for (; i + kBlock <= count; i += kBlock) {
+  for (; i + kRangeBlock <= count; i += kRangeBlock) {
     prefetch_in_first_pass<V>(ahead, i);
     take(V::load(weights + i), bits);
     take(V::load(weights + i + kLanes), more_bits);
     take(V::load(weights + i + 2 * kLanes), bits);
     take(V::load(weights + i + 3 * kLanes), more_bits);
   }
-  for (; i < count; i += kLanes) {
-    const std::size_t rest = count - i;
-    // What is beyond the end repeats the first value, which changes no range.
-    take(rest < kLanes ? V::load_part(weights + i, rest, first) : V::load(weights + i), bits);
-  }
-  Range range{0, 0, V::largest_bits(bits, more_bits)};
+  if (i < count) prefetch_in_first_pass<V>(ahead, i);
+  for (; i + kLanes <= count; i += kLanes) take(V::load(weights + i), bits);
+  // What is beyond the end repeats the first value, which changes no range.
+  if (i < count) take(V::load_part(weights + i, count - i, first), bits);
+  return {V::max_unsigned(bits, more_bits), minimum, maximum};
+}
+
+// Of two vectors.
+template <class V, bool kSigned>
+MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of_two(const float* weights, const float* ahead) {
+  const auto a = V::load(weights), b = V::load(weights + kLanes);
+  prefetch_in_first_pass<V>(ahead, 0);
+  return {V::max_bits(V::max_bits(V::zero_bits(), a), b), V::min(a, b), V::max(a, b)};
+}
+
+template <class V, bool kSigned>
+Range range_of(const float* weights, std::size_t count, const float* ahead) {
+  const RangeLanes<V, kSigned> lanes = range_lanes_of<V, kSigned>(weights, count, ahead);
+  Range range{0, 0, V::largest_bits(lanes.magnitudes)};
   if constexpr (kSigned) {
-    range.minimum = V::smallest(minimum) + 0.0f;  // + 0: of 0 and -0 none is smaller
-    range.maximum = V::largest(maximum) + 0.0f;
+    range.minimum = V::smallest(lanes.minimum) + 0.0f;  // + 0: of 0 and -0 none is smaller
+    range.maximum = V::largest(lanes.maximum) + 0.0f;
   }
   return range;
 }
@@ -143,115 +147,124 @@ Range range(const float* weights, std::size_t count) {
   return range_of<V, true>(weights, count, weights);
 }
 
-// How one group is encoded.
-template <class V>
-struct Encoder {
+// Codes and sums of a row, piece by piece. Its sums are a copy that stays in registers: what codes are stored to could
+// be sums.
+template <class V, Codes kCodes, bool kSums>
+struct PieceCoder {
   using F = typename V::F;
+  static constexpr std::size_t kVectors = V::kVectors, kBlock = kVectors * kLanes;
 
-  Encoder(const CodeScale& code_scale, std::uint8_t code_xor, float unit, float subtracted = 0)
-      : scale(V::set(code_scale.scale)),
-        reciprocal(V::set(code_scale.scale == 0 ? 0 : 1.0f / code_scale.scale)),
-        minimum(V::set(subtracted)),
-        scaled_minimum(V::set(subtracted * unit)),
-        low(V::set(code_scale.low)),
-        high(V::set(code_scale.high)),
-        unit_lanes(V::set(unit)),
-        scaled_scale(V::set(code_scale.scale * unit)),
-        finish(code_scale.zero_point, code_xor),
-        divides(!has_exact_product(magnitude_of(code_scale.scale), magnitude_of(subtracted), unit)) {}
+  const RowCoder<V, kCodes> row;
+  const bool stream;
+  RowSums<V> sums;
 
-  static bool has_exact_product(float magnitude, float minimum_magnitude, float unit) {
-    if (magnitude == 0) return true;  // all codes are 0
-    const bool is_usual = magnitude >= 0x1p-100f && magnitude <= 0x1p100f && minimum_magnitude <= 0x1p100f;
-    return is_usual && magnitude * unit >= 0x1p-100f;
+  // A block whose vectors lie in one group or, half of them each, in two.
+  template <std::size_t kGroups>
+  MNQ_INLINE void block(const float* weights, const GroupCoder<V>* groups, const float* ahead, std::int8_t* codes) {
+    F w[kVectors], n[kVectors];
+    typename V::Bits c[kVectors];
+    MNQ_UNROLL
+    for (std::size_t k = 0; k < kVectors; ++k) {
+      w[k] = V::load(weights + k * kLanes);
+      n[k] = kCodes == Codes::kAboveMinimum ? V::sub(w[k], groups[k * kGroups / kVectors].minimum) : w[k];
+    }
+    prefetch_in_second_pass<V>(ahead);
+    code_vectors<V, kCodes, kVectors, kGroups>(row, groups, n, c);
+    MNQ_UNROLL
+    for (std::size_t k = 0; k < kVectors; ++k) {
+      const GroupCoder<V>& group = groups[k * kGroups / kVectors];
+      if constexpr (!kSums) continue;
+      sums.add(V::mul(w[k], row.unit), dequantize_vector<V, kCodes>(group, c[k], group.scaled_minimum));
+    }
+    V::store_codes(c, row.code_xor, stream, codes);
   }
 
-  F scale, reciprocal, minimum, scaled_minimum, low, high, unit_lanes, scaled_scale;
-  typename V::CodeFinish finish;
-  bool divides;
+  // Up to one vector.
+  MNQ_INLINE void part(const float* weights, std::size_t count, const GroupCoder<V>& group, std::int8_t* codes) {
+    const F w = count < kLanes ? V::load_part(weights, count, V::zero()) : V::load(weights);
+    F n = w, scaled_minimum = group.scaled_minimum;
+    if constexpr (kCodes == Codes::kAboveMinimum) {
+      n = V::sub(count < kLanes ? V::load_part(weights, count, group.minimum) : w, group.minimum);
+      if (count < kLanes) scaled_minimum = first_lanes<V>(scaled_minimum, count);
+    }
+    typename V::Bits c;
+    code_vectors<V, kCodes, 1, 1>(row, &group, &n, &c);
+    if constexpr (kSums) sums.add(V::mul(w, row.unit), dequantize_vector<V, kCodes>(group, c, scaled_minimum));
+    V::store_codes_part(c, row.code_xor, count, codes);
+  }
+
+  // A group of any size.
+  MNQ_INLINE void group(const float* weights, std::size_t count, const GroupCoder<V>& group, const float* ahead,
+                        std::int8_t* codes) {
+    for (std::size_t begin = 0; begin < count; begin += kChunk) {
+      const std::size_t size = count - begin < kChunk ? count - begin : kChunk;
+      std::size_t i = begin;
+      for (; i + kBlock <= begin + size; i += kBlock) {
+        block<1>(weights + i, &group, ahead + i / 4 * 3, codes + i);
+      }
+      for (; i < begin + size; i += kLanes) {
+        const std::size_t rest = begin + size - i;
+        part(weights + i, rest < kLanes ? rest : kLanes, group, codes + i);
+      }
+      if constexpr (kSums) sums.end_chunk(size);
+    }
+  }
+
+  // Groups of whole blocks, or kGroups of them to a block; up to a chunk each. The number of elements.
+  template <std::size_t kGroups>
+  MNQ_INLINE std::size_t whole_groups(const float* weights, std::size_t count, std::size_t size,
+                                      const GroupCoders<V, kCodes>& coders, const float* ahead, std::int8_t* codes) {
+    std::size_t i = 0;
+    for (std::size_t first = 0; first + kGroups <= count; first += kGroups) {
+      GroupCoder<V> groups[kGroups];
+      MNQ_UNROLL
+      for (std::size_t k = 0; k < kGroups; ++k) groups[k] = coders.at(first + k);
+      for (const std::size_t end = i + kGroups * size; i < end; i += kBlock) {
+        block<kGroups>(weights + i, groups, ahead + i / 4 * 3, codes + i);
+      }
+      if constexpr (kSums) sums.end_chunk(kGroups * size);
+    }
+    return i;
+  }
 };
 
-// kInside: the scale was made from these very weights and codes are mirrored, so that no quotient lies beyond them.
-enum class Codes { kInside, kClamped, kAboveMinimum };
+// As scale_for, for up to sixteen groups. magnitudes: the largest of each.
+template <class V, bool kSigned>
+struct GroupRanges {
+  typename V::F magnitudes, minima, maxima;
 
-// Rounds the quotients of kCount vectors: by the reciprocal where that is proven to be the same.
-template <class V, std::size_t kCount>
-inline void round_quotients(const Encoder<V>& encoder, const typename V::F* weights, typename V::F* rounded) {
-  auto farthest = V::zero();
-  MNQ_UNROLL
-  for (std::size_t k = 0; k < kCount; ++k) {
-    const auto quotient = V::mul(weights[k], encoder.reciprocal);
-    rounded[k] = V::round(quotient);
-    farthest = V::max_abs(farthest, V::sub(quotient, rounded[k]));
-  }
-  if (!encoder.divides && !V::any_above(farthest, kNearTie)) return;
-  MNQ_UNROLL
-  for (std::size_t k = 0; k < kCount; ++k) rounded[k] = V::round(V::div(weights[k], encoder.scale));
-}
-
-// scaled_minimum: 0 in the lanes that hold no weight.
-template <class V, Codes kCodes, bool kSums>
-inline typename V::F clamp_and_sum(const Encoder<V>& encoder, typename V::F weights, typename V::F rounded,
-                                   typename V::F scaled_minimum, RowSums<V>& sums) {
-  if constexpr (kCodes != Codes::kInside) rounded = V::min(V::max(rounded, encoder.low), encoder.high);
-  if constexpr (kSums) {
-    auto dequantized = V::mul(rounded, encoder.scaled_scale);
-    if constexpr (kCodes == Codes::kAboveMinimum) dequantized = V::add(dequantized, scaled_minimum);
-    sums.add(V::mul(weights, encoder.unit_lanes), dequantized);
-  }
-  return rounded;
-}
-
-template <class V, Codes kCodes>
-inline typename V::F above_minimum(const Encoder<V>& encoder, typename V::F weights) {
-  if constexpr (kCodes == Codes::kAboveMinimum) return V::sub(weights, encoder.minimum);
-  return weights;
-}
-
-template <class V, Codes kCodes, bool kSums>
-void quantize_chunk(const float* weights, std::size_t count, const Encoder<V>& encoder, const float* ahead, bool stream,
-                    std::int8_t* codes, RowSums<V>& sums) {
-  using F = typename V::F;
-  F w[4], n[4], r[4];
-  std::size_t i = 0;
-  for (; i + kBlock <= count; i += kBlock) {
-    MNQ_UNROLL
-    for (std::size_t k = 0; k < 4; ++k) {
-      w[k] = V::load(weights + i + k * kLanes);
-      n[k] = above_minimum<V, kCodes>(encoder, w[k]);
+  void choose(const CodeRule& rule, std::size_t count, float* scales, std::int8_t* zero_points) const {
+    if (V::any_above(magnitudes, 0x1p100f)) return choose_each(rule, count, scales, zero_points);
+    using F = typename V::F;
+    const F low = V::min(minima, V::zero()), high = V::max(maxima, V::zero());
+    const F range = kSigned ? V::sub(high, low) : magnitudes;
+    const F steps = V::set(kSigned ? static_cast<float>(rule.code_max - rule.code_min) : rule.symmetric_divisor);
+    const F some = V::max(V::div(range, steps), V::set(FLT_MIN));
+    const F scale = V::where_greater(range, V::zero(), some, V::set(1));
+    V::store_part(scales, count, scale);
+    if (zero_points == nullptr) return;
+    const F code_min = V::set(static_cast<float>(rule.code_min)), code_max = V::set(static_cast<float>(rule.code_max));
+    F zero = V::zero();
+    if constexpr (kSigned) {
+      zero = V::max(V::min(V::round(V::sub(code_min, V::div(low, scale))), code_max), code_min);
+      zero = V::where_greater(range, V::zero(), zero, V::zero());
     }
-    prefetch_in_second_pass<V>(ahead, i);
-    round_quotients<V, 4>(encoder, n, r);
-    MNQ_UNROLL
-    for (std::size_t k = 0; k < 4; ++k)
-      r[k] = clamp_and_sum<V, kCodes, kSums>(encoder, w[k], r[k], encoder.scaled_minimum, sums);
-    encoder.finish.store_block(r, stream, codes + i);
+    V::store_codes_part(V::to_ints(zero), 0, count, zero_points);
   }
-  for (; i < count; i += kLanes) {
-    const std::size_t rest = count - i < kLanes ? count - i : kLanes;
-    w[0] = rest < kLanes ? V::load_part(weights + i, rest, V::zero()) : V::load(weights + i);
-    n[0] = w[0];
-    F scaled_minimum = encoder.scaled_minimum;
-    if constexpr (kCodes == Codes::kAboveMinimum) {
-      n[0] = V::sub(rest < kLanes ? V::load_part(weights + i, rest, encoder.minimum) : w[0], encoder.minimum);
-      if (rest < kLanes) scaled_minimum = first_lanes<V>(scaled_minimum, rest);
-    }
-    round_quotients<V, 1>(encoder, n, r);
-    r[0] = clamp_and_sum<V, kCodes, kSums>(encoder, w[0], r[0], scaled_minimum, sums);
-    encoder.finish.store_part(r[0], rest, codes + i);
-  }
-}
 
-template <class V, Codes kCodes, bool kSums>
-void quantize_group(const float* weights, std::size_t count, const Encoder<V>& encoder, const float* ahead, bool stream,
-                    std::int8_t* codes, RowSums<V>& sums) {
-  for (std::size_t begin = 0; begin < count; begin += kChunk) {
-    const std::size_t size = count - begin < kChunk ? count - begin : kChunk;
-    quantize_chunk<V, kCodes, kSums>(weights + begin, size, encoder, ahead + begin / 4 * 3, stream, codes + begin,
-                                     sums);
-    if constexpr (kSums) sums.end_chunk(size);
+  void choose_each(const CodeRule& rule, std::size_t count, float* scales, std::int8_t* zero_points) const {
+    LaneArray<V> magnitude, minimum, maximum;
+    magnitude.set(magnitudes);
+    minimum.set(minima);
+    maximum.set(maxima);
+    for (std::size_t i = 0; i < count; ++i) {
+      const Range range{minimum[i] + 0.0f, maximum[i] + 0.0f, bits_from_float(magnitude[i])};
+      const CodeScale scale = scale_for(range, rule);
+      scales[i] = scale.scale;
+      if (zero_points != nullptr) zero_points[i] = static_cast<std::int8_t>(scale.zero_point);
+    }
   }
-}
+};
 
 // Scales that are chosen from the weights in the first pass over a row. kSigned: zero points, too.
 template <class V, bool kSigned>
@@ -262,55 +275,110 @@ struct ChosenScales {
 
   /// The first pass; the bits of the row's largest magnitude.
   std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t group_size, const float* ahead) const {
-    std::uint32_t largest = 0;
-    for (std::size_t begin = 0, group = 0; begin < row_length; begin += group_size, ++group) {
-      const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
-      const Range range = range_of<V, kSigned>(weights + begin, count, ahead + begin / 4);
-      if (range.max_abs_bits > largest) largest = range.max_abs_bits;
-      const CodeScale scale = scale_for(range, rule);
-      scales[group] = scale.scale;
-      if (zero_points != nullptr) zero_points[group] = static_cast<std::int8_t>(scale.zero_point);
+    if (row_length <= group_size) return survey_one(weights, row_length, ahead);
+    auto largest = V::zero_bits();
+    for (std::size_t begin = 0, group = 0; begin < row_length; begin += kLanes * group_size, group += kLanes) {
+      largest = V::max_unsigned(
+          largest, survey_sixteen(weights + begin, row_length - begin, group_size, ahead + begin / 4, group));
     }
-    return largest;
+    return V::largest_bits(largest);
   }
 
-  CodeScale at(std::size_t group) const { return with_limits(scales[group], kSigned ? zero_points[group] : 0, rule); }
-  float minimum_at(std::size_t) const { return 0; }
+  GroupScales known() const { return {scales, kSigned ? zero_points : nullptr, nullptr}; }
 
   void end_row(std::size_t groups) {
     scales += groups;
     if (zero_points != nullptr) zero_points += groups;
+  }
+
+ private:
+  std::uint32_t survey_one(const float* weights, std::size_t row_length, const float* ahead) const {
+    const Range range = range_of<V, kSigned>(weights, row_length, ahead);
+    if (row_length == 0) return range.max_abs_bits;
+    const CodeScale scale = scale_for(range, rule);
+    *scales = scale.scale;
+    if (zero_points != nullptr) *zero_points = static_cast<std::int8_t>(scale.zero_point);
+    return range.max_abs_bits;
+  }
+
+  // Groups from `first` on, up to sixteen; the bits of their largest magnitudes, in any lanes.
+  typename V::Bits survey_sixteen(const float* weights, std::size_t length, std::size_t group_size, const float* ahead,
+                                  std::size_t first) const {
+    typename V::F magnitudes[kLanes], minima[kLanes], maxima[kLanes];
+    auto largest = V::zero_bits();
+    std::size_t count = 0;
+    for (std::size_t begin = 0; count < kLanes && begin < length; begin += group_size, ++count) {
+      const std::size_t size = length - begin < group_size ? length - begin : group_size;
+      const auto lanes = size == 2 * kLanes ? range_lanes_of_two<V, kSigned>(weights + begin, ahead + begin / 4)
+                                            : range_lanes_of<V, kSigned>(weights + begin, size, ahead + begin / 4);
+      largest = V::max_unsigned(largest, lanes.magnitudes);
+      magnitudes[count] = V::as_floats(lanes.magnitudes);
+      minima[count] = lanes.minimum;
+      maxima[count] = lanes.maximum;
+    }
+    for (std::size_t i = count; i < kLanes; ++i) magnitudes[i] = minima[i] = maxima[i] = V::zero();
+    GroupRanges<V, kSigned> ranges{V::max_unsigned_each(magnitudes), V::zero(), V::zero()};
+    if constexpr (kSigned) {
+      ranges.minima = V::min_each(minima);
+      ranges.maxima = V::max_each(maxima);
+    }
+    ranges.choose(rule, count, scales + first, zero_points == nullptr ? nullptr : zero_points + first);
+    return largest;
   }
 };
 
 template <class V>
 struct KnownScales {
   const CodeRule& rule;
-  const float* scales;
-  const std::int8_t* zero_points;
-  const float* minima;
+  GroupScales groups;
 
   std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t, const float* ahead) const {
     return range_of<V, false>(weights, row_length, ahead).max_abs_bits;
   }
 
-  CodeScale at(std::size_t group) const {
-    return with_limits(scales[group], zero_points == nullptr ? 0 : zero_points[group], rule);
-  }
-  float minimum_at(std::size_t group) const { return minima == nullptr ? 0 : minima[group]; }
-
-  void end_row(std::size_t groups) {
-    scales += groups;
-    if (zero_points != nullptr) zero_points += groups;
-    if (minima != nullptr) minima += groups;
-  }
+  const GroupScales& known() const { return groups; }
+  void end_row(std::size_t count) { groups = groups.from(count); }
 };
+
+// The second pass over a row.
+template <class V, Codes kCodes, bool kSums>
+void code_row(const float* weights, std::size_t row_length, std::size_t group_size, const GroupScales& scales,
+              const CodeRule& rule, const float* ahead, bool stream, std::int8_t* codes, RowSums<V>& sums) {
+  using Coder = PieceCoder<V, kCodes, kSums>;
+  Coder coder{RowCoder<V, kCodes>(rule, sums.unit()), stream, sums};
+  const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
+  GroupCoders<V, kCodes> coders;
+  for (std::size_t first = 0, begin = 0; first < groups; first += kLanes) {
+    const std::size_t count = groups - first < kLanes ? groups - first : kLanes;
+    coders.make(scales.from(first), count, rule, sums.unit());
+    const std::size_t rest = (row_length - begin) / group_size, whole = rest < count ? rest : count;
+    std::size_t done = 0;
+    if (group_size % Coder::kBlock == 0 && group_size <= kChunk) {
+      done = coder.template whole_groups<1>(weights + begin, whole, group_size, coders, ahead + begin / 4 * 3,
+                                            codes + begin);
+    }
+    if constexpr (V::kVectors > 1) {
+      if (2 * group_size == Coder::kBlock) {
+        done = coder.template whole_groups<2>(weights + begin, whole, group_size, coders, ahead + begin / 4 * 3,
+                                              codes + begin);
+      }
+    }
+    begin += done;
+    for (std::size_t group = done / group_size; group < count; ++group) {
+      const std::size_t size = row_length - begin < group_size ? row_length - begin : group_size;
+      coder.group(weights + begin, size, coders.at(group), ahead + begin / 4 * 3, codes + begin);
+      begin += size;
+    }
+  }
+  if constexpr (kSums) sums = coder.sums;
+}
 
 template <class V, Codes kCodes, bool kSums, class Scales>
 std::size_t quantize_rows_as(const float* weights, std::size_t row_count, std::size_t row_length,
                              std::size_t group_size, Scales scales, std::int8_t* codes, ErrorSums* sums) {
   const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
-  const bool stream = is_streamed(codes, row_count * row_length, row_length) && (groups == 1 || group_size % 64 == 0);
+  const bool has_whole_blocks = groups == 1 || group_size % 64 == 0 || group_size == 32;
+  const bool stream = has_whole_blocks && is_streamed(codes, row_count * row_length, row_length);
   const std::size_t distance = row_length > kMaxPrefetch ? 0 : row_length < kMinPrefetch ? kMinPrefetch : row_length;
   RowSums<V> row_sums;
   for (std::size_t row = 0; row < row_count; ++row) {
@@ -318,12 +386,8 @@ std::size_t quantize_rows_as(const float* weights, std::size_t row_count, std::s
     const std::uint32_t largest = scales.survey(weights, row_length, group_size, next);
     if (largest >= kInfinityBits) return row;
     row_sums.start(unit_for(largest));
-    for (std::size_t begin = 0, group = 0; begin < row_length; begin += group_size, ++group) {
-      const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
-      const Encoder<V> encoder(scales.at(group), scales.rule.code_xor, row_sums.unit(), scales.minimum_at(group));
-      const float* ahead = next + row_length / 4 + begin / 4 * 3;
-      quantize_group<V, kCodes, kSums>(weights + begin, count, encoder, ahead, stream, codes + begin, row_sums);
-    }
+    code_row<V, kCodes, kSums>(weights, row_length, group_size, scales.known(), scales.rule, next + row_length / 4,
+                               stream, codes, row_sums);
     if constexpr (kSums) sums[row] = row_sums.finish();
     weights += row_length;
     codes += row_length;
@@ -353,6 +417,9 @@ std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size
   if (has_mirrored_codes(rule)) {
     return quantize_rows_with<V, Codes::kInside>(weights, row_count, row_length, group_size, chosen, codes, sums);
   }
+  if (has_tied_codes(rule)) {
+    return quantize_rows_with<V, Codes::kTied>(weights, row_count, row_length, group_size, chosen, codes, sums);
+  }
   return quantize_rows_with<V, Codes::kClamped>(weights, row_count, row_length, group_size, chosen, codes, sums);
 }
 
@@ -360,7 +427,7 @@ template <class V>
 std::size_t encode_rows(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                         const CodeRule& rule, const float* scales, const std::int8_t* zero_points, const float* minima,
                         std::int8_t* codes, ErrorSums* sums) {
-  const KnownScales<V> known{rule, scales, zero_points, minima};
+  const KnownScales<V> known{rule, {scales, zero_points, minima}};
   if (minima == nullptr) {
     return quantize_rows_with<V, Codes::kClamped>(weights, row_count, row_length, group_size, known, codes, sums);
   }
@@ -372,10 +439,10 @@ void quantize_run(const float* weights, std::size_t count, float scale, std::int
                   std::int8_t* codes, ErrorSums* sums) {
   RowSums<V> run_sums;
   run_sums.start(unit_for_scale(scale));
-  const Encoder<V> encoder(with_limits(scale, zero_point, rule), rule.code_xor, run_sums.unit());
-  const auto run =
-      sums == nullptr ? quantize_group<V, Codes::kClamped, false> : quantize_group<V, Codes::kClamped, true>;
-  run(weights, count, encoder, weights, false, codes, run_sums);
+  const auto zero = static_cast<std::int8_t>(zero_point);
+  const GroupScales scales{&scale, &zero, nullptr};
+  const auto run = sums == nullptr ? code_row<V, Codes::kClamped, false> : code_row<V, Codes::kClamped, true>;
+  if (count > 0) run(weights, count, count, scales, rule, weights, false, codes, run_sums);
   if (sums != nullptr) *sums = run_sums.finish();
 }
 

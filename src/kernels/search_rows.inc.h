@@ -56,16 +56,6 @@ class GroupCursor {
 };
 
 template <class V>
-struct LaneArray {
-  void set(typename V::F values) { V::store(lanes, values, false); }
-  typename V::F get() const { return V::load(lanes); }
-  float& operator[](std::size_t lane) { return lanes[lane]; }
-  float operator[](std::size_t lane) const { return lanes[lane]; }
-
-  alignas(64) float lanes[kLanes];
-};
-
-template <class V>
 LaneArray<V> lanes_of(typename V::F values) {
   LaneArray<V> lanes;
   lanes.set(values);
@@ -116,7 +106,7 @@ bool survey_groups(const GroupBatch<V>& batch, Extent* extents) {
   }
   const auto smallest = lanes_of<V>(V::min_each(minima)), largest = lanes_of<V>(V::max_each(maxima));
   for (std::size_t group = 0; group < kLanes; ++group) extents[group] = {smallest[group] + 0.0f, largest[group] + 0.0f};
-  return V::largest_bits(bits, bits) < kInfinityBits;
+  return V::largest_bits(bits) < kInfinityBits;
 }
 
 // A trial of sixteen groups: weight * unit * inverse, rounded, is a code without its zero point.

@@ -35,7 +35,7 @@ void expect_same(const ErrorSums& a, const ErrorSums& b, const std::string& what
 TEST(SameBits, QuantizeRows) {
   for (const KernelTable* table : fast_tables()) {
     for (const std::size_t length : lengths()) {
-      for (const std::size_t group : {std::size_t{1}, std::size_t{3}, std::size_t{16}, std::size_t{32},
+      for (const std::size_t group : {std::size_t{1}, std::size_t{3}, std::size_t{16}, std::size_t{32}, std::size_t{64},
                                       std::size_t{100}, std::size_t{128}, std::max<std::size_t>(length, 1)}) {
         for (int kind = 0; kind < kKinds; ++kind) {
           const auto weights = weights_of(kind, 2 * length);
@@ -60,7 +60,7 @@ TEST(SameBits, QuantizeRows) {
 TEST(SameBits, LargeOutputsThatGoAroundTheCaches) {
   const auto weights = weights_of(0, 700 * 4096);
   for (const KernelTable* table : fast_tables()) {
-    for (const std::size_t group : {4096, 128}) {
+    for (const std::size_t group : {4096, 128, 96, 32}) {
       ASSERT_EQ(run(*table, weights, 700, group, kInt8, true).codes,
                 run(oracle(), weights, 700, group, kInt8, true).codes);
     }
@@ -104,6 +104,61 @@ TEST(SameBits, TheReciprocalNeverShows) {
     for (const KernelTable* table : fast_tables()) {
       table->quantize_run(weights.data(), weights.size(), scale, 0, kInt8, codes.data(), nullptr);
       ASSERT_EQ(codes, expected) << table->isa << " scale " << scale;
+    }
+  }
+}
+
+// The largest weights of a group are ties of its codes, or a few floats beside one.
+TEST(SameBits, LargestWeightsThatAreTies) {
+  std::mt19937 random(9);
+  const auto beside = [&](float value) {
+    for (unsigned step = random() % 4; step > 0; --step) value = std::nextafter(value, random() % 2 ? 1e30f : -1e30f);
+    return value;
+  };
+  for (int trial = 0; trial < 400; ++trial) {
+    const int highest = (1 << random() % 7) - 1;
+    if (highest == 0) continue;
+    const CodeRule rule{-highest - 1, highest, true, 0, static_cast<float>(highest) + 0.5f};
+    std::vector<float> weights(2 * 1248);
+    for (std::size_t i = 0; i < weights.size(); i += 32) {
+      const float largest =
+          std::ldexp(1 + static_cast<float>(random() % (1u << 23)) * 0x1p-23f, static_cast<int>(random() % 190) - 95);
+      for (std::size_t k = i; k < i + 32; ++k) {
+        const auto tie = static_cast<float>(static_cast<int>(random() % (2 * highest + 2)) - highest) - 0.5f;
+        weights[k] = beside(random() % 4 == 0 ? -largest : tie * (largest / rule.symmetric_divisor));
+      }
+    }
+    for (const std::size_t group : {32, 64, 128, 1248}) {
+      const Result expected = run(oracle(), weights, 2, group, rule, true);
+      for (const KernelTable* table : fast_tables()) {
+        const Result got = run(*table, weights, 2, group, rule, true);
+        ASSERT_EQ(got.scales, expected.scales) << table->isa << ' ' << highest << ' ' << group;
+        ASSERT_EQ(got.codes, expected.codes) << table->isa << ' ' << highest << ' ' << group;
+        for (std::size_t row = 0; row < 2; ++row) expect_same(got.sums[row], expected.sums[row], table->isa);
+      }
+    }
+  }
+}
+
+// Some of sixteen groups have scales that cannot be inverted, or only zeros.
+TEST(SameBits, GroupsOfAllMagnitudesSideBySide) {
+  std::mt19937 random(10);
+  const auto some = weights_of(0, 3 * 32 * 40);
+  auto weights = some;
+  for (std::size_t i = 0; i < weights.size(); i += 32) {
+    const float factor = random() % 5 == 0 ? 0 : std::ldexp(1.0f, static_cast<int>(random() % 270) - 145);
+    for (std::size_t k = i; k < i + 32; ++k) weights[k] *= factor;
+  }
+  for (const CodeRule& rule : rules()) {
+    for (const std::size_t group : {16, 32, 64, 80}) {
+      const Result expected = run(oracle(), weights, 3, group, rule, true);
+      for (const KernelTable* table : fast_tables()) {
+        const Result got = run(*table, weights, 3, group, rule, true);
+        ASSERT_EQ(got.scales, expected.scales) << table->isa << ' ' << group;
+        ASSERT_EQ(got.zero_points, expected.zero_points) << table->isa << ' ' << group;
+        ASSERT_EQ(got.codes, expected.codes) << table->isa << ' ' << group;
+        for (std::size_t row = 0; row < 3; ++row) expect_same(got.sums[row], expected.sums[row], table->isa);
+      }
     }
   }
 }

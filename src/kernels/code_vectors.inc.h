@@ -1,0 +1,205 @@
+// From weights to codes, sixteen at a time: what quantize_rows.inc.h does within its rows. V is 16 float32 lanes.
+//
+// The quotient. Division would cost more than all the rest, so that codes come from t = 768 + zero point + weight * (1 /
+// scale), one fused multiply-add. Floats in [512, 1024) are 2^-14 apart: the bits of t count steps of 2^-14, and what is
+// above the lowest 14 of them is the code, all in integers. For a scale in [2^-100, 2^100] the reciprocal is off by
+// 2^-24 of itself, t by half a step, the quotient that is asked for by 2^-24: with |quotient| <= 256 the two differ by
+// less than a step. They round to the same integer unless t lies within a step of a tie. A block in which one does is
+// divided after all: 1 in 80 blocks of 64.
+//
+// A tie in every group. Where a symmetric scale is max |weight| / (code_max + 1/2), the largest weight of each group is
+// a tie or beside one. Above, the highest code is all there is. Below, the codes are cut one step before the lowest
+// one, which is then that of the weights from `cut` on: the first one whose quotient, correctly rounded, is a tie.
+#include "kernels/code_scale.h"
+#include "kernels/kernel_tables.h"
+
+// GCC at -O2 keeps even loops of four, and with them their registers in memory: half the speed.
+#if defined(__clang__)
+#define MNQ_UNROLL _Pragma("unroll")
+#else
+#define MNQ_UNROLL _Pragma("GCC unroll 8")
+#endif
+#define MNQ_INLINE inline __attribute__((always_inline))
+
+namespace mnq::kernels {
+namespace {
+
+constexpr std::size_t kLanes = 16;
+
+constexpr int kGridBits = 14;
+constexpr float kGridMiddle = 768;
+constexpr std::int32_t kGridZero = 0x44400000;  // its bits
+constexpr std::int32_t kGridOne = 1 << kGridBits;
+constexpr std::int32_t kGridNear = 1;  // steps to a tie at which a quotient is divided
+
+// kInside: the scale was made from these very weights and codes are mirrored, so that no quotient lies beyond them.
+// kTied: the scale was made from these very weights, the largest of which is a tie.
+enum class Codes { kInside, kTied, kClamped, kAboveMinimum };
+
+template <class V>
+struct LaneArray {
+  void set(typename V::F values) { V::store(lanes, values, false); }
+  typename V::F get() const { return V::load(lanes); }
+  float& operator[](std::size_t lane) { return lanes[lane]; }
+  float operator[](std::size_t lane) const { return lanes[lane]; }
+
+  alignas(64) float lanes[kLanes];
+};
+
+// What all groups of a row have in common.
+template <class V, Codes kCodes>
+struct RowCoder {
+  RowCoder(const CodeRule& rule, float row_unit)
+      : lowest(with_limits(1, 0, rule).low),
+        highest(static_cast<float>(rule.code_max)),
+        unit(V::set(row_unit)),
+        least(V::set_ints(kGridZero + (static_cast<std::int32_t>(lowest) + (kCodes == Codes::kTied)) * kGridOne)),
+        most(V::set_ints(kGridZero + rule.code_max * kGridOne)),
+        to_steps(V::kept(V::set_ints(kGridOne / 2 + kGridNear - kGridZero))),
+        fraction(V::kept(V::set_ints(kGridOne - 1))),
+        near(V::kept(V::set_ints(2 * kGridNear))),
+        code_xor(rule.code_xor) {}
+
+  float lowest, highest;  // codes
+  typename V::F unit;
+  typename V::Bits least, most, to_steps, fraction, near;
+  std::uint8_t code_xor;
+};
+
+template <class V>
+struct GroupCoder {
+  typename V::F reciprocal, middle, zero, scaled_scale, cut, minimum, scaled_minimum;
+  float scale;
+  bool divides;
+};
+
+// Scales of some groups, and what else is known of them; null where there is none.
+struct GroupScales {
+  const float* scales;
+  const std::int8_t* zero_points;
+  const float* minima;
+
+  GroupScales from(std::size_t group) const {
+    return {scales + group, zero_points == nullptr ? nullptr : zero_points + group,
+            minima == nullptr ? nullptr : minima + group};
+  }
+};
+
+inline bool is_usual_scale(float scale) {
+  const float magnitude = magnitude_of(scale);
+  return magnitude >= 0x1p-100f && magnitude <= 0x1p100f;
+}
+
+// The coders of up to sixteen groups, made together: one division for all of them.
+template <class V, Codes kCodes>
+class GroupCoders {
+ public:
+  using F = typename V::F;
+
+  void make(const GroupScales& groups, std::size_t count, const CodeRule& rule, float unit) {
+    const F scale = V::load_part(groups.scales, count, V::set(1));
+    scales_.set(scale);
+    reciprocals_.set(V::div(V::set(1), scale));
+    scaled_scales_.set(V::mul(scale, V::set(unit)));
+    if (kCodes == Codes::kTied) cuts_.set(cut_of(scale, rule.symmetric_divisor));
+    F zero = V::zero();
+    if (groups.zero_points != nullptr) zero = typename V::CodeStart(0, 0).load_part(groups.zero_points, count);
+    zeros_.set(zero);
+    middles_.set(V::add(V::set(kGridMiddle), zero));
+    if (kCodes == Codes::kAboveMinimum) {
+      const F minimum = V::load_part(groups.minima, count, V::zero());
+      minima_.set(minimum);
+      scaled_minima_.set(V::mul(minimum, V::set(unit)));
+    }
+    const F magnitude = V::max_abs(scale, scale);
+    is_usual_ = !V::any_above(magnitude, 0x1p100f) && !V::any_above(V::sub(V::zero(), magnitude), -0x1p-100f);
+  }
+
+  MNQ_INLINE GroupCoder<V> at(std::size_t group) const {
+    GroupCoder<V> coder;
+    coder.reciprocal = V::set(reciprocals_[group]);
+    coder.middle = V::set(middles_[group]);
+    coder.zero = V::set(zeros_[group]);
+    coder.scaled_scale = V::set(scaled_scales_[group]);
+    if (kCodes == Codes::kTied) coder.cut = V::set(cuts_[group]);
+    if (kCodes == Codes::kAboveMinimum) {
+      coder.minimum = V::set(minima_[group]);
+      coder.scaled_minimum = V::set(scaled_minima_[group]);
+    }
+    coder.scale = scales_[group];
+    coder.divides = !is_usual_ && !is_usual_scale(coder.scale);
+    return coder;
+  }
+
+ private:
+  // The lowest weights that have the lowest code: the largest ones below zero whose quotients are rounded to
+  // -half_codes. They are one of three floats, and what is left of them beside half_codes * scale is exact.
+  static F cut_of(F scale, float half_codes) {
+    const float half_step = float_from_bits(((bits_from_float(half_codes) >> 23) - 24) << 23);
+    const F least = V::mul(scale, V::set(-half_step)), factor = V::set(-half_codes);
+    const F tie = V::mul(scale, V::set(half_codes));
+    const F below = V::as_floats(V::add_ints(V::as_ints(tie), V::set_ints(-1)));
+    const F above = V::as_floats(V::add_ints(V::as_ints(tie), V::set_ints(1)));
+    const F not_below = V::where_greater(least, V::fma(scale, factor, tie), above, tie);
+    return V::sub(V::zero(), V::where_greater(least, V::fma(scale, factor, below), not_below, below));
+  }
+
+  LaneArray<V> scales_, reciprocals_, middles_, zeros_, scaled_scales_, cuts_, minima_, scaled_minima_;
+  bool is_usual_;
+};
+
+// The codes of some vectors by division.
+template <class V>
+__attribute__((noinline)) void divide_vectors(const typename V::F* numbers, std::size_t count, float scale,
+                                              typename V::F zero, float lowest, float highest,
+                                              typename V::Bits* codes) {
+  const auto low = V::sub(V::set(lowest), zero), high = V::sub(V::set(highest), zero);
+  for (std::size_t k = 0; k < count; ++k) {
+    const auto quotient = scale == 0 ? V::zero() : V::div(numbers[k], V::set(scale));
+    codes[k] = V::to_ints(V::add(V::min(V::max(V::round(quotient), low), high), zero));
+  }
+}
+
+// Codes of kCount vectors, of one group or, half of them each, of two.
+template <class V, Codes kCodes, std::size_t kCount, std::size_t kGroups>
+MNQ_INLINE void code_vectors(const RowCoder<V, kCodes>& row, const GroupCoder<V>* groups, const typename V::F* numbers,
+                             typename V::Bits* codes) {
+  constexpr std::size_t kOfGroup = kCount / kGroups;
+  auto nearest = V::set_ints(-1);
+  MNQ_UNROLL
+  for (std::size_t k = 0; k < kCount; ++k) {
+    const GroupCoder<V>& group = groups[k / kOfGroup];
+    auto place = V::as_ints(V::fma(numbers[k], group.reciprocal, group.middle));
+    if constexpr (kCodes != Codes::kInside) place = V::min_ints(V::max_ints(place, row.least), row.most);
+    const auto steps = V::add_ints(place, row.to_steps);
+    nearest = V::min_unsigned(nearest, V::and_ints(steps, row.fraction));
+    codes[k] = V::template shift_right<kGridBits>(steps);
+    if constexpr (kCodes == Codes::kTied) codes[k] = V::less_one_up_to(codes[k], numbers[k], group.cut);
+  }
+  bool divides = groups[0].divides;
+  if constexpr (kGroups == 2) divides = divides || groups[1].divides;
+  if (!divides && !V::any_up_to(nearest, row.near)) [[likely]]
+    return;
+  for (std::size_t group = 0; group < kGroups; ++group) {
+    typename V::F again[kOfGroup];
+    typename V::Bits exact[kOfGroup];
+    MNQ_UNROLL
+    for (std::size_t k = 0; k < kOfGroup; ++k) again[k] = numbers[group * kOfGroup + k];
+    divide_vectors<V>(again, kOfGroup, groups[group].scale, groups[group].zero, row.lowest, row.highest, exact);
+    MNQ_UNROLL
+    for (std::size_t k = 0; k < kOfGroup; ++k) codes[group * kOfGroup + k] = exact[k];
+  }
+}
+
+// What codes stand for, times the row's unit.
+template <class V, Codes kCodes>
+MNQ_INLINE typename V::F dequantize_vector(const GroupCoder<V>& group, typename V::Bits codes,
+                                           typename V::F scaled_minimum) {
+  auto number = V::to_floats(codes);
+  if constexpr (kCodes == Codes::kClamped || kCodes == Codes::kAboveMinimum) number = V::sub(number, group.zero);
+  const auto dequantized = V::mul(number, group.scaled_scale);
+  return kCodes == Codes::kAboveMinimum ? V::add(dequantized, scaled_minimum) : dequantized;
+}
+
+}  // namespace
+}  // namespace mnq::kernels
