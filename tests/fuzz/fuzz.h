@@ -103,9 +103,14 @@ inline std::uint64_t bytes_to_read(const TensorSource& source) {
   return sum;
 }
 
+/// What validate says, or the one error that ended it: codes that their scheme has not.
 inline std::vector<std::string> problems_of(const TensorSource& source, const TensorSource* original = nullptr) {
   RunControl control;
-  return validate(source, original, Config(nullptr, nullptr), control).problems();
+  try {
+    return validate(source, original, Config(nullptr, nullptr), control).problems();
+  } catch (const Error& error) {
+    return {error.message()};
+  }
 }
 
 /// What a job writes where the settings say, in memory where they do not, and that opened again: null where it refused,
