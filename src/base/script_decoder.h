@@ -12,6 +12,14 @@
 
 namespace mnq {
 
+/// How a function that decodes integers takes them: (codes, scale, zero point or None, constants..., dtype). Channels
+/// and groups are of rows, which lie behind one index of the first axis.
+enum class IntegerForm {
+  kChannels,      ///< codes of a byte in the shape of the weight; the constant is the axis of its channels
+  kGroups,        ///< the same; the constant is the size of groups
+  kPackedGroups,  ///< codes in words of 4 bits; the constants are the shape of the weight, and the size of groups
+};
+
 /// All functions that the code of a module may call. A text travels with a module whose code calls one of its
 /// functions, and so the texts of other schemes change nothing in it.
 struct ScriptLibrary {
@@ -19,6 +27,12 @@ struct ScriptLibrary {
   std::vector<std::string_view> texts;  ///< definitions; those of one text see each other, and no name stands in two
   std::string_view anchor;              ///< (dtype: int, like: Tensor) -> int: the dtype, known once the module runs
   std::string_view integer_linear;      ///< the `linear` that the integer kernels can take the place of
+
+  struct IntegerWeight {
+    std::string_view function;
+    IntegerForm form;
+  };
+  std::vector<IntegerWeight> integer_weights;  ///< what decodes weights for which they can do so
 };
 
 /// A call that decodes, without the tensors that every such call begins with.

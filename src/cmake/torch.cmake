@@ -23,9 +23,10 @@ set_target_properties(mono_quant_torch PROPERTIES UNITY_BUILD ON UNITY_BUILD_MOD
 set_source_files_properties(src/torch/backend.cpp src/torch/errors.cpp src/torch/module_tree.cpp src/torch/tensors.cpp
                             src/torch/torch_module.cpp PROPERTIES UNITY_GROUP module)
 set_source_files_properties(src/torch/clone_module.cpp src/torch/graph/decode_weight.cpp
-                            src/torch/graph/rewrite_graph.cpp PROPERTIES UNITY_GROUP clone)
-set_source_files_properties(src/torch/graph/inlined_size.cpp src/torch/graph/integer_linear.cpp
-                            src/torch/graph/method_writes.cpp src/torch/graph/stock_functions.cpp
+                            src/torch/graph/rewrite_graph.cpp src/torch/graph/use_integers.cpp PROPERTIES UNITY_GROUP clone)
+set_source_files_properties(src/torch/graph/inlined_size.cpp src/torch/graph/integer_layers.cpp
+                            src/torch/graph/method_writes.cpp src/torch/graph/packed_weights.cpp
+                            src/torch/graph/stock_functions.cpp
                             PROPERTIES UNITY_GROUP graph)
 # It needs none of LibTorch's but fmt.
 set_source_files_properties(src/base/text/format.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)

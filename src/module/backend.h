@@ -47,18 +47,28 @@ struct ModuleValue {
   std::variant<std::monostate, Tensor, std::int64_t, double, bool, std::string> value;
 };
 
-/// The integer kernels that Linear layers use when a module runs here: see linear/linear.h.
+/// Weights [output_count, row_length] of a layer as a module stores them: see layouts/rows.cpp.
+struct StoredIntegers {
+  std::size_t output_count = 0;
+  std::size_t row_length = 0;
+  bool has_nibbles = false;                   ///< codes in words of 4 bits, and zero points packed along the rows
+  std::uint8_t code_xor = 0;                  ///< what makes codes and zero points of a byte signed
+  std::size_t group_size = 0;                 ///< 0, or no less than the row: whole rows
+  bool has_one_scale = false;                 ///< in all, and one zero point of a byte
+  const std::uint8_t* codes = nullptr;        ///< those of a byte [output_count, row_length]
+  const float* scales = nullptr;              ///< [output_count, groups]
+  const std::uint8_t* zero_points = nullptr;  ///< as scales; null: all zero
+  const float* bias = nullptr;                ///< [output_count]; null: none
+};
+
+/// The integer kernels that layers use when a module runs here: see linear/linear.h.
 struct IntegerKernels {
-  /// Weights [output_count, row_length], packed. scales, and zero_points of the weights (null: all zero), have a value a
-  /// row where scale_stride is 1, one in all where it is 0; bias [output_count] may be null. Null where the weights
-  /// cannot be packed.
-  std::shared_ptr<const void> (*pack)(const std::int8_t* weights, std::size_t output_count, std::size_t row_length,
-                                      const float* scales, const std::int8_t* zero_points, std::size_t scale_stride,
-                                      const float* bias) = nullptr;
+  /// Null where the weights cannot be packed.
+  std::shared_ptr<const void> (*pack)(const StoredIntegers& stored) = nullptr;
 
   /// out [row_count, output_count] of packed weights and rows [row_count, row_length], which are quantized one by one;
-  /// a row that is not finite has NaN.
-  void (*run)(const void* packed, const float* rows, std::size_t row_count, float* out) = nullptr;
+  /// a row that is not finite has NaN. dtype: of both, F32 or BF16.
+  void (*run)(const void* packed, const void* rows, std::size_t row_count, void* out, DType dtype) = nullptr;
 };
 
 /// A TorchScript module. Immutable: what runs is a private copy of it. Every member may be called from several threads.
@@ -85,7 +95,7 @@ class Module {
   /// not called again.
   virtual void save(const std::function<void(std::span<const std::byte>)>& write) const = 0;
 
-  /// Runs a method. integer_linear: int8 Linear layers in integer arithmetic. Errors: kInvalidArg for inputs that do
+  /// Runs a method. integer_linear: Linear layers and 1 x 1 convolutions of int8 and int4 in integer arithmetic. Errors: kInvalidArg for inputs that do
   /// not fit the method; kNotFound; kTorch with TorchScript's message.
   virtual std::vector<ModuleValue> run(const std::string& method, const std::vector<ModuleValue>& inputs,
                                        bool integer_linear) const = 0;

@@ -16,14 +16,11 @@
 #include <mutex>
 #include <vector>
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "base/own_stack.h"
 #include "base/text/format.h"
-#include "base/threads.h"
 #include "base/version.h"
-#include "linear/linear.h"
-#include "linear/linear_table.h"
+#include "module/integer_kernels.h"
 #include "schemes/decode_in_torchscript.h"
 
 namespace mnq {
@@ -102,48 +99,6 @@ Function* find_symbol(void* library, const std::string& file, const char* symbol
   void* address = ::dlsym(library, symbol);
   if (address == nullptr) fail(file, loader_error(file));
   return reinterpret_cast<Function*>(address);
-}
-
-// One value of each row of weights.
-template <class Value>
-std::vector<Value> spread(const Value* values, std::size_t count, std::size_t stride) {
-  std::vector<Value> all(values == nullptr ? 0 : count);
-  for (std::size_t i = 0; i < all.size(); ++i) all[i] = values[i * stride];
-  return all;
-}
-
-std::shared_ptr<const void> pack_weights(const std::int8_t* weights, std::size_t output_count, std::size_t row_length,
-                                         const float* scales, const std::int8_t* zero_points, std::size_t scale_stride,
-                                         const float* bias) {
-  const std::vector<float> all_scales = spread(scales, output_count, scale_stride);
-  const std::vector<std::int8_t> all_zero_points = spread(zero_points, output_count, scale_stride);
-  linear::LinearWeights packed;
-  packed.output_count = output_count;
-  packed.row_length = row_length;
-  packed.scales = all_scales.data();
-  packed.zero_points = all_zero_points.empty() ? nullptr : all_zero_points.data();
-  packed.bias = bias;
-  packed.codes = [&](std::size_t first, std::size_t) { return weights + first * row_length; };
-  try {
-    return std::make_shared<const linear::PackedLinear>(packed, false, linear::linear_kernel());
-  } catch (const Error&) {
-    return nullptr;
-  }
-}
-
-// The scratch of a thread stays for its next call.
-void run_packed(const void* packed, const float* rows, std::size_t row_count, float* out) {
-  static thread_local Buffer scratch;
-  const auto& weights = *static_cast<const linear::PackedLinear*>(packed);
-  const std::uint32_t threads = default_thread_count();
-  const std::size_t size = weights.scratch_bytes(row_count, threads);
-  weights.run({rows, DType::kF32, row_count, out, DType::kF32}, threads, scratch.get<std::byte>(size), size);
-}
-
-// The kernels in use, as the backend calls them.
-const IntegerKernels& integer_kernels() {
-  static const IntegerKernels kernels{pack_weights, run_packed};
-  return kernels;
 }
 
 // The file of a library that is in the process already, by the start of its name; empty where none is.

@@ -165,7 +165,13 @@ constinit const SchemeScript kCastScript{kText, decode_cast};
 
 const ScriptLibrary& script_library() {
   static const ScriptLibrary library = [] {
-    ScriptLibrary all{.prefix = kPrefix, .texts = {kText}, .anchor = "anchored", .integer_linear = kIntegerLinear};
+    ScriptLibrary all{.prefix = kPrefix,
+                      .texts = {kText},
+                      .anchor = "anchored",
+                      .integer_linear = kIntegerLinear,
+                      .integer_weights = {{"weight_channel", IntegerForm::kChannels},
+                                          {"weight_group", IntegerForm::kGroups},
+                                          {"weight_int4", IntegerForm::kPackedGroups}}};
     for (const Scheme* scheme : all_schemes()) {
       if (scheme->torchscript == nullptr) continue;
       const std::string_view text = scheme->torchscript->text;

@@ -6,7 +6,7 @@
 #include "base/version.h"
 #include "module/backend.h"
 #include "torch/errors.h"
-#include "torch/graph/integer_linear.h"
+#include "torch/graph/integer_layers.h"
 #include "torch/graph/stock_functions.h"
 #include "torch/torch_module.h"
 
@@ -77,7 +77,7 @@ __attribute__((visibility("default"))) const mnq::Backend* mono_quant_torch_back
     *refusal = mnq::libtorch::other_libtorch(aoti_torch_abi_version());
     return nullptr;
   }
-  mnq::libtorch::register_integer_linear(*kernels);
+  mnq::libtorch::register_integer_layers(*kernels);
   mnq::libtorch::register_stock_functions(*library);
   static const mnq::libtorch::TorchBackend backend;
   return &backend;

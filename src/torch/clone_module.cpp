@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text/format.h"
 #include "torch/graph/stock_functions.h"
+#include "torch/graph/use_integers.h"
 #include "torch/tensors.h"
 
 namespace mnq::libtorch {
@@ -177,13 +178,13 @@ class Cloner {
 
   ClonedModule run(const ObjectPtr& root) {
     ClonedModule result{clone_object(root), unit_};
-    const RewriteContext context{*unit_,
-                                 [this](const ClassType& type) -> const TypeEdits* {
+    const RewriteContext context{*unit_, [this](const ClassType& type) -> const TypeEdits* {
                                    const auto found = edits_of_type_.find(&type);
                                    return found == edits_of_type_.end() ? nullptr : &found->second;
-                                 },
-                                 request_.integer_linear};
+                                 }};
     for (const auto& [from, to] : types_) clone_code(*from, to, context);
+    if (!request_.integer_linear) return result;
+    for (const std::shared_ptr<jit::Graph>& graph : graphs_) use_integers(*graph);
     return result;
   }
 
@@ -305,6 +306,7 @@ class Cloner {
     const auto graph = jit::toGraphFunction(function).graph()->copy();
     graph->remapTypes(remap);
     rewrite_graph(*graph, to, context);
+    graphs_.push_back(graph);
     jit::Function* copy = unit_->create_function(c10::QualifiedName(*to->name(), function.name()), graph);
     std::vector<c10::Argument> arguments = function.getSchema().cloneWithRemappedTypes(remap).arguments();
     if (!arguments.empty()) arguments[0] = arguments[0].cloneWithType(to);
@@ -322,6 +324,7 @@ class Cloner {
   std::vector<std::pair<ClassTypePtr, ClassTypePtr>> types_;     // each original with a clone of it
   std::unordered_map<const c10::Type*, ClassTypePtr> remapped_;  // an original's first clone
   std::unordered_map<const ClassType*, TypeEdits> edits_of_type_;
+  std::vector<std::shared_ptr<jit::Graph>> graphs_;  // of the clone's functions
 };
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace mnq::libtorch {
 struct CloneRequest {
   const std::vector<WeightChange>* changes = nullptr;
   bool share_tensors = false;   ///< for a private copy that only reads them
-  bool integer_linear = false;  ///< see RewriteContext
+  bool integer_linear = false;  ///< layers call our own operators, which never go into a file
 };
 
 struct ClonedModule {

@@ -6,6 +6,7 @@
 #include "base/text/format.h"
 #include "module/listing.h"
 #include "torch/errors.h"
+#include "torch/graph/packed_weights.h"
 #include "torch/tensors.h"
 #include "torch/values.h"
 
@@ -81,6 +82,8 @@ TorchModule::~TorchModule() {
     uses_ = {};
     units_.clear();
     root_ = nullptr;
+    tensors_.clear();
+    forget_packed_weights();
   };
   try {
     on_own_stack(release);

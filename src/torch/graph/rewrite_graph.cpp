@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "torch/graph/decode_weight.h"
-#include "torch/graph/integer_linear.h"
 #include "torch/graph/stock_functions.h"
 
 namespace mnq::libtorch {
@@ -26,7 +25,6 @@ class Rewriter {
     for (Node* read : reads_) rewrite_read(*read);
     for (Node* read : list_reads_) rewrite_list(*read);
     if (!reads_.empty() || !list_reads_.empty()) jit::EliminateDeadCode(graph_.block());
-    if (context_.integer_linear) use_integer_linear(*graph_.block());
   }
 
  private:
@@ -94,19 +92,6 @@ class Rewriter {
       use.user->replaceInput(use.offset, made->output());
     }
     read.destroy();
-  }
-
-  void use_integer_linear(jit::Block& block) {
-    std::vector<Node*> nodes;
-    for (Node* node : block.nodes()) nodes.push_back(node);
-    for (Node* node : nodes) {
-      for (jit::Block* inner : node->blocks()) use_integer_linear(*inner);
-      if (called_stock_function(*node) != stock_functions().integer_linear) continue;
-      const jit::WithInsertPoint point(node);
-      Node* integer = graph_.insertNode(graph_.create(integer_linear_symbol(), node->inputs().slice(1)));
-      integer->output()->setType(c10::TensorType::get());
-      replace_node(*node, integer->output());
-    }
   }
 
   Graph& graph_;

@@ -34,7 +34,6 @@ struct RewriteContext {
   jit::CompilationUnit& unit;  ///< of the clone
   /// The edits of a type of the clone; null for another type.
   std::function<const TypeEdits*(const c10::ClassType&)> edits_of;
-  bool integer_linear = false;  ///< see ScriptLibrary: it becomes our own operator, which never goes into a file
 };
 
 /// Rewrites a copied method. self: the clone's type. Errors: kUnsupported.
