@@ -1,10 +1,11 @@
 // Modules against LibTorch itself, in one process and in turns: quantizing a file against loading and saving it, and
-// int8 Linear layers in integers against float32. Usage: module_bench FOLDER. Needs 1 GB in FOLDER.
+// layers in integers against float32. Usage: module_bench FOLDER. Needs 1 GB in FOLDER.
 #include <torch/script.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -64,34 +65,77 @@ void bench_quantize(const std::string& folder) {
   for (const std::string& file : {input, copy, output}) std::filesystem::remove(file);
 }
 
-void bench_forward(const std::string& folder) {
+// A module as one runs it here, beside its float32 original in LibTorch; bars: for one row, and for 128.
+struct Form {
+  const char* name;
+  const char* settings;
+  const char* bars[2];
+};
+constexpr Form kForms[] = {{"int8", "{}", {">= 8", ">= 3.5"}},
+                           {"int4 g128", R"({"bits": 4})", {">= 10", ">= 2.5"}},
+                           {"int4 g32", R"({"bits": 4, "group_size": 32})", {">= 10", ">= 2.5"}}};
+
+struct Forward {
+  std::string what;
+  at::Tensor x;
+  int repeats;
+};
+
+// Milliseconds that one thread had of the CPU for a call: on a machine that has other work the wall's say little.
+double time_of(const Forward& work, const std::function<void()>& call) {
+  const std::clock_t start = std::clock();
+  for (int i = 0; i < work.repeats; ++i) call();
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC / work.repeats * 1e3;
+}
+
+void bench_forward(torch::jit::Module& module, const mono_quant::Model& model, const Forward& work) {
+  const torch::InferenceMode guard;
+  std::vector<mono_quant::Model> quantized;
+  for (const Form& form : kForms) {
+    quantized.push_back(mono_quant::quantize(model, mono_quant::Config(form.settings)).model);
+  }
+  mono_quant::Values inputs;
+  inputs.add(mono_quant::libtorch::from_torch(work.x));
+  std::vector<double> floats, times[std::size(kForms)], ratios[std::size(kForms)];
+  for (int round = 0; round < kRounds; ++round) {
+    floats.push_back(time_of(work, [&] { module.forward({work.x}); }));
+    for (std::size_t i = 0; i < std::size(kForms); ++i) {
+      times[i].push_back(time_of(work, [&] { quantized[i].forward(inputs); }));
+      ratios[i].push_back(floats.back() / times[i].back());
+    }
+  }
+  row(work.what + ", LibTorch float32, one thread, ms", median(floats), "");
+  const std::int64_t rows = work.x.size(0);
+  for (std::size_t i = 0; i < std::size(kForms); ++i) {
+    row("  ours " + std::string(kForms[i].name) + ", ms", median(times[i]), "");
+    row("    the first to it in each round, median", median(ratios[i]),
+        rows == 1 ? kForms[i].bars[0] : (rows == 128 ? kForms[i].bars[1] : ""));
+  }
+}
+
+void bench_linear(const std::string& folder) {
   const std::string input = folder + "/linear.pt";
   save_linears(input, 1);
   auto module = torch::jit::load(input);
-  const auto quantized = mono_quant::quantize(mono_quant::Model::open(input), mono_quant::Config()).model;
+  const auto model = mono_quant::Model::open(input);
   for (const std::int64_t rows : {1, 32, 128}) {
-    const torch::Tensor x = torch::randn({rows, kSize});
-    mono_quant::Values inputs;
-    inputs.add(mono_quant::libtorch::from_torch(x));
-    std::vector<double> floats, integers, ratios;
-    const int repeats = rows == 1 ? 20 : 3;
-    for (int i = 0; i < kRounds; ++i) {
-      const torch::InferenceMode guard;
-      floats.push_back(seconds_of([&] {
-                         for (int k = 0; k < repeats; ++k) module.forward({x});
-                       }) /
-                       repeats * 1e3);
-      integers.push_back(seconds_of([&] {
-                           for (int k = 0; k < repeats; ++k) quantized.forward(inputs);
-                         }) /
-                         repeats * 1e3);
-      ratios.push_back(integers.back() / floats.back());
-    }
-    const std::string what = "Linear " + std::to_string(rows) + " x 2048 x 2048, ";
-    row(what + "LibTorch float32, median, ms", median(floats), "");
-    row(what + "ours int8, ms", median(integers), "");
-    row("  the second to the first in each round, median", median(ratios), rows == 1 ? "<= 1" : "");
+    bench_forward(
+        module, model,
+        {"Linear " + std::to_string(rows) + " x 2048 x 2048", torch::randn({rows, kSize}), rows == 1 ? 50 : 5});
   }
+  std::filesystem::remove(input);
+}
+
+void bench_convolution(const std::string& folder) {
+  const std::string input = folder + "/convolution.pt";
+  torch::jit::Module module("__torch__.Pointwise");
+  module.register_parameter("weight", torch::randn({512, 512, 1, 1}) * 0.05, false);
+  module.define("def forward(self, x: Tensor) -> Tensor:\n  return torch.conv2d(x, self.weight)\n");
+  module.eval();
+  module.save(input);
+  auto loaded = torch::jit::load(input);
+  bench_forward(loaded, mono_quant::Model::open(input),
+                {"1 x 1 convolution, 512 to 512 channels of 4 x 28 x 28", torch::randn({4, 512, 28, 28}), 3});
   std::filesystem::remove(input);
 }
 
@@ -105,5 +149,8 @@ int main(int count, char** arguments) {
   std::filesystem::create_directories(arguments[1]);
   std::printf("%-68s %9s %9s\n", "", "measured", "bar");
   bench_quantize(arguments[1]);
-  bench_forward(arguments[1]);
+  at::set_num_threads(1);
+  mono_quant::set_threads(1);
+  bench_linear(arguments[1]);
+  bench_convolution(arguments[1]);
 }
