@@ -149,12 +149,13 @@ Plan make_dequantize_plan(const TensorSource& source, std::size_t weight) {
 }
 
 Plan make_convert_plan(const TensorSource& source, const Config& config, const Storage& storage) {
-  if (!storage.holds_everything()) refuse_foreign_tensors(source, source.require_weights());
   const auto foreign = find_foreign_tensors(source.require_weights());
+  const bool is_copied = foreign && foreign->is_part && storage.holds_everything();
+  if (!is_copied) refuse_foreign_tensors(source, source.require_weights());
   Plan plan = plan_quantized(source, [&](PlannedTensor& planned, const LogicalTensor& tensor) {
     plan_stored(planned, tensor, source, config, storage);
   });
-  if (foreign) {
+  if (is_copied) {
     plan.warnings.push_back(
         formatted("{}: its tensors are copied as they are, none is read as a weight", foreign->text()));
   }
