@@ -11,6 +11,11 @@ const Scheme* find_float8_scheme(DType dtype) {
   return dtype == DType::kF8E5M2 ? &kFloat8E5M2Scheme : nullptr;
 }
 
+const Scheme* find_byte_scheme(DType dtype) {
+  if (dtype == DType::kI8) return &kInt8Scheme;
+  return dtype == DType::kU8 ? &kUint8Scheme : nullptr;
+}
+
 const Scheme* find_mx_scheme(std::uint64_t width) {
   if (width == 4) return &kMxfp4Scheme;
   return width == 6 ? &kMxfp6Scheme : nullptr;

@@ -10,6 +10,9 @@ namespace mnq {
 /// The floats of 8 bits that a dtype is; null for another dtype.
 const Scheme* find_float8_scheme(DType dtype);
 
+/// The integers of 8 bits whose codes lie in tensors of a dtype; null for another dtype.
+const Scheme* find_byte_scheme(DType dtype);
+
 /// Floats of 4 and 6 bits with powers of two, or with scales of 8 bits; null for another number of bits.
 const Scheme* find_mx_scheme(std::uint64_t width);
 const Scheme& nvfp4_scheme();

@@ -263,9 +263,9 @@ void DescribedSource::set_metadata(Metadata metadata) {
   own_ = take_own_metadata(metadata_);
 }
 
-LogicalTensors DescribedSource::find_weights() const {
+LogicalTensors DescribedSource::find_own_weights() const {
   LogicalTensors found;
-  if (!own_) return complete({});
+  if (!own_) return found;
   found.problems = own_->problems;
   IndexByName index;
   for (std::size_t i = 0; i < tensors_.size(); ++i) index.emplace(tensors_[i].name, i);
@@ -285,7 +285,7 @@ LogicalTensors DescribedSource::find_weights() const {
       found.problems.push_back({entry.name, error.message()});
     }
   }
-  return complete(std::move(found));
+  return found;
 }
 
 }  // namespace mnq

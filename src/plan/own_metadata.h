@@ -58,7 +58,10 @@ class DescribedSource : public TensorSource {
   /// All of a container's metadata, our own among it.
   void set_metadata(Metadata metadata);
 
-  LogicalTensors find_weights() const override;
+  LogicalTensors find_weights() const override { return complete(find_own_weights()); }
+
+  /// The quantized weights alone, and what is wrong with them.
+  LogicalTensors find_own_weights() const;
 
   std::optional<OwnMetadata> own_;
   const Layout* layout_ = &kRowsLayout;  ///< of its quantized weights

@@ -151,10 +151,115 @@ case("no_tensors.pt", archive(dict_of(a=integer(1))), "UNSUPPORTED", "holds no t
 case("only_optimizer.pt", archive(dict_of(optimizer=dict_of(w=tensor()))), "UNSUPPORTED", "holds no tensors")
 case("sparse.pt", archive(dict_of(w=glob("torch._utils", "_rebuild_sparse_tensor") + tuple_of(integer(1)) + b"R")),
      "UNSUPPORTED", "_rebuild_sparse_tensor")
-case("quantized.pt", archive(dict_of(w=tensor(function="_rebuild_qtensor"))), "UNSUPPORTED", "_rebuild_qtensor")
+case("made_by_another_function.pt", archive(dict_of(w=tensor(function="_rebuild_nested_tensor"))), "UNSUPPORTED", "_rebuild_nested_tensor")
 case("unknown_storage.pt", archive(dict_of(w=tensor(kind="QInt8Storage"))), "UNSUPPORTED", "w, which is of torch.qint8")
 case("storage_of_another_module.pt", archive(dict_of(w=tensor()).replace(b"ctorch\n", b"cevil\n")), "UNSUPPORTED",
      "evil.FloatStorage")
+
+
+def real(value):
+    return b"G" + struct.pack(">d", value)
+
+
+def quantized(quantizer, size=(2, 3), stride=(3, 1), kind="QInt8Storage", count=6, **of):
+    return (glob("torch._utils", "_rebuild_qtensor") + tuple_of(storage(kind, count=count, **of), integer(0), tuple_of(*map(integer, size)),
+            tuple_of(*map(integer, stride)), quantizer, FALSE, glob("collections", "OrderedDict") + b")R") + b"R")
+
+
+def by_tensor(scale=real(.5), zero_point=integer(1)):
+    return tuple_of(glob("torch", "per_tensor_affine"), scale, zero_point)
+
+
+def row_of(count, kind, key):
+    return tensor(size=(count,), stride=(1,), kind=kind, key=key, count=count)
+
+
+def by_channel(scales=2, zero_points=2, axis=integer(0), kinds=("DoubleStorage", "LongStorage"), scheme="per_channel_affine"):
+    return tuple_of(glob("torch", scheme), row_of(scales, kinds[0], "1"), row_of(zero_points, kinds[1], "2"), axis)
+
+
+def quantized_archive(value, scales=(.5, .25), zero_points=(1, -2), codes=bytes(range(250, 256)), floats="d", integers="q"):
+    return archive(value, {"data/0": codes, "data/1": struct.pack(f"<{len(scales)}{floats}", *scales),
+                           "data/2": struct.pack(f"<{len(zero_points)}{integers}", *zero_points)})
+
+
+CODES = {"data/0": bytes(range(250, 256))}
+case("good_quantized.pt", archive(dict_of(w=quantized(by_tensor())), CODES), "OK")
+case("good_quantized_channels.pt", quantized_archive(dict_of(w=quantized(by_channel()))), "OK")
+case("good_quantized_columns.pt", quantized_archive(dict_of(w=quantized(by_channel(3, 3, integer(1)))), (1, 2, 3), (0, 0, 0)), "OK")
+case("good_quantized_small_integers.pt", quantized_archive(dict_of(w=quantized(by_channel(kinds=("FloatStorage", "IntStorage")))),
+     floats="f", integers="i"), "OK")
+case("good_packed.pt", archive(dict_of(**{"fc._packed_params.dtype": glob("torch", "qint8"), "fc.scale": SCALAR.replace(text("0"), text("1")),
+     "fc._packed_params._packed_params": tuple_of(quantized(by_tensor()), NONE)}), {**CODES, "data/1": FLOATS}), "OK")
+case("good_old_quantized.pt", row(dict_of(v=quantized(by_tensor(), key="3"), w=quantized(by_channel()),
+     **{"fc._packed_params": tuple_of(quantized(by_tensor(), key="3"), row_of(2, "DoubleStorage", "1"))}), ("0", "1", "2", "3"),
+     struct.pack("<q6sq2dq2qq6s", 6, CODES["data/0"], 2, .5, .25, 2, 1, -2, 6, bytes(6))), "OK")
+case("quantizer_of_nothing.pt", archive(dict_of(w=quantized(tuple_of())), CODES), "FORMAT", "w that does not say its scales")
+case("quantizer_is_text.pt", archive(dict_of(w=quantized(text("qint8"))), CODES), "FORMAT", "w that does not say its scales")
+case("quantizer_is_cut.pt", archive(dict_of(w=quantized(tuple_of(glob("torch", "per_tensor_affine"), real(1)))), CODES), "FORMAT",
+     "w that does not say its scales")
+case("quantizer_of_another_scheme.pt", archive(dict_of(w=quantized(tuple_of(glob("torch", "per_tensor_symmetric"), real(1)))), CODES), "UNSUPPORTED",
+     "w: is quantized by torch.per_tensor_symmetric")
+case("quantized_floats.pt", archive(dict_of(w=quantized(by_tensor(), kind="FloatStorage"))), "FORMAT", "in a storage of no codes")
+case("quantized_by_torchao.pt", archive(dict_of(v=tensor(), w=glob("torch._tensor", "_rebuild_from_type_v2") + tuple_of(
+     glob("torch._utils", "_rebuild_wrapper_subclass"), glob("torchao.quantization", "Int8Tensor"),
+     tuple_of(glob("torchao.quantization", "Int8Tensor"), glob("torch", "bfloat16")), dict_of(qdata=tensor())) + b"R")), "UNSUPPORTED",
+     "w: is quantized as torchao.quantization.Int8Tensor")
+case("quantized_beyond_the_storage.pt", archive(dict_of(w=quantized(by_tensor(), size=(3, 3))), CODES), "FORMAT", "beyond its storage")
+case("quantized_with_fewer_strides.pt", archive(dict_of(w=quantized(by_tensor(), stride=(1,))), CODES), "FORMAT", "number of strides")
+case("scale_is_text.pt", archive(dict_of(w=quantized(by_tensor(text("1")))), CODES), "FORMAT", "whose scale or zero point is no number")
+case("scale_is_nan.pt", archive(dict_of(w=quantized(by_tensor(real(float("nan"))))), CODES), "FORMAT", "with a scale of nan")
+case("scale_beyond_floats.pt", archive(dict_of(w=quantized(by_tensor(real(1e39)))), CODES), "FORMAT", "with a scale of 1e+39")
+case("zero_point_is_no_code.pt", archive(dict_of(w=quantized(by_tensor(zero_point=integer(128)))), CODES), "FORMAT",
+     "zero point 128, which is no qint8")
+case("axis_beyond_the_shape.pt", quantized_archive(dict_of(w=quantized(by_channel(axis=integer(2))))), "FORMAT", "on none of its 2 axes")
+case("axis_is_negative.pt", quantized_archive(dict_of(w=quantized(by_channel(axis=integer(-1))))), "FORMAT", "on none of its 2 axes")
+case("fewer_scales.pt", quantized_archive(dict_of(w=quantized(by_channel(scales=1))), (1,)), "FORMAT", "w of 2 channels with [1] scales")
+case("more_zero_points.pt", quantized_archive(dict_of(w=quantized(by_channel(zero_points=3))), zero_points=(0, 0, 0)), "FORMAT",
+     "w of 2 channels with [3] zero points")
+case("scales_of_integers.pt", quantized_archive(dict_of(w=quantized(by_channel(kinds=("LongStorage", "LongStorage")))), floats="q", scales=(1, 2)),
+     "FORMAT", "whose scales are I64")
+case("zero_points_of_floats.pt", quantized_archive(dict_of(w=quantized(by_channel(kinds=("DoubleStorage", "DoubleStorage")))), integers="d"),
+     "FORMAT", "whose zero points are F64")
+case("scales_are_quantized.pt", archive(dict_of(w=quantized(tuple_of(glob("torch", "per_channel_affine"), quantized(by_tensor()),
+     quantized(by_tensor()), integer(0)))), CODES), "FORMAT", "w without scales")
+case("a_scale_is_nan.pt", quantized_archive(dict_of(w=quantized(by_channel())), scales=(1, float("nan"))), "FORMAT", "w: its scale 1 is nan")
+case("a_zero_point_is_no_code.pt", quantized_archive(dict_of(w=quantized(by_channel())), zero_points=(0, -129)), "FORMAT",
+     "w: its zero point 1 is -129, which is no qint8")
+case("nibbles_in_no_order.pt", archive(dict_of(w=quantized(by_tensor(), size=(4, 3), stride=(1, 4), kind="QUInt4x2Storage")), CODES), "FORMAT",
+     "whose codes lie in no order")
+case("scale_of_one_name.pt", archive(dict_of(w=quantized(by_tensor()), w_scale=tensor(key="1")), {**CODES, "data/1": FLOATS}), "UNSUPPORTED",
+     "two tensors would be called w_scale")
+
+
+def module_archive(value, constants=tuple_of(), **more):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        for name, data in {"data.pkl": pickle(value), "code/__torch__.py": b"", "constants.pkl": pickle(constants), "version": b"3\n",
+                           "byteorder": b"little", **more}.items():
+            file.writestr(zipfile.ZipInfo(f"archive/{name}", (1980, 1, 1, 0, 0, 0)), data)
+    return out.getvalue()
+
+
+def object_of(name, state, module="__torch__"):
+    return glob(module, name) + b")\x81" + state + b"b"
+
+
+def packed(*state, name="LinearPackedParamsBase", module="__torch__.torch.classes.quantized"):
+    return object_of(name, tuple_of(*state), module)
+
+
+LAYER = object_of("Net", dict_of(fc=object_of("Linear", dict_of(_packed_params=packed(quantized(by_tensor()), NONE)))))
+case("good_quantized_module.pt", module_archive(LAYER, **CODES), "OK")
+case("good_frozen_module.pt", module_archive(object_of("Net", dict_of()), tuple_of(packed(quantized(by_tensor()), NONE)),
+     **{"constants/0": bytes(6)}), "OK")
+case("quantized_module_without_codes.pt", module_archive(LAYER), "FORMAT", "archive/data/0")
+case("quantized_module_beyond_the_storage.pt", module_archive(LAYER.replace(tuple_of(integer(2), integer(3)), tuple_of(integer(3), integer(3))), **CODES),
+     "FORMAT", "beyond its storage")
+case("module_of_another_class.pt", module_archive(object_of("Net", dict_of(a=packed(quantized(by_tensor()), NONE),
+     b=packed(quantized(by_tensor()), name="Engine", module="__torch__.torch.classes.tensorrt"))), **CODES), "UNSUPPORTED",
+     "__torch__.torch.classes.tensorrt.Engine")
+case("quantized_module_holds_itself.pt", module_archive(b"]q\x00(" + packed(quantized(by_tensor()), NONE) + b"h\x00e", **CODES), "FORMAT", "holds itself")
 case("complex_double.pt", archive(dict_of(w=tensor(kind="ComplexDoubleStorage", count=1, size=(1,), stride=(1,))), {"data/0": bytes(16)}),
      "UNSUPPORTED", "w, which is of torch.complex128")
 case("beyond_the_storage.pt", archive(dict_of(w=tensor(size=(2, 4), stride=(4, 1)))), "FORMAT", "beyond its storage")

@@ -102,7 +102,9 @@ void try_bytes(const std::string& bytes) {
 class Damaged : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Good, Damaged,
                          testing::Values("good.pt", "good_old.pt", "good_nested.pt", "good_transposed.pt", "good_v3.pt",
-                                         "good.gguf", "good_q8_0.gguf"));
+                                         "good_quantized_channels.pt", "good_quantized_module.pt",
+                                         "good_frozen_module.pt", "good_old_quantized.pt", "good.gguf",
+                                         "good_q8_0.gguf"));
 
 TEST_P(Damaged, CutOffAnywhere) {
   const std::string good = read_bytes(data_file(GetParam()));

@@ -90,7 +90,7 @@ INT4 = safetensors({"fc.weight_packed": ("I32", [4, 8]),
 MODELS = {"floats": FLOATS, "experts": EXPERTS, "gpt2": GPT2, "attention": ATTENTION, "lstm": LSTM, "odd": ODD,
           "int8": INT8, "uint8": UINT8, "int4": INT4}
 for file in [*sorted((DATA / "malformed").glob("good*.*")), DATA / "scales_in_a_column.safetensors",
-             DATA / "modules/state_dict.pt", DATA / "torchscript.pt"]:
+             DATA / "modules/state_dict.pt", DATA / "torchscript.pt", *sorted((DATA / "torch_quantized").glob("*.pt"))]:
     MODELS[file.name] = file.read_bytes()
 
 # ---- Plans: each model with a few settings and formats, in turn
@@ -189,7 +189,7 @@ for turn, (name, files) in enumerate(FOLDERS.items()):
 
 # ---- Archives: of modules without what says where their code came from
 
-for file in [*DATA.glob("*.pt"), *DATA.glob("modules/*.pt"), *DATA.glob("malformed/*.pt")]:
+for file in [*DATA.glob("*.pt"), *DATA.glob("modules/*.pt"), *DATA.glob("malformed/*.pt"), *DATA.glob("torch_quantized/*.pt")]:
     if not zipfile.is_zipfile(file):
         continue
     with zipfile.ZipFile(file) as archive:

@@ -1,6 +1,7 @@
 #include "containers/torch_save/pytorch_dicts.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/text/format.h"
 #include "containers/archive_error.h"
@@ -20,6 +21,20 @@ bool PytorchDicts::is_dict(PickleIndex index) const {
 bool PytorchDicts::is_branch(PickleIndex index) const {
   const PickleKind kind = pickle_.at(index).kind;
   return kind == PickleKind::kList || kind == PickleKind::kTuple || is_dict(index);
+}
+
+// Its class is a global in the file of a module, and the second of its state in a state dict.
+bool PytorchDicts::is_packed_object(PickleIndex index) const {
+  constexpr std::array<std::string_view, 2> kModules{"__torch__.torch.classes.quantized",
+                                                     "__torch__.torch.classes.rnn"};
+  const PickleValue& value = pickle_.at(index);
+  if (value.kind != PickleKind::kCall || !value.is_new_object || value.state == kNoPickleValue) return false;
+  const PickleValue& type = pickle_.at(value.function);
+  if (type.kind == PickleKind::kGlobal && std::ranges::find(kModules, type.module) != kModules.end()) return true;
+  const auto state = pickle_.items(pickle_.at(value.state));
+  if (!pickle_.is_global(type, "torch", "ScriptObject") || state.size() != 2) return false;
+  const std::string_view name = pickle_.at(state[1]).text;
+  return std::ranges::find(kModules, name.substr(0, name.rfind('.'))) != kModules.end();
 }
 
 // Filled like a dict, or OrderedDict([[key, value], ...]), as Python 2 wrote it.
@@ -140,6 +155,7 @@ std::optional<TensorCall> PytorchDicts::tensor_call(PickleIndex index) const {
 // A branch within itself, or too deep, has none. Lists that hold none at all are not looked through: they can be long.
 bool PytorchDicts::has_tensors(PickleIndex index, std::size_t depth) {
   if (tensor_call(index)) return true;
+  if (is_packed_object(index)) return holds_tensors(index);
   if (!is_branch(index) || depth > kMostDictDepth) return false;
   if (!is_dict(index) && !holds_tensors(index)) return false;
   const auto [known, is_new] = has_tensors_.emplace(index, false);

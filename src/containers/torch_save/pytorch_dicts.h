@@ -39,6 +39,9 @@ class PytorchDicts {
   /// A dict, a list or a tuple.
   bool is_branch(PickleIndex index) const;
 
+  /// An object of the C++ classes that quantized layers pack their weights into, with the state that it was made of.
+  bool is_packed_object(PickleIndex index) const;
+
   /// Under text and integers, in the order they came: of a key that is there twice the last value. 1 and '1' are two
   /// keys.
   const std::vector<DictEntry>& entries(PickleIndex branch) { return dict_at(branch).entries; }
@@ -57,7 +60,7 @@ class PytorchDicts {
   /// The call that makes a tensor, out of what parameters and subclasses wrap around it.
   std::optional<TensorCall> tensor_call(PickleIndex index) const;
 
-  /// Whether it is a tensor, or a branch with tensors that have names.
+  /// Whether it is a tensor, a branch with tensors that have names, or an object that they were packed into.
   bool has_tensors(PickleIndex index) { return has_tensors(index, 0); }
 
   /// Whether any lie beneath it: in lists, in objects, anywhere.

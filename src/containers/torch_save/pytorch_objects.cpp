@@ -8,6 +8,7 @@
 
 #include "base/text/format.h"
 #include "containers/archive_error.h"
+#include "containers/torch_save/packed_parameters.h"
 #include "containers/torch_save/pytorch_frame_writer.h"
 #include "containers/torch_save/pytorch_model.h"
 
@@ -97,10 +98,32 @@ void require_distinct_names(const std::vector<PytorchTensor>& tensors, const std
   }
 }
 
+// What quantized layers keep of their outputs: a scale and a zero point beside each other, of one number each.
+void drop_activation_scales(PytorchObjects& objects) {
+  constexpr std::string_view kScale = "scale", kZeroPoint = "zero_point";
+  std::vector<PytorchTensor>& tensors = objects.tensors;
+  const auto is_quantized = [](const PytorchTensor& tensor) { return tensor.quantizer.has_value(); };
+  if (!objects.has_packed && std::ranges::none_of(tensors, is_quantized)) return;
+  std::unordered_set<std::string> numbers, dropped;
+  for (const PytorchTensor& tensor : tensors) {
+    if (!tensor.quantizer && checked_element_count(tensor.shape) == 1) numbers.insert(tensor.name);
+  }
+  for (const std::string& name : numbers) {
+    const std::string prefix = name.substr(0, name.rfind('.') + 1), scale = prefix + std::string(kScale);
+    if (name != prefix + std::string(kZeroPoint) || !numbers.contains(scale)) continue;
+    dropped.insert({name, scale});
+  }
+  std::erase_if(tensors, [&](const PytorchTensor& tensor) { return dropped.contains(tensor.name); });
+  if (!dropped.empty()) {
+    objects.remarks.push_back(formatted("{} scales of activations are not carried on", dropped.size() / 2));
+  }
+}
+
 // The same view of the same storage is one tensor with several names. Those that are one move to the front.
 void tie(std::vector<PytorchTensor>& tensors) {
   const auto view_of = [](const PytorchTensor& t) {
-    return std::tie(t.storage, t.storage_offset, t.offset, t.dtype, t.shape, t.strides);
+    return std::tuple(std::tie(t.storage, t.storage_offset, t.offset, t.dtype, t.shape, t.strides),
+                      t.quantizer ? t.quantizer->parameters : kNoPickleValue);
   };
   const auto is_before = [&](std::size_t a, std::size_t b) { return view_of(tensors[a]) < view_of(tensors[b]); };
   std::set<std::size_t, decltype(is_before)> firsts(is_before);
@@ -133,6 +156,7 @@ class ObjectReader {
         dicts_(pickle),
         tensors_(pickle, title, record),
         models_(pickle.root_index(), dicts_, tensors_),
+        packed_(pickle, dicts_, tensors_),
         frame_(pickle, dicts_, tensors_, carries_storages) {}
 
   PytorchObjects read(const std::optional<std::string>& wanted_key) {
@@ -144,8 +168,7 @@ class ObjectReader {
     if (result_.tensors.empty()) refuse_empty(left_, title_, record_);
     left_.others.insert(left_.others.end(), frame_.left_out().begin(), frame_.left_out().end());
     note_left_out(result_.remarks, model_.path, left_);
-    require_distinct_names(result_.tensors, title_, record_);
-    tie(result_.tensors);
+    settle_tensors(result_, title_, record_);
     result_.storages = tensors_.take_storages();
     result_.carried = frame_.storages();
     result_.frame = frame_.take();
@@ -210,7 +233,11 @@ class ObjectReader {
     frame_.open(branch);
     for (const DictEntry& entry : dicts_.entries(branch)) {
       const std::string name = name_of(prefix, entry.key);
-      if (const auto call = dicts_.tensor_call(entry.value)) {
+      if (packed_.is_packed(entry.key, entry.value)) {
+        add_packed(entry, name);
+      } else if (is_packed_dtype(entry.key)) {
+        frame_.skip(entry);
+      } else if (const auto call = dicts_.tensor_call(entry.value)) {
         add_tensor(entry, name, *call);
       } else if (!dicts_.is_branch(entry.value) || !dicts_.has_tensors(entry.value)) {
         keep_or_leave(entry, name);
@@ -231,6 +258,22 @@ class ObjectReader {
     frame_.close(branch, &prefix);
   }
 
+  // They go to the end of the dict.
+  void add_packed(const DictEntry& entry, const std::string& name) {
+    result_.has_packed = true;
+    for (const PackedTensor& packed : packed_.tensors(name, entry.value)) {
+      PytorchTensor tensor = tensors_.read(packed.name, packed.call);
+      charge(tensor.name.size() + tensor.storage.size(), tensor.shape.size());
+      if (tensor.oddity.empty()) {
+        result_.tensors.push_back(std::move(tensor));
+      } else {
+        left_.odd.push_back(formatted("{}, which {}", packed.name, tensor.oddity));
+        left_.others.push_back(formatted("{}, a tensor that {}", packed.name, tensor.oddity));
+      }
+    }
+    frame_.skip(entry);
+  }
+
   void add_tensor(const DictEntry& entry, const std::string& name, const TensorCall& call) {
     PytorchTensor tensor = tensors_.read(name, call);
     if (!tensor.oddity.empty()) {
@@ -238,6 +281,7 @@ class ObjectReader {
       return keep_or_leave(entry, name, formatted("{}, a tensor that {}", name, tensor.oddity));
     }
     charge(tensor.storage.size(), tensor.shape.size());
+    if (tensor.quantizer) charge(2 * tensor.storage.size(), 4 * tensor.shape.size());
     frame_.gap(entry, name);
     result_.tensors.push_back(std::move(tensor));
   }
@@ -288,6 +332,7 @@ class ObjectReader {
   PytorchDicts dicts_;
   PytorchTensors tensors_;
   PytorchModelFinder models_;
+  PackedParameters packed_;
   PytorchFrameWriter frame_;
   PytorchModel model_;
   PytorchObjects result_;
@@ -296,6 +341,13 @@ class ObjectReader {
 };
 
 }  // namespace
+
+void settle_tensors(PytorchObjects& objects, const std::string& title, const std::string& record) {
+  drop_activation_scales(objects);
+  name_cells(objects.tensors);
+  require_distinct_names(objects.tensors, title, record);
+  tie(objects.tensors);
+}
 
 PytorchObjects read_pytorch_objects(const Pickle& pickle, const std::string& title, const std::string& record,
                                     const PytorchRequest& request) {

@@ -17,6 +17,7 @@ struct PytorchObjects {
   std::vector<PytorchTensor> tensors;
   std::map<std::string, PytorchStorage> storages;  ///< all that the pickle names, by key
   std::vector<std::string> remarks;                ///< the key that was used, and what was left out
+  bool has_packed = false;                         ///< whether any came out of packed parameters
   std::vector<std::string> members;                ///< names of what is no tensor of ours and is kept in the frame
   PytorchFrame frame;                              ///< without the bytes of its storages, whose keys are these:
   std::vector<std::string> carried;
@@ -34,5 +35,9 @@ struct PytorchRequest {
 /// is none, with those there are.
 PytorchObjects read_pytorch_objects(const Pickle& pickle, const std::string& title, const std::string& record,
                                     const PytorchRequest& request);
+
+/// Of those that were found: the scales that only quantized layers need are left out, with a remark, cells of recurrent
+/// layers are named as PyTorch does, and what has several names becomes one. Errors: kUnsupported for two of one name.
+void settle_tensors(PytorchObjects& objects, const std::string& title, const std::string& record);
 
 }  // namespace mnq

@@ -5,6 +5,7 @@
 #include "base/text/format.h"
 #include "containers/archive_error.h"
 #include "containers/pickle/pickle_fields.h"
+#include "containers/strided_read.h"
 
 namespace mnq {
 namespace {
@@ -24,17 +25,32 @@ bool is_class(const Pickle& pickle, const PickleValue& id) {
          pickle.at(items[0]).text == "module" && pickle.at(items[1]).kind == PickleKind::kGlobal;
 }
 
+// Codes of less than a byte: PyTorch has them in the order of the elements only.
+void lay_out_codes(const Pickle& pickle, PytorchTensor& tensor, std::int32_t code_bits) {
+  if (code_bits >= 8) return;
+  const auto count = checked_element_count(tensor.shape);
+  const bool is_plain = count && tensor.shape.size() == tensor.strides.size() && tensor.offset == 0 &&
+                        is_contiguous({tensor.shape, tensor.strides, 1});
+  if (!is_plain) pickle.fail(formatted("has a tensor {} whose codes lie in no order", shown(tensor.name)));
+  const std::uint64_t in_byte = 8 / static_cast<std::uint64_t>(code_bits);
+  tensor.shape = {static_cast<std::int64_t>((*count + in_byte - 1) / in_byte)};
+  tensor.strides = {1};
+}
+
 }  // namespace
 
-// How a function of torch._utils is called: (storage, offset, size, stride[, requires_grad, hooks], ...).
+// How a function of torch._utils is called: (storage, offset, size, stride[, requires_grad, hooks], ...), and
+// (storage, offset, size, stride, quantizer, ...).
 struct PytorchTensors::Form {
   std::string_view function;
   std::size_t least_arguments, dtype, flags;
 };
 
 const PytorchTensors::Form* PytorchTensors::form_of(const TensorCall& call) {
-  static constexpr Form kForms[] = {
-      {"_rebuild_tensor_v2", 4, kNone, 6}, {"_rebuild_tensor_v3", 7, 6, 7}, {"_rebuild_tensor", 4, kNone, kNone}};
+  static constexpr Form kForms[] = {{"_rebuild_tensor_v2", 4, kNone, 6},
+                                    {"_rebuild_tensor_v3", 7, 6, 7},
+                                    {"_rebuild_tensor", 4, kNone, kNone},
+                                    {"_rebuild_qtensor", 5, kNone, kNone}};
   const auto* found = std::ranges::find(kForms, call.function, &Form::function);
   return found == std::end(kForms) ? nullptr : found;
 }
@@ -65,7 +81,7 @@ const TorchDType* PytorchTensors::row_of(const TensorCall& call, const Form& for
 
 std::optional<DType> PytorchTensors::dtype_of(const TensorCall& call, const Form& form) const {
   const TorchDType* row = row_of(call, form);
-  return row == nullptr ? std::nullopt : row->dtype;
+  return row == nullptr ? std::nullopt : is_quantized(call) ? row->codes : row->dtype;
 }
 
 std::size_t PytorchTensors::axis_count(const TensorCall& call) const {
@@ -87,6 +103,14 @@ bool PytorchTensors::may_be_matrix(const TensorCall& call) const {
   const Form* form = form_of(call);
   const bool has_axes = form != nullptr && call.arguments.size() >= form->least_arguments;
   return may_be_weight(call) && (!has_axes || axis_count(call) > 1);
+}
+
+bool PytorchTensors::may_be_bias(const TensorCall& call) const {
+  const Form* form = form_of(call);
+  if (form == nullptr || call.arguments.size() < form->least_arguments || axis_count(call) != 1) return false;
+  if (pickle_.at(call.arguments[0]).kind != PickleKind::kPersistent) return false;
+  const auto dtype = dtype_of(call, *form);
+  return dtype && is_weight_dtype(*dtype);
 }
 
 // Where its sizes are no numbers, that is found when it is read.
@@ -117,6 +141,7 @@ std::string PytorchTensors::oddity_of(const TensorCall& call, const Form* form) 
                      row != nullptr ? formatted("torch.{}", row->name) : global_name(said_dtype(call, *form)));
   }
   if (axis_count(call) > kMostAxes) return formatted("has {} axes", axis_count(call));
+  if (is_quantized(call) && axis_count(call) == 0) return "is a single code";
   if (call.arguments.size() <= form->flags) return {};
   for (const auto& [key, value] : pickle_.pairs(pickle_.at(call.arguments[form->flags]))) {
     const auto* flag = std::ranges::find(kFlags, pickle_.at(key).text, &Flag::key);
@@ -129,10 +154,14 @@ std::string PytorchTensors::oddity_of(const TensorCall& call, const Form* form) 
 PytorchTensor PytorchTensors::read(std::string name, const TensorCall& call) const {
   const Form* form = form_of(call);
   const auto arguments = call.arguments;
+  if (form == nullptr) refuse_wrapped(name, call);
   const bool is_cut = form != nullptr && arguments.size() < form->least_arguments;
   if (is_cut || (form != nullptr && (pickle_.at(arguments[0]).kind != PickleKind::kPersistent ||
                                      is_class(pickle_, pickle_.at(pickle_.at(arguments[0]).function))))) {
     pickle_.fail(formatted("has a tensor {} without a sound storage", shown(name)));
+  }
+  if (is_quantized(call) && !dtype_of(call, *form)) {
+    pickle_.fail(formatted("has a quantized tensor {} in a storage of no codes", shown(name)));
   }
   PytorchTensor tensor;
   tensor.name = std::move(name);
@@ -144,7 +173,15 @@ PytorchTensor PytorchTensors::read(std::string name, const TensorCall& call) con
   tensor.offset = pickle_integer(pickle_, arguments[1], "a tensor's offset");
   tensor.shape = pickle_integers(pickle_, sizes_of(arguments[2]), "a tensor's size");
   tensor.strides = pickle_integers(pickle_, sizes_of(arguments[3]), "a tensor's stride");
+  if (!is_quantized(call)) {
+    check_extent(tensor, id);
+    return tensor;
+  }
+  const Shape shape = tensor.shape;
+  lay_out_codes(pickle_, tensor, row_of(call, *form)->code_bits);
   check_extent(tensor, id);
+  if (checked_element_count(shape) == 0) tensor.oddity = "is quantized, and has no elements";
+  if (tensor.oddity.empty()) read_quantizer(tensor, shape, call);
   return tensor;
 }
 

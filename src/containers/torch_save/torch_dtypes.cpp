@@ -33,11 +33,11 @@ constexpr TorchDType kTorchDTypes[] = {
     {std::nullopt, 1, "bits1x8", "", false},
     {std::nullopt, 1, "bits2x4", "", false},
     {std::nullopt, 1, "bits4x2", "", false},
-    {std::nullopt, 1, "qint8", "QInt8Storage", true},
-    {std::nullopt, 1, "quint8", "QUInt8Storage", true},
-    {std::nullopt, 4, "qint32", "QInt32Storage", true},
-    {std::nullopt, 1, "quint4x2", "QUInt4x2Storage", true},
-    {std::nullopt, 1, "quint2x4", "QUInt2x4Storage", true},
+    {std::nullopt, 1, "qint8", "QInt8Storage", true, DType::kI8, 8},
+    {std::nullopt, 1, "quint8", "QUInt8Storage", true, DType::kU8, 8},
+    {std::nullopt, 4, "qint32", "QInt32Storage", true, DType::kI32, 32},
+    {std::nullopt, 1, "quint4x2", "QUInt4x2Storage", true, DType::kU8, 4},
+    {std::nullopt, 1, "quint2x4", "QUInt2x4Storage", true, DType::kU8, 2},
 };
 
 template <class Key>

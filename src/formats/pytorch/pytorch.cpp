@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <optional>
-#include <unordered_map>
 
 #include "base/error.h"
 #include "base/text/format.h"
@@ -13,146 +11,18 @@
 #include "containers/archive_error.h"
 #include "containers/pickle/pickle_fields.h"
 #include "containers/read_text.h"
-#include "containers/strided_read.h"
 #include "containers/torch_save/pytorch_objects.h"
 #include "containers/torch_save/pytorch_records.h"
 #include "containers/torchscript/torchscript_archive.h"
 #include "containers/zip/zip_archive.h"
-#include "containers/zip/zip_records.h"
-#include "plan/own_metadata.h"
+#include "formats/pytorch/zip_storages.h"
 
 namespace mnq {
 namespace {
 
-constexpr std::uint64_t kMostPickleBytes = 256u << 20;
-
-// A storage's bytes, and where they start in the file.
-struct StoragePlace {
-  std::shared_ptr<const ByteSource> bytes;
-  std::uint64_t offset = 0;  // of the storage in those bytes
-  std::uint64_t file_offset = 0;
-};
-using StoragePlaces = std::map<std::string, StoragePlace>;
-
 std::optional<std::string> wanted_key(const std::string& key) {
   return key.empty() ? std::nullopt : std::optional(key);
 }
-
-void swap_bytes(std::span<std::byte> bytes, std::uint64_t item_bytes) {
-  for (std::size_t at = 0; at + item_bytes <= bytes.size(); at += item_bytes) {
-    std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(at),
-                 bytes.begin() + static_cast<std::ptrdiff_t>(at + item_bytes));
-  }
-}
-
-class PytorchSource final : public DescribedSource {
- public:
-  PytorchSource(std::string_view format, std::shared_ptr<const ByteSource> bytes, PytorchObjects objects,
-                const StoragePlaces& places, bool is_big_endian, Metadata metadata)
-      : format_(format), bytes_(std::move(bytes)), nowhere_{bytes_, 0, 0}, is_big_endian_(is_big_endian) {
-    remarks_ = std::move(objects.remarks);
-    inputs_ = {bytes_};
-    set_metadata(std::move(metadata));
-    for (const std::string& key : objects.carried) {
-      const StoragePlace& place = place_of(places, key);
-      const PytorchStorage& storage = objects.storages.at(key);
-      objects.frame.storages.push_back({place.bytes, place.offset, storage.count * storage.item_bytes});
-    }
-    companion_.members = std::move(objects.members);
-    companion_.pytorch = std::make_shared<const PytorchFrame>(std::move(objects.frame));
-    for (const auto& [tensor, place] : in_order_of_data(objects.tensors, places)) add_tensor(*tensor, *place);
-  }
-
-  std::string_view format() const override { return format_; }
-  std::string path() const override { return bytes_->path(); }
-  std::uint64_t size_bytes() const override { return bytes_->size(); }
-  const Companion* companion() const override { return &companion_; }
-  std::vector<std::string> ties(std::size_t tensor) const override {
-    const auto found = ties_.find(tensor);
-    return found == ties_.end() ? std::vector<std::string>() : found->second;
-  }
-
-  void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
-    const View& view = views_[tensor];
-    const std::uint64_t item = item_bytes(view.dtype);
-    if (!view.scattered && !is_swapped(view)) return view.storage->read(view.start + offset, into);
-    if (offset % item == 0 && into.size() % item == 0) return read_items(tensor, offset / item, into);
-    const std::uint64_t first = offset / item;
-    std::vector<std::byte> items((offset + into.size() + item - 1) / item * item - first * item);
-    read_items(tensor, first, items);
-    std::memcpy(into.data(), items.data() + offset % item, into.size());
-  }
-
-  std::shared_ptr<const std::byte> view(std::size_t tensor) const override {
-    const View& view = views_[tensor];
-    return !view.scattered && !is_swapped(view) ? view.storage->view(view.start) : nullptr;
-  }
-
- private:
-  // What is read as a tensor: this, and no more, since there may be 100,000 of them.
-  struct View {
-    std::shared_ptr<const ByteSource> storage;
-    std::uint64_t start = 0;         // of the first element in those bytes
-    Boxed<StridedLayout> scattered;  // where its elements do not lie one behind the other
-    DType dtype = DType::kF32;
-  };
-  using Placed = std::pair<PytorchTensor*, const StoragePlace*>;
-
-  static std::uint64_t item_bytes(DType dtype) { return dtype_bits(dtype) / 8; }
-
-  static std::uint64_t offset_in_storage(const PytorchTensor& tensor) {
-    return (tensor.storage_offset + static_cast<std::uint64_t>(tensor.offset)) * item_bytes(tensor.dtype);
-  }
-
-  // An empty storage may have none.
-  const StoragePlace& place_of(const StoragePlaces& places, const std::string& storage) const {
-    const auto found = places.find(storage);
-    return found == places.end() ? nowhere_ : found->second;
-  }
-
-  std::vector<Placed> in_order_of_data(std::vector<PytorchTensor>& tensors, const StoragePlaces& places) const {
-    std::vector<Placed> placed;
-    placed.reserve(tensors.size());
-    for (PytorchTensor& tensor : tensors) placed.emplace_back(&tensor, &place_of(places, tensor.storage));
-    std::ranges::stable_sort(
-        placed, {}, [](const Placed& each) { return each.second->file_offset + offset_in_storage(*each.first); });
-    return placed;
-  }
-
-  void add_tensor(PytorchTensor& tensor, const StoragePlace& place) {
-    if (!tensor.ties.empty()) ties_.emplace(tensors_.size(), std::move(tensor.ties));
-    StridedLayout layout{tensor.shape, std::move(tensor.strides), item_bytes(tensor.dtype)};
-    View& view = views_.emplace_back(View{place.bytes, place.offset + offset_in_storage(tensor), {}, tensor.dtype});
-    if (!is_contiguous(layout)) view.scattered = std::move(layout);
-    const std::uint64_t size = *checked_size_bytes(tensor.dtype, tensor.shape);
-    tensors_.push_back({std::move(tensor.name), tensor.dtype, std::move(tensor.shape), size});
-  }
-
-  bool is_swapped(const View& view) const { return is_big_endian_ && item_bytes(view.dtype) > 1; }
-
-  void read_items(std::size_t tensor, std::uint64_t first, std::span<std::byte> into) const {
-    const View& view = views_[tensor];
-    const std::uint64_t item = item_bytes(view.dtype);
-    if (!view.scattered) {
-      view.storage->read(view.start + first * item, into);
-    } else {
-      strips_.read(tensor, *view.scattered, first, into, [&](std::uint64_t offset, std::span<std::byte> piece) {
-        view.storage->read(view.start + offset, piece);
-      });
-    }
-    // A complex number is two numbers.
-    if (is_swapped(view)) swap_bytes(into, view.dtype == DType::kC64 ? 4 : item);
-  }
-
-  std::string_view format_;
-  std::shared_ptr<const ByteSource> bytes_;
-  StoragePlace nowhere_;  // of what is empty
-  std::vector<View> views_;
-  std::unordered_map<std::size_t, std::vector<std::string>> ties_;  // of the few tensors that have any
-  Companion companion_;
-  bool is_big_endian_;
-  mutable StridedStrips strips_;
-};
 
 // ---- The ZIP form
 
@@ -196,60 +66,18 @@ std::string find_root(const ZipArchive& archive) {
   return root;
 }
 
-// Of a record that is read whole. A deflated one could be a thousand times what it takes in the file; pickles of real
-// checkpoints deflate to a tenth.
-std::string read_whole(const ZipArchive& archive, const ZipEntry& entry) {
-  constexpr std::uint64_t kSmall = 64u << 10, kMostTimes = 32;
-  if (entry.is_deflated && entry.size > kSmall + kMostTimes * entry.stored_size) {
-    refuse_record(archive.title(), entry.name,
-                  formatted("inflates {} bytes to {}, as no checkpoint does", entry.stored_size, entry.size),
-                  "save the model's state dict alone");
-  }
-  return archive.read(entry, kMostPickleBytes);
-}
-
-bool read_byte_order(const ZipArchive& archive, const std::string& root) {
-  const ZipEntry* entry = archive.find(root + "/byteorder");
-  if (entry == nullptr) return false;
-  const std::string order = archive.read(*entry, 64);
-  if (order != "little" && order != "big") {
-    fail_record(archive.title(), entry->name, "is neither little nor big");
-  }
-  return order == "big";
-}
-
-StoragePlaces find_places(const ZipArchive& archive, const std::shared_ptr<const ByteSource>& bytes,
-                          const std::string& root, const PytorchObjects& objects) {
-  const ZipRecords records(bytes, archive.title());
-  StoragePlaces places;
-  for (const auto& [key, storage] : objects.storages) {
-    const std::string name = formatted("{}/data/{}", root, key);
-    const ZipEntry* entry = archive.find(name);
-    const std::uint64_t size = storage.count * storage.item_bytes;
-    if (entry == nullptr) {
-      if (size == 0) continue;
-      fail_record(archive.title(), name, "is missing, though data.pkl names it");
-    }
-    if (entry->size != size) {
-      fail_record(archive.title(), name, formatted("has {} bytes, but data.pkl says {}", entry->size, size));
-    }
-    places.emplace(key, StoragePlace{records.open(*entry), 0, entry->data_offset});
-  }
-  return places;
-}
-
 // The dict that what we wrote ourselves names as the model's; else the one that is asked for.
 std::optional<std::string> read_tensors_key(const ZipArchive& archive, const std::string& root,
                                             const std::string& wanted) {
   const ZipEntry* entry = archive.find(root + std::string(kPytorchTensorsKeyRecord));
   if (!wanted.empty() || entry == nullptr) return wanted_key(wanted);
-  return read_whole(archive, *entry);
+  return read_whole_record(archive, *entry);
 }
 
 // The pickle takes ten times the memory of what is read of it, and is gone before the records are opened.
 PytorchObjects read_objects(const ZipArchive& archive, const std::string& root, const PytorchRequest& request) {
   const std::string record = root + "/data.pkl";
-  const std::string text = read_whole(archive, *archive.find(record));
+  const std::string text = read_whole_record(archive, *archive.find(record));
   const Pickle pickle(text, archive.title(), record, PickleNumbers::kShared);
   return read_pytorch_objects(pickle, archive.title(), record, request);
 }
@@ -259,7 +87,7 @@ Metadata read_metadata(const ZipArchive& archive, const std::string& root) {
   const ZipEntry* entry = archive.find(root + std::string(kPytorchMetadataRecord));
   if (entry == nullptr) return metadata;
   try {
-    const Json json = parse_json(read_whole(archive, *entry));
+    const Json json = parse_json(read_whole_record(archive, *entry));
     for (const auto& [key, value] : json.members()) metadata.emplace(key, value.text());
   } catch (const Error& error) {
     fail_record(archive.title(), entry->name, error.message());
@@ -385,13 +213,13 @@ std::unique_ptr<TensorSource> open_pytorch_zip_source(std::shared_ptr<const Byte
                                                       const OpenSettings& settings) {
   const ZipArchive archive(bytes);
   const std::string root = find_root(archive);
-  const bool is_big_endian = read_byte_order(archive, root);
+  const bool is_big_endian = read_is_big_endian(archive, root);
   PytorchObjects objects =
       read_objects(archive, root, {read_tensors_key(archive, root, settings.tensors_key), !is_big_endian});
-  const StoragePlaces places = find_places(archive, bytes, root, objects);
+  const StoragePlaces places = find_places(archive, bytes, root + "/data", objects);
   Metadata metadata = read_metadata(archive, root);
-  return std::make_unique<PytorchSource>("pytorch", std::move(bytes), std::move(objects), places, is_big_endian,
-                                         std::move(metadata));
+  return make_pytorch_source("pytorch", std::move(bytes), std::move(objects), places, is_big_endian,
+                             std::move(metadata));
 }
 
 std::unique_ptr<TensorSource> open_pytorch_pickle_source(std::shared_ptr<const ByteSource> bytes,
@@ -421,8 +249,7 @@ std::unique_ptr<TensorSource> open_pytorch_pickle_source(std::shared_ptr<const B
       read_pytorch_objects(row.next(kRowRecord), title, kRowRecord, {wanted_key(settings.tensors_key), true});
   const std::vector<std::string> keys = read_keys(row.next("its list of storages"));
   const StoragePlaces places = find_legacy_places(bytes, keys, objects, row.end());
-  return std::make_unique<PytorchSource>("pytorch pickle", std::move(bytes), std::move(objects), places, false,
-                                         Metadata());
+  return make_pytorch_source("pytorch pickle", std::move(bytes), std::move(objects), places, false, Metadata());
 }
 
 const Format kPytorchFormat{

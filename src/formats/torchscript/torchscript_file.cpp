@@ -15,6 +15,7 @@
 #include "containers/zip/zip_archive.h"
 #include "containers/zip/zip_records.h"
 #include "formats/pytorch/pytorch.h"
+#include "formats/torchscript/quantized_module.h"
 #include "formats/torchscript/torchscript.h"
 #include "module/listing.h"
 #include "module/loader.h"
@@ -281,7 +282,10 @@ bool recognises_torchscript(std::span<const std::byte> start, const std::shared_
 
 std::unique_ptr<TensorSource> open_torchscript_source(std::shared_ptr<const ByteSource> bytes, const OpenSettings&) {
   std::unique_ptr<TensorSource> source;
-  on_own_stack([&] { source = std::make_unique<FileSource>(std::move(bytes)); });  // code is followed call by call
+  on_own_stack([&] {  // code is followed call by call
+    source = open_quantized_module(ZipArchive(bytes), bytes);
+    if (source == nullptr) source = std::make_unique<FileSource>(std::move(bytes));
+  });
   return source;
 }
 
