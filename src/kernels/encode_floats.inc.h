@@ -1,5 +1,6 @@
-// Codes that are floats, by the bits of the quotients. Included inside a target pragma, for whose registers the compiler
-// arranges the loop: its count is a constant, without which GCC 12 at -O2 would not.
+// Codes that are floats, by the bits of the quotients, or values of a book, and what they explain. Included inside a
+// target pragma, for whose registers the compiler arranges the loops: their counts are constants, without which GCC 12 at
+// -O2 would not.
 #include <cstdint>
 #include <cstring>
 
@@ -19,6 +20,17 @@ struct FloatCoder {
         sign_shift(31 - rule.exponent_bits - rule.mantissa_bits),
         largest(rule.largest) {}
 
+  std::uint32_t code_of(float quotient) const {
+    const auto bits = bits_from_float(quotient);
+    const float unclamped = float_from_bits(bits & 0x7fffffffu);
+    const float magnitude = unclamped < largest ? unclamped : largest;
+    const auto from = bits_from_float(magnitude);
+    const std::uint32_t half = (1u << (dropped_bits - 1)) - 1;
+    const std::uint32_t normal = ((from + half + (from >> dropped_bits & 1)) >> dropped_bits) - lost_exponent;
+    const std::uint32_t denormal = bits_from_float(magnitude + denormals) - bits_from_float(denormals);
+    return (from < least_normal ? denormal : normal) | (bits & 0x80000000u) >> sign_shift;
+  }
+
   std::int32_t dropped_bits;
   std::uint32_t lost_exponent;
   std::uint32_t least_normal;
@@ -27,49 +39,109 @@ struct FloatCoder {
   float largest;
 };
 
-inline std::uint32_t code_of(const FloatCoder& coder, float quotient) {
-  const auto bits = bits_from_float(quotient);
-  const float unclamped = float_from_bits(bits & 0x7fffffffu);
-  const float magnitude = unclamped < coder.largest ? unclamped : coder.largest;
-  const auto from = bits_from_float(magnitude);
-  const std::uint32_t half = (1u << (coder.dropped_bits - 1)) - 1;
-  const std::uint32_t normal =
-      ((from + half + (from >> coder.dropped_bits & 1)) >> coder.dropped_bits) - coder.lost_exponent;
-  const std::uint32_t denormal = bits_from_float(magnitude + coder.denormals) - bits_from_float(coder.denormals);
-  return (from < coder.least_normal ? denormal : normal) | (bits & 0x80000000u) >> coder.sign_shift;
+// From one value to the next its code changes by a step: those of all thresholds below are added up, without a look-up.
+struct BookCoder {
+  explicit BookCoder(const BookRule& rule) : first(static_cast<std::uint32_t>(rule.codes[0])) {
+    for (std::size_t i = 0; i < kSteps; ++i) {
+      thresholds[i] = rule.thresholds[i];
+      steps[i] = static_cast<std::uint32_t>(rule.codes[i + 1] - rule.codes[i]);
+    }
+  }
+
+  std::uint32_t code_of(float quotient) const {
+    std::uint32_t code = first;
+    for (std::size_t i = 0; i < kSteps; ++i) code += thresholds[i] < quotient ? steps[i] : 0;
+    return code;
+  }
+
+  static constexpr std::size_t kSteps = 15;
+  float thresholds[kSteps];
+  std::uint32_t steps[kSteps];
+  std::uint32_t first;
+};
+
+constexpr std::size_t kFloatsAtOnce = 64, kFewFloats = 16;
+
+template <std::size_t count, class Coder>
+inline void encode_block(const Coder& coder, const float* weights, float scale, std::int8_t* codes) {
+  std::uint32_t wide[count];
+  for (std::size_t i = 0; i < count; ++i) wide[i] = coder.code_of(weights[i] / scale);
+  for (std::size_t i = 0; i < count; ++i) codes[i] = static_cast<std::int8_t>(wide[i]);
 }
 
-constexpr std::size_t kFloatsAtOnce = 64;
-
-inline void encode_block(const FloatCoder& coder, const float* weights, float scale, std::int8_t* codes) {
-  std::uint32_t wide[kFloatsAtOnce];
-  for (std::size_t i = 0; i < kFloatsAtOnce; ++i) wide[i] = code_of(coder, weights[i] / scale);
-  for (std::size_t i = 0; i < kFloatsAtOnce; ++i) codes[i] = static_cast<std::int8_t>(wide[i]);
-}
-
-inline void encode_group(const FloatCoder& coder, const float* weights, std::size_t count, float scale,
-                         std::int8_t* codes) {
+template <class Coder>
+inline void encode_group(const Coder& coder, const float* weights, std::size_t count, float scale, std::int8_t* codes) {
   if (scale == 0) {
     std::memset(codes, 0, count);
     return;
   }
   std::size_t i = 0;
-  for (; i + kFloatsAtOnce <= count; i += kFloatsAtOnce) encode_block(coder, weights + i, scale, codes + i);
+  for (; i + kFloatsAtOnce <= count; i += kFloatsAtOnce) {
+    encode_block<kFloatsAtOnce>(coder, weights + i, scale, codes + i);
+  }
+  for (; i + kFewFloats <= count; i += kFewFloats) encode_block<kFewFloats>(coder, weights + i, scale, codes + i);
   if (i == count) return;
-  float rest[kFloatsAtOnce] = {};
-  std::int8_t rest_codes[kFloatsAtOnce];
+  float rest[kFewFloats] = {};
+  std::int8_t rest_codes[kFewFloats];
   std::memcpy(rest, weights + i, (count - i) * sizeof(float));
-  encode_block(coder, rest, scale, rest_codes);
+  encode_block<kFewFloats>(coder, rest, scale, rest_codes);
   std::memcpy(codes + i, rest_codes, count - i);
 }
 
-void encode_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
-                   const FloatRule& rule, const float* scales, std::int8_t* codes) {
-  const FloatCoder coder(rule);
+template <class Coder>
+inline void encode_groups(const Coder& coder, const float* weights, std::size_t row_count, std::size_t row_length,
+                          std::size_t group_size, const float* scales, std::int8_t* codes) {
   for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length) {
     for (std::size_t begin = 0; begin < row_length; begin += group_size) {
       const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
       encode_group(coder, weights + begin, count, *scales++, codes + begin);
+    }
+  }
+}
+
+void encode_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                   const FloatRule& rule, const float* scales, std::int8_t* codes) {
+  encode_groups(FloatCoder(rule), weights, row_count, row_length, group_size, scales, codes);
+}
+
+void encode_book(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                 const BookRule& rule, const float* scales, std::int8_t* codes) {
+  encode_groups(BookCoder(rule), weights, row_count, row_length, group_size, scales, codes);
+}
+
+inline CodeSums sums_of_group(const float* weights, std::size_t count, const float* book, const std::int8_t* codes) {
+  constexpr std::size_t kSumLanes = 16;
+  float a[kSumLanes] = {}, b[kSumLanes] = {};
+  std::size_t i = 0;
+  for (; i + kSumLanes <= count; i += kSumLanes) {
+    float values[kSumLanes];
+    for (std::size_t lane = 0; lane < kSumLanes; ++lane)
+      values[lane] = book[static_cast<std::uint8_t>(codes[i + lane])];
+    for (std::size_t lane = 0; lane < kSumLanes; ++lane) {
+      a[lane] += weights[i + lane] * values[lane];
+      b[lane] += values[lane] * values[lane];
+    }
+  }
+  for (std::size_t lane = 0; i + lane < count; ++lane) {
+    const float value = book[static_cast<std::uint8_t>(codes[i + lane])];
+    a[lane] += weights[i + lane] * value;
+    b[lane] += value * value;
+  }
+  for (std::size_t half = kSumLanes / 2; half > 0; half /= 2) {
+    for (std::size_t lane = 0; lane < half; ++lane) {
+      a[lane] += a[lane + half];
+      b[lane] += b[lane + half];
+    }
+  }
+  return {a[0], b[0]};
+}
+
+void code_sums(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+               const float* book, const std::int8_t* codes, CodeSums* sums) {
+  for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length) {
+    for (std::size_t begin = 0; begin < row_length; begin += group_size) {
+      const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
+      *sums++ = sums_of_group(weights + begin, count, book, codes + begin);
     }
   }
 }

@@ -60,6 +60,20 @@ struct FloatRule {
   float largest;               ///< magnitude of a code that is a number
 };
 
+/// Values of 4 bits with steps of their own. A number gets the code of the value that has as many thresholds below it as
+/// the number: of the nearest one, and of two the lower.
+struct BookRule {
+  float thresholds[15];   ///< halfway between neighbouring values, rising; infinite where there is no more value
+  std::int8_t codes[16];  ///< of the values, rising
+  float largest;          ///< magnitude of a value
+};
+
+/// What codes explain of weights: with a scale s the squared error is the sum of weight^2, less 2 s A, plus s^2 B.
+struct CodeSums {
+  float a;  ///< sum of weight * value
+  float b;  ///< sum of value^2
+};
+
 /// How the searches look for scales. Each compares trials by the energy that their codes explain with the scale that
 /// suits them best, A^2 / B with A = sum of weight * code and B = sum of code^2, takes the best (of equal ones the
 /// first), and lets one round from codes to A / B follow. search_rules.h has the rules for each number of bits.
@@ -139,6 +153,18 @@ struct KernelTable {
   /// codes    [row_count, row_length], one a byte, written
   void (*encode_floats)(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                         const FloatRule& rule, const float* scales, std::int8_t* codes);
+
+  /// As encode_floats, for values of a book.
+  void (*encode_book)(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                      const BookRule& rule, const float* scales, std::int8_t* codes);
+
+  /// What codes explain of each group. Element i of a group goes to lane i mod 16, each product and each sum rounded to
+  /// float32; then the upper half of the lanes is added to the lower one until one is left.
+  /// book   what codes, taken as unsigned, stand for
+  /// codes  [row_count, row_length]
+  /// sums   [row_count, ceil(row_length / group_size)], written; not finite where weights are too large for that
+  void (*code_sums)(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                    const float* book, const std::int8_t* codes, CodeSums* sums);
 
   /// The inverse of quantize_rows. zero_points may be null: all zero.
   /// weights [row_count, row_length], written.

@@ -222,6 +222,46 @@ void encode_floats(const float* weights, std::size_t row_count, std::size_t row_
   }
 }
 
+void encode_book(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                 const BookRule& rule, const float* scales, std::int8_t* codes) {
+  for (std::size_t row = 0; row < row_count; ++row) {
+    for (std::size_t i = 0; i < row_length; ++i, ++weights, ++codes) {
+      const float scale = scales[i / group_size];
+      const float quotient = scale == 0 ? 0 : *weights / scale;
+      std::size_t value = 0;
+      while (value < 15 && rule.thresholds[value] < quotient) ++value;
+      *codes = scale == 0 ? std::int8_t{0} : rule.codes[value];
+    }
+    scales += (row_length + group_size - 1) / group_size;
+  }
+}
+
+CodeSums sums_of_group(const float* weights, std::size_t count, const float* book, const std::int8_t* codes) {
+  float a[kLanes] = {}, b[kLanes] = {};
+  for (std::size_t i = 0; i < count; ++i) {
+    const float value = book[static_cast<std::uint8_t>(codes[i])];
+    a[i % kLanes] += weights[i] * value;
+    b[i % kLanes] += value * value;
+  }
+  for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
+    for (std::size_t lane = 0; lane < half; ++lane) {
+      a[lane] += a[lane + half];
+      b[lane] += b[lane + half];
+    }
+  }
+  return {a[0], b[0]};
+}
+
+void code_sums(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+               const float* book, const std::int8_t* codes, CodeSums* sums) {
+  for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length) {
+    for (std::size_t begin = 0; begin < row_length; begin += group_size) {
+      const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
+      *sums++ = sums_of_group(weights + begin, count, book, codes + begin);
+    }
+  }
+}
+
 template <class From, class To, To (*kConvert)(From)>
 void convert(const From* from, std::size_t count, To* to) {
   for (std::size_t i = 0; i < count; ++i) to[i] = kConvert(from[i]);
@@ -240,6 +280,8 @@ constinit const KernelTable kGenericTable{
     .search_minimum = generic::search_minimum,
     .encode_rows = encode_rows,
     .encode_floats = encode_floats,
+    .encode_book = encode_book,
+    .code_sums = code_sums,
     .dequantize_rows = dequantize_rows,
     .pack_int4 = pack_int4,
     .unpack_int4 = unpack_int4,

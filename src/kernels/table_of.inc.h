@@ -20,6 +20,8 @@ constexpr KernelTable table_of(const char* isa, std::span<const char* const> sha
       .search_minimum = search_minimum<V>,
       .encode_rows = encode_rows<V>,
       .encode_floats = encode_floats,
+      .encode_book = encode_book,
+      .code_sums = code_sums,
       .dequantize_rows = dequantize_rows<V>,
       .pack_int4 = avx2::pack_int4,
       .unpack_int4 = avx2::unpack_int4,

@@ -169,6 +169,35 @@ TEST(Oracle, FloatsOfEightBits) {
   EXPECT_EQ(float_codes({2, -3}, kE4M3, 0), (std::vector<int>{0, 0}));
 }
 
+// Values -1, 0.5 and 2 with codes 7, 3 and 9.
+TEST(Oracle, ValuesOfABook) {
+  BookRule rule{.thresholds = {-0.25f, 1.25f}, .codes = {7, 3, 9}, .largest = 2};
+  std::fill(rule.thresholds + 2, std::end(rule.thresholds), INFINITY);
+  const std::vector<float> weights{-5, -1, -0.25f, -0.24f, 0.5f, 1.25f, 1.26f, 100};
+  std::vector<std::int8_t> codes(weights.size());
+  float scale = 1;
+  const auto encode = [&] {
+    oracle().encode_book(weights.data(), 1, weights.size(), weights.size(), rule, &scale, codes.data());
+    return codes;
+  };
+  EXPECT_EQ(encode(), (std::vector<std::int8_t>{7, 7, 7, 3, 3, 3, 9, 9}));
+  scale = -2;
+  EXPECT_EQ(encode(), (std::vector<std::int8_t>{9, 3, 3, 3, 7, 7, 7, 7}));
+  scale = 0;
+  EXPECT_EQ(encode(), std::vector<std::int8_t>(weights.size()));
+}
+
+TEST(Oracle, WhatCodesExplain) {
+  const std::vector<float> book{0, 2, -3}, weights{1, 10, 100, 5, 7};
+  const std::vector<std::int8_t> codes{1, 2, 0, 1, 2};
+  CodeSums sums[2];
+  oracle().code_sums(weights.data(), 1, 5, 3, book.data(), codes.data(), sums);
+  EXPECT_EQ(sums[0].a, 2 - 30);
+  EXPECT_EQ(sums[0].b, 4 + 9);
+  EXPECT_EQ(sums[1].a, 10 - 21);
+  EXPECT_EQ(sums[1].b, 4 + 9);
+}
+
 // 0, 0.5, 1, 1.5, 2, 3, 4, 6; ties go to the even code.
 TEST(Oracle, FloatsOfFourBits) {
   EXPECT_EQ(float_codes({0, 0.5f, 1, 1.5f, 2, 3, 4, 6, 7, -3}, kE2M1),

@@ -300,6 +300,46 @@ TEST(Sums, AreRight) {
   }
 }
 
+// Steps of any width; of the second the codes do not rise, and two have no value of their own.
+constexpr BookRule kBooks[] = {{{-7, -6, -5, -3, -2, -1, -0.5f, 0.25f, 0.5f, 1, 2, 4, 5, 6, 100},
+                                {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+                                101},
+                               {{-0.8f, -0.5f, -0.1f, 0, 1e-3f, 0.4f, 0.9f, INFINITY, INFINITY, INFINITY, INFINITY,
+                                 INFINITY, INFINITY, INFINITY, INFINITY},
+                                {11, 10, 13, 15, 0, 2, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0},
+                                1}};
+
+TEST(SameBits, EncodeBookAndWhatItsCodesExplain) {
+  std::vector<float> book(16);
+  for (std::size_t i = 0; i < book.size(); ++i) book[i] = 0.37f * static_cast<float>(i) - 2.2f;
+  for (const KernelTable* table : fast_tables()) {
+    for (const std::size_t length : lengths()) {
+      if (length > 1025) continue;
+      for (const std::size_t group : {std::size_t{5}, std::size_t{16}, std::size_t{100}}) {
+        const std::size_t groups = (length + group - 1) / group;
+        for (int kind = 0; kind < kKinds; ++kind) {
+          const auto weights = weights_of(kind, 2 * length);
+          for (const float scale : {1.0f, -0.01f, 0.0f, 1e-38f}) {
+            const std::vector<float> scales(2 * groups, scale);
+            for (const BookRule& rule : kBooks) {
+              std::vector<std::int8_t> codes(2 * length), expected(2 * length);
+              oracle().encode_book(weights.data(), 2, length, group, rule, scales.data(), expected.data());
+              table->encode_book(weights.data(), 2, length, group, rule, scales.data(), codes.data());
+              ASSERT_EQ(codes, expected) << table->isa << ' ' << length << ' ' << group << ' ' << kind << ' ' << scale;
+              std::vector<CodeSums> sums(2 * groups), expected_sums(2 * groups);
+              oracle().code_sums(weights.data(), 2, length, group, book.data(), codes.data(), expected_sums.data());
+              table->code_sums(weights.data(), 2, length, group, book.data(), codes.data(), sums.data());
+              const std::size_t size = sums.size() * sizeof(CodeSums);
+              ASSERT_TRUE(size == 0 || std::memcmp(sums.data(), expected_sums.data(), size) == 0)
+                  << table->isa << ' ' << length << ' ' << group << ' ' << kind;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(SameBits, EncodeFloats) {
   constexpr FloatRule kRules[] = {{4, 3, 7, 448}, {5, 2, 15, 57344}, {2, 1, 1, 6}, {2, 3, 1, 7.5f}, {3, 2, 3, 28}};
   for (const KernelTable* table : fast_tables()) {
