@@ -84,13 +84,50 @@ const FoundValue& decider_of(const FoundValue& dtype, const FoundValue& bits) {
 struct GroupChoice {
   Granularity granularity;
   std::uint64_t group_size;
+  std::uint64_t group_rows = 1;
 };
+
+// The size of groups where each channel has some, or one scale (0).
+std::uint64_t resolve_group_size(const LayerName& layer, const Scheme& scheme, const FoundValue& decider,
+                                 const FoundValue& group_size) {
+  const std::uint64_t by_default = scheme.group_size_default;
+  if (group_size.value == "auto") return by_default;
+  const auto wanted = static_cast<std::uint64_t>(*parse_int(group_size.value));
+  if (!scheme.has_fixed_groups || wanted == by_default) return wanted;
+  if (!contradicts(group_size, decider)) return by_default;
+  fail_combination(
+      layer, "group_size",
+      formatted("{} has groups of {} only: {}", scheme.name, by_default, describe("group_size", group_size)),
+      "leave group_size unset");
+}
+
+// One scale for each block of rows and columns; empty where that is not asked for.
+std::optional<GroupChoice> resolve_blocks(const LayerName& layer, const Scheme& scheme, const FoundValue& decider,
+                                          const Config& config) {
+  constexpr std::uint64_t kSide = 128;
+  const FoundValue block = config.find("block", layer);
+  if (block.value == "auto") return std::nullopt;
+  if (!scheme.may_be_in_blocks) {
+    if (!contradicts(block, decider)) return std::nullopt;
+    fail_combination(layer, "block", formatted("{} has no meaning for {}", describe("block", block), scheme.name),
+                     "leave block unset, or use dtype=float8_e4m3");
+  }
+  for (const char* key : {"group_size", "per_channel"}) {
+    const FoundValue other = config.find(key, layer);
+    const bool is_another = other.value != "auto" && other.value != "true";
+    if (!is_another || is_for_layers(other.source) < is_for_layers(block.source)) continue;
+    if (is_for_layers(other.source) > is_for_layers(block.source)) return std::nullopt;
+    fail_combination(layer, "block",
+                     formatted("{} and {} cannot go together", describe("block", block), describe(key, other)),
+                     "set one of the two");
+  }
+  return GroupChoice{Granularity::kGroup, kSide, kSide};
+}
 
 GroupChoice resolve_granularity(const LayerName& layer, const Scheme& scheme, const FoundValue& decider,
                                 const FoundValue& per_channel, const FoundValue& group_size) {
   const bool group_is_set = group_size.value != "auto";
-  const std::uint64_t wanted =
-      group_is_set ? static_cast<std::uint64_t>(*parse_int(group_size.value)) : scheme.group_size_default;
+  const std::uint64_t wanted = resolve_group_size(layer, scheme, decider, group_size);
   if (per_channel.value == "false") {
     if (!scheme.may_be_per_tensor && contradicts(per_channel, decider)) {
       fail_combination(layer, "per_channel", formatted("{} has no single scale for a tensor", scheme.name),
@@ -191,6 +228,7 @@ LayerSettings resolve_layer(const Config& config, const LayerName& layer) {
     check_cast(layer, scheme, decider, "symmetric", symmetric);
     if (per_channel.value == "false") check_cast(layer, scheme, decider, "per_channel", per_channel);
     check_cast(layer, scheme, decider, "group_size", group_size);
+    check_cast(layer, scheme, decider, "block", config.find("block", layer));
     settings.granularity = Granularity::kTensor;
   } else {
     if (scheme.book != nullptr && !settings.symmetric && contradicts(symmetric, decider)) {
@@ -198,9 +236,11 @@ LayerSettings resolve_layer(const Config& config, const LayerName& layer) {
                        "leave symmetric unset, or use an integer dtype");
     }
     settings.symmetric = settings.symmetric || scheme.book != nullptr;
-    const GroupChoice choice = resolve_granularity(layer, scheme, decider, per_channel, group_size);
+    const auto blocks = resolve_blocks(layer, scheme, decider, config);
+    const GroupChoice choice = blocks ? *blocks : resolve_granularity(layer, scheme, decider, per_channel, group_size);
     settings.granularity = choice.granularity;
     settings.group_size = choice.group_size;
+    settings.group_rows = choice.group_rows;
   }
   if (channel_axis.value != "auto") settings.channel_axis = *parse_int(channel_axis.value);
   settings.min_parameters = min_parameters.value == "auto"

@@ -83,6 +83,7 @@ struct LayerSettings {
   Granularity granularity = Granularity::kChannel;
   bool symmetric = true;
   std::uint64_t group_size = 0;
+  std::uint64_t group_rows = 1;
   std::optional<std::int64_t> channel_axis;  ///< as set; may be negative
   std::uint64_t min_parameters = 0;
   bool copies_nonfinite = false;

@@ -46,6 +46,12 @@ constexpr ConfigKey kKeys[] = {
      .maximum = 65536,
      .help = "consecutive input elements that share a scale; 0: a whole channel; where unset ",
      .is_of_quantizing = true},
+    {.name = "block",
+     .per_layer = true,
+     .choices = "128x128",
+     .help =
+         "a scale for each block of so many outputs and inputs, in place of channels and groups: for floats of 8 bits",
+     .is_of_quantizing = true},
     {.name = "channel_axis",
      .type = KeyType::kInteger,
      .per_layer = true,

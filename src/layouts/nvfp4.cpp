@@ -7,8 +7,6 @@
 //   X_scale         F8_E4M3 [.., out, in / 16]
 //   X_scale_2       F32 [1]: a group's scale is what X_scale says, times this
 // Source: compressed_tensors/compressors/nvfp4, 0.20; modelopt/torch/export; mlx/backend/cpu/quantized.cpp
-#include <algorithm>
-
 #include "layouts/layouts.h"
 #include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
@@ -54,21 +52,18 @@ void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter&
   out.write(kCodes, first_element(spec, piece.place) / 2, stored, size);
 }
 
-void store_scales(const ScaleTables& tables, float global_scale, const PartWriter& out) {
-  if (tables.scales.empty()) return;
-  std::vector<std::uint8_t> stored(tables.scales.size());
-  std::ranges::transform(tables.scales, stored.begin(),
-                         [&](float scale) { return nearest_e4m3(scale * tables.global_scale); });
-  out.write(kScales, 0, stored.data(), stored.size());
-  out.write(kGlobalScale, 0, &global_scale, sizeof global_scale);
+void store_with_scales(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out,
+                       LayoutBuffers& buffers) {
+  store(spec, piece, out, buffers);
+  store_two_levels(spec, piece, out, kScales, kGlobalScale, buffers);
 }
 
 void store_tables(const QuantizedSpec&, const ScaleTables& tables, const PartWriter& out) {
-  store_scales(tables, tables.global_scale, out);
+  store_two_levels(tables, tables.global_scale, out, kScales, kGlobalScale);
 }
 
 void store_modelopt_tables(const QuantizedSpec&, const ScaleTables& tables, const PartWriter& out) {
-  store_scales(tables, 1 / tables.global_scale, out);
+  store_two_levels(tables, 1 / tables.global_scale, out, kScales, kGlobalScale);
 }
 
 CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place, LayoutBuffers& buffers) {
@@ -84,11 +79,7 @@ CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlac
 }
 
 ScaleTables load_tables(const QuantizedSpec&, const PartReader& in) {
-  ScaleTables tables{.global_scale = load_floats(in, kGlobalScale).front()};
-  for (const std::byte code : load_bytes(in, kScales)) {
-    tables.scales.push_back(value_of_e4m3(std::to_integer<std::uint8_t>(code)) / tables.global_scale);
-  }
-  return tables;
+  return load_two_levels(in, kScales, kGlobalScale);
 }
 
 ScaleTables load_modelopt_tables(const QuantizedSpec&, const PartReader& in) {
@@ -108,7 +99,7 @@ constinit const Layout kNvfp4PackLayout{
     .can_hold = can_hold,
     .unit = [](const QuantizedSpec&) { return std::uint64_t{2}; },
     .parts = parts,
-    .store = store,
+    .store = store_with_scales,
     .store_tables = store_tables,
     .load = load,
     .load_tables = load_tables,

@@ -1,6 +1,6 @@
 // Our own layout. Codes of 8 bits lie as bytes in the shape of the weight; codes of 4 bits eight to a 32-bit word, as
 // compressed-tensors packs them, in rows of what lies behind one index of the first axis.
-//   8 bits   X             I8, U8 or F8_E4M3, the weight's shape
+//   8 bits   X             I8, U8, F8_E4M3 or F8_E5M2, the weight's shape
 //            X_scale F32, and X_zero_point I8 or U8 where there are some, broadcast over X, so that whoever reads them
 //                          multiplies: [1] per tensor, [1, channels, 1] where the channels are the middle one of three
 //                          axes, [rows, groups] per group. A zero point is stored as the code that means 0
@@ -9,11 +9,15 @@
 //            X_shape       I64 [rank], the weight's shape
 //            X_zero_point  I32 [ceil(rows / 8), groups], zero point + 8, packed along the rows
 //            X_minimum     F32 [rows, groups], of schemes with minima
+//   a book   as 4 bits, but the codes are those of the book, of 4 or 6 bits, one string of bits to a row of words
+//            X_global_scale  F32 [1], where scales are stored in two levels: what those of X_scale are divided by
+// X_scale has fewer bits where the scheme's scales have: U8, exponents of 2 plus 127 (E8M0), or F8_E4M3.
 //   a cast   X             the dtype that was cast to
 #include <algorithm>
 #include <cstring>
 
 #include "base/text/format.h"
+#include "layouts/packing/packed_bits.h"
 #include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
 
@@ -22,11 +26,19 @@ namespace {
 
 constexpr std::size_t kCodes = 0, kScales = 1;
 
-bool is_packed(const QuantizedSpec& spec) { return scheme_of(spec).bits == kNibbleBits; }
+bool is_packed(const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  return scheme.bits == kNibbleBits || (scheme.book != nullptr && scheme.bits < kByteBits);
+}
+
+DType stored_scale_dtype(const QuantizedSpec& spec) {
+  if (scheme_of(spec).has_global_scale) return DType::kF8E4M3;
+  return spec.scale_dtype == DType::kF8E8M0 ? DType::kU8 : DType::kF32;
+}
 
 // The parts behind the scales.
 std::size_t zero_points_part(const QuantizedSpec& spec) { return is_packed(spec) ? 3 : 2; }
-constexpr std::size_t kShapePart = 2, kMinimaPart = 3;
+constexpr std::size_t kShapePart = 2, kMinimaPart = 3, kGlobalScalePart = 3;
 
 Shape broadcast_shape(const QuantizedSpec& spec) {
   if (spec.granularity == Granularity::kTensor) return {1};
@@ -46,7 +58,7 @@ Shape former_shape(const QuantizedSpec& spec) {
 std::vector<StoredPart> byte_parts(const QuantizedSpec& spec) {
   const DType dtype = scheme_of(spec).code_dtype;
   const Shape scales = broadcast_shape(spec), former = former_shape(spec);
-  std::vector<StoredPart> parts{{"", dtype, spec.shape}, {"_scale", DType::kF32, scales, former}};
+  std::vector<StoredPart> parts{{"", dtype, spec.shape}, {"_scale", stored_scale_dtype(spec), scales, former}};
   if (has_zero_points(spec)) parts.push_back({"_zero_point", dtype, scales, former});
   return parts;
 }
@@ -54,9 +66,10 @@ std::vector<StoredPart> byte_parts(const QuantizedSpec& spec) {
 std::vector<StoredPart> packed_parts(const QuantizedSpec& spec) {
   const RowView rows = row_view(spec.shape, spec.channel_axis);
   const ScaleShape scales = scale_shape(spec);
+  const std::int32_t bits = scheme_of(spec).bits;
   std::vector<StoredPart> parts{
-      {"_packed", DType::kI32, {static_cast<std::int64_t>(rows.row_count), word_count(rows.row_length, kNibbleBits)}},
-      {"_scale", DType::kF32, scale_matrix(spec)},
+      {"_packed", DType::kI32, {static_cast<std::int64_t>(rows.row_count), word_count(rows.row_length, bits)}},
+      {"_scale", stored_scale_dtype(spec), scale_matrix(spec)},
       {"_shape", DType::kI64, {static_cast<std::int64_t>(spec.shape.size())}},
   };
   if (has_zero_points(spec)) {
@@ -65,6 +78,7 @@ std::vector<StoredPart> packed_parts(const QuantizedSpec& spec) {
                      {word_count(scales.row_count, kNibbleBits), static_cast<std::int64_t>(scales.groups)}});
   }
   if (scheme_of(spec).has_minima) parts.push_back({"_minimum", DType::kF32, scale_matrix(spec)});
+  if (scheme_of(spec).has_global_scale) parts.push_back({"_global_scale", DType::kF32, {1}});
   return parts;
 }
 
@@ -73,13 +87,13 @@ std::vector<StoredPart> parts_of(const QuantizedSpec& spec) {
   return is_packed(spec) ? packed_parts(spec) : byte_parts(spec);
 }
 
-// Our metadata has no word for rows that share their scales, and only what is packed has a place for minima.
+// Only what is packed has a place for minima.
 bool can_hold(const QuantizedSpec& spec) {
   if (!is_coded(spec)) return true;
   const Scheme& scheme = scheme_of(spec);
-  const bool has_place = is_packed(spec) ? scheme.book == nullptr : !scheme.has_minima;
-  const bool has_codes = has_integer_codes(spec) || scheme.floats != nullptr;
-  return has_codes && has_place && spec.group_rows == 1;
+  const bool has_codes = has_integer_codes(spec) || has_book_codes(scheme);
+  const bool has_place = is_packed(spec) || !scheme.has_minima;
+  return has_codes && has_place && (spec.group_rows == 1 || scheme.may_be_in_blocks);
 }
 
 // Codes and scales of a row start where its words do.
@@ -89,18 +103,38 @@ std::optional<std::size_t> told_part(const QuantizedSpec& spec) {
   return is_coded(spec) && is_packed(spec) ? std::optional(kShapePart) : std::nullopt;
 }
 
-void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
-  if (is_packed(spec)) {
-    store_packed_rows(spec, piece, out, kCodes, buffers);
-  } else {
+void store_codes(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
+  if (!is_packed(spec)) {
     out.write(kCodes, first_element(spec, piece.place), piece.codes, piece.place.count());
+  } else if (scheme_of(spec).book != nullptr) {
+    store_bit_rows(spec, bit_rows(spec, sizeof(std::uint32_t)), piece, out, kCodes, buffers);
+  } else {
+    store_packed_rows(spec, piece, out, kCodes, buffers);
   }
-  store_piece_floats(spec, piece, piece.scales, DType::kF32, out, kScales, buffers);
+}
+
+const std::int8_t* load_codes(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place,
+                              LayoutBuffers& buffers) {
+  if (!is_packed(spec)) return load_byte_codes(spec, in, kCodes, place, buffers);
+  if (scheme_of(spec).book == nullptr) return load_packed_rows(spec, in, kCodes, place, buffers);
+  return load_bit_rows(bit_rows(spec, sizeof(std::uint32_t)), in, kCodes, place, buffers);
+}
+
+void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
+  store_codes(spec, piece, out, buffers);
+  if (scheme_of(spec).has_global_scale) {
+    return store_two_levels(spec, piece, out, kScales, kGlobalScalePart, buffers);
+  }
+  store_piece_floats(spec, piece, piece.scales, stored_scale_dtype(spec), out, kScales, buffers);
   store_piece_floats(spec, piece, piece.minima, DType::kF32, out, kMinimaPart, buffers);
 }
 
 void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out) {
-  store_floats(tables.scales, DType::kF32, out, kScales);
+  if (scheme_of(spec).has_global_scale) {
+    store_two_levels(tables, tables.global_scale, out, kScales, kGlobalScalePart);
+  } else {
+    store_floats(tables.scales, stored_scale_dtype(spec), out, kScales);
+  }
   store_floats(tables.minima, DType::kF32, out, kMinimaPart);
   if (is_packed(spec)) out.write(kShapePart, 0, spec.shape.data(), spec.shape.size() * sizeof(spec.shape[0]));
   if (!has_zero_points(spec) || tables.zero_points.empty()) return;
@@ -111,15 +145,13 @@ void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const Pa
 }
 
 CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place, LayoutBuffers& buffers) {
-  CodedPiece piece{.place = place};
-  piece.codes = is_packed(spec) ? load_packed_rows(spec, in, kCodes, place, buffers)
-                                : load_byte_codes(spec, in, kCodes, place, buffers);
-  return piece;
+  return {.place = place, .codes = load_codes(spec, in, place, buffers)};
 }
 
 ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
   ScaleTables tables;
   if (!is_coded(spec)) return tables;
+  if (scheme_of(spec).has_global_scale) return load_two_levels(in, kScales, kGlobalScalePart);
   tables.scales = load_floats(in, kScales);
   if (scheme_of(spec).has_minima) tables.minima = load_floats(in, kMinimaPart);
   if (!has_zero_points(spec)) return tables;

@@ -21,6 +21,8 @@ const Scheme* find_mx_scheme(std::uint64_t width) {
   return width == 6 ? &kMxfp6Scheme : nullptr;
 }
 
+const Scheme& mxfp8_scheme() { return kMxfp8Scheme; }
+
 const Scheme& nvfp4_scheme() { return kNvfp4Scheme; }
 
 const Scheme* find_affine_scheme(std::int64_t width) {

@@ -15,6 +15,7 @@ const Scheme* find_byte_scheme(DType dtype);
 
 /// Floats of 4 and 6 bits with powers of two, or with scales of 8 bits; null for another number of bits.
 const Scheme* find_mx_scheme(std::uint64_t width);
+const Scheme& mxfp8_scheme();
 const Scheme& nvfp4_scheme();
 
 /// Codes with minima, of 2 to 8 bits; null for another number of bits.

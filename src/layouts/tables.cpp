@@ -13,13 +13,15 @@ namespace {
 
 bool is_small(DType dtype) { return dtype == DType::kU8 || dtype == DType::kF8E8M0 || dtype == DType::kF8E4M3; }
 
+std::uint8_t (*nearest_small(DType dtype))(float) { return dtype == DType::kF8E4M3 ? nearest_e4m3 : nearest_e8m0; }
+
 }  // namespace
 
 void store_floats(std::span<const float> values, DType dtype, const PartWriter& out, std::size_t part) {
   if (values.empty()) return;
   if (is_small(dtype)) {
     std::vector<std::uint8_t> small(values.size());
-    std::ranges::transform(values, small.begin(), dtype == DType::kF8E4M3 ? nearest_e4m3 : nearest_e8m0);
+    std::ranges::transform(values, small.begin(), nearest_small(dtype));
     return out.write(part, 0, small.data(), small.size());
   }
   if (dtype == DType::kF32) return out.write(part, 0, values.data(), values.size_bytes());
@@ -35,12 +37,40 @@ void store_piece_floats(const QuantizedSpec& spec, const CodedPiece& piece, cons
   const std::uint64_t first =
       piece.place.first_row * scale_shape(spec).groups + piece.place.first_column / piece.group_size;
   const void* stored = values;
-  if (dtype != DType::kF32) {
+  if (is_small(dtype)) {
+    auto* small = buffers.stored.get<std::uint8_t>(count);
+    const auto nearest = nearest_small(dtype);
+    std::transform(values, values + count, small, [&](float value) { return nearest(value * piece.global_scale); });
+    stored = small;
+  } else if (dtype != DType::kF32) {
     auto* converted = buffers.stored.get<std::byte>(count * width);
     kernels::from_float32(kernels::kernel_table(), dtype, values, count, converted);
     stored = converted;
   }
   out.write(part, first * width, stored, count * width);
+}
+
+void store_two_levels(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, std::size_t scales,
+                      std::size_t global_scale, LayoutBuffers& buffers) {
+  if (piece.scales == nullptr) return;
+  store_piece_floats(spec, piece, piece.scales, DType::kF8E4M3, out, scales, buffers);
+  const bool is_first = piece.place.first_row == 0 && piece.place.first_column == 0;
+  if (is_first) out.write(global_scale, 0, &piece.global_scale, sizeof piece.global_scale);
+}
+
+void store_two_levels(const ScaleTables& tables, float global_scale, const PartWriter& out, std::size_t scales,
+                      std::size_t global_scale_part) {
+  if (tables.scales.empty()) return;
+  std::vector<float> first(tables.scales);
+  for (float& scale : first) scale *= tables.global_scale;
+  store_floats(first, DType::kF8E4M3, out, scales);
+  out.write(global_scale_part, 0, &global_scale, sizeof global_scale);
+}
+
+ScaleTables load_two_levels(const PartReader& in, std::size_t scales, std::size_t global_scale) {
+  ScaleTables tables{.scales = load_floats(in, scales), .global_scale = load_floats(in, global_scale).front()};
+  for (float& scale : tables.scales) scale /= tables.global_scale;
+  return tables;
 }
 
 std::vector<float> load_floats(const PartReader& in, std::size_t part) {

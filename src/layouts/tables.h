@@ -11,9 +11,20 @@ namespace mnq {
 /// Writes a table as values of `dtype`, be it one of 8 bits; nothing where it is empty.
 void store_floats(std::span<const float> values, DType dtype, const PartWriter& out, std::size_t part);
 
-/// Writes the scales or minima of a piece of groups or whole rows into their table; nothing where `values` is null.
+/// Writes the scales or minima of a piece of groups or whole rows into their table; nothing where `values` is null. Scales
+/// of 8 bits are those of the first level.
 void store_piece_floats(const QuantizedSpec& spec, const CodedPiece& piece, const float* values, DType dtype,
                         const PartWriter& out, std::size_t part, LayoutBuffers& buffers);
+
+/// Scales in two levels, E4M3 and a float32 that they are divided by: of a piece, the second level with the first piece;
+/// and whole tables of them. Nothing where there are no scales.
+void store_two_levels(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, std::size_t scales,
+                      std::size_t global_scale, LayoutBuffers& buffers);
+void store_two_levels(const ScaleTables& tables, float global_scale, const PartWriter& out, std::size_t scales,
+                      std::size_t global_scale_part);
+
+/// What two levels of scales stand for. Errors: kIo.
+ScaleTables load_two_levels(const PartReader& in, std::size_t scales, std::size_t global_scale);
 
 /// A whole part as float32, whatever float dtype it has; bytes are E8M0.
 std::vector<float> load_floats(const PartReader& in, std::size_t part);

@@ -20,6 +20,7 @@ struct MethodBuffers {
   Buffer scales;                         ///< float32, and minima behind them
   Buffer zero_points;                    ///< one a byte
   std::vector<kernels::ErrorSums> sums;  ///< of each row, where the method took them in passing; else empty
+  float global_scale = 1;                ///< given: what all scales are divided by where they are stored in two levels
 };
 
 /// What became of a piece: its codes, or the element of the piece that cannot be coded.
@@ -46,6 +47,9 @@ extern const Method kMinmaxMethod;  // minmax.cpp
 extern const Method kSearchMethod;  // search.cpp
 extern const Method kGgmlMethod;    // ggml.cpp: in place of minmax, of what goes into GGUF
 
+/// Whether a search may choose scales below 0 for this spec.
+bool may_have_free_scales(const QuantizedSpec& spec);
+
 /// The method of that name; null where there is none.
 const Method* find_method(std::string_view name);
 
@@ -60,13 +64,18 @@ inline constexpr std::uint64_t kMostPieceColumns = 1u << 20;
 /// Whether the scales of a piece lie within it, so that a method can choose them.
 bool has_scales_in_pieces(const QuantizedSpec& spec);
 
+/// Whether something of the whole weight must be known before its pieces are coded: the ranges of its scales, or the
+/// range of all, which its global scale follows.
+bool needs_survey(const QuantizedSpec& spec);
+
 /// Columns that share a scale in a piece of this spec.
 std::uint64_t group_size_in(const QuantizedSpec& spec, const PiecePlace& place);
 
 /// A value as it is stored in a dtype.
 float round_to(DType dtype, float value);
 
-/// A scale as it is stored: rounded to the spec's dtype, and never to 0 unless it is 0.
+/// A scale as it is stored: rounded to the spec's dtype, and never to 0 unless it is 0. Those of 8 bits are chosen among
+/// what can be stored (book_scales.h).
 float round_scale(const QuantizedSpec& spec, float scale);
 
 /// Codes of every group with scales [place's groups] that are known; zero_points likewise. Codes are written, and sums

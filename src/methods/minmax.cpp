@@ -5,6 +5,7 @@
 
 #include "kernels/float_conversions.h"
 #include "kernels/not_finite.h"
+#include "methods/book_scales.h"
 #include "methods/method.h"
 
 namespace mnq {
@@ -44,8 +45,10 @@ Coded code_integers(const QuantizedSpec& spec, const float* weights, const Piece
   return {piece, std::nullopt};
 }
 
-// Of a scheme of floats: a scale brings the largest weight of its group to the largest code.
-Coded code_floats(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+float largest_of(const kernels::Range& range) { return std::max(std::fabs(range.minimum), std::fabs(range.maximum)); }
+
+// Of a book: a scale brings the largest weight of its group to the largest value.
+Coded code_values(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
   const std::uint64_t group_size = group_size_in(spec, place);
   auto* scales = buffers.scales.get<float>(place.row_count * ceil_div(place.column_count, group_size));
   auto* codes = buffers.codes.get<std::int8_t>(place.count());
@@ -57,28 +60,22 @@ Coded code_floats(const QuantizedSpec& spec, const float* weights, const PiecePl
     for (std::uint64_t column = 0; column < place.column_count; column += group_size) {
       const std::uint64_t count = std::min(group_size, place.column_count - column);
       const kernels::Range range = kernel_table().range(weights + row * place.column_count + column, count);
-      *scale++ = scale_of_range(spec, range).scale;
+      *scale++ = scale_for_largest(spec, largest_of(range), buffers.global_scale);
     }
   }
   if (const auto bad = round_scales(spec, place, group_size, scales)) return {piece, bad};
-  kernel_table().encode_floats(weights, place.row_count, place.column_count, group_size, *scheme_of(spec).floats,
-                               scales, codes);
+  encode_values(scheme_of(spec), weights, place.row_count, place.column_count, group_size, scales, codes);
   return {piece, std::nullopt};
 }
 
 Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
-  return scheme_of(spec).floats == nullptr ? code_integers(spec, weights, place, buffers)
-                                           : code_floats(spec, weights, place, buffers);
+  return has_book_codes(scheme_of(spec)) ? code_values(spec, weights, place, buffers)
+                                         : code_integers(spec, weights, place, buffers);
 }
 
 bool fits(const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
-  return scheme.floats != nullptr || (has_integer_codes(spec) && !scheme.has_minima);
-}
-
-ScaleOfRange scale_of_floats(const QuantizedSpec& spec, const kernels::Range& range) {
-  const float largest = std::max(std::fabs(range.minimum), std::fabs(range.maximum));
-  return {largest == 0 ? 1.0f : round_scale(spec, std::max(largest / scheme_of(spec).floats->largest, 0x1p-126f)), 0};
+  return has_book_codes(scheme) || (has_integer_codes(spec) && !scheme.has_minima);
 }
 
 }  // namespace
@@ -89,6 +86,8 @@ bool has_scales_in_pieces(const QuantizedSpec& spec) {
   return spec.granularity == Granularity::kChannel && spec.channel_axis == spec.stacked_axes &&
          rows.row_length <= kMostPieceColumns;
 }
+
+bool needs_survey(const QuantizedSpec& spec) { return !has_scales_in_pieces(spec) || scheme_of(spec).has_global_scale; }
 
 std::uint64_t group_size_in(const QuantizedSpec& spec, const PiecePlace& place) {
   return spec.granularity == Granularity::kGroup ? spec.group_size : place.column_count;
@@ -104,6 +103,7 @@ float round_to(DType dtype, float value) {
 }
 
 float round_scale(const QuantizedSpec& spec, float scale) {
+  if (!is_weight_dtype(spec.scale_dtype)) return scale;
   const float rounded = round_to(spec.scale_dtype, scale);
   const float least = spec.scale_dtype == DType::kF16 ? 0x1p-24f : 0x1p-126f;
   return rounded == 0 && scale != 0 ? std::copysign(least, scale) : rounded;
@@ -132,16 +132,15 @@ void code_with_scales(const QuantizedSpec& spec, const float* weights, const Pie
 void code_run(const QuantizedSpec& spec, const float* weights, std::uint64_t count, float scale, std::int8_t zero_point,
               std::int8_t* codes, std::vector<kernels::ErrorSums>& sums) {
   const Scheme& scheme = scheme_of(spec);
-  if (scheme.floats != nullptr) {
-    return kernel_table().encode_floats(weights, 1, count, std::max<std::uint64_t>(count, 1), *scheme.floats, &scale,
-                                        codes);
+  if (has_book_codes(scheme)) {
+    return encode_values(scheme, weights, 1, count, std::max<std::uint64_t>(count, 1), &scale, codes);
   }
   kernel_table().quantize_run(weights, count, scale, zero_point, code_rule(scheme, spec), codes, &sums.emplace_back());
 }
 
 // By the same rule as everywhere: a row of just its two ends has that range.
 ScaleOfRange scale_of_range(const QuantizedSpec& spec, const kernels::Range& range) {
-  if (scheme_of(spec).floats != nullptr) return scale_of_floats(spec, range);
+  if (has_book_codes(scheme_of(spec))) return {scale_for_largest(spec, largest_of(range), 1), 0};
   const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
   const float ends[2] = {range.minimum, range.maximum};
   ScaleOfRange result;

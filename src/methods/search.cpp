@@ -6,7 +6,9 @@
 
 #include "kernels/not_finite.h"
 #include "kernels/search_rules.h"
+#include "methods/book_scales.h"
 #include "methods/method.h"
+#include "methods/search_book.h"
 
 namespace mnq {
 namespace {
@@ -50,7 +52,7 @@ std::optional<std::uint64_t> round_choice(const QuantizedSpec& spec, const Choic
   return std::nullopt;
 }
 
-Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+Coded code_integers(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
   const Scheme& scheme = scheme_of(spec);
   const std::uint64_t group_size = group_size_in(spec, place), groups = ceil_div(place.column_count, group_size);
   const std::uint64_t count = place.row_count * groups;
@@ -80,12 +82,21 @@ Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& pl
   return {piece, std::nullopt};
 }
 
+Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+  return has_integer_codes(spec) ? code_integers(spec, weights, place, buffers)
+                                 : search_book(spec, weights, place, buffers);
+}
+
 }  // namespace
+
+bool may_have_free_scales(const QuantizedSpec& spec) {
+  return spec.symmetric && !scheme_of(spec).has_minima && !has_few_scales(spec);
+}
 
 const Method kSearchMethod{
     .name = "search",
     .text = "the scale, of a few, whose codes explain most of a group",
-    .fits = has_integer_codes,
+    .fits = [](const QuantizedSpec& spec) { return has_integer_codes(spec) || can_search_book(spec); },
     .code = code,
     .makes_free_scales = true,
 };

@@ -34,6 +34,7 @@ Json entry_json(const QuantizedEntry& entry) {
     json["channel_axis"] = spec.channel_axis;
     if (spec.stacked_axes != 0) json["stacked_axes"] = spec.stacked_axes;
     if (spec.granularity == Granularity::kGroup) json["group_size"] = spec.group_size;
+    if (spec.group_rows != 1) json["group_rows"] = spec.group_rows;
     if (spec.activation_bits != 0) json["activation_bits"] = spec.activation_bits;
     if (spec.has_free_scales) json["ggml"] = true;  // so called since only ggml's were
     if (spec.scale_dtype != DType::kF32) json["scale_dtype"] = dtype_name(spec.scale_dtype);
@@ -47,6 +48,13 @@ Json entry_json(const QuantizedEntry& entry) {
 // Scales are stored as float32, and have the values of narrower floats.
 bool is_scale_dtype(DType dtype) {
   return is_weight_dtype(dtype) || dtype == DType::kF8E8M0 || dtype == DType::kF8E4M3;
+}
+
+void parse_groups(const Json& json, QuantizedSpec& spec) {
+  spec.group_size = json["group_size"].get<std::uint64_t>();
+  if (spec.group_size == 0) throw Error(Status::kFormat, "its group size is 0");
+  if (const Json* rows = json.find("group_rows"); rows != nullptr) spec.group_rows = rows->get<std::uint64_t>();
+  if (spec.group_rows == 0) throw Error(Status::kFormat, "its groups have no rows");
 }
 
 // Throws kFormat for a field that is missing or wrong.
@@ -78,10 +86,7 @@ QuantizedSpec parse_spec(const Json& json) {
       throw Error(Status::kFormat, "its stacked axes are not before its channel axis");
     }
   }
-  if (spec.granularity == Granularity::kGroup) {
-    spec.group_size = json["group_size"].get<std::uint64_t>();
-    if (spec.group_size == 0) throw Error(Status::kFormat, "its group size is 0");
-  }
+  if (spec.granularity == Granularity::kGroup) parse_groups(json, spec);
   if (const Json* bits = json.find("activation_bits"); bits != nullptr) {
     spec.activation_bits = bits->get<std::int32_t>();
     if (spec.activation_bits != 8) throw Error(Status::kFormat, "its activation_bits are not 8");

@@ -31,6 +31,8 @@ QuantizedSpec make_spec(const LogicalTensor& tensor, const Layer& layer, const L
   spec.granularity = settings.granularity;
   spec.symmetric = settings.symmetric;
   spec.group_size = settings.granularity == Granularity::kGroup ? settings.group_size : 0;
+  spec.group_rows = settings.group_rows;
+  spec.scale_dtype = settings.scheme->scale_dtype;
   spec.channel_axis = resolve_axis(settings, layer, tensor.shape.size());
   if (spec.granularity != Granularity::kTensor) spec.stacked_axes = std::min(layer.stacked_axes, spec.channel_axis);
   spec.weight_dtype = tensor.dtype;
@@ -92,7 +94,7 @@ void choose_method(PlannedTensor& planned, const LayerSettings& settings, Choice
   const bool can_search = has_scales_in_pieces(spec) && kSearchMethod.fits(spec);
   if ((settings.method == &kSearchMethod || breaks_signs) && can_search) {
     planned.method = &kSearchMethod;
-    if (!scheme_of(spec).has_minima) spec.has_free_scales = spec.symmetric && !needs_positive;
+    if (!scheme_of(spec).has_minima) spec.has_free_scales = may_have_free_scales(spec) && !needs_positive;
   } else if (settings.is_method_set && settings.method == &kSearchMethod && choice.reason.empty()) {
     choice.reason = kSearchMethod.fits(spec) ? "by minmax: a scale that many rows or pieces share is not searched for"
                                              : formatted("by minmax: there is no search for {}", scheme_of(spec).text);

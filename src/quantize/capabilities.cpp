@@ -20,6 +20,7 @@ QuantizedSpec plain_spec(const Scheme& scheme) {
   spec.granularity = scheme.group_size_default > 0 ? Granularity::kGroup : Granularity::kChannel;
   spec.group_size = scheme.group_size_default;
   spec.symmetric = scheme.symmetric_default;
+  spec.scale_dtype = scheme.scale_dtype;
   spec.shape = {kSide, kSide};
   return spec;
 }

@@ -72,8 +72,12 @@ struct Scheme {
   bool symmetric_default = true;         ///< these three where the config does not say
   std::uint64_t group_size_default = 0;  ///< 0: per channel
   std::uint64_t min_parameters_default = 0;
-  bool may_be_per_tensor = true;        ///< one scale for the whole tensor
-  bool needs_first_axis = false;        ///< its channels are the first axis of each matrix: codes lie in words of a row
+  bool has_fixed_groups = false;    ///< groups have no other size than the default
+  DType scale_dtype = DType::kF32;  ///< of scales that are chosen
+  bool has_global_scale = false;    ///< scales are floats of 8 bits, E4M3, divided by one float32 for the whole tensor
+  bool may_be_per_tensor = true;    ///< one scale for the whole tensor
+  bool may_be_in_blocks = false;    ///< one scale for each block of rows and columns
+  bool needs_first_axis = false;    ///< its channels are the first axis of each matrix: codes lie in words of a row
   bool skips_sensitive_layers = false;  ///< embeddings and lm_head stay as they are unless selected
 
   /// Integers: codes lie in [code_min, code_max]; `symmetric` is the spec's. Unused by the other kinds.
@@ -85,6 +89,7 @@ struct Scheme {
 
   const float* book = nullptr;                 ///< [2^bits] what codes stand for, times their scale; null: the integers
   const kernels::FloatRule* floats = nullptr;  ///< where the book is that of floats: how weights become codes
+  const kernels::BookRule* values = nullptr;   ///< where it is of 16 other values, likewise
   float widest_step = 1;              ///< between neighbouring codes, in scales: a code loses at most half of it
   const OwnBlocks* blocks = nullptr;  ///< in place of codes and scales; null: none
 
@@ -96,6 +101,9 @@ std::string scheme_text(const QuantizedSpec& spec);
 
 /// The rule of an integer scheme as this spec uses it.
 kernels::CodeRule code_rule(const Scheme& scheme, const QuantizedSpec& spec);
+
+/// Whether weights can become codes of a book.
+bool has_book_codes(const Scheme& scheme);
 
 /// Whether codes are integers, which can move from one layout into another, or be made anew without surprise.
 bool has_integer_codes(const QuantizedSpec& spec);

@@ -144,6 +144,8 @@ std::int32_t code_bits(const QuantizedSpec& spec) { return scheme_of(spec).bits;
 
 bool is_coded(const QuantizedSpec& spec) { return !scheme_of(spec).is_cast; }
 
+bool has_book_codes(const Scheme& scheme) { return scheme.floats != nullptr || scheme.values != nullptr; }
+
 bool has_integer_codes(const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
   return !scheme.is_cast && scheme.book == nullptr && scheme.blocks == nullptr;

@@ -101,7 +101,7 @@ TEST(Errors, OfAnArgumentNameIt) {
 
 TEST(Errors, OfSettings) {
   expect_error(error_of([] { Config(R"({"bits": 5})"); }),
-               {MNQ_E_CONFIG, "'5' is not one of 4,8,16", "bits: ", "bits"});
+               {MNQ_E_CONFIG, "'5' is not one of 4,6,8,16", "bits: ", "bits"});
   expect_error(error_of([] { Config("{"); }), {MNQ_E_CONFIG, "not JSON", "pass an object", ""});
 }
 

@@ -61,6 +61,15 @@ constexpr Row kRowsOfScheme[] = {
     {R"({"bits": 4, "group_size": 128, "symmetric": false, "method": "minmax"})", {20.0, 17.7, 17.5}},
     {R"({"bits": 4, "group_size": 32, "method": "minmax"})", {20.5, 18.5, 18.4}},
     {R"({"bits": 4, "group_size": 32, "symmetric": false, "method": "minmax"})", {21.9, 20.5, 20.6}},
+    {R"({"dtype": "float8_e4m3"})", {31.6, 31.6, 31.6}},
+    {R"({"dtype": "float8_e5m2"})", {25.6, 25.6, 25.6}},
+    {R"({"dtype": "float8_e4m3", "block": "128x128"})", {31.6, 31.6, 31.6}},
+    {R"({"dtype": "nf4", "method": "minmax"})", {20.73, 19.69, 19.61}},
+    {R"({"dtype": "mxfp4", "method": "minmax"})", {18.79, 17.93, 17.98}},
+    {R"({"dtype": "mxfp6", "method": "minmax"})", {31.0, kAnything, kAnything}},
+    {R"({"dtype": "mxfp8", "method": "minmax"})", {31.5, kAnything, kAnything}},
+    {R"({"dtype": "nvfp4", "method": "minmax"})", {20.44, 20.66, 20.70}},
+    {R"({"dtype": "bfloat16"})", {52, 52, 52}},
     {R"({"bits": 16})", {70, 70, 70}},  // 11 bits of mantissa: 6.02 * 11 + a little
 };
 
@@ -72,6 +81,10 @@ constexpr Row kRowsOfSearch[] = {
     {R"({"bits": 4, "symmetric": false})", {20.4, 18.12, 17.93}},
     {R"({"bits": 4, "group_size": 32, "symmetric": false})", {22.25, 20.82, 20.95}},
     {R"({"bits": 4, "group_size": 0})", {19.3, 16.05, 14.65}},
+    {R"({"dtype": "nf4"})", {21.60, 20.44, 20.30}},
+    {R"({"dtype": "nf4", "positive_scales": true})", {21.36, 20.20, 20.05}},
+    {R"({"dtype": "mxfp4"})", {19.00, 18.17, 18.18}},
+    {R"({"dtype": "nvfp4"})", {21.76, 21.64, 21.67}},
     {R"({"method": "search"})", {41.40, 36.9, 34.1}},
     {R"({"method": "search", "group_size": 32})", {46.2, 44.05, 44.0}},
 };

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "quantize/job_fixture.h"
+#include "quantize/loop/weight_reader.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
 
@@ -34,6 +35,10 @@ std::vector<Variant> variants() {
       add("");
       continue;
     }
+    if (scheme->has_fixed_groups) {
+      add("");
+      continue;
+    }
     for (const char* symmetric : {"true", "false"}) {
       if (scheme->book != nullptr && symmetric == std::string("false")) continue;  // floats have no zero points
       const std::string end = R"(, "symmetric": )" + std::string(symmetric);
@@ -41,6 +46,7 @@ std::vector<Variant> variants() {
       add(R"(, "group_size": 1)" + end);
       add(R"(, "group_size": 5)" + end);
       add(R"(, "group_size": 32)" + end);
+      if (scheme->may_be_in_blocks) add(R"(, "block": "128x128")");
       if (scheme->may_be_per_tensor) add(R"(, "per_channel": false)" + end);
     }
   }
@@ -77,7 +83,7 @@ double allowed_error(const LogicalTensor& tensor, const std::vector<float>& scal
   const std::size_t column = element % static_cast<std::size_t>(length);
   const ScaleShape shape = scale_shape(spec);
   const std::size_t group = spec.granularity == Granularity::kGroup ? column / spec.group_size : 0;
-  const std::size_t index = spec.granularity == Granularity::kTensor ? 0 : row * shape.groups + group;
+  const std::size_t index = shape.row_of(row) * shape.groups + group;
   return scales.at(index) * (spec.symmetric ? 0.5 : 1.0) * scheme_of(spec).widest_step * kRounding;
 }
 
@@ -91,7 +97,7 @@ TEST_P(EveryScheme, ComesBackWithinItsError) {
     if (length == 1 && quantized.report["layers"][0]["reason"] == "each of its rows is one number") continue;
     ASSERT_TRUE(logical[0].spec) << quantized.report["layers"][0]["reason"];
     EXPECT_EQ(logical[0].spec->scheme, GetParam().scheme->name);
-    const auto scales = read_values<float>(*quantized.model, "fc.weight_scale");
+    const auto scales = WeightReader(*quantized.model, logical[0]).scales();
     for (const float scale : scales) EXPECT_GT(scale, 0);
     const auto restored = read_values<float>(*dequantize_in_memory(*quantized.model).model, "fc.weight");
     ASSERT_EQ(restored.size(), values.size());
@@ -107,7 +113,8 @@ TEST_P(EveryScheme, ComesBackWithinItsError) {
 TEST_P(EveryScheme, OnlyZeros) {
   const Result quantized = quantize_in_memory(*one_weight({kRows, 9}, std::vector<float>(27)), GetParam().settings);
   EXPECT_EQ(quantized.report["layers"][0]["exact"], true);
-  for (const float scale : read_values<float>(*quantized.model, "fc.weight_scale")) EXPECT_EQ(scale, 1);
+  const LogicalTensor weight = quantized.model->require_weights()[0];
+  for (const float scale : WeightReader(*quantized.model, weight).scales()) EXPECT_EQ(scale, 1);
   const auto restored = read_values<float>(*dequantize_in_memory(*quantized.model).model, "fc.weight");
   EXPECT_EQ(restored, std::vector<float>(27));
 }
@@ -119,8 +126,12 @@ TEST_P(EveryScheme, OneValueEverywhere) {
     const auto model = one_weight({kRows, 9}, std::vector<float>(27, value));
     const Result quantized = quantize_in_memory(*model, GetParam().settings);
     const auto restored = read_values<float>(*dequantize_in_memory(*quantized.model).model, "fc.weight");
+    const LogicalTensor weight = quantized.model->require_weights()[0];
+    const auto scales = WeightReader(*quantized.model, weight).scales();
     const double half_step = std::abs(value) / ((1 << scheme.bits) - 1) * (1 + 1e-5);
-    const double allowed = scheme.is_cast ? error_of_cast(scheme, value) : half_step;
+    const double allowed = scheme.is_cast           ? error_of_cast(scheme, value)
+                           : scheme.book == nullptr ? half_step
+                                                    : scales[0] * scheme.widest_step / 2 * (1 + 1e-5);
     for (const float back : restored) EXPECT_NEAR(back, value, allowed);
   }
 }

@@ -35,7 +35,7 @@ std::vector<QuantizedSpec> specs_of(const Scheme& scheme) {
         spec.symmetric = symmetric;
         spec.group_size = group_size;
         spec.group_rows = group_rows;
-        if (scheme.name.starts_with("mx")) spec.scale_dtype = DType::kF8E8M0;
+        spec.scale_dtype = scheme.scale_dtype;
         spec.shape = shape;
         spec.channel_axis = static_cast<std::int64_t>(shape.size()) - 2;
         if (granularity != Granularity::kTensor) spec.stacked_axes = spec.channel_axis;

@@ -144,14 +144,15 @@ class RoundTrip {
   RoundTrip(const Layout& layout, QuantizedSpec spec) : layout_(layout), spec_(std::move(spec)) {
     const auto count = element_count(spec_.shape);
     const kernels::CodeRule rule = code_rule(scheme_of(spec_), spec_);
-    const int codes = rule.code_max - rule.code_min + 1;
+    const Scheme& scheme = scheme_of(spec_);
+    const int codes = scheme.book == nullptr ? rule.code_max - rule.code_min + 1 : 1 << scheme.bits;
     for (std::uint64_t i = 0; i < count; ++i) {
       const auto code =
           static_cast<std::uint8_t>(static_cast<int>(i * 7 % static_cast<std::uint64_t>(codes)) + rule.code_min);
       codes_.push_back(static_cast<std::int8_t>(code ^ rule.code_xor));
     }
     const std::uint64_t scales = scale_shape(spec_).count();
-    for (std::uint64_t i = 0; i < scales; ++i) tables_.scales.push_back(0.25f * static_cast<float>(i % 64 + 1));
+    for (std::uint64_t i = 0; i < scales; ++i) tables_.scales.push_back(0.25f * static_cast<float>(i % 8 + 1));
     for (std::uint64_t i = 0; has_zero_points(spec_) && i < scales; ++i) {
       tables_.zero_points.push_back(
           static_cast<std::int8_t>(static_cast<int>(i * 5 % static_cast<std::uint64_t>(codes)) + rule.code_min));

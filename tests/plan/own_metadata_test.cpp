@@ -94,6 +94,14 @@ TEST(ReadBack, WhatWasWritten) {
   }
 }
 
+TEST(ReadBack, RowsThatShareTheirScales) {
+  QuantizedEntry entry = entry_of("float8_e4m3", Granularity::kGroup, true, 8, 30);
+  entry.spec.group_rows = 4;
+  const auto tensors = source_of(entry).require_weights();
+  EXPECT_EQ(tensors[0].spec->group_rows, 4u);
+  EXPECT_EQ(scale_matrix(*tensors[0].spec), (Shape{3, 3}));
+}
+
 TEST(ReadBack, AxisAndCasts) {
   QuantizedEntry entry = entry_of("qint8", Granularity::kChannel, true, 0, 30);
   entry.spec.channel_axis = 1;

@@ -2,10 +2,11 @@
 
 _monoquant_values() {
   case $1 in
-    dtype) echo 'qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2' ;;
-    bits) echo '4 8 16' ;;
+    dtype) echo 'qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4' ;;
+    bits) echo '4 6 8 16' ;;
     symmetric) echo 'true false' ;;
     per_channel) echo 'true false' ;;
+    block) echo '128x128' ;;
     method) echo 'minmax search' ;;
     positive_scales) echo 'true false' ;;
     kind) echo 'Linear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Embedding LSTM GRU RNN LSTMCell GRUCell RNNCell Conv1D Experts' ;;
@@ -62,7 +63,7 @@ _monoquant() {
   [ "$COMP_CWORD" -lt 3 ] || [ "${COMP_WORDS[COMP_CWORD - 2]}" != --layer ] || key=-
   if [ "$key" = - ]; then
     compopt -o nospace 2>/dev/null
-    _monoquant_offer 'dtype= bits= symmetric= per_channel= group_size= channel_axis= method= positive_scales= kind= layer_types= only= skip= min_parameters= nonfinite= accuracy_warning= sqnr_warning_db= sqnr_critical_db= threads= memory_budget= activations= symmetric_activations= format= float_dtype= tensors_key= max_shard_size= shard= resume= activation_bits= overwrite=' "$word"
+    _monoquant_offer 'dtype= bits= symmetric= per_channel= group_size= block= channel_axis= method= positive_scales= kind= layer_types= only= skip= min_parameters= nonfinite= accuracy_warning= sqnr_warning_db= sqnr_critical_db= threads= memory_budget= activations= symmetric_activations= format= float_dtype= tensors_key= max_shard_size= shard= resume= activation_bits= overwrite=' "$word"
   elif [ -n "$key" ]; then
     _monoquant_offer "$(_monoquant_values "$key")" "$word"
   elif [ "$COMP_CWORD" -eq 1 ]; then

@@ -3,14 +3,15 @@
 
 _monoquant_setting() {
   if ! compset -P '*='; then
-    compadd -S = -q dtype bits symmetric per_channel group_size channel_axis method positive_scales kind layer_types only skip min_parameters nonfinite accuracy_warning sqnr_warning_db sqnr_critical_db threads memory_budget activations symmetric_activations format float_dtype tensors_key max_shard_size shard resume activation_bits overwrite
+    compadd -S = -q dtype bits symmetric per_channel group_size block channel_axis method positive_scales kind layer_types only skip min_parameters nonfinite accuracy_warning sqnr_warning_db sqnr_critical_db threads memory_budget activations symmetric_activations format float_dtype tensors_key max_shard_size shard resume activation_bits overwrite
     return
   fi
   case ${IPREFIX%=} in
-    dtype) compadd qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 ;;
-    bits) compadd 4 8 16 ;;
+    dtype) compadd qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4 ;;
+    bits) compadd 4 6 8 16 ;;
     symmetric) compadd true false ;;
     per_channel) compadd true false ;;
+    block) compadd 128x128 ;;
     method) compadd minmax search ;;
     positive_scales) compadd true false ;;
     kind) compadd Linear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Embedding LSTM GRU RNN LSTMCell GRUCell RNNCell Conv1D Experts ;;
@@ -51,8 +52,8 @@ _monoquant() {
   case $words[1] in
     quantize)
       _arguments -s \
-        '(-b --bits)'{-b,--bits}'[8 (the default), 4 or 16]:N:(4 8 16)' \
-        '(-d --dtype)'{-d,--dtype}'[qint8, quint8, qint4, float16, bfloat16, float8_e4m3 or float8_e5m2]:NAME:(qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2)' \
+        '(-b --bits)'{-b,--bits}'[8 (the default), 4 or 16]:N:(4 6 8 16)' \
+        '(-d --dtype)'{-d,--dtype}'[qint8, quint8, qint4, float16, bfloat16, float8_e4m3, float8_e5m2, mxfp8, mxfp6, mxfp4, nvfp4, nf4 or fp4]:NAME:(qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4)' \
         '(-g --group-size)'{-g,--group-size}'[weights that share a scale; 0\: a whole channel]:N:()' \
         '--symmetric[zero point 0]' \
         '--asymmetric[a zero point for each scale]' \
@@ -116,7 +117,7 @@ _monoquant() {
       ;;
     dequantize)
       _arguments -s \
-        '(-d --dtype)'{-d,--dtype}'[bfloat16, float16 or float32; else what weights were]:NAME:(qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2)' \
+        '(-d --dtype)'{-d,--dtype}'[bfloat16, float16 or float32; else what weights were]:NAME:(qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4)' \
         '--tensors-key[of a PyTorch checkpoint\: the dict with the tensors]:KEY:()' \
         '(-o --output)'{-o,--output}'[where to]:OUT:_files' \
         '(-f --force)'{-f,--force}'[replace an output or a report that is there already]' \

@@ -93,9 +93,10 @@ AdaptedWeights find_known_weights(const TensorSource& source, const Json& config
 
 // What a config calls its method: a checkpoint of another may look alike, and mean something else.
 bool is_known_method(std::string_view quant_method) {
-  constexpr std::array<std::string_view, 9> kMethods{"fp8",      "fbgemm_fp8", "gptq",  "awq",       "bitsandbytes",
-                                                     "modelopt", "mlx",        "mxfp8", "auto-round"};
-  return std::ranges::find(kMethods, quant_method) != kMethods.end() || quant_method == find_mx_scheme(4)->name;
+  constexpr std::array<std::string_view, 8> kMethods{"fp8",          "fbgemm_fp8", "gptq", "awq",
+                                                     "bitsandbytes", "modelopt",   "mlx",  "auto-round"};
+  return std::ranges::find(kMethods, quant_method) != kMethods.end() || quant_method == find_mx_scheme(4)->name ||
+         quant_method == mxfp8_scheme().name;
 }
 
 std::unique_ptr<TensorSource> adapt_known_weights(std::unique_ptr<TensorSource> source, const Json& config) {

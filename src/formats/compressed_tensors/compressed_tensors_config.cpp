@@ -16,19 +16,23 @@ namespace mnq {
 namespace {
 
 Json weights_json(const QuantizedSpec& spec) {
-  const bool grouped = spec.granularity == Granularity::kGroup;
+  const bool is_in_blocks = spec.group_rows > 1;
+  const bool grouped = spec.granularity == Granularity::kGroup && !is_in_blocks;
   const CodeNumbers numbers = code_numbers(spec);
-  return Json{{"num_bits", numbers.width},
-              {"type", numbers.type},
-              {"symmetric", spec.symmetric},
-              {"strategy", grouped                                    ? "group"
-                           : spec.granularity == Granularity::kTensor ? "tensor"
-                                                                      : "channel"},
-              {"group_size", grouped ? Json(spec.group_size) : Json(nullptr)},
-              {"dynamic", false},
-              {"actorder", nullptr},
-              {"observer", "minmax"},
-              {"observer_kwargs", Json::object()}};
+  Json json{{"num_bits", numbers.width},
+            {"type", numbers.type},
+            {"symmetric", spec.symmetric},
+            {"strategy", is_in_blocks                               ? "block"
+                         : grouped                                  ? "group"
+                         : spec.granularity == Granularity::kTensor ? "tensor"
+                                                                    : "channel"},
+            {"group_size", grouped ? Json(spec.group_size) : Json(nullptr)},
+            {"dynamic", false},
+            {"actorder", nullptr},
+            {"observer", "minmax"},
+            {"observer_kwargs", Json::object()}};
+  if (is_in_blocks) json.add("block_structure", std::vector<std::uint64_t>{spec.group_rows, spec.group_size});
+  return json;
 }
 
 Json activations_json() {

@@ -103,7 +103,7 @@ std::vector<Accuracy> PlanRun::accuracies() const {
 // A tensor of a single block has its ranges made with its codes, whatever the scheme.
 bool PlanRun::needs_two_passes(std::size_t item) const {
   const PlannedTensor& planned = plan_.tensor(item);
-  return planned.action == Action::kQuantize && !has_scales_in_pieces(planned.spec) && items_[item].block_count > 1;
+  return planned.action == Action::kQuantize && needs_survey(planned.spec) && items_[item].block_count > 1;
 }
 
 void PlanRun::run(TensorSink& sink) {
@@ -193,7 +193,7 @@ void PlanRun::work(const Block& block, Scratch& scratch) {
       break;
   }
   const bool is_settled = !has_scales_in_pieces(planned.spec);
-  if (is_settled && !needs_two_passes(item)) {
+  if (needs_survey(planned.spec) && !needs_two_passes(item)) {
     survey_piece(piece, reader_of(item), writer_of(item), scratch);
     if (scratch.bad_element) return;
     writer_of(item).add_survey(piece.place, scratch);

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cmath>
 
+#include "methods/book_scales.h"
+
 namespace mnq {
 namespace {
 
@@ -58,7 +60,9 @@ WeightWriter::WeightWriter(const PlannedTensor& planned, const PartWriter& out)
 }
 
 CodedPiece WeightWriter::encode(const float* weights, const PiecePlace& place, Scratch& scratch) {
-  const Coded coded = method_.code(spec_, weights, place, scratch.coded);
+  scratch.coded.global_scale = tables_.global_scale;
+  Coded coded = method_.code(spec_, weights, place, scratch.coded);
+  coded.piece.global_scale = tables_.global_scale;
   scratch.bad_element = coded.bad_element;
   scratch.sums.assign(scratch.coded.sums.begin(), scratch.coded.sums.end());
   return coded.piece;
@@ -70,9 +74,14 @@ bool WeightWriter::has_channels_last(const PiecePlace& place) const {
          place.first_row % rows_.channel_count == 0 && place.row_count % rows_.channel_count == 0;
 }
 
+// Whether there is one scale for all, or one that all others are divided by.
+bool WeightWriter::has_one_range() const {
+  return spec_.granularity == Granularity::kTensor || scheme_of(spec_).has_global_scale;
+}
+
 void WeightWriter::survey(const float* weights, const PiecePlace& place, Scratch& scratch) const {
   scratch.ranges.clear();
-  if (spec_.granularity == Granularity::kTensor) {
+  if (has_one_range()) {
     scratch.ranges.push_back(kernel_table().range(weights, place.count()));
   } else if (has_channels_last(place)) {
     survey_columns(weights, place, scratch);
@@ -97,9 +106,9 @@ void WeightWriter::survey_columns(const float* weights, const PiecePlace& place,
 }
 
 void WeightWriter::add_survey(const PiecePlace& place, const Scratch& scratch) {
-  if (ranges_.empty()) ranges_.resize(scale_shape_.count(), Range{0, 0, 0});
-  const std::uint64_t first = scale_shape_.row_of(place.first_row);
-  if (spec_.granularity == Granularity::kTensor || has_channels_last(place)) {
+  if (ranges_.empty()) ranges_.resize(has_one_range() ? 1 : scale_shape_.count(), Range{0, 0, 0});
+  const std::uint64_t first = has_one_range() ? 0 : scale_shape_.row_of(place.first_row);
+  if (has_one_range() || has_channels_last(place)) {
     for (std::size_t i = 0; i < scratch.ranges.size(); ++i) {
       ranges_[first + i] = merge(ranges_[first + i], scratch.ranges[i]);
     }
@@ -115,6 +124,11 @@ void WeightWriter::add_survey(const PiecePlace& place, const Scratch& scratch) {
 }
 
 std::optional<std::uint64_t> WeightWriter::settle() {
+  if (scheme_of(spec_).has_global_scale) {
+    const Range& range = ranges_.front();
+    tables_.global_scale = global_scale_for(scheme_of(spec_), std::max(-range.minimum, range.maximum));
+    return std::nullopt;
+  }
   tables_.scales.resize(ranges_.size());
   tables_.zero_points.assign(ranges_.size(), 0);
   for (std::size_t i = 0; i < ranges_.size(); ++i) {

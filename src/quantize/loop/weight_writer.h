@@ -1,6 +1,6 @@
 // The other end of WeightReader: one weight on its way into a sink, a piece at a time. A method makes codes, a layout
 // stores them. Where a scale spans pieces (one for the whole tensor, rows longer than a block, channels on another
-// axis) a survey of ranges comes first.
+// axis), or all scales are divided by one, a survey of ranges comes first.
 #pragma once
 
 #include <optional>
@@ -24,7 +24,8 @@ class WeightWriter {
   void survey(const float* weights, const PiecePlace& place, Scratch& scratch) const;
   void add_survey(const PiecePlace& place, const Scratch& scratch);
 
-  /// Makes the scales of all ranges. Returns an element whose scale cannot be stored, if there is one.
+  /// Makes the scales of all ranges, or the one that all others are divided by. Returns an element whose scale cannot be
+  /// stored, if there is one.
   std::optional<std::uint64_t> settle();
 
   /// Codes a piece by those scales. Sets scratch.sums.
@@ -43,6 +44,7 @@ class WeightWriter {
   void finish();
 
  private:
+  bool has_one_range() const;
   bool has_channels_last(const PiecePlace& place) const;
   void survey_columns(const float* weights, const PiecePlace& place, Scratch& scratch) const;
   void encode_columns(const float* weights, const PiecePlace& place, std::int8_t* codes, Scratch& scratch) const;

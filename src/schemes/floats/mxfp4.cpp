@@ -9,11 +9,15 @@ const Scheme kMxfp4Scheme{
     .name = "mxfp4",
     .text = "mxfp4",
     .bits = 4,
-    .may_be_chosen = false,
     .group_size_default = 32,
+    .min_parameters_default = 512,
+    .has_fixed_groups = true,
+    .scale_dtype = DType::kF8E8M0,
     .may_be_per_tensor = false,
     .needs_first_axis = true,
+    .skips_sensitive_layers = true,
     .book = kE2M1Values,
+    .floats = &kE2M1Rule,
     .widest_step = kE2M1WidestStep,
 };
 

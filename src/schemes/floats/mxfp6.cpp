@@ -8,6 +8,7 @@ namespace mnq {
 namespace {
 
 constexpr auto kValues = small_floats<2, 3, 1>();
+constexpr kernels::FloatRule kRule{.exponent_bits = 2, .mantissa_bits = 3, .bias = 1, .largest = 7.5f};
 
 }  // namespace
 
@@ -15,11 +16,14 @@ const Scheme kMxfp6Scheme{
     .name = "mxfp6",
     .text = "mxfp6",
     .bits = 6,
-    .may_be_chosen = false,
     .group_size_default = 32,
+    .min_parameters_default = 512,
+    .has_fixed_groups = true,
+    .scale_dtype = DType::kF8E8M0,
     .may_be_per_tensor = false,
     .needs_first_axis = true,
     .book = kValues.data(),
+    .floats = &kRule,
     .widest_step = 0.5f,
 };
 

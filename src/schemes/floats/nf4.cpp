@@ -1,5 +1,6 @@
 // nf4: codes of 4 bits for sixteen values that are equally likely where weights are normal, a scale for each block of 64.
 // Source: arXiv:2305.14314, appendix E; bitsandbytes/functional.py
+#include "schemes/floats/book_rule.h"
 #include "schemes/schemes.h"
 
 namespace mnq {
@@ -22,17 +23,21 @@ constexpr float kValues[] = {-1.0f,
                              0.7229568362236023f,
                              1.0f};
 
+constexpr kernels::BookRule kRule = book_rule(kValues);
+
 }  // namespace
 
 const Scheme kNf4Scheme{
     .name = "nf4",
     .text = "nf4",
     .bits = 4,
-    .may_be_chosen = false,
     .group_size_default = 64,
+    .min_parameters_default = 512,
     .may_be_per_tensor = false,
     .needs_first_axis = true,
+    .skips_sensitive_layers = true,
     .book = kValues,
+    .values = &kRule,
     .widest_step = kValues[1] - kValues[0],
 };
 

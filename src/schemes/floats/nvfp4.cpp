@@ -9,11 +9,15 @@ const Scheme kNvfp4Scheme{
     .name = "nvfp4",
     .text = "nvfp4",
     .bits = 4,
-    .may_be_chosen = false,
     .group_size_default = 16,
+    .min_parameters_default = 512,
+    .has_fixed_groups = true,
+    .has_global_scale = true,
     .may_be_per_tensor = false,
     .needs_first_axis = true,
+    .skips_sensitive_layers = true,
     .book = kE2M1Values,
+    .floats = &kE2M1Rule,
     .widest_step = kE2M1WidestStep,
 };
 
