@@ -105,6 +105,7 @@ class Transformers(Test):
         self.check(0.997, "--dtype", "float8_e4m3")
         self.check(0.997, "--dtype", "float8_e4m3", "--set", "per_channel=false")
         self.check(0.997, "--dtype", "float8_e4m3", "--group-size", 64)
+        self.check(0.997, "--dtype", "float8_e4m3", "--set", "block=128x128")
 
     def test_float16(self):
         self.check(0.9999, "--dtype", "float16", layers=0)
