@@ -140,6 +140,16 @@ TEST(Integers, OfPointwiseConvolutionsAreTheExactSums) {
   }
 }
 
+TEST(Integers, OfPointwiseConvolutionsOfBfloat16StayBfloat16) {
+  torch::manual_seed(9);
+  const Model model = module_of("torch.conv1d(x, weight, self.bias, [1], [0], [1], 1)",
+                                torch::randn({24, 96, 1}).to(at::kBFloat16), torch::randn({24}).to(at::kBFloat16));
+  const Model integers = quantized(model, R"({"bits": 4, "group_size": 32})");
+  const at::Tensor x = torch::randn({2, 96, 21}).to(at::kBFloat16), y = run(integers, x);
+  EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+  EXPECT_TRUE(y.equal(run_alone(integers, x.movedim(1, -1)).movedim(-1, 1)));
+}
+
 TEST(Integers, AreNotForOtherConvolutions) {
   torch::manual_seed(4);
   const std::pair<const char*, std::vector<std::int64_t>> others[] = {
