@@ -8,6 +8,7 @@
 #include "formats/choose_format.h"
 #include "quantize/job_fixture.h"
 #include "support/error_of.h"
+#include "support/safetensors_bytes.h"
 #include "support/temp_folder.h"
 
 namespace mnq::test {
@@ -30,12 +31,13 @@ class CompressedTensors : public testing::Test {
  protected:
   // A folder of these tensors.
   void write_folder(const std::string& name, std::vector<NamedTensor> tensors, const std::string& config) {
-    const auto model = model_of(std::move(tensors));
-    RunControl control;
+    SafetensorsBytes file;
+    for (const auto& [tensor_name, tensor, hint, ties] : tensors) {
+      file.add_bytes(tensor_name, dtype_name(tensor.dtype).data(), shape_text(tensor.shape),
+                     std::string(reinterpret_cast<const char*>(tensor.data.get()), tensor.size_bytes));
+    }
     fs::create_directories(path(name));
-    const Settings settings = parse_settings(R"({"overwrite": true})");
-    const Config none(&settings, nullptr);
-    convert(*model, none, control, file_output(*model, path(name) + "/model.safetensors", none, control));
+    write_bytes(path(name) + "/model.safetensors", file.bytes());
     write_bytes(path(name) + "/config.json", config);
   }
 

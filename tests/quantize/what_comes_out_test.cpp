@@ -44,6 +44,44 @@ TEST(WhatComesOut, EveryDtypeOfSafetensorsByteForByte) {
   }
 }
 
+// An int8 weight [1, 4] that was of float16, by hand, codes 1, 2, 3, 4.
+std::string int8_file(float scale) {
+  const std::string header =
+      R"({"__metadata__":{"mono_quant":"{\"version\":1,\"tensors\":{\"fc.weight\":{\"scheme\":\"qint8\",\"dtype\":\"F16\",)"
+      R"(\"shape\":[1,4],\"granularity\":\"channel\",\"symmetric\":true,\"channel_axis\":0}}}"},)"
+      R"("fc.weight":{"dtype":"I8","shape":[1,4],"data_offsets":[0,4]},)"
+      R"("fc.weight_scale":{"dtype":"F32","shape":[1,1],"data_offsets":[4,8]}})";
+  const std::uint64_t length = header.size();
+  std::string bytes(sizeof length + sizeof scale, '\0');
+  std::memcpy(bytes.data(), &length, sizeof length);
+  std::memcpy(bytes.data() + sizeof length, &scale, sizeof scale);
+  return bytes.substr(0, sizeof length) + header + "\x01\x02\x03\x04" + bytes.substr(sizeof length);
+}
+
+// What is a little beyond its dtype comes of rounding, and becomes the most that it holds.
+TEST(WhatComesOut, NoFloatsFarBeyondTheirDtype) {
+  const TempFolder folder;
+  const auto dequantized = [&](float scale, const char* json) {
+    write_bytes(folder.path("in.safetensors"), int8_file(scale));
+    const Settings settings = parse_settings(json);
+    const Config config(&settings, nullptr);
+    RunControl control;
+    const auto source = open_source(folder.path("in.safetensors"));
+    dequantize(*source, config, control, file_output(*source, folder.path("out.safetensors"), config, control));
+  };
+  const Error error = error_of([&] { dequantized(50000, R"({"overwrite": true})"); });
+  EXPECT_EQ(error.status(), Status::kValidation);
+  EXPECT_EQ(error.message(),
+            folder.path("in.safetensors") + ": tensor fc.weight: the value at [0, 2] is 150000, which F16 cannot hold");
+  EXPECT_EQ(error.suggestion(), "let floats be float32 (float_dtype=float32)");
+  dequantized(50000, R"({"overwrite": true, "float_dtype": "float32"})");
+  EXPECT_EQ(read_values<float>(*open_source(folder.path("out.safetensors")), "fc.weight"),
+            (std::vector<float>{50000, 100000, 150000, 200000}));
+  dequantized(20000, R"({"overwrite": true})");
+  EXPECT_EQ(read_values<std::uint16_t>(*open_source(folder.path("out.safetensors")), "fc.weight"),
+            (std::vector<std::uint16_t>{0x74e2, 0x78e2, 0x7b53, 0x7bff}));
+}
+
 TEST(WhatComesOut, MetadataOfShardsOrThatItDiffered) {
   const TempFolder folder;
   const auto shard = [&](const std::string& name, const std::string& metadata, const std::string& tensor) {

@@ -12,8 +12,7 @@ namespace {
 
 using kernels::kernel_table;
 
-// What a dtype that a weight gets back can hold: the lowest code of 4 bits is a little beyond the weight it was made
-// of.
+// What a dtype that a weight gets back can hold.
 float largest_finite(DType dtype) {
   if (dtype == DType::kF16) return 65504;
   if (dtype == DType::kBF16) return 0x1.fep127f;
@@ -22,6 +21,21 @@ float largest_finite(DType dtype) {
 
 const float* load(const PieceOfTensor& piece, const WeightReader& reader, Scratch& scratch) {
   return reader.read(piece.first_element, piece.place.count(), scratch.in);
+}
+
+// The lowest code may lie a little beyond the weight that it was made of: that is the most that the dtype holds. What lies
+// further away never was of that dtype: it is remembered.
+const float* clamp_to(float most, const PieceOfTensor& piece, const float* weights, Scratch& scratch) {
+  constexpr float kFurthest = 2;  // of 2 bits
+  const std::uint64_t count = piece.place.count();
+  auto* clamped = scratch.decoded.get<float>(count);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const bool is_finite = std::isfinite(weights[i]);
+    clamped[i] = is_finite ? std::clamp(weights[i], -most, most) : weights[i];
+    const bool is_lost = is_finite && std::abs(weights[i]) / kFurthest > most;
+    if (is_lost && !scratch.bad_element) scratch.bad_element = piece.first_element + i;
+  }
+  return clamped;
 }
 
 // Remembers the first value that is not finite, if there is one.
@@ -83,10 +97,8 @@ void dequantize_piece(const PieceOfTensor& piece, const WeightReader& reader, Sc
   const std::uint64_t count = piece.place.count(), width = dtype_bits(dtype) / 8;
   const float* weights = load(piece, reader, scratch);
   if (const float most = largest_finite(dtype); most < std::numeric_limits<float>::max()) {
-    auto* clamped = scratch.decoded.get<float>(count);
-    std::transform(weights, weights + count, clamped,
-                   [most](float weight) { return std::isfinite(weight) ? std::clamp(weight, -most, most) : weight; });
-    weights = clamped;
+    weights = clamp_to(most, piece, weights, scratch);
+    if (scratch.bad_element) return;
   }
   const std::byte* values = from_float32(kernel_table(), dtype, weights, count, scratch.stored);
   piece.out.write(0, piece.first_element * width, values, count * width);

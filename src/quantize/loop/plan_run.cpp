@@ -53,8 +53,10 @@ std::string explain(const TensorSource& source, const PlannedTensor& planned, co
   if (!std::isfinite(static_cast<float>(value))) {
     return formatted("the value at {} is {:g}, which float32 cannot hold", where, value);
   }
-  if (planned.action == Action::kCast) {
-    return formatted("the value at {} is {:g}, which {} cannot hold", where, value, scheme_of(planned.spec).text);
+  if (planned.action == Action::kCast || planned.action == Action::kDequantize) {
+    const std::string_view held_as =
+        planned.action == Action::kCast ? scheme_of(planned.spec).text : dtype_name(planned.outputs.front().info.dtype);
+    return formatted("the value at {} is {:g}, which {} cannot hold", where, value, held_as);
   }
   return formatted("the values at and behind {} are too large for codes with a scale of {}", where,
                    dtype_name(planned.spec.scale_dtype));
@@ -251,9 +253,12 @@ void PlanRun::refuse(std::size_t item, std::uint64_t element) {
     return;
   }
   if (planned.copies_nonfinite) throw UnfitFound{};
+  const char* advice = planned.action == Action::kDequantize
+                           ? "let floats be float32 (float_dtype=float32)"
+                           : "repair the checkpoint, or keep such tensors as they are (nonfinite=copy)";
   throw Error(Status::kValidation,
               formatted("{}: tensor {}: {}", source_.title(), weight.name, explain(source_, planned, weight, element)),
-              "repair the checkpoint, or keep such tensors as they are (nonfinite=copy)", weight.name);
+              advice, weight.name);
 }
 
 }  // namespace mnq
