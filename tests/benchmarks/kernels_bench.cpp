@@ -138,8 +138,10 @@ constexpr QuantizeCase kQuantizeCases[] = {
     {"int8_channel_sqnr", {-128, 127, true, 0, 127}, kLength, true},
     {"int8_channel_asymmetric_sqnr", {-128, 127, false, 0, 127}, kLength, true},
     {"int8_g128_sqnr", {-128, 127, true, 0, 127}, 128, true},
+    {"int8_g32_sqnr", {-128, 127, true, 0, 127}, 32, true},
     {"int4_g128_sqnr", {-8, 7, true, 0, 7.5f}, 128, true},
     {"int4_g32_sqnr", {-8, 7, true, 0, 7.5f}, 32, true},
+    {"int4_g32_asymmetric_sqnr", {-8, 7, false, 0, 7.5f}, 32, true},
 };
 
 void quantize(benchmark::State& state, const KernelTable& table, const QuantizeCase& how, std::size_t rows) {
