@@ -52,8 +52,8 @@ _monoquant() {
   case $words[1] in
     quantize)
       _arguments -s \
-        '(-b --bits)'{-b,--bits}'[8 (the default), 4 or 16]:N:(4 6 8 16)' \
-        '(-d --dtype)'{-d,--dtype}'[qint8, quint8, qint4, float16, bfloat16, float8_e4m3, float8_e5m2, mxfp8, mxfp6, mxfp4, nvfp4, nf4 or fp4]:NAME:(qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4)' \
+        '(-b --bits)'{-b,--bits}'[8 (the default), 4, 6 or 16]:N:(4 6 8 16)' \
+        '(-d --dtype)'{-d,--dtype}'[a scheme by its name\: monoquant keys lists them]:NAME:(qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4)' \
         '(-g --group-size)'{-g,--group-size}'[weights that share a scale; 0\: a whole channel]:N:()' \
         '--symmetric[zero point 0]' \
         '--asymmetric[a zero point for each scale]' \

@@ -17,7 +17,7 @@ TEST(AddedScheme, IsChosenByItsNameAndByItsBits) {
     // The largest of 64 is about 2.4 sigma: 10 log10(12 (31.5 / 2.4)^2).
     EXPECT_NEAR(result.report["layers"][0]["sqnr_db"].get<double>(), 33.1, 2);
   }
-  EXPECT_NE(bits_advice().find("6 with qint6_bytes"), std::string::npos) << bits_advice();
+  EXPECT_NE(bits_advice().find("6 with mxfp6 or qint6_bytes"), std::string::npos) << bits_advice();
 }
 
 }  // namespace
