@@ -120,5 +120,13 @@ TEST(Compare, AnyTwoFloatDtypes) {
   EXPECT_EQ(report["layers"][0]["dtype_other"], "F16");
 }
 
+// A file of 600 bytes may say so.
+TEST(Compare, RowsWithoutElementsAreNotWalked) {
+  const auto a = model_of({{"fc.weight", tensor_of(DType::kF32, {std::int64_t{1} << 40, 0}, std::vector<float>{})}});
+  RunControl control;
+  const Report report = compare(*a, *a, Config(nullptr, nullptr), control);
+  EXPECT_EQ(report.json()["layers"].size(), 1u);
+}
+
 }  // namespace
 }  // namespace mnq::test

@@ -51,7 +51,10 @@ void cut_to_read(std::vector<Block>& blocks, std::size_t item, const Shape& shap
                  std::uint64_t element_bits) {
   const std::uint64_t inner = inner_length(shape, stacked_axes);
   const std::uint64_t alignment = inner <= kMaxRowElements / kWord ? kWord * inner : kWord;
-  cut_rows(blocks, item, rows_to_read(shape, stacked_axes), alignment, element_bits);
+  RowView rows = rows_to_read(shape, stacked_axes);
+  if (rows.row_length == 0)
+    rows.row_count = std::min<std::uint64_t>(rows.row_count, 1);  // there may be 2^40 empty rows
+  cut_rows(blocks, item, rows, alignment, element_bits);
 }
 
 void cut_bytes(std::vector<Block>& blocks, std::size_t item, std::size_t output, std::uint64_t size_bytes) {
