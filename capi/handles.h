@@ -158,7 +158,8 @@ class Call {
   RunControl& control_;
 };
 
-/// Calls a function of the host's when nobody uses what it gave us any more. Armed last: until then that is the caller's.
+/// Calls a function of the host's when nobody uses what it gave us any more. Armed last: until then that is the
+/// caller's.
 class Releaser {
  public:
   Releaser() = default;

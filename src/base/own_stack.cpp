@@ -47,8 +47,8 @@ class Stack {
   }
   ~Stack() {
 #ifdef MNQ_ADDRESS_SANITIZER
-    // The frames at its start never return, so that the sanitizer would go on to watch what lies between their variables,
-    // whoever gets this memory next.
+    // The frames at its start never return, so that the sanitizer would go on to watch what lies between their
+    // variables, whoever gets this memory next.
     constexpr std::size_t kFirstFrames = std::size_t{1} << 16;
     __asan_unpoison_memory_region(bottom() + size() - kFirstFrames, kFirstFrames);
 #endif

@@ -1,8 +1,8 @@
 // From weights to codes, sixteen at a time: what quantize_rows.inc.h does within its rows. V is 16 float32 lanes.
 //
-// The quotient. Division would cost more than all the rest, so that codes come from t = 768 + zero point + weight * (1 /
-// scale), one fused multiply-add. Floats in [512, 1024) are 2^-14 apart: the bits of t count steps of 2^-14, and what is
-// above the lowest 14 of them is the code, all in integers. For a scale in [2^-100, 2^100] the reciprocal is off by
+// The quotient. Division would cost more than all the rest, so that codes come from t = 768 + zero point + weight * (1
+// / scale), one fused multiply-add. Floats in [512, 1024) are 2^-14 apart: the bits of t count steps of 2^-14, and what
+// is above the lowest 14 of them is the code, all in integers. For a scale in [2^-100, 2^100] the reciprocal is off by
 // 2^-24 of itself, t by half a step, the quotient that is asked for by 2^-24: with |quotient| <= 256 the two differ by
 // less than a step. They round to the same integer unless t lies within a step of a tie. A block in which one does is
 // divided after all: 1 in 80 blocks of 64.

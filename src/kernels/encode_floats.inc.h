@@ -1,6 +1,6 @@
 // Codes that are floats, by the bits of the quotients, or values of a book, and what they explain. Included inside a
-// target pragma, for whose registers the compiler arranges the loops: their counts are constants, without which GCC 12 at
-// -O2 would not.
+// target pragma, for whose registers the compiler arranges the loops: their counts are constants, without which GCC 12
+// at -O2 would not.
 #include <cstdint>
 #include <cstring>
 

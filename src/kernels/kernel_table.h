@@ -60,8 +60,8 @@ struct FloatRule {
   float largest;               ///< magnitude of a code that is a number
 };
 
-/// Values of 4 bits with steps of their own. A number gets the code of the value that has as many thresholds below it as
-/// the number: of the nearest one, and of two the lower.
+/// Values of 4 bits with steps of their own. A number gets the code of the value that has as many thresholds below it
+/// as the number: of the nearest one, and of two the lower.
 struct BookRule {
   float thresholds[15];   ///< halfway between neighbouring values, rising; infinite where there is no more value
   std::int8_t codes[16];  ///< of the values, rising
@@ -140,14 +140,15 @@ struct KernelTable {
   /// As quantize_rows, with scales that are known: searched for, or rounded to what will be stored.
   /// scales       any finite values; codes of a scale of 0 are the zero point
   /// zero_points  may be null: all zero
-  /// minima       may be null: all zero. Else code = round_half_even((weight - minimum) / scale) + zero point, where the
-  ///              difference is rounded to float32, too, and the zero point is code_min where no code is to go unused
+  /// minima       may be null: all zero. Else code = round_half_even((weight - minimum) / scale) + zero point, where
+  ///              the difference is rounded to float32, too, and the zero point is code_min where no code is to go
+  ///              unused
   std::size_t (*encode_rows)(const float* weights, std::size_t row_count, std::size_t row_length,
                              std::size_t group_size, const CodeRule& rule, const float* scales,
                              const std::int8_t* zero_points, const float* minima, std::int8_t* codes, ErrorSums* sums);
 
-  /// Codes that are floats: weight / scale, a correctly rounded float32, saturated to the largest code and rounded half to
-  /// even. What rounds to 0 keeps its sign. Codes of a scale of 0 are 0.
+  /// Codes that are floats: weight / scale, a correctly rounded float32, saturated to the largest code and rounded half
+  /// to even. What rounds to 0 keeps its sign. Codes of a scale of 0 are 0.
   /// weights  [row_count, row_length], finite
   /// scales   [row_count, ceil(row_length / group_size)], any finite values
   /// codes    [row_count, row_length], one a byte, written

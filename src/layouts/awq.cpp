@@ -1,5 +1,5 @@
-// AWQ's layout, version GEMM, of matrices [out, in] that are stored the other way round. It is only read: a word has the codes of
-// eight rows, and pieces are stored a row at a time.
+// AWQ's layout, version GEMM, of matrices [out, in] that are stored the other way round. It is only read: a word has
+// the codes of eight rows, and pieces are stored a row at a time.
 //   X_qweight  I32 [in, out / 8]: nibble k of a word has output 8 c + (0 2 4 6 1 3 5 7)[k]
 //   X_qzeros   I32 [groups, out / 8] likewise, as they are
 //   X_scales   F16 [groups, out]

@@ -1,6 +1,6 @@
 // bitsandbytes' layouts.
-// 4 bits: all elements one after the other in blocks of some, wherever rows end. Blocks that reach over the ends of rows,
-// and nested scales, are only read:
+// 4 bits: all elements one after the other in blocks of some, wherever rows end. Blocks that reach over the ends of
+// rows, and nested scales, are only read:
 //   X                U8 [elements / 2, 1], the first of two codes high
 //   X.absmax         F32 [blocks]; nested: U8, codes of X.nested_quant_map F32 [256]
 //   X.nested_absmax  F32 [blocks / nested_blocksize]

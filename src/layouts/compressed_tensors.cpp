@@ -1,7 +1,7 @@
 // The two layouts of compressed-tensors that hold integers, of matrices [out, in].
 //   pack-quantized X_packed I32 [out, ceil(in·bits/32)], X_scale, asymmetric also X_zero_point I32 packed along the
-//   rows,
-//                    X_shape I64 [2]. Codes are unsigned. With actorder X_g_idx I32 [in] says which group a column is of
+//                    rows, X_shape I64 [2]. Codes are unsigned. With actorder X_g_idx I32 [in] says which group a
+//                    column is of
 //   int-quantized    X I8 [out, in], X_scale, asymmetric also X_zero_point I8
 // X is the weight, "model.layers.0.mlp.up_proj.weight". Scales have the weight's dtype.
 // Source: compressed_tensors/compressors, 0.20

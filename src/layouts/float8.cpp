@@ -1,6 +1,6 @@
-// Floats of 8 bits: X F8_E4M3 or F8_E5M2 in the weight's shape, and scales beside it, floats or powers of two: one, one a
-// row, one a group of columns, or one for each block of rows and columns, [ceil(out / 128), ceil(in / 128)]. What they are
-// called says whose they are:
+// Floats of 8 bits: X F8_E4M3 or F8_E5M2 in the weight's shape, and scales beside it, floats or powers of two: one, one
+// a row, one a group of columns, or one for each block of rows and columns, [ceil(out / 128), ceil(in / 128)]. What
+// they are called says whose they are:
 //   X_scale_inv   DeepSeek, quant_method fp8. Source: transformers/integrations/finegrained_fp8.py
 //   X_scale       compressed-tensors, float-quantized and naive-quantized. Source: compressed_tensors/compressors, 0.20
 #include "layouts/layouts.h"

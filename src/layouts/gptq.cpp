@@ -2,8 +2,8 @@
 //   X_qweight  I32 [in * bits / 32, out]: of each output a string of bits along the inputs, the lowest first
 //   X_qzeros   I32 [groups, out * bits / 32]: of each group a string of bits along the outputs
 //   X_scales   F16 [groups, out]
-//   X_g_idx    I32 [in]: which group an input is of. Where they do not follow each other (desc_act), that is a layout of
-//              its own, since codes can then lie nowhere else
+//   X_g_idx    I32 [in]: which group an input is of. Where they do not follow each other (desc_act), that is a layout
+//              of its own, since codes can then lie nowhere else
 // Format gptq stores zero points less by one, gptq_v2 as they are. In files the parts are the layer's: L.qweight.
 // Source: gptqmodel/nn_modules/qlinear/__init__.py
 #include <algorithm>

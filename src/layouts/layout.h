@@ -136,8 +136,8 @@ struct Layout {
 /// Our own: what safetensors and PyTorch files hold. All others are in layouts.h.
 extern const Layout kRowsLayout;
 
-/// Of compressed-tensors' two for integers the one for a weight of these numbers: packed, but where the model is run with integers or cannot
-/// be built of packed weights.
+/// Of compressed-tensors' two for integers the one for a weight of these numbers: packed, but where the model is run
+/// with integers or cannot be built of packed weights.
 const Layout& integer_layout(const QuantizedSpec& spec, bool needs_plain_weights);
 
 /// Whether weights of this spec can be multiplied with activations of 8 bits.

@@ -1,4 +1,5 @@
-// compressed-tensors' mxfp4-pack-quantized and mxfp6-pack-quantized: small floats with a power of two for each 32 columns.
+// compressed-tensors' mxfp4-pack-quantized and mxfp6-pack-quantized: small floats with a power of two for each 32
+// columns.
 //   X_packed  U8 [.., out, in * bits / 8], one string of bits, the lowest first
 //   X_scale   U8 [.., out, in / 32], E8M0
 // DeepSeek and MLX have the same bytes under other names and dtypes. Those of 8 bits are float8.cpp's.

@@ -11,13 +11,13 @@ namespace mnq {
 /// Writes a table as values of `dtype`, be it one of 8 bits; nothing where it is empty.
 void store_floats(std::span<const float> values, DType dtype, const PartWriter& out, std::size_t part);
 
-/// Writes the scales or minima of a piece of groups or whole rows into their table; nothing where `values` is null. Scales
-/// of 8 bits are those of the first level.
+/// Writes the scales or minima of a piece of groups or whole rows into their table; nothing where `values` is null.
+/// Scales of 8 bits are those of the first level.
 void store_piece_floats(const QuantizedSpec& spec, const CodedPiece& piece, const float* values, DType dtype,
                         const PartWriter& out, std::size_t part, LayoutBuffers& buffers);
 
-/// Scales in two levels, E4M3 and a float32 that they are divided by: of a piece, the second level with the first piece;
-/// and whole tables of them. Nothing where there are no scales.
+/// Scales in two levels, E4M3 and a float32 that they are divided by: of a piece, the second level with the first
+/// piece; and whole tables of them. Nothing where there are no scales.
 void store_two_levels(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, std::size_t scales,
                       std::size_t global_scale, LayoutBuffers& buffers);
 void store_two_levels(const ScaleTables& tables, float global_scale, const PartWriter& out, std::size_t scales,

@@ -1,5 +1,5 @@
-// Rows of codes that PyTorch quantized with float zero points, as it does embeddings: weight = (code - zero point) * scale.
-// They are only read:
+// Rows of codes that PyTorch quantized with float zero points, as it does embeddings: weight = (code - zero point) *
+// scale. They are only read:
 //   8 bits  X  U8 [rows, columns]
 //   4 bits  X  U8 [ceil(rows * columns / 2)], all elements one after the other, the first of two codes low
 //   X_scale F32 [rows], X_zero_point F32 [rows]: in its files they are what the tensor says of itself

@@ -26,8 +26,8 @@ float power_for(const kernels::FloatRule& rule, float largest) {
   return power_of_two(std::ilogb(largest / (rule.largest + half_step)) + 1);
 }
 
-// The code of a value that is one but for the rounding of what it was multiplied with: without the search that any other
-// needs. A search asks for it a dozen times a group.
+// The code of a value that is one but for the rounding of what it was multiplied with: without the search that any
+// other needs. A search asks for it a dozen times a group.
 int code_of_e4m3(float value) {
   constexpr float kLeastNormal = 0x1p-6f, kDenormals = 0x1p9f;
   if (value < kLeastNormal) return static_cast<int>(value * kDenormals + 0.5f);

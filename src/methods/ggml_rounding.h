@@ -1,5 +1,5 @@
-// Quantization as ggml's reference quantizers do it, bit for bit, for what goes into GGUF files: groups of 32, a scale in
-// float16 and, of Q4_1 and Q5_1, a minimum.
+// Quantization as ggml's reference quantizers do it, bit for bit, for what goes into GGUF files: groups of 32, a scale
+// in float16 and, of Q4_1 and Q5_1, a minimum.
 // Source: ggml/src/ggml-quants.c, quantize_row_{q8_0,q4_0,q4_1,q5_0,q5_1}_ref; gguf-py/gguf/quants.py
 #pragma once
 

@@ -74,8 +74,8 @@ std::uint64_t group_size_in(const QuantizedSpec& spec, const PiecePlace& place);
 /// A value as it is stored in a dtype.
 float round_to(DType dtype, float value);
 
-/// A scale as it is stored: rounded to the spec's dtype, and never to 0 unless it is 0. Those of 8 bits are chosen among
-/// what can be stored (book_scales.h).
+/// A scale as it is stored: rounded to the spec's dtype, and never to 0 unless it is 0. Those of 8 bits are chosen
+/// among what can be stored (book_scales.h).
 float round_scale(const QuantizedSpec& spec, float scale);
 
 /// Codes of every group with scales [place's groups] that are known; zero_points likewise. Codes are written, and sums

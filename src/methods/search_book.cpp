@@ -1,6 +1,6 @@
-// Scales of 8 bits: that of minmax and its neighbours are tried, and what leaves the least error stays. Others: the largest
-// weight of a group becomes some parts of the largest value, or less than its negative one; what explains most stays, with
-// the scale that suits its codes best.
+// Scales of 8 bits: that of minmax and its neighbours are tried, and what leaves the least error stays. Others: the
+// largest weight of a group becomes some parts of the largest value, or less than its negative one; what explains most
+// stays, with the scale that suits its codes best.
 #include "methods/search_book.h"
 
 #include <algorithm>

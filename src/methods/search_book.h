@@ -5,8 +5,8 @@
 
 namespace mnq {
 
-/// Whether there is one: where scales are of 8 bits, or the book has a wide step in it. Floats with float32 scales lose the
-/// same with any of them.
+/// Whether there is one: where scales are of 8 bits, or the book has a wide step in it. Floats with float32 scales lose
+/// the same with any of them.
 bool can_search_book(const QuantizedSpec& spec);
 
 /// As Method::code.

@@ -95,8 +95,8 @@ class Module {
   /// not called again.
   virtual void save(const std::function<void(std::span<const std::byte>)>& write) const = 0;
 
-  /// Runs a method. integer_linear: Linear layers and 1 x 1 convolutions of int8 and int4 in integer arithmetic. Errors: kInvalidArg for inputs that do
-  /// not fit the method; kNotFound; kTorch with TorchScript's message.
+  /// Runs a method. integer_linear: Linear layers and 1 x 1 convolutions of int8 and int4 in integer arithmetic.
+  /// Errors: kInvalidArg for inputs that do not fit the method; kNotFound; kTorch with TorchScript's message.
   virtual std::vector<ModuleValue> run(const std::string& method, const std::vector<ModuleValue>& inputs,
                                        bool integer_linear) const = 0;
 };

@@ -82,8 +82,8 @@ using UnfitWeights = std::map<std::string, std::string>;
 Plan make_plan(const TensorSource& source, const Config& config, const Storage& storage = {},
                const UnfitWeights& unfit = {});
 
-/// Turns every quantized weight back into floats, of the dtype that it had or of this one, and copies the rest. Errors: kFormat
-/// and kUnsupported as above.
+/// Turns every quantized weight back into floats, of the dtype that it had or of this one, and copies the rest. Errors:
+/// kFormat and kUnsupported as above.
 Plan make_dequantize_plan(const TensorSource& source, std::optional<DType> float_dtype = std::nullopt);
 
 /// The same for one of the source's weights alone, whatever the others are.

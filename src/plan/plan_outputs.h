@@ -1,5 +1,5 @@
-// The tensors that an output gets of each planned one: their names, dtypes, shapes and sizes, and where bytes are copied
-// from.
+// The tensors that an output gets of each planned one: their names, dtypes, shapes and sizes, and where bytes are
+// copied from.
 #pragma once
 
 #include "plan/plan.h"

@@ -11,7 +11,8 @@ namespace mnq {
 void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
                  const Selection& selection, const Storage& storage, const UnfitWeights& unfit);
 
-/// A weight that is quantized already stays so where the storage holds it; else it is quantized anew, or becomes floats.
+/// A weight that is quantized already stays so where the storage holds it; else it is quantized anew, or becomes
+/// floats.
 void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
                  const Storage& storage);
 

@@ -8,10 +8,10 @@ namespace mnq::test {
 namespace {
 
 constexpr int kFew = 2000, kMany = 22000;
-// By the ending of the model's name, a file of either form, or a folder: what a tensor's names, shapes and plan take, and
-// what the form holds of it. More than that is a copy too many: before the plan held views of names, and the report took
-// it apart, it was 2,200 in safetensors and 3,700 in the others. Of 100,000 tensors, among which what grows by doubling
-// is less, it is 1,470, 1,940 and 1,730.
+// By the ending of the model's name, a file of either form, or a folder: what a tensor's names, shapes and plan take,
+// and what the form holds of it. More than that is a copy too many: before the plan held views of names, and the report
+// took it apart, it was 2,200 in safetensors and 3,700 in the others. Of 100,000 tensors, among which what grows by
+// doubling is less, it is 1,470, 1,940 and 1,730.
 struct Form {
   const char* ending;
   long most_bytes;

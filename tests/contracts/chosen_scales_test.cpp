@@ -23,7 +23,8 @@ std::shared_ptr<const TensorSource> quantized(const char* dtype, std::int64_t co
 using Bytes = std::vector<std::uint8_t>;
 using Words = std::vector<std::uint32_t>;
 
-// The largest code is 6 (7.5, 448) and its step 2 (0.5, 32): half a step more is cut, what is further doubles the scale.
+// The largest code is 6 (7.5, 448) and its step 2 (0.5, 32): half a step more is cut, what is further doubles the
+// scale.
 TEST(PowersOfTwo, AreTheLowestThatCutLessThanHalfAStep) {
   const auto scales_of = [](const char* dtype, const std::vector<std::vector<float>>& rows) {
     return read_values<std::uint8_t>(*quantized(dtype, 32, 32, rows), "fc.weight_scale");
@@ -33,8 +34,8 @@ TEST(PowersOfTwo, AreTheLowestThatCutLessThanHalfAStep) {
   EXPECT_EQ(scales_of("mxfp8", {{448}, {463}, {464}}), (Bytes{127, 127, 128}));
 }
 
-// 6 becomes 6 * 448 at the first level, and 448 at the second: 448 is 0x7e, 224 is 0x76. The codes of 6, -3, 0, 0.5, and of
-// 3 with half the scale.
+// 6 becomes 6 * 448 at the first level, and 448 at the second: 448 is 0x7e, 224 is 0x76. The codes of 6, -3, 0, 0.5,
+// and of 3 with half the scale.
 TEST(TwoLevels, TheLargestScaleIsTheLargestFloat) {
   std::vector<float> row{6, -3, 0, 0.5f};
   row.resize(17, 0);

@@ -1,4 +1,5 @@
-// Checkpoints that other tools quantized: what those tools make of them, and what is damaged. tests/data/make_adapted.py
+// Checkpoints that other tools quantized: what those tools make of them, and what is damaged.
+// tests/data/make_adapted.py
 #include <gtest/gtest.h>
 
 #include <cmath>

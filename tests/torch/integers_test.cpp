@@ -1,5 +1,5 @@
-// Modules that run in integers, of layers made here with LibTorch: beside the packed layers of the C ABI, which give the
-// exact sums, and beside what the file holds.
+// Modules that run in integers, of layers made here with LibTorch: beside the packed layers of the C ABI, which give
+// the exact sums, and beside what the file holds.
 #include <gtest/gtest.h>
 #include <torch/script.h>
 

@@ -8,8 +8,8 @@
 //   for (auto [key, value] : pickle.pairs(root)) ...            // a dict
 //   if (pickle.is_call(value, "torch._utils", "_rebuild_tensor_v2")) ... pickle.items(pickle.at(value.arguments)) ...
 //
-// Values stand in one list and refer to each other by index. They may be shared and, in a hostile pickle, hold themselves:
-// who walks them recursively calls check_nesting first.
+// Values stand in one list and refer to each other by index. They may be shared and, in a hostile pickle, hold
+// themselves: who walks them recursively calls check_nesting first.
 // Source: https://github.com/python/cpython/blob/main/Lib/pickletools.py
 #pragma once
 

@@ -84,8 +84,8 @@ std::map<std::string, Cells> find_cells(const std::vector<PytorchTensor>& tensor
   return found;
 }
 
-// The second cell is either the first layer's other direction, which has the same inputs, or the next layer, whose inputs
-// are the first one's outputs; 0: nothing tells.
+// The second cell is either the first layer's other direction, which has the same inputs, or the next layer, whose
+// inputs are the first one's outputs; 0: nothing tells.
 std::size_t directions_of(const Cells& cells) {
   if (cells.size() % 2 == 1) return 1;
   const Cell &first = cells.begin()->second, &second = std::next(cells.begin())->second;

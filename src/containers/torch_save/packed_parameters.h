@@ -1,10 +1,10 @@
-// Where the quantized layers of PyTorch keep their weights: not in tensors of their own, but packed with the bias in a tuple
-// or in an object of a C++ class, whose state is what it was packed of. None of it is made here: the tensors in it are
-// found and called as those of a float layer are.
+// Where the quantized layers of PyTorch keep their weights: not in tensors of their own, but packed with the bias in a
+// tuple or in an object of a C++ class, whose state is what it was packed of. None of it is made here: the tensors in
+// it are found and called as those of a float layer are.
 //   fc._packed_params._packed_params     (weight, bias), or LinearPackedParamsBase      fc.weight, fc.bias
 //   emb._packed_params._packed_weight    the weight, or EmbeddingPackedParamsBase       emb.weight
 //   conv._packed_params                  Conv2dPackedParamsBase                         conv.weight, conv.bias
-//   lstm._all_weight_values.1.param      CellParamsBase                                 lstm.weight_ih_l1, lstm.bias_hh_l1, ...
+//   lstm._all_weight_values.1.param      CellParamsBase                                 lstm.weight_ih_l1 and its kin
 //   cell._packed_weight_ih               LinearPackedParamsBase                         cell.weight_ih, cell.bias_ih
 // Source: torch/ao/nn/quantized, aten/src/ATen/native/quantized/cpu/fbgemm_utils.cpp, 2.13
 #pragma once
@@ -49,8 +49,8 @@ class PackedParameters {
   const PytorchTensors& tensors_;
 };
 
-/// Cells of recurrent layers get the names that those have: by their numbers, and by which of them go backwards, as their
-/// sizes tell. Where these do not they stay lstm._all_weight_values.0.weight_ih.
+/// Cells of recurrent layers get the names that those have: by their numbers, and by which of them go backwards, as
+/// their sizes tell. Where these do not they stay lstm._all_weight_values.0.weight_ih.
 void name_cells(std::vector<PytorchTensor>& tensors);
 
 }  // namespace mnq

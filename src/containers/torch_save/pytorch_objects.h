@@ -1,6 +1,6 @@
-// What torch.save wrote, read as values: which dict, list or tuple holds the model's tensors, where each lies, and what stands
-// around them. Nothing is imported or called; objects of other classes beside the tensors are named and left out.
-// Source: torch/serialization.py, torch/_utils.py, 2.13
+// What torch.save wrote, read as values: which dict, list or tuple holds the model's tensors, where each lies, and what
+// stands around them. Nothing is imported or called; objects of other classes beside the tensors are named and left
+// out. Source: torch/serialization.py, torch/_utils.py, 2.13
 #pragma once
 
 #include <map>

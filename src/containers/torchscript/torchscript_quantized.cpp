@@ -80,7 +80,8 @@ class ModuleReader {
     for (const auto& [key, child] : pickle_.pairs(dict)) walk(child, dotted(name, dicts_.shown_name(key)));
   }
 
-  // An object has a dict of its attributes, or what its __getstate__ gave: of a layer its weight and bias, among numbers.
+  // An object has a dict of its attributes, or what its __getstate__ gave: of a layer its weight and bias, among
+  // numbers.
   void walk_call(const PickleValue& call, const std::string& name) {
     const PickleValue& function = pickle_.at(call.function);
     if (function.kind != PickleKind::kGlobal) return pickle_.fail("calls what is no function");

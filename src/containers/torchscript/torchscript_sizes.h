@@ -1,5 +1,5 @@
-// How large the types of the values in a file's code are, and which of them are constant: LibTorch works types out while
-// it loads the file, and computes with what is constant.
+// How large the types of the values in a file's code are, and which of them are constant: LibTorch works types out
+// while it loads the file, and computes with what is constant.
 #pragma once
 
 #include <string_view>

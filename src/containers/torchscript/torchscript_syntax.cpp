@@ -16,8 +16,8 @@ constexpr std::string_view kBases[] = {"Module", "NamedTuple", "Enum", "Interfac
 constexpr std::string_view kNameLists[] = {"__parameters__", "__buffers__", "__forward_hooks__",
                                            "__forward_pre_hooks__"};
 
-// The file, and the classes, functions and statements in it that are open at a line, innermost last: two blanks a level.
-// Each becomes a node behind its last line.
+// The file, and the classes, functions and statements in it that are open at a line, innermost last: two blanks a
+// level. Each becomes a node behind its last line.
 class ScriptBlocks {
  public:
   struct Open {

@@ -1,7 +1,7 @@
 // ZIP archives, read only: what PyTorch keeps checkpoints and TorchScript modules in. Everything the directory says is
 // checked against the file before it is believed: a record lies within the file, overlaps no other, and has its name
-// once; no claimed size is allocated that the file's own size does not allow. An archive that two readers could read in two
-// ways is refused: LibTorch reads the same file after us.
+// once; no claimed size is allocated that the file's own size does not allow. An archive that two readers could read in
+// two ways is refused: LibTorch reads the same file after us.
 // Source: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 #pragma once
 

@@ -1,5 +1,5 @@
-// MLX's weights: L.weight U32, L.scales and, of the affine mode, L.biases. Only config.json says of how many bits they are,
-// for all layers or for one.
+// MLX's weights: L.weight U32, L.scales and, of the affine mode, L.biases. Only config.json says of how many bits they
+// are, for all layers or for one.
 #include <algorithm>
 #include <array>
 

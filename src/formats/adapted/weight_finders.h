@@ -1,5 +1,5 @@
-// Weights that other tools quantized, found by the names, dtypes and shapes of their tensors. To add a kind: a file with its
-// finder, and its row in weight_finders.cpp.
+// Weights that other tools quantized, found by the names, dtypes and shapes of their tensors. To add a kind: a file
+// with its finder, and its row in weight_finders.cpp.
 #pragma once
 
 #include "base/text/json.h"

@@ -1,5 +1,5 @@
-// The quantized weights of a compressed-tensors folder: names find their parts, and the shapes of the parts say, with the
-// groups of config.json, how each is quantized.
+// The quantized weights of a compressed-tensors folder: names find their parts, and the shapes of the parts say, with
+// the groups of config.json, how each is quantized.
 #pragma once
 
 #include <span>

@@ -17,8 +17,8 @@ std::unique_ptr<TensorSource> open_index_source(std::shared_ptr<const ByteSource
 /// open_index_source; kUnsupported for a folder without weights, or quantized by another method.
 std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const OpenSettings& settings);
 
-/// A single safetensors file of a quantized folder, by the config.json beside it, or by its tensors alone; any other source
-/// as it is. Errors: as open_folder_source.
+/// A single safetensors file of a quantized folder, by the config.json beside it, or by its tensors alone; any other
+/// source as it is. Errors: as open_folder_source.
 std::unique_ptr<TensorSource> adapt_to_config_beside(std::unique_ptr<TensorSource> source);
 
 }  // namespace mnq

@@ -32,8 +32,9 @@ struct QuantizationMethod {
   FolderQuantization (*describe)(const Plan& plan, const Companion* companion) = nullptr;
 };
 
-/// The tensors as ours where the config says that they are quantized by a method that is read, or where it says nothing and
-/// they explain themselves; else the source as it is. config: config.json, or null. Errors: as the method's; kUnsupported for one that is not read.
+/// The tensors as ours where the config says that they are quantized by a method that is read, or where it says nothing
+/// and they explain themselves; else the source as it is. config: config.json, or null. Errors: as the method's;
+/// kUnsupported for one that is not read.
 std::unique_ptr<TensorSource> adapt_quantized_folder(std::unique_ptr<TensorSource> source, const Json& config);
 
 /// Whether a file by itself may be one of a quantized folder: by its tensors' names, where no metadata of ours says

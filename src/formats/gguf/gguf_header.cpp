@@ -151,7 +151,8 @@ std::string read_value(HeaderBytes& in, std::uint32_t type, int depth) {
   }
 }
 
-// What ggml calls the types that are not read, by their numbers: two that are of no file, and those that it has given up.
+// What ggml calls the types that are not read, by their numbers: two that are of no file, and those that it has given
+// up.
 constexpr std::pair<std::uint32_t, std::string_view> kOtherTypes[] = {
     {4, "Q4_2"},      {5, "Q4_3"},      {9, "Q8_1"},        {15, "Q8_K"},       {31, "Q4_0_4_4"},
     {32, "Q4_0_4_8"}, {33, "Q4_0_8_8"}, {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"},

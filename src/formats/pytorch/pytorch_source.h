@@ -18,9 +18,9 @@ struct StoragePlace {
 };
 using StoragePlaces = std::map<std::string, StoragePlace>;
 
-/// Scales and zero points that PyTorch has quantized weights by are read at once, and shown as tensors beside the codes, as
-/// our own files have them. format: of the format table. is_big_endian: of storages. Errors: kFormat for scales that
-/// are not finite and zero points that are no codes; kIo.
+/// Scales and zero points that PyTorch has quantized weights by are read at once, and shown as tensors beside the
+/// codes, as our own files have them. format: of the format table. is_big_endian: of storages. Errors: kFormat for
+/// scales that are not finite and zero points that are no codes; kIo.
 std::unique_ptr<TensorSource> make_pytorch_source(std::string_view format, std::shared_ptr<const ByteSource> bytes,
                                                   PytorchObjects objects, const StoragePlaces& places,
                                                   bool is_big_endian, Metadata metadata);

@@ -1,5 +1,5 @@
-// What is stored of a weight that PyTorch quantized besides its codes, as a container of ours would hold it: PyTorch says it
-// in the pickle, or in tensors of other dtypes.
+// What is stored of a weight that PyTorch quantized besides its codes, as a container of ours would hold it: PyTorch
+// says it in the pickle, or in tensors of other dtypes.
 #pragma once
 
 #include <functional>

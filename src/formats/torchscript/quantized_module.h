@@ -8,8 +8,8 @@
 
 namespace mnq {
 
-/// Null where the module is none of those. Errors: as add_module_tensors; kFormat for records that are missing or do not
-/// fit.
+/// Null where the module is none of those. Errors: as add_module_tensors; kFormat for records that are missing or do
+/// not fit.
 std::unique_ptr<TensorSource> open_quantized_module(const ZipArchive& archive,
                                                     const std::shared_ptr<const ByteSource>& bytes);
 

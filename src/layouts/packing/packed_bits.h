@@ -1,5 +1,5 @@
-// Codes as one string of bits, the lowest first, each unsigned: rows of them, each padded to whole bytes or words. Codes
-// of 3, 5, 6 and 7 bits reach over the ends of bytes and words.
+// Codes as one string of bits, the lowest first, each unsigned: rows of them, each padded to whole bytes or words.
+// Codes of 3, 5, 6 and 7 bits reach over the ends of bytes and words.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Codes as tensors hold them: one a byte, as they are; and in words of 32 bits, the lowest code first, each unsigned, as
-// compressed-tensors packs them: a string of bits, where codes of 3, 5, 6 and 7 bits reach over the ends of words.
+// Codes as tensors hold them: one a byte, as they are; and in words of 32 bits, the lowest code first, each unsigned,
+// as compressed-tensors packs them: a string of bits, where codes of 3, 5, 6 and 7 bits reach over the ends of words.
 // Rows are padded to whole words with zeros; zero points are packed along the rows of their table.
 #pragma once
 

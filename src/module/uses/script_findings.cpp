@@ -70,8 +70,8 @@ ScriptUses ScriptFindings::conclude(bool is_lost) {
   return result;
 }
 
-// The type of the module says what its weight is, whether or not a method of the root comes by it, and knows better than
-// the operators: a traced LSTMCell is made of linear ones.
+// The type of the module says what its weight is, whether or not a method of the root comes by it, and knows better
+// than the operators: a traced LSTMCell is made of linear ones.
 void ScriptFindings::let_types_say() {
   for (const ScriptTree::Listed& listed : tree_.listed()) {
     WeightUse of_type;

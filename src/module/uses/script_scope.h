@@ -1,5 +1,5 @@
-// The variables of a function whose code is followed, and what its branches change of them; and how far code is followed
-// at all.
+// The variables of a function whose code is followed, and what its branches change of them; and how far code is
+// followed at all.
 #pragma once
 
 #include <cstdint>

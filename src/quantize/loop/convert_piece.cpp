@@ -23,8 +23,8 @@ const float* load(const PieceOfTensor& piece, const WeightReader& reader, Scratc
   return reader.read(piece.first_element, piece.place.count(), scratch.in);
 }
 
-// The lowest code may lie a little beyond the weight that it was made of: that is the most that the dtype holds. What lies
-// further away never was of that dtype: it is remembered.
+// The lowest code may lie a little beyond the weight that it was made of: that is the most that the dtype holds. What
+// lies further away never was of that dtype: it is remembered.
 const float* clamp_to(float most, const PieceOfTensor& piece, const float* weights, Scratch& scratch) {
   constexpr float kFurthest = 2;  // of 2 bits
   const std::uint64_t count = piece.place.count();

@@ -24,8 +24,8 @@ class WeightWriter {
   void survey(const float* weights, const PiecePlace& place, Scratch& scratch) const;
   void add_survey(const PiecePlace& place, const Scratch& scratch);
 
-  /// Makes the scales of all ranges, or the one that all others are divided by. Returns an element whose scale cannot be
-  /// stored, if there is one.
+  /// Makes the scales of all ranges, or the one that all others are divided by. Returns an element whose scale cannot
+  /// be stored, if there is one.
   std::optional<std::uint64_t> settle();
 
   /// Codes a piece by those scales. Sets scratch.sums.

@@ -9,7 +9,8 @@
 
 namespace mnq {
 
-/// The file's bytes; of a folder those of all its shards. Empty for a module, whose code is not known before it is made.
+/// The file's bytes; of a folder those of all its shards. Empty for a module, whose code is not known before it is
+/// made.
 std::optional<std::uint64_t> output_size(const TensorSource& source, const Plan& plan, const Format& format,
                                          const JobSettings& job);
 

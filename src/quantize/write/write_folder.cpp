@@ -136,8 +136,8 @@ class FolderRun {
   CommitThread thread_;
 };
 
-// A job that may be gone on with leaves what is done, whatever ended it. One that was cancelled says otherwise that nothing
-// was written.
+// A job that may be gone on with leaves what is done, whatever ended it. One that was cancelled says otherwise that
+// nothing was written.
 [[noreturn]] void rethrow_kept(const Error& error, const FolderOutput& folder) {
   if (!folder.is_kept() || !path_exists(folder.work())) throw;
   const std::string kept = formatted("{} holds what is done", folder.work()),

@@ -1,5 +1,5 @@
-// E4M3, the float of 8 bits: a sign, 4 bits of exponent with bias 7, 3 of mantissa; no infinities, NaN where all bits but the
-// sign are set. The largest value is 448.
+// E4M3, the float of 8 bits: a sign, 4 bits of exponent with bias 7, 3 of mantissa; no infinities, NaN where all bits
+// but the sign are set. The largest value is 448.
 // Source: arXiv:2209.05433, table 1
 #pragma once
 

@@ -1,5 +1,5 @@
-// float8_e5m2: a sign, 5 bits of exponent with bias 15, 2 of mantissa; infinities and NaN as of float16, whose first byte it
-// is. The largest value is 57344.
+// float8_e5m2: a sign, 5 bits of exponent with bias 15, 2 of mantissa; infinities and NaN as of float16, whose first
+// byte it is. The largest value is 57344.
 // Source: arXiv:2209.05433, table 1
 #include <limits>
 

@@ -1,5 +1,5 @@
-// fp4, as bitsandbytes has it: a sign, 2 bits of exponent, one of mantissa, and a value for the smallest code that is no
-// power of two; all divided by the largest. A scale for each block of 64.
+// fp4, as bitsandbytes has it: a sign, 2 bits of exponent, one of mantissa, and a value for the smallest code that is
+// no power of two; all divided by the largest. A scale for each block of 64.
 // Source: bitsandbytes/functional.py, get_4bit_type
 #include "schemes/floats/book_rule.h"
 #include "schemes/schemes.h"

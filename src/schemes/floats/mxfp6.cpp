@@ -1,5 +1,5 @@
-// mxfp6: floats of 6 bits, E2M3 with bias 1, in groups of 32 with scales that are powers of two, E8M0. The largest value is
-// 7.5.
+// mxfp6: floats of 6 bits, E2M3 with bias 1, in groups of 32 with scales that are powers of two, E8M0. The largest
+// value is 7.5.
 // Source: OCP Microscaling Formats (MX) Specification 1.0
 #include "schemes/floats/small_floats.h"
 #include "schemes/schemes.h"

@@ -1,5 +1,5 @@
-// mxfp8: floats of 8 bits, E4M3, in groups of 32 with scales that are powers of two, E8M0. Files of other tools have it as
-// float8_e4m3 with such scales.
+// mxfp8: floats of 8 bits, E4M3, in groups of 32 with scales that are powers of two, E8M0. Files of other tools have it
+// as float8_e4m3 with such scales.
 // Source: OCP Microscaling Formats (MX) Specification 1.0
 #include "schemes/floats/e4m3.h"
 #include "schemes/schemes.h"

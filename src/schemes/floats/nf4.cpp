@@ -1,5 +1,5 @@
-// nf4: codes of 4 bits for sixteen values that are equally likely where weights are normal, a scale for each block of 64.
-// Source: arXiv:2305.14314, appendix E; bitsandbytes/functional.py
+// nf4: codes of 4 bits for sixteen values that are equally likely where weights are normal, a scale for each block of
+// 64. Source: arXiv:2305.14314, appendix E; bitsandbytes/functional.py
 #include "schemes/floats/book_rule.h"
 #include "schemes/schemes.h"
 

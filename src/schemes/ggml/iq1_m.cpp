@@ -1,6 +1,6 @@
 // IQ1_M, as GGUF files have it: as IQ1_S, with groups of 16, each vector of which is moved by itself.
-//   u8 vectors [32], u8 [16]: three high bits of two vectors, and which way each is moved, u16 [4]: four scales of 3 bits,
-//   and a quarter of the float16 that is the scale of the super-block
+//   u8 vectors [32], u8 [16]: three high bits of two vectors, and which way each is moved, u16 [4]: four scales of 3
+//   bits, and a quarter of the float16 that is the scale of the super-block
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq1_m
 #include "schemes/ggml/iq_grids.h"
 #include "schemes/ggml/own_blocks.h"

@@ -1,6 +1,7 @@
-// IQ1_S, as GGUF files have it: super-blocks of 256 elements, eight groups of 32: four vectors of a book of 2048, whose numbers
-// are -1, 0 or 1, all moved by an eighth.
-//   f16 d, u8 vectors [32], u16 [8]: three high bits of four vectors, a scale of 3 bits, and which way the group is moved
+// IQ1_S, as GGUF files have it: super-blocks of 256 elements, eight groups of 32: four vectors of a book of 2048, whose
+// numbers are -1, 0 or 1, all moved by an eighth.
+//   f16 d, u8 vectors [32], u16 [8]: three high bits of four vectors, a scale of 3 bits, and which way the group is
+//   moved
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq1_s
 #include "schemes/ggml/iq_grids.h"
 #include "schemes/ggml/own_blocks.h"

@@ -1,4 +1,5 @@
-// IQ2_S, as GGUF files have it: super-blocks of 256 elements, sixteen groups of 16: two vectors of a book of 1024 with signs.
+// IQ2_S, as GGUF files have it: super-blocks of 256 elements, sixteen groups of 16: two vectors of a book of 1024 with
+// signs.
 //   f16 d, u8 vectors [32], u8 signs [32], u8 [8]: two high bits of four vectors, u8 scales [8]: two of 4 bits
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq2_s
 #include "schemes/ggml/iq_grids.h"

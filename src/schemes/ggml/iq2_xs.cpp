@@ -1,4 +1,5 @@
-// IQ2_XS, as GGUF files have it: super-blocks of 256 elements, sixteen groups of 16: two vectors of a book of 512 with signs.
+// IQ2_XS, as GGUF files have it: super-blocks of 256 elements, sixteen groups of 16: two vectors of a book of 512 with
+// signs.
 //   f16 d, u16 vectors [32]: 9 bits and signs in 7, u8 scales [8]: two of 4 bits
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq2_xs
 #include "schemes/ggml/iq_grids.h"

@@ -1,4 +1,5 @@
-// IQ2_XXS, as GGUF files have it: super-blocks of 256 elements, eight groups of 32: four vectors of a book of 256 with signs.
+// IQ2_XXS, as GGUF files have it: super-blocks of 256 elements, eight groups of 32: four vectors of a book of 256 with
+// signs.
 //   f16 d, then for each group u8 vectors [4], u32: signs of four vectors in 7 bits each, a scale in the last four bits
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq2_xxs
 #include "schemes/ggml/iq_grids.h"

@@ -1,4 +1,5 @@
-// IQ3_S, as GGUF files have it: super-blocks of 256 elements, eight groups of 32: eight vectors of 4 of a book of 512, with signs.
+// IQ3_S, as GGUF files have it: super-blocks of 256 elements, eight groups of 32: eight vectors of 4 of a book of 512,
+// with signs.
 //   f16 d, u8 vectors [64], u8 [8]: the ninth bit of eight vectors, u8 signs [32], u8 scales [4]: two of 4 bits
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq3_s
 #include "schemes/ggml/iq_grids.h"

@@ -1,4 +1,5 @@
-// IQ3_XXS, as GGUF files have it: super-blocks of 256 elements, eight groups of 32: eight vectors of 4 of a book of 256, with signs.
+// IQ3_XXS, as GGUF files have it: super-blocks of 256 elements, eight groups of 32: eight vectors of 4 of a book of
+// 256, with signs.
 //   f16 d, u8 vectors [64], u32 [8]: signs of two vectors in 7 bits, four times, and a scale in the last four bits
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq3_xxs
 #include "schemes/ggml/iq_grids.h"

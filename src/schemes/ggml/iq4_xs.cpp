@@ -1,6 +1,7 @@
 // IQ4_XS, as GGUF files have it: super-blocks of 256 elements, eight groups of 32 with a scale of 6 bits each:
 // weight = d * (scale - 32) * value of the code.
-//   f16 d, u16 two high bits of eight scales, u8 [4] their low ones, u8 codes [128]: 16 bytes have a group, its first half low
+//   f16 d, u16 two high bits of eight scales, u8 [4] their low ones, u8 codes [128]: 16 bytes have a group, its first
+//   half low
 // Source: ggml/src/ggml-quants.c, dequantize_row_iq4_xs
 #include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"

@@ -1,7 +1,8 @@
-// The books of vectors that GGUF's IQ types have, as facts of the format. A vector is a number whose digits say which of the
-// values of its book each element is, the first element lowest. A book's numbers ascend: what is here are the gaps between
-// neighbours, less one, in digits of base 32, the lowest first; "0" to "V" are last digits, "W" to "/" are followed by more.
-// Source of the numbers: ggml/src/ggml-common.h, MIT licence, Copyright (c) 2023-2026 The ggml authors
+// The books of vectors that GGUF's IQ types have, as facts of the format. A vector is a number whose digits say which
+// of the values of its book each element is, the first element lowest. A book's numbers ascend: what is here are the
+// gaps between neighbours, less one, in digits of base 32, the lowest first; "0" to "V" are last digits, "W" to "/" are
+// followed by more. Source of the numbers: ggml/src/ggml-common.h, MIT licence, Copyright (c) 2023-2026 The ggml
+// authors
 #include "schemes/ggml/iq_grids.h"
 
 #include <array>

@@ -1,6 +1,7 @@
 // Q4_K, as GGUF files have it: super-blocks of 256 elements, eight groups of 32 with a scale and a minimum of 6 bits
 // each, which a scale and a minimum of the super-block make floats of: weight = d * scale * code - dmin * minimum.
-//   f16 d, f16 dmin, u8 scales [12], u8 codes [128]: 32 bytes hold two groups, one in the low nibbles and one in the high ones
+//   f16 d, f16 dmin, u8 scales [12], u8 codes [128]: 32 bytes hold two groups, one in the low nibbles and one in the
+//   high ones
 // Source: ggml/src/ggml-quants.c, dequantize_row_q4_K
 #include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"

@@ -1,5 +1,6 @@
 // Q5_K, as GGUF files have it: as Q4_K, with a fifth bit of each code.
-//   f16 d, f16 dmin, u8 scales [12], u8 fifth bits [32]: bit g of byte i is that of element i of group g, u8 codes [128]
+//   f16 d, f16 dmin, u8 scales [12], u8 fifth bits [32]: bit g of byte i is that of element i of group g, u8 codes
+//   [128]
 // Source: ggml/src/ggml-quants.c, dequantize_row_q5_K
 #include "schemes/ggml/own_blocks.h"
 #include "schemes/schemes.h"

@@ -1,5 +1,5 @@
-// int6: codes -32..31, a scale for each channel or group of consecutive input elements. compressed-tensors and GPTQ have
-// such weights.
+// int6: codes -32..31, a scale for each channel or group of consecutive input elements. compressed-tensors and GPTQ
+// have such weights.
 #include "schemes/schemes.h"
 
 namespace mnq {

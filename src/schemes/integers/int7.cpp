@@ -1,5 +1,5 @@
-// int7: codes -64..63, a scale for each channel or group of consecutive input elements. compressed-tensors and GPTQ have
-// such weights.
+// int7: codes -64..63, a scale for each channel or group of consecutive input elements. compressed-tensors and GPTQ
+// have such weights.
 #include "schemes/schemes.h"
 
 namespace mnq {

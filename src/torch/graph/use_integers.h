@@ -1,5 +1,5 @@
-// The code of a module that runs in integers: layers whose weights are decoded from integers call our own operators, and
-// what the file holds stands beside them, for whatever those do not take.
+// The code of a module that runs in integers: layers whose weights are decoded from integers call our own operators,
+// and what the file holds stands beside them, for whatever those do not take.
 #pragma once
 
 #include "torch/libtorch.h"

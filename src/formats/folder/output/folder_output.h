@@ -106,9 +106,9 @@ class FolderOutput {
 };
 
 /// Makes PATH of PATH.partial, whose shards are all there: checks them, writes the index and config.json, and gives the
-/// folder its name. What it replaces: see publish_folder; what is to be said of that is returned. Errors: kNotFound where
-/// there is none; kState naming the shard that is missing, or who is at work on it; kFormat for one that is damaged or
-/// of another job; kIo; kCancelled.
+/// folder its name. What it replaces: see publish_folder; what is to be said of that is returned. Errors: kNotFound
+/// where there is none; kState naming the shard that is missing, or who is at work on it; kFormat for one that is
+/// damaged or of another job; kIo; kCancelled.
 std::vector<std::string> merge_folder(
     const std::string& path, bool overwrite, const std::function<bool()>& is_cancelled = [] { return false; });
 
