@@ -18,6 +18,8 @@ float largest_value(const Scheme& scheme) {
   return scheme.floats == nullptr ? scheme.values->largest : scheme.floats->largest;
 }
 
+float largest_of(const kernels::Range& range) { return std::bit_cast<float>(range.max_abs_bits); }
+
 float power_of_two(int exponent) { return std::ldexp(1.0f, std::clamp(exponent, kLeastExponent, kMostExponent)); }
 
 // The lowest power of two with which the largest weight lies less than half a step above the largest code.
@@ -42,12 +44,14 @@ float two_level_scale(std::uint8_t code, float global_scale) {
 
 }  // namespace
 
-float global_scale_for(const Scheme& scheme, float largest) {
+float global_scale_of(const Scheme& scheme, const kernels::Range& range) {
+  const float largest = largest_of(range);
   constexpr float kMostGlobalScale = 0x1p120f;
   return largest == 0 ? 1 : std::min(kMostGlobalScale, kLargestE4M3 * largest_value(scheme) / largest);
 }
 
-float scale_for_largest(const QuantizedSpec& spec, float largest, float global_scale) {
+float book_scale_of(const QuantizedSpec& spec, const kernels::Range& range, float global_scale) {
+  const float largest = largest_of(range);
   const Scheme& scheme = scheme_of(spec);
   if (scheme.has_global_scale) {
     return two_level_scale(nearest_e4m3(largest == 0 ? 1 : largest / largest_value(scheme) * global_scale),
@@ -56,6 +60,17 @@ float scale_for_largest(const QuantizedSpec& spec, float largest, float global_s
   if (largest == 0) return 1;
   if (spec.scale_dtype == DType::kF8E8M0) return power_for(*scheme.floats, largest);
   return round_scale(spec, std::max(largest / largest_value(scheme), 0x1p-126f));
+}
+
+void take_book_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, float global_scale,
+                      float* scales) {
+  const std::uint64_t group_size = group_size_in(spec, place);
+  for (std::uint64_t row = 0; row < place.row_count; ++row, weights += place.column_count) {
+    for (std::uint64_t column = 0; column < place.column_count; column += group_size) {
+      const std::uint64_t count = std::min(group_size, place.column_count - column);
+      *scales++ = book_scale_of(spec, kernels::kernel_table().range(weights + column, count), global_scale);
+    }
+  }
 }
 
 bool has_few_scales(const QuantizedSpec& spec) {

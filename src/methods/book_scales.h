@@ -7,14 +7,18 @@
 
 namespace mnq {
 
-/// What the scales of a weight with such a largest magnitude are divided by, where they are stored in two levels: so
-/// that the largest of them is the largest float of 8 bits.
-float global_scale_for(const Scheme& scheme, float largest);
+/// What the scales of a weight of such a range are divided by, where they are stored in two levels: so that the largest
+/// of them is the largest float of 8 bits.
+float global_scale_of(const Scheme& scheme, const kernels::Range& range);
 
-/// The scale that a group with such a largest magnitude needs, as it is stored; 1 for a group of zeros. The largest
-/// weight becomes the largest value of the book, or is cut by less than half a step, where scales are few. Not finite
-/// where it cannot be stored.
-float scale_for_largest(const QuantizedSpec& spec, float largest, float global_scale);
+/// The scale that a group of such a range needs, as it is stored; 1 for a group of zeros. The largest weight becomes the
+/// largest value of the book, or is cut by less than half a step, where scales are few. Not finite where it cannot be
+/// stored.
+float book_scale_of(const QuantizedSpec& spec, const kernels::Range& range, float global_scale);
+
+/// The same for each group of a piece: scales [place's groups], written.
+void take_book_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, float global_scale,
+                      float* scales);
 
 /// Whether scales are of 8 bits, so that one has neighbours.
 bool has_few_scales(const QuantizedSpec& spec);

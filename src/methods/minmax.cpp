@@ -45,8 +45,6 @@ Coded code_integers(const QuantizedSpec& spec, const float* weights, const Piece
   return {piece, std::nullopt};
 }
 
-float largest_of(const kernels::Range& range) { return std::max(std::fabs(range.minimum), std::fabs(range.maximum)); }
-
 // Of a book: a scale brings the largest weight of its group to the largest value.
 Coded code_values(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
   const std::uint64_t group_size = group_size_in(spec, place);
@@ -55,14 +53,7 @@ Coded code_values(const QuantizedSpec& spec, const float* weights, const PiecePl
   const CodedPiece piece{.place = place, .group_size = group_size, .codes = codes, .scales = scales};
   buffers.sums.clear();
   if (const auto bad = find_not_finite(weights, place.count())) return {piece, bad};
-  float* scale = scales;
-  for (std::uint64_t row = 0; row < place.row_count; ++row) {
-    for (std::uint64_t column = 0; column < place.column_count; column += group_size) {
-      const std::uint64_t count = std::min(group_size, place.column_count - column);
-      const kernels::Range range = kernel_table().range(weights + row * place.column_count + column, count);
-      *scale++ = scale_for_largest(spec, largest_of(range), buffers.global_scale);
-    }
-  }
+  take_book_scales(spec, weights, place, buffers.global_scale, scales);
   if (const auto bad = round_scales(spec, place, group_size, scales)) return {piece, bad};
   encode_values(scheme_of(spec), weights, place.row_count, place.column_count, group_size, scales, codes);
   return {piece, std::nullopt};
@@ -140,7 +131,7 @@ void code_run(const QuantizedSpec& spec, const float* weights, std::uint64_t cou
 
 // By the same rule as everywhere: a row of just its two ends has that range.
 ScaleOfRange scale_of_range(const QuantizedSpec& spec, const kernels::Range& range) {
-  if (has_book_codes(scheme_of(spec))) return {scale_for_largest(spec, largest_of(range), 1), 0};
+  if (has_book_codes(scheme_of(spec))) return {book_scale_of(spec, range, 1), 0};
   const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
   const float ends[2] = {range.minimum, range.maximum};
   ScaleOfRange result;

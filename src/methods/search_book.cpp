@@ -54,15 +54,7 @@ struct Search {
 };
 
 void start(const Search& search) {
-  float* scale = search.starts();
-  for (std::uint64_t row = 0; row < search.place.row_count; ++row) {
-    const float* weights = search.weights + row * search.place.column_count;
-    for (std::uint64_t column = 0; column < search.place.column_count; column += search.group_size) {
-      const std::uint64_t size = std::min(search.group_size, search.place.column_count - column);
-      const kernels::Range range = kernel_table().range(weights + column, size);
-      *scale++ = scale_for_largest(search.spec, std::max(-range.minimum, range.maximum), search.global_scale);
-    }
-  }
+  take_book_scales(search.spec, search.weights, search.place, search.global_scale, search.starts());
   std::copy_n(search.starts(), search.count, search.scales);
   std::fill_n(search.explained(), search.count, -std::numeric_limits<float>::infinity());
 }

@@ -75,6 +75,9 @@ class Pickle {
   std::span<const PickleValue> values() const { return values_; }  ///< all there are, those not under the root too
   std::size_t size_bytes() const { return size_; }                 ///< up to its end: another pickle may follow
 
+  /// What readers may hold of it: a pickle can say the same things again and again under many names.
+  std::uint64_t most_held_bytes() const { return (std::uint64_t{1} << 20) + 100 * size_; }
+
   /// Of tuples, lists and sets the elements; of dicts keys and values in turn; of calls the elements or keys and values
   /// that were put into what they return, as into an OrderedDict; else empty.
   std::span<const PickleIndex> items(const PickleValue& value) const;

@@ -319,9 +319,8 @@ class ObjectReader {
   // A dict that is shared comes once under each of its names, which no pickle of one model does often: 512 bytes are
   // what a tensor takes besides its texts, and twelve times what one of its own has in a pickle.
   void charge(std::size_t text_bytes, std::size_t axes = 0) {
-    const std::uint64_t most = (std::uint64_t{1} << 20) + 100 * pickle_.size_bytes();
     held_bytes_ += 512 + 6 * text_bytes + 64 * axes;
-    if (held_bytes_ > most) {
+    if (held_bytes_ > pickle_.most_held_bytes()) {
       refuse("holds the same dicts again and again under many names", "save the model's state dict alone");
     }
   }

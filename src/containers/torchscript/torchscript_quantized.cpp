@@ -119,7 +119,7 @@ class ModuleReader {
   // A module that hangs at several places has its tensors under each of their names: as in read_pytorch_objects.
   void charge(std::uint64_t bytes) {
     held_bytes_ += bytes;
-    if (held_bytes_ <= (std::uint64_t{1} << 20) + 100 * pickle_.size_bytes()) return;
+    if (held_bytes_ <= pickle_.most_held_bytes()) return;
     refuse_record(title_, record_, "holds the same modules again and again under many names",
                   "save the module without submodules that are shared many times over");
   }

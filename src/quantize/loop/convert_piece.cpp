@@ -1,6 +1,7 @@
 #include "quantize/loop/convert_piece.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -28,6 +29,7 @@ const float* load(const PieceOfTensor& piece, const WeightReader& reader, Scratc
 const float* clamp_to(float most, const PieceOfTensor& piece, const float* weights, Scratch& scratch) {
   constexpr float kFurthest = 2;  // of 2 bits
   const std::uint64_t count = piece.place.count();
+  if (kernel_table().range(weights, count).max_abs_bits <= std::bit_cast<std::uint32_t>(most)) return weights;
   auto* clamped = scratch.decoded.get<float>(count);
   for (std::uint64_t i = 0; i < count; ++i) {
     const bool is_finite = std::isfinite(weights[i]);

@@ -125,8 +125,7 @@ void WeightWriter::add_survey(const PiecePlace& place, const Scratch& scratch) {
 
 std::optional<std::uint64_t> WeightWriter::settle() {
   if (scheme_of(spec_).has_global_scale) {
-    const Range& range = ranges_.front();
-    tables_.global_scale = global_scale_for(scheme_of(spec_), std::max(-range.minimum, range.maximum));
+    tables_.global_scale = global_scale_of(scheme_of(spec_), ranges_.front());
     return std::nullopt;
   }
   tables_.scales.resize(ranges_.size());
