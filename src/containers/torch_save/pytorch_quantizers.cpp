@@ -31,6 +31,51 @@ bool is_of_package(std::string_view module, std::string_view package) {
   return module.starts_with(package) && (module.size() == package.size() || module[package.size()] == '.');
 }
 
+void read_single_scale(const Pickle& pickle, PytorchQuantizer& quantizer, const std::string& name,
+                       std::span<const PickleIndex> said) {
+  const PickleValue &scale = pickle.at(said[1]), &zero_point = pickle.at(said[2]);
+  if (scale.kind != PickleKind::kFloat || zero_point.kind != PickleKind::kInt) {
+    pickle.fail(formatted("has a quantized tensor {} whose scale or zero point is no number", shown(name)));
+  }
+  quantizer.scale = scale.real;
+  quantizer.zero_point = zero_point.integer;
+  if (!is_scale(quantizer.scale))
+    pickle.fail(formatted("has a quantized tensor {} with a scale of {}", shown(name), scale.real));
+  const auto [lowest, highest] = quantizer.code_range();
+  if (quantizer.zero_point < lowest || quantizer.zero_point > highest) {
+    pickle.fail(formatted("has a quantized tensor {} with the zero point {}, which is no {}", shown(name),
+                          quantizer.zero_point, quantizer.dtype));
+  }
+}
+
+void read_tables(const PytorchTensors& tensors, const Pickle& pickle, PytorchQuantizer& quantizer,
+                 const std::string& name, std::span<const PickleIndex> said) {
+  const PickleValue& axis = pickle.at(said[3]);
+  const auto rank = static_cast<std::int64_t>(quantizer.shape.size());
+  if (axis.kind != PickleKind::kInt || axis.integer < 0 || axis.integer >= rank) {
+    pickle.fail(formatted("has a quantized tensor {} whose channels lie on none of its {} axes", shown(name), rank));
+  }
+  quantizer.axis = axis.integer;
+  const Shape channels{quantizer.shape[static_cast<std::size_t>(axis.integer)]};
+  for (const std::size_t table : {1, 2}) {
+    const char* what = table == 1 ? "scales" : "zero points";
+    const auto call = PytorchDicts(pickle).tensor_call(said[table]);
+    if (!call || PytorchTensors::is_quantized(*call))
+      pickle.fail(formatted("has a quantized tensor {} without {}", shown(name), what));
+    PytorchTensor read_table = tensors.read(formatted("{} ({})", name, what), *call);
+    if (!read_table.oddity.empty() || !may_hold(read_table.dtype, table == 1)) {
+      pickle.fail(formatted("has a quantized tensor {} whose {} are {}", shown(name), what,
+                            read_table.oddity.empty() ? std::string(dtype_name(read_table.dtype))
+                                                      : "a tensor that " + read_table.oddity));
+    }
+    if (read_table.shape != channels) {
+      pickle.fail(formatted("has a quantized tensor {} of {} channels with {} {}", shown(name), channels[0],
+                            shape_text(read_table.shape), what));
+    }
+    quantizer.tables.push_back(std::move(read_table));
+  }
+}
+
 }  // namespace
 
 // _rebuild_wrapper_subclass(class, ...)
@@ -58,9 +103,9 @@ void PytorchTensors::read_quantizer(PytorchTensor& tensor, Shape shape, const Te
     return !said.empty() && pickle_.is_global(pickle_.at(said[0]), "torch", scheme);
   };
   if (is_said(kOfTensor) && said.size() == 3) {
-    read_single_scale(quantizer, tensor.name, said);
+    read_single_scale(pickle_, quantizer, tensor.name, said);
   } else if ((is_said(kOfChannels) || is_said(kOfFloatChannels)) && said.size() == 4) {
-    read_tables(quantizer, tensor.name, said);
+    read_tables(*this, pickle_, quantizer, tensor.name, said);
   } else if (!said.empty() && pickle_.at(said[0]).kind == PickleKind::kGlobal &&
              std::ranges::none_of(std::array{kOfTensor, kOfChannels, kOfFloatChannels}, is_said)) {
     refuse(formatted("tensor {}: is quantized by {}, which is not read", shown(tensor.name),
@@ -70,51 +115,6 @@ void PytorchTensors::read_quantizer(PytorchTensor& tensor, Shape shape, const Te
     pickle_.fail(formatted("has a quantized tensor {} that does not say its scales", shown(tensor.name)));
   }
   tensor.quantizer = std::move(quantizer);
-}
-
-void PytorchTensors::read_single_scale(PytorchQuantizer& quantizer, const std::string& name,
-                                       std::span<const PickleIndex> said) const {
-  const PickleValue &scale = pickle_.at(said[1]), &zero_point = pickle_.at(said[2]);
-  if (scale.kind != PickleKind::kFloat || zero_point.kind != PickleKind::kInt) {
-    pickle_.fail(formatted("has a quantized tensor {} whose scale or zero point is no number", shown(name)));
-  }
-  quantizer.scale = scale.real;
-  quantizer.zero_point = zero_point.integer;
-  if (!is_scale(quantizer.scale))
-    pickle_.fail(formatted("has a quantized tensor {} with a scale of {}", shown(name), scale.real));
-  const auto [lowest, highest] = quantizer.code_range();
-  if (quantizer.zero_point < lowest || quantizer.zero_point > highest) {
-    pickle_.fail(formatted("has a quantized tensor {} with the zero point {}, which is no {}", shown(name),
-                           quantizer.zero_point, quantizer.dtype));
-  }
-}
-
-void PytorchTensors::read_tables(PytorchQuantizer& quantizer, const std::string& name,
-                                 std::span<const PickleIndex> said) const {
-  const PickleValue& axis = pickle_.at(said[3]);
-  const auto rank = static_cast<std::int64_t>(quantizer.shape.size());
-  if (axis.kind != PickleKind::kInt || axis.integer < 0 || axis.integer >= rank) {
-    pickle_.fail(formatted("has a quantized tensor {} whose channels lie on none of its {} axes", shown(name), rank));
-  }
-  quantizer.axis = axis.integer;
-  const Shape channels{quantizer.shape[static_cast<std::size_t>(axis.integer)]};
-  for (const std::size_t table : {1, 2}) {
-    const char* what = table == 1 ? "scales" : "zero points";
-    const auto call = PytorchDicts(pickle_).tensor_call(said[table]);
-    if (!call || is_quantized(*call))
-      pickle_.fail(formatted("has a quantized tensor {} without {}", shown(name), what));
-    PytorchTensor read_table = read(formatted("{} ({})", name, what), *call);
-    if (!read_table.oddity.empty() || !may_hold(read_table.dtype, table == 1)) {
-      pickle_.fail(formatted("has a quantized tensor {} whose {} are {}", shown(name), what,
-                             read_table.oddity.empty() ? std::string(dtype_name(read_table.dtype))
-                                                       : "a tensor that " + read_table.oddity));
-    }
-    if (read_table.shape != channels) {
-      pickle_.fail(formatted("has a quantized tensor {} of {} channels with {} {}", shown(name), channels[0],
-                             shape_text(read_table.shape), what));
-    }
-    quantizer.tables.push_back(std::move(read_table));
-  }
 }
 
 }  // namespace mnq

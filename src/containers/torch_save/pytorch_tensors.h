@@ -95,8 +95,6 @@ class PytorchTensors {
   std::string oddity_of(const TensorCall& call, const Form* form) const;
   void refuse_wrapped(const std::string& name, const TensorCall& call) const;
   void read_quantizer(PytorchTensor& tensor, Shape shape, const TensorCall& call) const;
-  void read_single_scale(PytorchQuantizer& quantizer, const std::string& name, std::span<const PickleIndex> said) const;
-  void read_tables(PytorchQuantizer& quantizer, const std::string& name, std::span<const PickleIndex> said) const;
   std::size_t axis_count(const TensorCall& call) const;
   void check_extent(PytorchTensor& tensor, std::span<const PickleIndex> id) const;
   void read_storage(const PickleValue& persistent);
