@@ -112,6 +112,12 @@ struct KernelTable {
                                std::size_t group_size, const CodeRule& rule, float* scales, std::int8_t* zero_points,
                                std::int8_t* codes, ErrorSums* sums);
 
+  /// As quantize_rows, of weights in 16 bits, read as they are: bfloat16 or float16.
+  /// row  [row_length], memory for one row as float32
+  std::size_t (*quantize_halves)(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
+                                 std::size_t row_length, std::size_t group_size, const CodeRule& rule, float* scales,
+                                 std::int8_t* zero_points, std::int8_t* codes, ErrorSums* sums);
+
   /// Quantizes one run of finite weights with a scale that is known already (per tensor, or a row in pieces), as
   /// encode_rows does.
   /// Codes are saturated to those of the rule. sums may be null.

@@ -123,6 +123,22 @@ std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size
   return row_count;
 }
 
+std::size_t quantize_halves(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
+                            std::size_t row_length, std::size_t group_size, const CodeRule& rule, float* scales,
+                            std::int8_t* zero_points, std::int8_t* codes, ErrorSums* sums) {
+  const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
+  for (std::size_t i = 0; i < row_count; ++i) {
+    for (std::size_t k = 0; k < row_length; ++k, ++weights) {
+      row[k] = is_brain ? float_from_bf16(*weights) : float_from_f16(*weights);
+    }
+    std::int8_t* zeros = zero_points == nullptr ? nullptr : zero_points + i * groups;
+    const std::size_t done = quantize_rows(row, 1, row_length, group_size, rule, scales + i * groups, zeros,
+                                           codes + i * row_length, sums == nullptr ? nullptr : sums + i);
+    if (done == 0) return i;
+  }
+  return row_count;
+}
+
 void quantize_run(const float* weights, std::size_t count, float scale, std::int32_t zero_point, const CodeRule& rule,
                   std::int8_t* codes, ErrorSums* sums) {
   LaneSums run_sums(unit_for_scale(scale));
@@ -274,6 +290,7 @@ constinit const KernelTable kGenericTable{
     .shared = {},
     .range = range,
     .quantize_rows = quantize_rows,
+    .quantize_halves = quantize_halves,
     .quantize_run = quantize_run,
     .search_symmetric = generic::search_symmetric,
     .search_zero_point = generic::search_zero_point,

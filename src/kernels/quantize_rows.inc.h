@@ -373,54 +373,94 @@ void code_row(const float* weights, std::size_t row_length, std::size_t group_si
   if constexpr (kSums) sums = coder.sums;
 }
 
-template <class V, Codes kCodes, bool kSums, class Scales>
-std::size_t quantize_rows_as(const float* weights, std::size_t row_count, std::size_t row_length,
-                             std::size_t group_size, Scales scales, std::int8_t* codes, ErrorSums* sums) {
-  const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
+// Rows as they are stored, one after the other.
+struct FloatRows {
+  const float* weights;
+
+  const float* get(std::size_t) const { return weights; }
+  const float* ahead(std::size_t distance) const { return weights + distance; }
+  void end_row(std::size_t length) { weights += length; }
+};
+
+// Floats of 16 bits, each row as float32 in the same memory. What is fetched ahead are the two rows behind it.
+struct HalfRows {
+  const std::uint16_t* weights;
+  void (*widen)(const std::uint16_t* from, std::size_t count, float* to);
+  float* row;
+
+  const float* get(std::size_t length) const {
+    widen(weights, length, row);
+    return row;
+  }
+  const float* ahead(std::size_t distance) const { return reinterpret_cast<const float*>(weights + distance); }
+  void end_row(std::size_t length) { weights += length; }
+};
+
+struct RowShape {
+  std::size_t count, length, group_size;
+};
+
+template <class V, Codes kCodes, bool kSums, class Rows, class Scales>
+std::size_t quantize_rows_as(Rows rows, const RowShape& shape, Scales scales, std::int8_t* codes, ErrorSums* sums) {
+  const std::size_t length = shape.length, group_size = shape.group_size;
+  const std::size_t groups = length / group_size + (length % group_size != 0 ? 1 : 0);
   const bool has_whole_blocks = groups == 1 || group_size % 64 == 0 || group_size == 32;
-  const bool stream = has_whole_blocks && is_streamed(codes, row_count * row_length, row_length);
-  const std::size_t distance = row_length > kMaxPrefetch ? 0 : row_length < kMinPrefetch ? kMinPrefetch : row_length;
+  const bool stream = has_whole_blocks && is_streamed(codes, shape.count * length, length);
+  const std::size_t distance = length > kMaxPrefetch ? 0 : length < kMinPrefetch ? kMinPrefetch : length;
   RowSums<V> row_sums;
-  for (std::size_t row = 0; row < row_count; ++row) {
-    const float* next = weights + distance;
-    const std::uint32_t largest = scales.survey(weights, row_length, group_size, next);
+  for (std::size_t row = 0; row < shape.count; ++row) {
+    const float* weights = rows.get(length);
+    const float* next = rows.ahead(distance);
+    const std::uint32_t largest = scales.survey(weights, length, group_size, next);
     if (largest >= kInfinityBits) return row;
     row_sums.start(unit_for(largest));
-    code_row<V, kCodes, kSums>(weights, row_length, group_size, scales.known(), scales.rule, next + row_length / 4,
-                               stream, codes, row_sums);
+    code_row<V, kCodes, kSums>(weights, length, group_size, scales.known(), scales.rule, next + length / 4, stream,
+                               codes, row_sums);
     if constexpr (kSums) sums[row] = row_sums.finish();
-    weights += row_length;
-    codes += row_length;
+    rows.end_row(length);
+    codes += length;
     scales.end_row(groups);
   }
   if (stream) V::end_stream();
-  return row_count;
+  return shape.count;
 }
 
-template <class V, Codes kCodes, class Scales>
-std::size_t quantize_rows_with(const float* weights, std::size_t row_count, std::size_t row_length,
-                               std::size_t group_size, const Scales& scales, std::int8_t* codes, ErrorSums* sums) {
-  const auto run =
-      sums == nullptr ? quantize_rows_as<V, kCodes, false, Scales> : quantize_rows_as<V, kCodes, true, Scales>;
-  return run(weights, row_count, row_length, group_size, scales, codes, sums);
+template <class V, Codes kCodes, class Rows, class Scales>
+std::size_t quantize_rows_with(const Rows& rows, const RowShape& shape, const Scales& scales, std::int8_t* codes,
+                               ErrorSums* sums) {
+  const auto run = sums == nullptr ? quantize_rows_as<V, kCodes, false, Rows, Scales>
+                                   : quantize_rows_as<V, kCodes, true, Rows, Scales>;
+  return run(rows, shape, scales, codes, sums);
+}
+
+template <class V, class Rows>
+std::size_t quantize_rows_of(const Rows& rows, const RowShape& shape, const CodeRule& rule, float* scales,
+                             std::int8_t* zero_points, std::int8_t* codes, ErrorSums* sums) {
+  if (!rule.symmetric) {
+    const ChosenScales<V, true> chosen{rule, scales, zero_points};
+    return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, codes, sums);
+  }
+  const ChosenScales<V, false> chosen{rule, scales, zero_points};
+  if (has_mirrored_codes(rule)) return quantize_rows_with<V, Codes::kInside>(rows, shape, chosen, codes, sums);
+  if (has_tied_codes(rule)) return quantize_rows_with<V, Codes::kTied>(rows, shape, chosen, codes, sums);
+  return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, codes, sums);
 }
 
 template <class V>
 std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                           const CodeRule& rule, float* scales, std::int8_t* zero_points, std::int8_t* codes,
                           ErrorSums* sums) {
-  if (!rule.symmetric) {
-    const ChosenScales<V, true> chosen{rule, scales, zero_points};
-    return quantize_rows_with<V, Codes::kClamped>(weights, row_count, row_length, group_size, chosen, codes, sums);
-  }
-  const ChosenScales<V, false> chosen{rule, scales, zero_points};
-  if (has_mirrored_codes(rule)) {
-    return quantize_rows_with<V, Codes::kInside>(weights, row_count, row_length, group_size, chosen, codes, sums);
-  }
-  if (has_tied_codes(rule)) {
-    return quantize_rows_with<V, Codes::kTied>(weights, row_count, row_length, group_size, chosen, codes, sums);
-  }
-  return quantize_rows_with<V, Codes::kClamped>(weights, row_count, row_length, group_size, chosen, codes, sums);
+  const RowShape shape{row_count, row_length, group_size};
+  return quantize_rows_of<V>(FloatRows{weights}, shape, rule, scales, zero_points, codes, sums);
+}
+
+template <class V>
+std::size_t quantize_halves(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
+                            std::size_t row_length, std::size_t group_size, const CodeRule& rule, float* scales,
+                            std::int8_t* zero_points, std::int8_t* codes, ErrorSums* sums) {
+  const HalfRows rows{weights, is_brain ? avx2::bf16_to_f32 : avx2::f16_to_f32, row};
+  const RowShape shape{row_count, row_length, group_size};
+  return quantize_rows_of<V>(rows, shape, rule, scales, zero_points, codes, sums);
 }
 
 template <class V>
@@ -428,10 +468,10 @@ std::size_t encode_rows(const float* weights, std::size_t row_count, std::size_t
                         const CodeRule& rule, const float* scales, const std::int8_t* zero_points, const float* minima,
                         std::int8_t* codes, ErrorSums* sums) {
   const KnownScales<V> known{rule, {scales, zero_points, minima}};
-  if (minima == nullptr) {
-    return quantize_rows_with<V, Codes::kClamped>(weights, row_count, row_length, group_size, known, codes, sums);
-  }
-  return quantize_rows_with<V, Codes::kAboveMinimum>(weights, row_count, row_length, group_size, known, codes, sums);
+  const RowShape shape{row_count, row_length, group_size};
+  const FloatRows rows{weights};
+  if (minima == nullptr) return quantize_rows_with<V, Codes::kClamped>(rows, shape, known, codes, sums);
+  return quantize_rows_with<V, Codes::kAboveMinimum>(rows, shape, known, codes, sums);
 }
 
 template <class V>

@@ -14,6 +14,7 @@ constexpr KernelTable table_of(const char* isa, std::span<const char* const> sha
       .shared = shared,
       .range = range<V>,
       .quantize_rows = quantize_rows<V>,
+      .quantize_halves = quantize_halves<V>,
       .quantize_run = quantize_run<V>,
       .search_symmetric = search_symmetric<V>,
       .search_zero_point = search_zero_point<V>,

@@ -19,6 +19,7 @@ struct MethodBuffers {
   Buffer codes;                          ///< one a byte
   Buffer scales;                         ///< float32, and minima behind them
   Buffer zero_points;                    ///< one a byte
+  Buffer row;                            ///< float32: of weights that are read as they are
   std::vector<kernels::ErrorSums> sums;  ///< of each row, where the method took them in passing; else empty
   float global_scale = 1;                ///< given: what all scales are divided by where they are stored in two levels
 };
@@ -39,6 +40,11 @@ struct Method {
   /// weights [place.count()]. What it gives lies in the buffers.
   Coded (*code)(const QuantizedSpec& spec, const float* weights, const PiecePlace& place,
                 MethodBuffers& buffers) = nullptr;
+
+  /// The same of weights in a dtype of 16 bits, without making floats of all of them first. Null: it cannot.
+  bool (*fits_halves)(const QuantizedSpec& spec) = nullptr;
+  Coded (*code_halves)(const QuantizedSpec& spec, DType dtype, const std::uint16_t* weights, const PiecePlace& place,
+                       MethodBuffers& buffers) = nullptr;
 
   bool makes_free_scales = false;  ///< scales may come out as 0 or negative
 };

@@ -24,7 +24,10 @@ std::optional<std::uint64_t> round_scales(const QuantizedSpec& spec, const Piece
   return std::nullopt;
 }
 
-Coded code_integers(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+// Codes of integers by a kernel: quantize(rule, group_size, scales, zero_points, codes) gives the element that cannot be
+// coded.
+template <class Quantize>
+Coded code_rows(const QuantizedSpec& spec, const PiecePlace& place, MethodBuffers& buffers, const Quantize& quantize) {
   const std::uint64_t group_size = group_size_in(spec, place);
   const std::uint64_t scale_count = place.row_count * ceil_div(place.column_count, group_size);
   auto* scales = buffers.scales.get<float>(scale_count);
@@ -33,16 +36,47 @@ Coded code_integers(const QuantizedSpec& spec, const float* weights, const Piece
   buffers.sums.resize(place.row_count);
   const CodedPiece piece{
       .place = place, .group_size = group_size, .codes = codes, .scales = scales, .zero_points = zero_points};
-  const std::size_t done =
-      kernel_table().quantize_rows(weights, place.row_count, place.column_count, group_size,
-                                   code_rule(scheme_of(spec), spec), scales, zero_points, codes, buffers.sums.data());
-  if (done < place.row_count) return {piece, find_not_finite(weights, place.count())};
-  if (spec.symmetric) std::memset(zero_points, 0, scale_count);
-  if (spec.scale_dtype == DType::kF32) return {piece, std::nullopt};
+  const auto bad = quantize(code_rule(scheme_of(spec), spec), group_size, scales, zero_points, codes);
+  if (!bad && spec.symmetric) std::memset(zero_points, 0, scale_count);
+  return {piece, bad};
+}
+
+Coded code_integers(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+  const auto quantize = [&](const kernels::CodeRule& rule, std::uint64_t group_size, float* scales,
+                            std::int8_t* zero_points, std::int8_t* codes) -> std::optional<std::uint64_t> {
+    const std::size_t done = kernel_table().quantize_rows(weights, place.row_count, place.column_count, group_size,
+                                                          rule, scales, zero_points, codes, buffers.sums.data());
+    return done < place.row_count ? find_not_finite(weights, place.count()) : std::nullopt;
+  };
+  const Coded coded = code_rows(spec, place, buffers, quantize);
+  if (coded.bad_element || spec.scale_dtype == DType::kF32) return coded;
   // Scales that are stored in fewer bits: the codes are made anew with what will be read.
-  if (const auto bad = round_scales(spec, place, group_size, scales)) return {piece, bad};
-  code_with_scales(spec, weights, place, scales, zero_points, codes, buffers.sums);
-  return {piece, std::nullopt};
+  const CodedPiece& piece = coded.piece;
+  auto* scales = buffers.scales.get<float>(piece.scale_count());
+  if (const auto bad = round_scales(spec, place, piece.group_size, scales)) return {piece, bad};
+  code_with_scales(spec, weights, place, scales, piece.zero_points, buffers.codes.get<std::int8_t>(place.count()),
+                   buffers.sums);
+  return coded;
+}
+
+bool fits_halves(const QuantizedSpec& spec) {
+  return !has_book_codes(scheme_of(spec)) && spec.scale_dtype == DType::kF32;
+}
+
+Coded code_halves(const QuantizedSpec& spec, DType dtype, const std::uint16_t* weights, const PiecePlace& place,
+                  MethodBuffers& buffers) {
+  auto* row = buffers.row.get<float>(place.column_count);
+  const auto quantize = [&](const kernels::CodeRule& rule, std::uint64_t group_size, float* scales,
+                            std::int8_t* zero_points, std::int8_t* codes) -> std::optional<std::uint64_t> {
+    const std::size_t done =
+        kernel_table().quantize_halves(weights, dtype == DType::kBF16, row, place.row_count, place.column_count,
+                                       group_size, rule, scales, zero_points, codes, buffers.sums.data());
+    if (done == place.row_count) return std::nullopt;
+    const std::uint64_t before = done * place.column_count;
+    kernels::to_float32(kernel_table(), dtype, weights + before, place.column_count, row);
+    return before + find_not_finite(row, place.column_count).value_or(0);
+  };
+  return code_rows(spec, place, buffers, quantize);
 }
 
 // Of a book: a scale brings the largest weight of its group to the largest value.
@@ -147,6 +181,8 @@ const Method kMinmaxMethod{
     .text = "the scale that the largest weight needs",
     .fits = fits,
     .code = code,
+    .fits_halves = fits_halves,
+    .code_halves = code_halves,
 };
 
 }  // namespace mnq

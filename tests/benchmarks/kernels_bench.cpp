@@ -154,6 +154,22 @@ void quantize(benchmark::State& state, const KernelTable& table, const QuantizeC
   report(state, static_cast<double>(rows * kLength), 5);
 }
 
+// As the loop does: blocks of 64 rows, whose codes stay in cache until they are packed or written.
+void quantize_halves(benchmark::State& state, const KernelTable& table, const QuantizeCase& how) {
+  constexpr std::size_t kBlockRows = 64;
+  Data& d = data();
+  table.f32_to_bf16(d.weights.get(), kCount, d.halves.get());
+  for (auto _ : state) {
+    for (std::size_t row = 0; row < kRows; row += kBlockRows) {
+      table.quantize_halves(d.halves.get() + row * kLength, true, d.floats.get(), kBlockRows, kLength, how.group,
+                            how.rule, d.scales.data(), d.zero_points.data(), d.codes.get(),
+                            how.sums ? d.sums.data() : nullptr);
+    }
+    benchmark::ClobberMemory();
+  }
+  report(state, static_cast<double>(kCount), 3);
+}
+
 struct SearchCase {
   const char* name;
   std::size_t group;
@@ -248,6 +264,10 @@ void add_table(const KernelTable& table) {
                                  [&table, &how](benchmark::State& state) { quantize(state, table, how, kRows); });
     benchmark::RegisterBenchmark((isa + "/quantize_" + how.name + "/cache").c_str(),
                                  [&table, &how](benchmark::State& state) { quantize(state, table, how, kCacheRows); });
+  }
+  for (const QuantizeCase& how : kQuantizeCases) {
+    benchmark::RegisterBenchmark((isa + "/quantize_bf16_" + how.name).c_str(),
+                                 [&table, &how](benchmark::State& state) { quantize_halves(state, table, how); });
   }
   for (const SearchCase& how : kSearchCases) {
     benchmark::RegisterBenchmark((isa + "/search_" + how.name).c_str(), [&table, &how](benchmark::State& state) {

@@ -108,6 +108,39 @@ TEST(SameBits, TheReciprocalNeverShows) {
   }
 }
 
+// Floats of 16 bits are quantized as what they are in float32.
+TEST(SameBits, QuantizeHalves) {
+  for (const KernelTable* table : available_kernel_tables()) {
+    for (const std::size_t length : {1, 33, 64, 1025, 4096}) {
+      for (const bool is_brain : {false, true}) {
+        std::vector<std::uint16_t> halves(3 * length);
+        std::vector<float> weights(halves.size()), row(length);
+        const auto some = weights_of(0, halves.size());
+        (is_brain ? table->f32_to_bf16 : table->f32_to_f16)(some.data(), some.size(), halves.data());
+        (is_brain ? table->bf16_to_f32 : table->f16_to_f32)(halves.data(), halves.size(), weights.data());
+        for (const CodeRule& rule : rules()) {
+          Result got = run(oracle(), weights, 3, 32, rule, true);
+          const Result expected = got;
+          got.codes.assign(got.codes.size(), 99);
+          got.scales.assign(got.scales.size(), 99);
+          ASSERT_EQ(table->quantize_halves(halves.data(), is_brain, row.data(), 3, length, 32, rule, got.scales.data(),
+                                           got.zero_points.data(), got.codes.data(), got.sums.data()),
+                    3u);
+          ASSERT_EQ(got.codes, expected.codes) << table->isa << ' ' << length;
+          ASSERT_EQ(got.scales, expected.scales) << table->isa << ' ' << length;
+          ASSERT_EQ(got.zero_points, expected.zero_points) << table->isa << ' ' << length;
+          for (std::size_t i = 0; i < 3; ++i) expect_same(got.sums[i], expected.sums[i], table->isa);
+          auto with_nan = halves;
+          with_nan[2 * length - 1] = 0x7fff;
+          ASSERT_EQ(table->quantize_halves(with_nan.data(), is_brain, row.data(), 3, length, 32, rule,
+                                           got.scales.data(), got.zero_points.data(), got.codes.data(), nullptr),
+                    1u);
+        }
+      }
+    }
+  }
+}
+
 // The largest weights of a group are ties of its codes, or a few floats beside one.
 TEST(SameBits, LargestWeightsThatAreTies) {
   std::mt19937 random(9);

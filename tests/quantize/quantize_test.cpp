@@ -1,6 +1,8 @@
 // Quantizing through the loop: blocks, long rows, one and two passes, every input dtype, against plain code.
 #include <gtest/gtest.h>
 
+#include <bit>
+
 #include "job_fixture.h"
 #include "quantize/loop/blocks.h"
 
@@ -118,6 +120,27 @@ TEST(Quantize, NarrowFloatsAreQuantizedByTheirValues) {
   for (const char* name : {"a.weight", "b.weight", "c.weight", "d.weight"}) {
     EXPECT_EQ(read_values<std::int8_t>(*result.model, name), (std::vector<std::int8_t>{127, -64, 32})) << name;
     EXPECT_EQ(read_values<float>(*result.model, std::string(name) + "_scale"), std::vector<float>{1.0f / 127}) << name;
+  }
+}
+
+TEST(Quantize, NarrowFloatsOfSeveralBlocksAsWhatTheyAreInFloat32) {
+  std::vector<std::uint16_t> brains(700 * 1000);
+  std::vector<float> values = normal_values(brains.size(), 14);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::uint32_t cut = std::bit_cast<std::uint32_t>(values[i]) & 0xffff0000;
+    brains[i] = static_cast<std::uint16_t>(cut >> 16);
+    values[i] = std::bit_cast<float>(cut);
+  }
+  const auto narrow = model_of({{"fc.weight", tensor_of(DType::kBF16, {700, 1000}, brains)}});
+  expect_rows(quantize_in_memory(*narrow, "{}"), values, 1000);
+  expect_rows(quantize_in_memory(*narrow, R"({"group_size": 100})"), values, 100);
+  brains[650 * 1000 + 7] = 0x7f80;
+  const auto infinite = model_of({{"fc.weight", tensor_of(DType::kBF16, {700, 1000}, brains)}});
+  try {
+    quantize_in_memory(*infinite, "{}");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("the value at [650, 7] is not finite"), std::string::npos) << error.what();
   }
 }
 

@@ -69,6 +69,19 @@ void measure_codes(const PieceOfTensor& piece, const WeightReader& reader, const
   measure(piece, reader, weights, decoded, scratch);
 }
 
+// The bad element of a piece becomes the tensor's.
+bool is_refused(const PieceOfTensor& piece, Scratch& scratch) {
+  if (scratch.bad_element) *scratch.bad_element += piece.first_element;
+  return scratch.bad_element.has_value();
+}
+
+// Two bytes a weight, and floats of one row at a time.
+void quantize_halves(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, Scratch& scratch) {
+  const std::uint16_t* weights = reader.read_halves(piece.first_element, piece.place.count(), scratch.in);
+  const CodedPiece coded = writer.encode_halves(reader.dtype(), weights, piece.place, scratch);
+  if (!is_refused(piece, scratch)) writer.store(coded, scratch.out);
+}
+
 }  // namespace
 
 void recode_piece(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, Scratch& scratch) {
@@ -108,13 +121,12 @@ void dequantize_piece(const PieceOfTensor& piece, const WeightReader& reader, Sc
 
 void quantize_piece(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, bool is_settled,
                     Scratch& scratch) {
+  const bool is_narrow = reader.has_halves() && writer.encodes_halves();
+  if (is_narrow && !is_settled) return quantize_halves(piece, reader, writer, scratch);
   const float* weights = load(piece, reader, scratch);
   const CodedPiece coded =
       is_settled ? writer.encode_settled(weights, piece.place, scratch) : writer.encode(weights, piece.place, scratch);
-  if (scratch.bad_element) {
-    *scratch.bad_element += piece.first_element;
-    return;
-  }
+  if (is_refused(piece, scratch)) return;
   measure_codes(piece, reader, writer, weights, coded, scratch);
   writer.store(coded, scratch.out);
 }

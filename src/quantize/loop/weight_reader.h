@@ -42,8 +42,20 @@ class WeightReader {
   /// As read, in double precision: what float32 cannot hold stays as it is.
   const double* read_double(std::uint64_t begin, std::uint64_t count, ReadBuffers& buffers) const;
 
+  /// The same as they are stored, of a dtype of 16 bits.
+  const std::uint16_t* read_halves(std::uint64_t begin, std::uint64_t count, ReadBuffers& buffers) const {
+    const std::byte* bytes = fetch(source_, tensor_.parts.front(), begin * 2, count * 2, buffers.layout.raw);
+    return reinterpret_cast<const std::uint16_t*>(bytes);
+  }
+
+  /// Whether it is stored in floats of 16 bits.
+  bool has_halves() const { return !is_coded() && (dtype() == DType::kF16 || dtype() == DType::kBF16); }
+
+  /// Of what is stored of it first.
+  DType dtype() const { return source_.tensors()[tensor_.parts.front()].dtype; }
+
   /// Whether read() rounds: the values are stored as F64.
-  bool is_double() const { return source_.tensors()[tensor_.parts.front()].dtype == DType::kF64; }
+  bool is_double() const { return dtype() == DType::kF64; }
 
   /// The codes of a piece as they are, with its scales where the layout keeps them together.
   CodedPiece load(const PiecePlace& place, LayoutBuffers& buffers) const {

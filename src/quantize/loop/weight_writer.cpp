@@ -63,6 +63,15 @@ CodedPiece WeightWriter::encode(const float* weights, const PiecePlace& place, S
   scratch.coded.global_scale = tables_.global_scale;
   Coded coded = method_.code(spec_, weights, place, scratch.coded);
   coded.piece.global_scale = tables_.global_scale;
+  return hand_on(coded, scratch);
+}
+
+CodedPiece WeightWriter::encode_halves(DType dtype, const std::uint16_t* weights, const PiecePlace& place,
+                                       Scratch& scratch) {
+  return hand_on(method_.code_halves(spec_, dtype, weights, place, scratch.coded), scratch);
+}
+
+CodedPiece WeightWriter::hand_on(const Coded& coded, Scratch& scratch) {
   scratch.bad_element = coded.bad_element;
   scratch.sums.assign(scratch.coded.sums.begin(), scratch.coded.sums.end());
   return coded.piece;

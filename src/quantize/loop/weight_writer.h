@@ -20,6 +20,10 @@ class WeightWriter {
   /// take them, or scratch.bad_element, from the start of the piece. From several threads.
   CodedPiece encode(const float* weights, const PiecePlace& place, Scratch& scratch);
 
+  /// The same of weights as they are stored, where encodes_halves().
+  bool encodes_halves() const { return method_.fits_halves != nullptr && method_.fits_halves(spec_); }
+  CodedPiece encode_halves(DType dtype, const std::uint16_t* weights, const PiecePlace& place, Scratch& scratch);
+
   /// Takes ranges of a piece into scratch.ranges, in any order, and adds them up, one after the other.
   void survey(const float* weights, const PiecePlace& place, Scratch& scratch) const;
   void add_survey(const PiecePlace& place, const Scratch& scratch);
@@ -45,6 +49,7 @@ class WeightWriter {
 
  private:
   bool has_one_range() const;
+  static CodedPiece hand_on(const Coded& coded, Scratch& scratch);
   bool has_channels_last(const PiecePlace& place) const;
   void survey_columns(const float* weights, const PiecePlace& place, Scratch& scratch) const;
   void encode_columns(const float* weights, const PiecePlace& place, std::int8_t* codes, Scratch& scratch) const;
