@@ -117,7 +117,7 @@ TEST(Integers, OfPointwiseConvolutionsAreTheExactSums) {
   const std::string one = ", [1], [0], [1], 1)", two = ", [1, 1], [0, 0], [1, 1], 1)";
   const std::string last = "x.contiguous(memory_format=2)";  // torch.channels_last
   const Form forms[] = {
-      {"torch.conv1d(x, weight, self.bias" + one, {24, 96, 1}, {2, 96, 50}},
+      {"torch.conv1d(x, weight, self.bias" + one, {24, 96, 1}, {2, 96, 250}},
       {"torch.conv1d(x, weight, self.bias, [1], [0], [3], 1)", {24, 96, 1}, {96, 50}},
       {"torch.conv2d(x, weight, self.bias" + two, {24, 96, 1, 1}, {3, 96, 7, 5}},
       {"torch.conv2d(x, weight, self.bias" + two, {24, 96, 1, 1}, {96, 7, 5}},

@@ -1,7 +1,10 @@
 #include "torch/graph/integer_layers.h"
 
 #include <algorithm>
+#include <cstring>
+#include <type_traits>
 
+#include "base/buffer.h"
 #include "torch/graph/packed_weights.h"
 
 namespace mnq::libtorch {
@@ -62,22 +65,108 @@ bool is_pointwise(const Arguments& arguments, const LayerTensors& layer) {
          are_all(arguments[8].toIntVector(), 1) && are_all(arguments[9].toIntVector(), 0) && arguments[10].toInt() == 1;
 }
 
-// [n, a, b] to [n, b, a], contiguous. LibTorch transposes one matrix block by block, and several element by element.
-at::Tensor transposed(const at::Tensor& x) {
-  at::Tensor result = at::empty({x.size(0), x.size(2), x.size(1)}, x.options());
-  for (std::int64_t i = 0; i < x.size(0); ++i) result[i].copy_(x[i].t());
-  return result;
+// Matrices are transposed in blocks of a line of the cache each way, and those of floats in squares, in registers.
+constexpr std::int64_t kBlock = 16, kSquare = 4;
+using Four = float __attribute__((vector_size(16)));
+
+void transpose_square(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
+  Four rows[kSquare];
+  for (std::int64_t i = 0; i < kSquare; ++i) std::memcpy(&rows[i], from + i * from_stride, sizeof(Four));
+  const Four low[] = {__builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5),
+                      __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5)};
+  const Four high[] = {__builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7),
+                       __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7)};
+  const Four columns[kSquare] = {
+      __builtin_shufflevector(low[0], low[1], 0, 1, 4, 5), __builtin_shufflevector(low[0], low[1], 2, 3, 6, 7),
+      __builtin_shufflevector(high[0], high[1], 0, 1, 4, 5), __builtin_shufflevector(high[0], high[1], 2, 3, 6, 7)};
+  for (std::int64_t i = 0; i < kSquare; ++i) std::memcpy(to + i * to_stride, &columns[i], sizeof(Four));
+}
+
+// from [rows, columns] to [columns, rows]; strides are of the matrices that these are blocks of.
+template <class Number>
+void transpose_block(const Number* from, std::int64_t rows, std::int64_t columns, std::int64_t from_stride, Number* to,
+                     std::int64_t to_stride) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t column = 0; column < columns; ++column) {
+      to[column * to_stride + row] = from[row * from_stride + column];
+    }
+  }
+}
+
+void transpose_whole_block(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
+  for (std::int64_t column = 0; column < kBlock; column += kSquare) {
+    for (std::int64_t row = 0; row < kBlock; row += kSquare) {
+      transpose_square(from + row * from_stride + column, from_stride, to + column * to_stride + row, to_stride);
+    }
+  }
+}
+
+// from [rows, columns] to [columns, rows], parts of matrices with these strides.
+template <class Number>
+void transpose(const Number* from, std::int64_t from_stride, std::int64_t row_count, std::int64_t column_count,
+               Number* to, std::int64_t to_stride) {
+  for (std::int64_t column = 0; column < column_count; column += kBlock) {
+    for (std::int64_t row = 0; row < row_count; row += kBlock) {
+      const std::int64_t rows = std::min(kBlock, row_count - row), columns = std::min(kBlock, column_count - column);
+      const Number* block = from + row * from_stride + column;
+      Number* place = to + column * to_stride + row;
+      if constexpr (std::is_same_v<Number, float>) {
+        if (rows == kBlock && columns == kBlock) {
+          transpose_whole_block(block, from_stride, place, to_stride);
+          continue;
+        }
+      }
+      transpose_block(block, rows, columns, from_stride, place, to_stride);
+    }
+  }
+}
+
+// Places that go through all steps of a convolution while they are in the cache.
+constexpr std::int64_t kPlacesAtOnce = 16 * 6;
+
+// An example: from [row_length, places] to [output_count, places].
+template <class Number>
+void convolve_planes(const void* packed, const LayerTensors& layer, std::int64_t places, const Number* from,
+                     Number* to) {
+  static thread_local Buffer row_buffer, product_buffer;
+  const std::int64_t length = layer.row_length(), outputs = layer.output_count();
+  auto* rows = row_buffer.get<Number>(static_cast<std::uint64_t>(kPlacesAtOnce * length));
+  auto* products = product_buffer.get<Number>(static_cast<std::uint64_t>(kPlacesAtOnce * outputs));
+  for (std::int64_t place = 0; place < places; place += kPlacesAtOnce) {
+    const std::int64_t count = std::min(kPlacesAtOnce, places - place);
+    transpose(from + place, places, length, count, rows, length);
+    kernels_in_use->run(packed, rows, static_cast<std::size_t>(count), products,
+                        std::is_same_v<Number, float> ? DType::kF32 : DType::kBF16);
+    transpose(products, outputs, count, outputs, to + place, places);
+  }
+}
+
+template <class Number>
+void convolve_examples(const void* packed, const LayerTensors& layer, const at::Tensor& x, const at::Tensor& y) {
+  const std::int64_t places = c10::multiply_integers(x.sizes().slice(2));
+  const auto* from = static_cast<const Number*>(x.const_data_ptr());
+  auto* to = static_cast<Number*>(y.mutable_data_ptr());
+  for (std::int64_t i = 0; i < x.size(0); ++i) {
+    convolve_planes(packed, layer, places, from + i * layer.row_length() * places,
+                    to + i * layer.output_count() * places);
+  }
 }
 
 // [n, channels, places...] as LibTorch lays it out for such an input.
 std::optional<at::Tensor> convolve(const at::Tensor& x, const LayerTensors& layer) {
   const at::Tensor moved = x.movedim(1, -1);
-  const bool has_rows = moved.is_contiguous();
-  const auto y = multiply(has_rows ? moved : transposed(x.contiguous().flatten(2)), layer);
-  if (!y || has_rows) return y ? std::optional(y->movedim(-1, 1)) : y;
+  if (moved.is_contiguous()) {
+    const auto y = multiply(moved, layer);
+    return y ? std::optional(y->movedim(-1, 1)) : y;
+  }
+  const auto packed = packed_weights(*kernels_in_use, layer);
+  if (packed == nullptr) return std::nullopt;
   std::vector<std::int64_t> shape = x.sizes().vec();
   shape[1] = layer.output_count();
-  return transposed(*y).reshape(shape);
+  at::Tensor y = at::empty(shape, x.options());
+  const auto run = x.scalar_type() == at::kFloat ? convolve_examples<float> : convolve_examples<std::uint16_t>;
+  run(packed.get(), layer, x.contiguous(), y);
+  return y;
 }
 
 std::optional<at::Tensor> run_convolution(const Arguments& arguments) {
