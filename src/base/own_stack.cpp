@@ -4,6 +4,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <utility>
@@ -33,17 +35,52 @@
 namespace mnq {
 namespace {
 
+constexpr std::size_t kMostIdle = 4;                        // stacks that are kept for the next calls
+constexpr std::size_t kIdleBytes = std::size_t{256} << 10;  // of memory that each keeps: what calls use as a rule
+
+// Mapping a stack and touching its pages takes longer than a small layer. Slots without a lock: a process may fork.
+class IdleStacks {
+ public:
+  ~IdleStacks() {
+    while (void* memory = take()) ::munmap(memory, kOwnStackBytes);
+  }
+
+  /// Null: there is none.
+  void* take() {
+    for (std::atomic<void*>& slot : slots_) {
+      if (void* memory = slot.exchange(nullptr)) return memory;
+    }
+    return nullptr;
+  }
+
+  bool keep(void* memory) {
+    return std::ranges::any_of(slots_, [&](std::atomic<void*>& slot) {
+      void* none = nullptr;
+      return slot.compare_exchange_strong(none, memory);
+    });
+  }
+
+ private:
+  std::atomic<void*> slots_[kMostIdle] = {};
+};
+
+constinit IdleStacks idle_stacks;
+
 // Below the stack lies a page that nobody may touch.
+void* map_stack(std::size_t page_bytes) {
+  void* memory = ::mmap(nullptr, kOwnStackBytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (memory != MAP_FAILED && ::mprotect(memory, page_bytes, PROT_NONE) == 0) return memory;
+  if (memory != MAP_FAILED) ::munmap(memory, kOwnStackBytes);
+  throw Error(Status::kOutOfMemory,
+              formatted("{} MiB of address space for a stack cannot be had", kOwnStackBytes >> 20),
+              "raise the limit of the process's address space");
+}
+
 class Stack {
  public:
-  Stack() : page_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) {
-    memory_ = ::mmap(nullptr, kOwnStackBytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    if (memory_ == MAP_FAILED || ::mprotect(memory_, page_, PROT_NONE) != 0) {
-      throw Error(Status::kOutOfMemory,
-                  formatted("{} MiB of address space for a stack cannot be had", kOwnStackBytes >> 20),
-                  "raise the limit of the process's address space");
-    }
+  Stack() : page_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))), memory_(idle_stacks.take()) {
+    if (memory_ == nullptr) memory_ = map_stack(page_);
   }
   ~Stack() {
 #ifdef MNQ_ADDRESS_SANITIZER
@@ -52,7 +89,8 @@ class Stack {
     constexpr std::size_t kFirstFrames = std::size_t{1} << 16;
     __asan_unpoison_memory_region(bottom() + size() - kFirstFrames, kFirstFrames);
 #endif
-    ::munmap(memory_, kOwnStackBytes);
+    ::madvise(bottom(), size() - kIdleBytes, MADV_DONTNEED);
+    if (!idle_stacks.keep(memory_)) ::munmap(memory_, kOwnStackBytes);
   }
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;

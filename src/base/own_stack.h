@@ -8,7 +8,7 @@
 
 namespace mnq {
 
-/// Of address space; memory only as far as it is used.
+/// Of address space; memory only as far as it is used. A few stacks are kept for the next calls, with little memory.
 inline constexpr std::size_t kOwnStackBytes = std::size_t{256} << 20;
 
 /// Calls work() there; in place where it runs there already. What work throws comes through. Errors: kOutOfMemory.

@@ -1,11 +1,18 @@
-// Deep recursion on a thread with next to no stack; what is thrown, and what calls the host back.
+// Deep recursion on a thread with next to no stack; what is thrown, what calls the host back, and what is kept.
 #include "base/own_stack.h"
 
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <barrier>
+#include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace mnq::test {
 namespace {
@@ -78,6 +85,55 @@ TEST(OwnStack, TheHostIsCalledBackOnItsOwn) {
   EXPECT_GT(own, 1 << 20);
   EXPECT_LT(host, 1 << 16);
   EXPECT_GT(nested, 1 << 20);
+}
+
+std::uintptr_t place_of_frame() { return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)); }
+
+TEST(OwnStack, IsKeptForTheNextCall) {
+  std::uintptr_t first = 0, second = 0;
+  on_own_stack([&] { first = place_of_frame(); });
+  on_own_stack([&] { second = place_of_frame(); });
+  EXPECT_EQ(first, second);
+}
+
+TEST(OwnStack, IsOfOneCallAtATime) {
+  constexpr int kThreads = 7;  // more than are kept
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::uintptr_t> places(kThreads);
+    std::barrier all_there(kThreads);
+    std::vector<std::thread> threads;
+    for (std::uintptr_t& place : places) {
+      threads.emplace_back([&] {
+        on_own_stack([&] {
+          place = place_of_frame();
+          all_there.arrive_and_wait();
+        });
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    std::ranges::sort(places);
+    for (int i = 1; i < kThreads; ++i) {
+      EXPECT_GE(places[static_cast<std::size_t>(i)] - places[static_cast<std::size_t>(i) - 1], kOwnStackBytes);
+    }
+  }
+}
+
+bool is_resident(std::uintptr_t place) {
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  unsigned char state = 0;
+  return mincore(reinterpret_cast<void*>(place / page * page), page, &state) == 0 && (state & 1) != 0;
+}
+
+TEST(OwnStack, GivesTheMemoryOfADeepCallBack) {
+  std::uintptr_t place = 0;
+  bool was_resident = false;
+  on_own_stack([&] {
+    depth_of(1000);
+    place = place_of_frame() - 900'000;
+    was_resident = is_resident(place);
+  });
+  EXPECT_TRUE(was_resident);
+  EXPECT_FALSE(is_resident(place));
 }
 
 }  // namespace
