@@ -189,6 +189,10 @@ struct KernelTable {
   /// Sums of `reference` against `other`, both [count] float32, finite.
   ErrorSums (*error_sums)(const float* reference, const float* other, std::size_t count);
 
+  /// f32_to_bf16, or else f32_to_f16, and the error_sums of what they leave of the weights. Whether all of that is finite:
+  /// else the sums are unspecified, and so is what was written.
+  bool (*cast_to_halves)(const float* weights, std::size_t count, bool to_brain, std::uint16_t* to, ErrorSums* sums);
+
   /// Conversions, round half to even; values beyond the target's range become infinite, NaN stays NaN.
   void (*f16_to_f32)(const std::uint16_t* from, std::size_t count, float* to);
   void (*bf16_to_f32)(const std::uint16_t* from, std::size_t count, float* to);

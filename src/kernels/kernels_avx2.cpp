@@ -175,6 +175,28 @@ struct Vector256x2 {
     return add_ints(x, as_ints({a, b}));
   }
 
+  /// 16 finite floats of 16 bits, bfloat16 or float16, and what they are.
+  template <bool kBrain>
+  static F store_halves(F x, std::uint16_t* to) {
+    auto* place = reinterpret_cast<__m256i*>(to);
+    if constexpr (kBrain) {
+      const __m256i a = rounded_to_brain(x.a), b = rounded_to_brain(x.b);
+      _mm256_storeu_si256(place, _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xD8));
+      return {_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16))};
+    } else {
+      constexpr int kMode = _MM_FROUND_TO_NEAREST_INT;
+      const __m128i a = _mm256_cvtps_ph(x.a, kMode), b = _mm256_cvtps_ph(x.b, kMode);
+      _mm256_storeu_si256(place, _mm256_set_m128i(b, a));
+      return {_mm256_cvtph_ps(a), _mm256_cvtph_ps(b)};
+    }
+  }
+
+  static __m256i rounded_to_brain(__m256 values) {
+    const __m256i bits = _mm256_castps_si256(values);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+  }
+
   /// The lanes as doubles, i with i + 8, then i + 4, i + 2, i + 1.
   static double sum(F x) {
     const __m256d low =

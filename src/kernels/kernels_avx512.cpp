@@ -139,6 +139,22 @@ struct Vector512 {
     return _mm512_mask_add_epi32(a, _mm512_cmp_ps_mask(values, limit, _CMP_LE_OQ), a, _mm512_set1_epi32(-1));
   }
 
+  /// 16 finite floats of 16 bits, bfloat16 or float16, and what they are.
+  template <bool kBrain>
+  static F store_halves(F values, std::uint16_t* to) {
+    auto* place = reinterpret_cast<__m256i*>(to);
+    if constexpr (kBrain) {
+      const Bits odd = and_ints(_mm512_srli_epi32(as_ints(values), 16), set_ints(1));
+      const Bits halves = _mm512_srli_epi32(add_ints(as_ints(values), add_ints(odd, set_ints(0x7fff))), 16);
+      _mm256_storeu_si256(place, _mm512_cvtepi32_epi16(halves));
+      return as_floats(_mm512_slli_epi32(halves, 16));
+    } else {
+      const __m256i halves = _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+      _mm256_storeu_si256(place, halves);
+      return _mm512_cvtph_ps(halves);
+    }
+  }
+
   /// The lanes as doubles, i with i + 8, then i + 4, i + 2, i + 1.
   static double sum(F a) {
     const __m512d wide =

@@ -207,6 +207,27 @@ ErrorSums error_sums(const float* reference, const float* other, std::size_t cou
   return sums.finish();
 }
 
+bool cast_to_halves(const float* weights, std::size_t count, bool to_brain, std::uint16_t* to, ErrorSums* sums) {
+  const auto widen = to_brain ? float_from_bf16 : float_from_f16;
+  std::uint32_t largest = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    to[i] = to_brain ? bf16_from_float(weights[i]) : f16_from_float(weights[i]);
+    for (const float value : {weights[i], widen(to[i])}) {
+      const std::uint32_t bits = bits_from_float(magnitude_of(value));
+      if (bits > largest) largest = bits;
+    }
+  }
+  if (largest >= kInfinityBits) return false;
+  LaneSums all(unit_for(largest));
+  for (std::size_t begin = 0; begin < count; begin += kFlushSteps * kLanes) {
+    const std::size_t end = begin + kFlushSteps * kLanes < count ? begin + kFlushSteps * kLanes : count;
+    for (std::size_t i = begin; i < end; ++i) all.add(i, weights[i] * all.unit(), widen(to[i]) * all.unit());
+    all.end_chunk(end - begin);
+  }
+  *sums = all.finish();
+  return true;
+}
+
 // What a code without its sign stands for.
 float float_of(std::int32_t code, const FloatRule& rule) {
   const std::int32_t exponent = code >> rule.mantissa_bits, mantissa = code & ((1 << rule.mantissa_bits) - 1);
@@ -303,6 +324,7 @@ constinit const KernelTable kGenericTable{
     .pack_int4 = pack_int4,
     .unpack_int4 = unpack_int4,
     .error_sums = error_sums,
+    .cast_to_halves = cast_to_halves,
     .f16_to_f32 = convert<std::uint16_t, float, float_from_f16>,
     .bf16_to_f32 = convert<std::uint16_t, float, float_from_bf16>,
     .f64_to_f32 = convert<double, float, float_from_double>,

@@ -528,5 +528,51 @@ ErrorSums error_sums(const float* reference, const float* other, std::size_t cou
   return sums.finish();
 }
 
+// Up to one vector, of which what is beyond the end is 0: as it is stored, and what that is.
+template <class V, bool kBrain>
+MNQ_INLINE typename V::F cast_part(typename V::F values, std::size_t count, std::uint16_t* to) {
+  if (count >= kLanes) return V::template store_halves<kBrain>(values, to);
+  std::uint16_t all[kLanes];
+  const auto cast = V::template store_halves<kBrain>(values, all);
+  for (std::size_t i = 0; i < count; ++i) to[i] = all[i];
+  return cast;
+}
+
+// The larger one of a magnitude and what is left of it: as rounding keeps the order, the largest of all weights and of
+// what is left of them.
+template <class V, bool kBrain>
+std::uint32_t largest_with_cast(std::uint32_t magnitude_bits) {
+  if (magnitude_bits >= kInfinityBits) return magnitude_bits;
+  const float magnitude = float_from_bits(magnitude_bits);
+  std::uint16_t ignored[kLanes];
+  const float cast = V::largest(V::template store_halves<kBrain>(V::set(magnitude), ignored));
+  return bits_from_float(cast > magnitude ? cast : magnitude);
+}
+
+template <class V, bool kBrain>
+bool cast_to(const float* weights, std::size_t count, std::uint16_t* to, ErrorSums* sums) {
+  const std::uint32_t largest = largest_with_cast<V, kBrain>(range_of<V, false>(weights, count, weights).max_abs_bits);
+  if (largest >= kInfinityBits) return false;
+  RowSums<V> all;
+  all.start(unit_for(largest));
+  const auto unit = V::set(all.unit());
+  for (std::size_t begin = 0; begin < count; begin += kChunk) {
+    const std::size_t size = count - begin < kChunk ? count - begin : kChunk;
+    for (std::size_t i = begin; i < begin + size; i += kLanes) {
+      const std::size_t rest = begin + size - i;
+      const auto w = rest < kLanes ? V::load_part(weights + i, rest, V::zero()) : V::load(weights + i);
+      all.add(V::mul(w, unit), V::mul(cast_part<V, kBrain>(w, rest, to + i), unit));
+    }
+    all.end_chunk(size);
+  }
+  *sums = all.finish();
+  return true;
+}
+
+template <class V>
+bool cast_to_halves(const float* weights, std::size_t count, bool to_brain, std::uint16_t* to, ErrorSums* sums) {
+  return to_brain ? cast_to<V, true>(weights, count, to, sums) : cast_to<V, false>(weights, count, to, sums);
+}
+
 }  // namespace
 }  // namespace mnq::kernels

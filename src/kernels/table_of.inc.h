@@ -27,6 +27,7 @@ constexpr KernelTable table_of(const char* isa, std::span<const char* const> sha
       .pack_int4 = avx2::pack_int4,
       .unpack_int4 = avx2::unpack_int4,
       .error_sums = error_sums<V>,
+      .cast_to_halves = cast_to_halves<V>,
       .f16_to_f32 = avx2::f16_to_f32,
       .bf16_to_f32 = avx2::bf16_to_f32,
       .f64_to_f32 = avx2::f64_to_f32,

@@ -284,6 +284,12 @@ void add_table(const KernelTable& table) {
   add(table, "pack_int4", 1.5, [&] { table.pack_int4(d.codes.get(), kCount, d.packed.get()); });
   add(table, "unpack_int4", 1.5, [&] { table.unpack_int4(d.packed.get(), kCount, d.codes.get()); });
   add(table, "f32_to_f16", 6, [&] { table.f32_to_f16(d.weights.get(), kCount, d.halves.get()); });
+  add(table, "f32_to_f16_sqnr", 6, [&] {
+    constexpr std::size_t kBlock = std::size_t{1} << 18;  // as the loop has them
+    for (std::size_t i = 0; i < kCount; i += kBlock) {
+      table.cast_to_halves(d.weights.get() + i, kBlock, false, d.halves.get(), d.sums.data());
+    }
+  });
   add(table, "f16_to_f32", 6, [&] { table.f16_to_f32(d.halves.get(), kCount, d.floats.get()); });
   add(table, "bf16_to_f32", 6, [&] { table.bf16_to_f32(d.halves.get(), kCount, d.floats.get()); });
 }

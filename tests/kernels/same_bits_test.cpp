@@ -1,6 +1,8 @@
 // Every instruction set gives what the oracle gives, bit for bit.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "kernel_cases.h"
 
 namespace mnq::kernels::test {
@@ -274,6 +276,50 @@ TEST(SameBits, ErrorSums) {
         expect_same(table->error_sums(a.data(), b.data(), length), oracle().error_sums(a.data(), b.data(), length),
                     std::string(table->isa) + ' ' + std::to_string(length) + ' ' + std::to_string(kind));
       }
+    }
+  }
+}
+
+TEST(SameBits, CastsAndWhatTheyLose) {
+  for (const KernelTable* table : available_kernel_tables()) {
+    for (const std::size_t length : lengths()) {
+      for (int kind = 0; kind < kKinds; ++kind) {
+        for (const bool to_brain : {false, true}) {
+          const std::string what = std::string(table->isa) + ' ' + std::to_string(length) + ' ' + std::to_string(kind);
+          const auto weights = weights_of(kind, length);
+          std::vector<std::uint16_t> expected(length), got(length);
+          std::vector<float> cast(length);
+          (to_brain ? oracle().f32_to_bf16 : oracle().f32_to_f16)(weights.data(), length, expected.data());
+          (to_brain ? oracle().bf16_to_f32 : oracle().f16_to_f32)(expected.data(), length, cast.data());
+          ErrorSums sums{};
+          const bool is_finite = std::ranges::all_of(cast, [](float value) { return std::isfinite(value); });
+          ASSERT_EQ(table->cast_to_halves(weights.data(), length, to_brain, got.data(), &sums), is_finite) << what;
+          if (!is_finite) continue;
+          ASSERT_EQ(got, expected) << what;
+          expect_same(sums, oracle().error_sums(weights.data(), cast.data(), length), what);
+        }
+      }
+    }
+  }
+}
+
+TEST(SameBits, CastsOfWhatIsNotFinite) {
+  constexpr float kBeyondFloat16 = 65520, kBeyondBfloat16 = 0x1.ffp127f;
+  const auto is_finite = [](const KernelTable& table, float value, bool to_brain) {
+    std::vector<float> weights(100, 1.0f);
+    weights[77] = value;
+    std::vector<std::uint16_t> to(100);
+    ErrorSums sums;
+    return table.cast_to_halves(weights.data(), 100, to_brain, to.data(), &sums);
+  };
+  for (const KernelTable* table : available_kernel_tables()) {
+    EXPECT_TRUE(is_finite(*table, std::nextafterf(kBeyondFloat16, 0), false)) << table->isa;
+    EXPECT_FALSE(is_finite(*table, -kBeyondFloat16, false)) << table->isa;
+    EXPECT_TRUE(is_finite(*table, std::nextafterf(kBeyondBfloat16, 0), true)) << table->isa;
+    EXPECT_FALSE(is_finite(*table, kBeyondBfloat16, true)) << table->isa;
+    for (const bool to_brain : {false, true}) {
+      EXPECT_FALSE(is_finite(*table, std::numeric_limits<float>::quiet_NaN(), to_brain)) << table->isa;
+      EXPECT_FALSE(is_finite(*table, -std::numeric_limits<float>::infinity(), to_brain)) << table->isa;
     }
   }
 }

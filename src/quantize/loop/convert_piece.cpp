@@ -59,6 +59,26 @@ void measure(const PieceOfTensor& piece, const WeightReader& reader, const float
   scratch.sums.assign(1, error_sums_double(exact, others, count));
 }
 
+// Floats of 16 bits as they are stored, measured in the same walk; null where one is not finite.
+const std::byte* cast_and_measure(DType dtype, const float* weights, std::uint64_t count, Scratch& scratch) {
+  auto* halves = scratch.stored.get<std::uint16_t>(count);
+  scratch.sums.resize(1);
+  const bool is_finite =
+      kernel_table().cast_to_halves(weights, count, dtype == DType::kBF16, halves, scratch.sums.data());
+  return is_finite ? reinterpret_cast<const std::byte*>(halves) : nullptr;
+}
+
+// The same of weights that are stored as doubles, and of what is not finite.
+const std::byte* cast_then_measure(const PieceOfTensor& piece, const WeightReader& reader, DType dtype,
+                                   const float* weights, Scratch& scratch) {
+  const std::uint64_t count = piece.place.count();
+  const std::byte* stored = from_float32(kernel_table(), dtype, weights, count, scratch.stored);
+  const float* rounded = to_float32(kernel_table(), dtype, stored, count, scratch.decoded);
+  if (!is_finite(piece, rounded, scratch)) return nullptr;
+  measure(piece, reader, weights, rounded, scratch);
+  return stored;
+}
+
 // Where coding did not measure in passing, or could not.
 void measure_codes(const PieceOfTensor& piece, const WeightReader& reader, const WeightWriter& writer,
                    const float* weights, CodedPiece coded, Scratch& scratch) {
@@ -99,12 +119,10 @@ void cast_piece(const PieceOfTensor& piece, const WeightReader& reader, Scratch&
   const std::uint64_t count = piece.place.count();
   const DType dtype = scheme_of(piece.planned.spec).cast_dtype;
   const float* weights = load(piece, reader, scratch);
-  const std::byte* stored = from_float32(kernel_table(), dtype, weights, count, scratch.stored);
-  const float* rounded = to_float32(kernel_table(), dtype, stored, count, scratch.decoded);
-  if (!is_finite(piece, rounded, scratch)) return;
-  measure(piece, reader, weights, rounded, scratch);
+  const std::byte* stored = reader.is_double() ? nullptr : cast_and_measure(dtype, weights, count, scratch);
+  if (stored == nullptr) stored = cast_then_measure(piece, reader, dtype, weights, scratch);
   const std::uint64_t width = dtype_bits(dtype) / 8;
-  piece.out.write(0, piece.first_element * width, stored, count * width);
+  if (stored != nullptr) piece.out.write(0, piece.first_element * width, stored, count * width);
 }
 
 void dequantize_piece(const PieceOfTensor& piece, const WeightReader& reader, Scratch& scratch) {
