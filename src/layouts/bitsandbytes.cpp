@@ -9,6 +9,7 @@
 // 8 bits, which is only read: X I8 [out, in], SCB F32 [out], the largest weight of a row, which code 127 stands for.
 // Source: bitsandbytes/functional.py, backends/default/ops.py
 #include <algorithm>
+#include <array>
 #include <span>
 
 #include "base/text/format.h"
@@ -96,6 +97,11 @@ bool can_hold(const QuantizedSpec& spec) {
          spec.shape.size() >= 2 && has_whole_rows(spec);
 }
 
+constexpr std::array kKinds{
+    HeldKind{.scheme = "nf4", .name = "nf4", .group_size = 64, .symmetric = true, .scale_dtype = DType::kF32},
+    HeldKind{.scheme = "fp4", .name = "fp4", .group_size = 64, .symmetric = true, .scale_dtype = DType::kF32},
+};
+
 // As Python's json writes it.
 std::string state_text(const QuantizedSpec& spec) {
   const bool is_brain = spec.weight_dtype == DType::kBF16;
@@ -144,6 +150,9 @@ std::vector<StoredPart> no_parts(const QuantizedSpec&) { return {}; }
 
 constinit const Layout kBitsandbytes4Layout{
     .name = "bitsandbytes 4 bits",
+    .holds = kKinds,
+    .scales_text = "has a scale for each block of 64",
+    .axis_text = "has its blocks on the last axis",
     .has_tables = false,
     .can_hold = can_hold,
     .unit = [](const QuantizedSpec& spec) { return spec.group_size; },

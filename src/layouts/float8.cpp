@@ -2,7 +2,10 @@
 // a row, one a group of columns, or one for each block of rows and columns, [ceil(out / 128), ceil(in / 128)]. What
 // they are called says whose they are:
 //   X_scale_inv   DeepSeek, quant_method fp8. Source: transformers/integrations/finegrained_fp8.py
-//   X_scale       compressed-tensors, float-quantized and naive-quantized. Source: compressed_tensors/compressors, 0.20
+//   X_scale       compressed-tensors, float-quantized and naive-quantized. Source: compressed_tensors/compressors,
+//                 0.20; ComfyUI: F32 [], of the whole weight. Source: ComfyUI/QUANTIZATION.md
+#include <array>
+
 #include "layouts/layouts.h"
 #include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
@@ -50,16 +53,55 @@ CodedPiece load(const QuantizedSpec& spec, const PartReader& in, const PiecePlac
   return {.place = place, .codes = load_byte_codes(spec, in, kCodes, place, buffers)};
 }
 
+// What newer models of DeepSeek's kind have, and what ComfyUI documents.
+constexpr std::array kBlockKinds{HeldKind{.scheme = "float8_e4m3",
+                                          .name = "float8_e4m3 in blocks of 128x128",
+                                          .group_size = 128,
+                                          .group_rows = 128,
+                                          .symmetric = true,
+                                          .scale_dtype = DType::kF32}};
+constexpr std::array kTensorKinds{HeldKind{.scheme = "float8_e4m3",
+                                           .name = "float8_e4m3 per tensor",
+                                           .is_per_tensor = true,
+                                           .symmetric = true,
+                                           .scale_dtype = DType::kF32},
+                                  HeldKind{.scheme = "float8_e5m2",
+                                           .name = "float8_e5m2 per tensor",
+                                           .is_per_tensor = true,
+                                           .symmetric = true,
+                                           .scale_dtype = DType::kF32}};
+
 ScaleTables load_tables(const QuantizedSpec&, const PartReader& in) { return {.scales = load_floats(in, kScales)}; }
 
 }  // namespace
 
 constinit const Layout kFloat8InverseLayout{
     .name = "float8-inverse",
+    .holds = kBlockKinds,
+    .scales_text = "has a scale for each block of 128 x 128",
+    .axis_text = "has its blocks on both axes",
     .has_tables = true,
     .can_hold = can_hold,
     .unit = [](const QuantizedSpec&) { return std::uint64_t{1}; },
     .parts = [](const QuantizedSpec& spec) { return parts_with(spec, "_scale_inv"); },
+    .store = store,
+    .store_tables = store_tables,
+    .load = load,
+    .load_tables = load_tables,
+};
+
+constinit const Layout kComfyLayout{
+    .name = "comfyui",
+    .holds = kTensorKinds,
+    .scales_text = "has one scale for a weight",
+    .axis_text = "has no channels",
+    .has_tables = true,
+    .can_hold = [](const QuantizedSpec& spec) { return can_hold(spec) && spec.granularity == Granularity::kTensor; },
+    .unit = [](const QuantizedSpec&) { return std::uint64_t{1}; },
+    .parts =
+        [](const QuantizedSpec& spec) {
+          return std::vector<StoredPart>{{"", dtype_of(spec), spec.shape}, {"_scale", spec.scale_dtype, {}}};
+        },
     .store = store,
     .store_tables = store_tables,
     .load = load,

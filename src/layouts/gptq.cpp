@@ -1,10 +1,12 @@
 // GPTQ's layout, of matrices [out, in] that are stored the other way round:
-//   X_qweight  I32 [in * bits / 32, out]: of each output a string of bits along the inputs, the lowest first
-//   X_qzeros   I32 [groups, out * bits / 32]: of each group a string of bits along the outputs
-//   X_scales   F16 [groups, out]
-//   X_g_idx    I32 [in]: which group an input is of. Where they do not follow each other (desc_act), that is a layout
+//   L.qweight  I32 [in * bits / 32, out]: of each output a string of bits along the inputs, the lowest first
+//   L.qzeros   I32 [groups, out * bits / 32]: of each group a string of bits along the outputs
+//   L.scales   F16 [groups, out]
+//   L.g_idx    I32 [in]: which group an input is of. Where they do not follow each other (desc_act), that is a layout
 //              of its own, since codes can then lie nowhere else
-// Format gptq stores zero points less by one, gptq_v2 as they are. In files the parts are the layer's: L.qweight.
+// L is the layer, of whose L.weight these are the parts. Format gptq stores zero points less by one, gptq_v2 as they
+// are. Readers of the first one disagree of a zero point of 0, which nothing is less than by one: it is written of
+// symmetric weights, whose zero points are all in the middle, and the other one of all else.
 // Source: gptqmodel/nn_modules/qlinear/__init__.py
 #include <algorithm>
 #include <array>
@@ -32,7 +34,7 @@ std::uint64_t outputs_of(const QuantizedSpec& spec) { return static_cast<std::ui
 bool can_hold(const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
   const bool has_bits = scheme.bits == 2 || scheme.bits == 3 || scheme.bits == 4 || scheme.bits == 8;
-  if (!has_bits || !has_integer_codes(spec) || scheme.has_minima || scheme.rule.code_xor != 0 || spec.symmetric) {
+  if (!has_bits || !has_integer_codes(spec) || scheme.has_minima || scheme.rule.code_xor != 0) {
     return false;
   }
   const bool is_matrix = spec.shape.size() == 2 && spec.channel_axis == 0 && spec.group_rows == 1;
@@ -43,10 +45,10 @@ bool can_hold(const QuantizedSpec& spec) {
 std::vector<StoredPart> parts(const QuantizedSpec& spec) {
   const auto groups = static_cast<std::int64_t>(scale_shape(spec).groups);
   const std::int64_t outputs = spec.shape[0], inputs = spec.shape[1], bits = bits_of(spec);
-  return {{"_qweight", DType::kI32, {inputs * bits / 32, outputs}},
-          {"_qzeros", DType::kI32, {groups, outputs * bits / 32}},
-          {"_scales", spec.scale_dtype, {groups, outputs}},
-          {"_g_idx", DType::kI32, {inputs}}};
+  return {{".qweight", DType::kI32, {inputs * bits / 32, outputs}, {}, true},
+          {".qzeros", DType::kI32, {groups, outputs * bits / 32}, {}, true},
+          {".scales", spec.scale_dtype, {groups, outputs}, {}, true},
+          {".g_idx", DType::kI32, {inputs}, {}, true}};
 }
 
 // The words of all rows of a piece, a run of columns each; run [bits, row_count].
@@ -100,15 +102,7 @@ void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter&
                 rows * kWord);
     }
   }
-}
-
-// Of [groups, outputs] as [outputs, groups], and back.
-template <class Value>
-std::vector<Value> turned(const std::vector<Value>& values, std::uint64_t row_count) {
-  std::vector<Value> result(values.size());
-  const std::uint64_t column_count = row_count == 0 ? 0 : values.size() / row_count;
-  for (std::uint64_t i = 0; i < values.size(); ++i) result[i % column_count * row_count + i / column_count] = values[i];
-  return result;
+  store_piece_floats_turned(spec, piece, piece.scales, spec.scale_dtype, out, kScales, buffers);
 }
 
 // What is added to a zero point when it is stored, within its bits.
@@ -117,11 +111,11 @@ std::int8_t moved(std::int8_t zero_point, int by, const QuantizedSpec& spec) {
   return static_cast<std::int8_t>(((zero_point + half_of(spec) + by) & mask) - half_of(spec));
 }
 
-template <int moved_by>
-void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out) {
+// Symmetric weights have them all the same.
+void store_zero_points(const QuantizedSpec& spec, const ScaleTables& tables, int moved_by, const PartWriter& out) {
   const std::uint64_t outputs = outputs_of(spec), groups = scale_shape(spec).groups;
-  store_floats(turned(tables.scales, outputs), spec.scale_dtype, out, kScales);
   std::vector<std::int8_t> zero_points = turned(tables.zero_points, outputs);
+  if (spec.symmetric) zero_points.assign(groups * outputs, 0);
   for (std::int8_t& zero_point : zero_points) zero_point = moved(zero_point, -moved_by, spec);
   const std::uint64_t row_bytes = outputs * static_cast<std::uint64_t>(bits_of(spec)) / 8;
   std::vector<std::uint8_t> stored(groups * row_bytes);
@@ -130,6 +124,12 @@ void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const Pa
               stored.data() + group * row_bytes);
   }
   if (!zero_points.empty()) out.write(kZeroPoints, 0, stored.data(), stored.size());
+}
+
+template <int moved_by>
+void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out) {
+  store_floats(turned(tables.scales, outputs_of(spec)), spec.scale_dtype, out, kScales);
+  store_zero_points(spec, tables, moved_by, out);
   std::vector<std::int32_t> group_of(static_cast<std::size_t>(spec.shape[1]));
   const std::uint64_t size = spec.granularity == Granularity::kGroup ? spec.group_size : group_of.size();
   for (std::size_t i = 0; i < group_of.size(); ++i) group_of[i] = static_cast<std::int32_t>(i / size);
@@ -141,6 +141,7 @@ ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
   const std::uint64_t outputs = outputs_of(spec), groups = scale_shape(spec).groups;
   ScaleTables tables;
   tables.scales = turned(load_floats(in, kScales), groups);
+  if (spec.symmetric) return tables;
   const std::vector<std::byte> stored = load_bytes(in, kZeroPoints);
   std::vector<std::int8_t> zero_points(groups * outputs);
   for (std::uint64_t group = 0; group < groups; ++group) {
@@ -161,11 +162,26 @@ ScaleTables load_ordered_tables(const QuantizedSpec& spec, const PartReader& in)
   return tables;
 }
 
+// Scales are float16 there; where a model is bfloat16 they may be that, too.
+constexpr std::array kKinds{
+    HeldKind{.scheme = "qint8", .has_channels = true, .scale_dtype = DType::kF16},
+    HeldKind{.scheme = "qint8", .has_channels = true, .scale_dtype = DType::kBF16},
+    HeldKind{.scheme = "qint4", .has_channels = true, .scale_dtype = DType::kF16},
+    HeldKind{.scheme = "qint4", .has_channels = true, .scale_dtype = DType::kBF16},
+    HeldKind{.scheme = "qint3", .has_channels = true, .scale_dtype = DType::kF16},
+    HeldKind{.scheme = "qint3", .has_channels = true, .scale_dtype = DType::kBF16},
+    HeldKind{.scheme = "qint2", .has_channels = true, .scale_dtype = DType::kF16},
+    HeldKind{.scheme = "qint2", .has_channels = true, .scale_dtype = DType::kBF16},
+};
+
 constexpr Layout layout(std::string_view name, ScaleTables (*load_of)(const QuantizedSpec&, const PartReader&),
                         void (*store_of)(const QuantizedSpec&, const ScaleTables&, const PartWriter&),
                         bool is_ordered) {
   Layout made{
       .name = name,
+      .holds = kKinds,
+      .scales_text = "has a scale for each channel or group",
+      .axis_text = "has its channels on axis 0",
       .has_own_order = is_ordered,
       .has_tables = true,
       .can_hold = can_hold,
@@ -176,7 +192,10 @@ constexpr Layout layout(std::string_view name, ScaleTables (*load_of)(const Quan
       .load = load,
       .load_tables = load_of,
   };
-  if (is_ordered) made.can_hold = [](const QuantizedSpec&) { return false; };
+  if (is_ordered) {
+    made.holds = {};
+    made.can_hold = [](const QuantizedSpec&) { return false; };
+  }
   return made;
 }
 

@@ -9,6 +9,11 @@ bool divides_rows(std::uint64_t group_size, const Shape& shape) {
   return shape.size() >= 2 && static_cast<std::uint64_t>(shape.back()) % group_size == 0;
 }
 
+bool fits_rows(const HeldKind& kind, const Shape& shape) {
+  if (kind.is_per_tensor || kind.group_size == 0) return true;
+  return kind.group_rows > 1 ? shape.size() == 2 : divides_rows(kind.group_size, shape);
+}
+
 bool allows_symmetry(const HeldKind& kind, const QuantizedSpec& spec) {
   return !kind.symmetric || *kind.symmetric == spec.symmetric;
 }
@@ -16,10 +21,28 @@ bool allows_symmetry(const HeldKind& kind, const QuantizedSpec& spec) {
 bool is_of_kind(const HeldKind& kind, const QuantizedSpec& spec) {
   const bool has_scales_so = !kind.scale_dtype || *kind.scale_dtype == spec.scale_dtype;
   if (spec.scheme != kind.scheme || !allows_symmetry(kind, spec) || !has_scales_so) return false;
-  if (spec.channel_axis != 0 || spec.group_rows != 1) return false;
+  if (kind.is_per_tensor) return spec.granularity == Granularity::kTensor;
+  if (spec.channel_axis != 0 || spec.group_rows != kind.group_rows) return false;
   if (spec.granularity == Granularity::kChannel) return kind.has_channels;
   const bool is_its_size = kind.group_size == 0 || kind.group_size == spec.group_size;
-  return spec.granularity == Granularity::kGroup && is_its_size && divides_rows(spec.group_size, spec.shape);
+  if (spec.granularity != Granularity::kGroup || !is_its_size) return false;
+  return kind.group_rows > 1 || divides_rows(spec.group_size, spec.shape);
+}
+
+// Of those that are alike: the one whose groups are as wanted, else the first one whose groups fit, else the first one.
+template <class IsLike>
+const HeldKind* find_kind(std::span<const HeldKind> kinds, const QuantizedSpec& wanted, const IsLike& is_like) {
+  const auto fits = [&](const HeldKind& kind) { return fits_rows(kind, wanted.shape); };
+  const auto is_as_wanted = [&](const HeldKind& kind) { return kind.group_size == wanted.group_size && fits(kind); };
+  const auto is_any = [](const HeldKind&) { return true; };
+  const auto find = [&](const auto& is_good) {
+    const auto found =
+        std::ranges::find_if(kinds, [&](const HeldKind& kind) { return is_like(kind) && is_good(kind); });
+    return found == kinds.end() ? nullptr : &*found;
+  };
+  if (const HeldKind* found = find(is_as_wanted)) return found;
+  if (const HeldKind* found = find(fits)) return found;
+  return find(is_any);
 }
 
 // Scales of float64 are stored as float32.
@@ -31,6 +54,11 @@ DType new_scale_dtype(const HeldKind& kind, DType weight_dtype) {
 // Groups become those of the kind, or channels where there can be none.
 Change change_scales(const HeldKind& kind, QuantizedSpec& spec) {
   Change change = Change::kNothing;
+  if (kind.is_per_tensor) {
+    spec.granularity = Granularity::kTensor;
+    spec.group_size = 0;
+    return change;
+  }
   if (spec.granularity == Granularity::kTensor) {
     spec.granularity = Granularity::kChannel;
     change = Change::kScalePerTensor;
@@ -57,23 +85,22 @@ bool holds(std::span<const HeldKind> kinds, const QuantizedSpec& spec) {
 }
 
 const HeldKind& nearest_kind(std::span<const HeldKind> kinds, const QuantizedSpec& wanted) {
-  const auto find = [&](const auto& is_like) { return std::ranges::find_if(kinds, is_like); };
   const auto is_same = [&](const HeldKind& kind) {
     return kind.scheme == wanted.scheme && allows_symmetry(kind, wanted);
   };
-  if (const auto found = find(is_same); found != kinds.end()) return *found;
-  for (const bool has_minima : {!wanted.symmetric, false}) {
-    const auto found = find([&](const HeldKind& kind) {
+  if (const HeldKind* found = find_kind(kinds, wanted, is_same)) return *found;
+  for (const bool has_minima : {!wanted.symmetric, wanted.symmetric}) {
+    const HeldKind* found = find_kind(kinds, wanted, [&](const HeldKind& kind) {
       const Scheme& scheme = *find_scheme(kind.scheme);
       return scheme.bits == scheme_of(wanted).bits && scheme.has_minima == has_minima;
     });
-    if (found != kinds.end()) return *found;
+    if (found != nullptr) return *found;
   }
-  return kinds.front();
+  return *find_kind(kinds, wanted, [&](const HeldKind& kind) { return kind.scheme == kinds.front().scheme; });
 }
 
 std::optional<NearestSpec> spec_of_kind(const HeldKind& kind, const QuantizedSpec& wanted) {
-  if (!kind.has_channels && !divides_rows(kind.group_size, wanted.shape)) return std::nullopt;
+  if (!fits_rows(kind, wanted.shape)) return std::nullopt;
   NearestSpec nearest{wanted};
   QuantizedSpec& spec = nearest.spec;
   if (spec.scheme != kind.scheme) nearest.change = Change::kScheme;
@@ -81,8 +108,10 @@ std::optional<NearestSpec> spec_of_kind(const HeldKind& kind, const QuantizedSpe
   spec.symmetric = kind.symmetric.value_or(wanted.symmetric && !scheme_of(wanted).has_minima);
   const Change change = change_scales(kind, spec);
   if (change != Change::kNothing) nearest.change = change;
-  spec.group_rows = 1;
+  spec.group_rows = kind.group_rows;
   spec.scale_dtype = new_scale_dtype(kind, spec.weight_dtype);
+  const bool has_other_scales = kind.scale_dtype && spec.scale_dtype != wanted.scale_dtype;
+  if (nearest.change == Change::kNothing && has_other_scales) nearest.change = Change::kScaleDType;
   spec.activation_bits = 0;
   return nearest;
 }

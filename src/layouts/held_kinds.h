@@ -16,13 +16,15 @@ struct HeldKind {
   std::string_view scheme;
   std::string_view name = "";             ///< what its readers call it, "Q8_0"; empty: as the scheme
   bool has_channels = false;              ///< it may have a scale for each channel
+  bool is_per_tensor = false;             ///< it has one scale for the whole weight, and nothing else
   std::uint64_t group_size = 0;           ///< the only one that groups have; 0: any that divides a row
+  std::uint64_t group_rows = 1;           ///< of blocks, which may reach over the ends of a weight: see QuantizedSpec
   std::optional<bool> symmetric = {};     ///< empty: it may be either
   std::optional<DType> scale_dtype = {};  ///< empty: it may be any, and new ones get the weight's
 };
 
 /// What had to be changed to come from a spec to one that is held.
-enum class Change { kNothing, kScheme, kScalePerTensor, kChannelAxis, kGroupSize };
+enum class Change { kNothing, kScheme, kScalePerTensor, kChannelAxis, kGroupSize, kScaleDType };
 
 struct NearestSpec {
   QuantizedSpec spec;

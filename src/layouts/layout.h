@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,13 +20,17 @@
 
 namespace mnq {
 
-/// One stored tensor of a quantized weight X: its name is X + suffix.
+/// One stored tensor of a quantized weight X: its name is X + suffix, or that of the layer, L of L.weight, + suffix.
 struct StoredPart {
   std::string_view suffix;
   DType dtype = DType::kI8;
   Shape shape;
-  Shape former_shape = {};  ///< in files of earlier versions, the same values in the same order; empty: as now
+  Shape former_shape = {};   ///< in files of earlier versions, the same values in the same order; empty: as now
+  bool is_of_layer = false;  ///< its name is made of the layer's: L.scales
 };
+
+/// What the part of a weight is called.
+std::string part_name(std::string_view weight, const StoredPart& part);
 
 /// Scales of a whole weight, [scale_shape] each; empty where there are none or they are not known.
 struct ScaleTables {
@@ -104,7 +109,8 @@ struct Layout {
   /// Whether weights of this spec can lie so.
   bool (*can_hold)(const QuantizedSpec& spec) = nullptr;
 
-  /// Elements of a row that can only be had together. A piece may start at their multiples.
+  /// Elements of a row that can only be had together. A piece may start at their multiples. More than a row has: rows
+  /// that are stored together.
   std::uint64_t (*unit)(const QuantizedSpec& spec) = nullptr;
 
   /// What is stored of a weight, codes first.

@@ -73,6 +73,19 @@ ScaleTables load_two_levels(const PartReader& in, std::size_t scales, std::size_
   return tables;
 }
 
+void store_piece_floats_turned(const QuantizedSpec& spec, const CodedPiece& piece, const float* values, DType dtype,
+                               const PartWriter& out, std::size_t part, LayoutBuffers& buffers) {
+  if (values == nullptr) return;
+  const std::uint64_t width = dtype_bits(dtype) / 8, rows = piece.place.row_count, groups = piece.groups();
+  const std::uint64_t all_rows = scale_shape(spec).row_count, first = piece.place.first_column / piece.group_size;
+  const std::vector<float> columns = turned(std::vector<float>(values, values + rows * groups), rows);
+  for (std::uint64_t group = 0; group < groups; ++group) {
+    auto* stored = buffers.stored.get<std::byte>(rows * width);
+    kernels::from_float32(kernels::kernel_table(), dtype, columns.data() + group * rows, rows, stored);
+    out.write(part, ((first + group) * all_rows + piece.place.first_row) * width, stored, rows * width);
+  }
+}
+
 std::vector<float> load_floats(const PartReader& in, std::size_t part) {
   const TensorInfo& info = in.info(part);
   std::vector<float> values(element_count(info.shape));

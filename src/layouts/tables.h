@@ -26,6 +26,19 @@ void store_two_levels(const ScaleTables& tables, float global_scale, const PartW
 /// What two levels of scales stand for. Errors: kIo.
 ScaleTables load_two_levels(const PartReader& in, std::size_t scales, std::size_t global_scale);
 
+/// store_piece_floats into a table that is stored the other way round, [groups, rows].
+void store_piece_floats_turned(const QuantizedSpec& spec, const CodedPiece& piece, const float* values, DType dtype,
+                               const PartWriter& out, std::size_t part, LayoutBuffers& buffers);
+
+/// Of [rows, columns] as [columns, rows].
+template <class Value>
+std::vector<Value> turned(const std::vector<Value>& values, std::uint64_t row_count) {
+  std::vector<Value> result(values.size());
+  const std::uint64_t column_count = row_count == 0 ? 0 : values.size() / row_count;
+  for (std::uint64_t i = 0; i < values.size(); ++i) result[i % column_count * row_count + i / column_count] = values[i];
+  return result;
+}
+
 /// A whole part as float32, whatever float dtype it has; bytes are E8M0.
 std::vector<float> load_floats(const PartReader& in, std::size_t part);
 

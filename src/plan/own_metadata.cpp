@@ -112,13 +112,13 @@ std::vector<std::size_t> find_parts(const TensorSource& source, const IndexByNam
   if (!layout.can_hold(spec)) throw Error(Status::kFormat, formatted("{} is not stored like this", scheme_text(spec)));
   std::vector<std::size_t> parts;
   for (const StoredPart& part : layout.parts(spec)) {
-    const std::string part_name = name + std::string(part.suffix);
-    const auto found = index.find(part_name);
-    if (found == index.end()) throw Error(Status::kFormat, formatted("{} is missing", part_name));
+    const std::string stored = part_name(name, part);
+    const auto found = index.find(stored);
+    if (found == index.end()) throw Error(Status::kFormat, formatted("{} is missing", stored));
     const TensorInfo& info = source.tensors()[found->second];
     const bool fits = info.shape == part.shape || (!part.former_shape.empty() && info.shape == part.former_shape);
     if (info.dtype != part.dtype || !fits) {
-      throw Error(Status::kFormat, formatted("{} is {} {}, but must be {} {}", part_name, dtype_name(info.dtype),
+      throw Error(Status::kFormat, formatted("{} is {} {}, but must be {} {}", stored, dtype_name(info.dtype),
                                              shape_text(info.shape), dtype_name(part.dtype), shape_text(part.shape)));
     }
     parts.push_back(found->second);

@@ -23,8 +23,8 @@ void add_parts(PlannedTensor& planned, const LogicalTensor& tensor) {
   const auto parts = planned.layout->parts(planned.spec);
   planned.outputs.reserve(parts.size());
   for (const StoredPart& part : parts) {
-    planned.outputs.push_back({{tensor.name + std::string(part.suffix), part.dtype, part.shape,
-                                *checked_size_bytes(part.dtype, part.shape)}});
+    planned.outputs.push_back(
+        {{part_name(tensor.name, part), part.dtype, part.shape, *checked_size_bytes(part.dtype, part.shape)}});
   }
 }
 

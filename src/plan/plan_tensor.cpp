@@ -98,6 +98,8 @@ void choose_method(PlannedTensor& planned, const LayerSettings& settings, Choice
   } else if (settings.is_method_set && settings.method == &kSearchMethod && choice.reason.empty()) {
     choice.reason = kSearchMethod.fits(spec) ? "by minmax: a scale that many rows or pieces share is not searched for"
                                              : formatted("by minmax: there is no search for {}", scheme_of(spec).text);
+  } else if (settings.is_method_set && settings.method == &kMinmaxMethod && planned.method == &kSearchMethod) {
+    choice.reason += std::string(choice.reason.empty() ? "" : ", ") + "by a search: minmax makes no minima";
   }
 }
 

@@ -25,15 +25,37 @@ struct Fitting {
   }
 };
 
+// Of all kinds of its scheme.
+std::vector<std::string> group_sizes_of(const Layout& layout, const HeldKind& kind) {
+  std::vector<std::string> sizes;
+  for (const HeldKind& each : layout.holds) {
+    if (each.scheme == kind.scheme) sizes.push_back(std::to_string(each.group_size));
+  }
+  return sizes;
+}
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string all;
+  for (const std::string& text : texts) {
+    const bool is_last = &text == &texts.back();
+    all += (all.empty() ? "" : is_last ? " or " : ", ") + text;
+  }
+  return all;
+}
+
 // A key that the user set and that the kind cannot follow is an error, and not just a reason.
 void require_followed(const Fitting& fitting, const HeldKind& kind) {
   const Storage& storage = fitting.storage;
   const QuantizedSpec& wanted = fitting.request.wanted;
-  const std::string size = std::to_string(kind.group_size);
-  if (kind.group_size != 0 && fitting.is_set("group_size") && fitting.find("group_size").value != size) {
-    fitting.fail("group_size", formatted("{} has groups of {} only", storage.title, size));
+  const std::vector<std::string> sizes = group_sizes_of(*storage.layout, kind);
+  const bool has_size = std::ranges::find(sizes, fitting.find("group_size").value) != sizes.end();
+  if (kind.group_size != 0 && fitting.is_set("group_size") && !has_size) {
+    fitting.fail("group_size", formatted("{} has groups of {} only", storage.title, joined(sizes)));
   }
-  if (wanted.granularity == Granularity::kTensor) {
+  if (kind.is_per_tensor && fitting.is_set("group_size") && wanted.group_size != 0) {
+    fitting.fail("group_size", formatted("{} {}", storage.title, storage.layout->scales_text));
+  }
+  if (wanted.granularity == Granularity::kTensor && !kind.is_per_tensor) {
     fitting.fail("per_channel", formatted("{} {}", storage.title, storage.layout->scales_text));
   }
   // Where there are no channels, none can lie on an axis.
@@ -56,6 +78,10 @@ std::string reason_of_change(const Fitting& fitting, Change change) {
       return formatted("quantized anew, per channel: {} has no other scale", title);
     case Change::kChannelAxis:
       return formatted("quantized anew: {} {}", title, fitting.storage.layout->axis_text);
+    case Change::kScaleDType:
+      return fitting.request.is_stored
+                 ? formatted("quantized anew: {} has no scales of {}", title, dtype_name(wanted.scale_dtype))
+                 : "";
     case Change::kGroupSize:
       break;
   }
@@ -67,6 +93,11 @@ std::string reason_of_kind(const Fitting& fitting, const HeldKind& kind, std::st
   if (fitting.request.is_stored) {
     return formatted("quantized anew as {}: {} has no {}", kind.name, fitting.storage.title,
                      scheme_text(fitting.request.wanted));
+  }
+  const std::uint64_t size = fitting.request.wanted.group_size;
+  if (kind.group_size != 0 && fitting.is_set("group_size") && size != kind.group_size) {
+    return formatted("as {} in groups of {}: groups of {} do not divide {} columns", kind.name, kind.group_size, size,
+                     fitting.request.wanted.shape.back());
   }
   return widened_for.empty() ? formatted("as {}", kind.name) : formatted("as {}: {}", kind.name, widened_for);
 }
@@ -123,6 +154,10 @@ Fit fit_anew(const Fitting& fitting, std::string_view widens_for) {
   return fit;
 }
 
+bool has_scheme(std::span<const HeldKind> kinds, std::string_view scheme) {
+  return std::ranges::find(kinds, scheme, &HeldKind::scheme) != kinds.end();
+}
+
 const Layout& layout_of(const Storage& storage, const QuantizedSpec& spec, const WeightRequest& request) {
   return storage.choose_layout == nullptr ? *storage.layout : storage.choose_layout(spec, request.companion);
 }
@@ -138,11 +173,14 @@ Fit fit_weight(const Storage& storage, WeightRequest request, const Config& conf
   request.is_held = request.is_stored && is_coded(wanted) && (is_opaque ? can_hold : may_stay);
   WeightRule rule = storage.rule == nullptr ? WeightRule() : storage.rule(request);
   if (!rule.leaves_for.empty()) return {std::nullopt, std::move(rule.leaves_for), storage.layout};
-  // Codes that are no integers stay as they are, or become floats: made anew they would lose once more.
-  if (!can_hold && (is_opaque || storage.holds_everything())) {
+  // Codes that are no integers stay as they are, or become floats: made anew they would lose once more. New ones may
+  // get other scales.
+  const bool is_of_a_kind = !request.is_stored && has_scheme(storage.layout->holds, wanted.scheme);
+  const bool is_taken_as_it_is = storage.holds_everything() || (is_opaque && (may_stay || !is_of_a_kind));
+  if (is_taken_as_it_is && !can_hold) {
     return {std::nullopt, formatted("the output has no {}", scheme_text(wanted)), storage.layout};
   }
-  if (is_opaque || storage.holds_everything()) return {wanted, "", &layout, nullptr, storage.suffixes};
+  if (is_taken_as_it_is) return {wanted, "", &layout, nullptr, storage.suffixes};
   const bool stays = request.is_held || !is_coded(wanted);
   Fit fit = stays ? Fit{wanted, ""} : fit_anew({storage, request, config}, rule.widens_for);
   fit.layout = storage.layout;

@@ -27,7 +27,7 @@ std::ostream& operator<<(std::ostream& out, const Stored& stored) {
 std::vector<QuantizedSpec> specs_of(const Scheme& scheme) {
   std::vector<QuantizedSpec> specs;
   const auto add = [&](Granularity granularity, std::uint64_t group_size, std::uint64_t group_rows) {
-    for (const Shape& shape : {Shape{5, 512}, Shape{130, 272}, Shape{2, 129, 256}}) {
+    for (const Shape& shape : {Shape{5, 512}, Shape{130, 272}, Shape{32, 256}, Shape{2, 129, 256}}) {
       for (const bool symmetric : {true, false}) {
         QuantizedSpec spec;
         spec.scheme = scheme.name;
@@ -104,15 +104,15 @@ class MadeUp {
     Kept kept(parts);
     LayoutBuffers buffers;
     const RowView rows = row_view(spec_.shape, spec_.channel_axis);
-    for (std::uint64_t row = 0; row < rows.row_count; row += 2) {
-      const std::uint64_t count = std::min<std::uint64_t>(2, rows.row_count - row);
+    const std::uint64_t step = std::max<std::uint64_t>(2, layout.unit(spec_) / rows.row_length);
+    for (std::uint64_t row = 0; row < rows.row_count; row += step) {
+      const std::uint64_t count = std::min(step, rows.row_count - row);
       layout.store(spec_, piece({row, count, 0, rows.row_length}, layout), PartWriter(kept, 0), buffers);
     }
     if (layout.has_tables) layout.store_tables(spec_, tables_, PartWriter(kept, 0));
     std::vector<NamedTensor> tensors;
     for (std::size_t i = 0; i < parts.size(); ++i) {
-      tensors.push_back(
-          {"fc.weight" + std::string(parts[i].suffix), tensor_of(parts[i].dtype, parts[i].shape, kept.bytes[i])});
+      tensors.push_back({part_name("fc.weight", parts[i]), tensor_of(parts[i].dtype, parts[i].shape, kept.bytes[i])});
     }
     return std::make_shared<ToldWeights>(model_of(std::move(tensors)),
                                          std::vector<ToldWeight>{{"fc.weight", spec_, &layout}});

@@ -32,7 +32,7 @@ TEST(HeldKinds, OfferWhatTheyHold) {
         for (const Granularity granularity : {Granularity::kTensor, Granularity::kChannel, Granularity::kGroup}) {
           SCOPED_TRACE(std::string(layout->name) + " " + std::string(scheme->name));
           const QuantizedSpec wanted =
-              spec_of(scheme->name, symmetric, granularity, granularity == Granularity::kGroup ? 64 : 0);
+              spec_of(scheme->name, symmetric, granularity, granularity == Granularity::kGroup ? 64 : 0, {4, 192});
           const NearestSpec offered = nearest(*layout, wanted);
           EXPECT_TRUE(holds(layout->holds, offered.spec));
           EXPECT_EQ(nearest(*layout, offered.spec).change, Change::kNothing);
@@ -57,6 +57,29 @@ TEST(HeldKinds, OfBlocksAreTheirGroups) {
   EXPECT_EQ(made.group_size, 32u);
   EXPECT_EQ(made.scale_dtype, DType::kF16);
   EXPECT_FALSE(holds(kGgmlLayout.holds, spec_of("qint8", true, Granularity::kGroup, 32)));  // its scales are float32
+}
+
+TEST(HeldKinds, OfSeveralSizesHaveTheOneThatIsWantedAndFits) {
+  const auto size_for = [](std::uint64_t wanted, std::int64_t columns) {
+    const auto granularity = wanted == 0 ? Granularity::kChannel : Granularity::kGroup;
+    const QuantizedSpec spec = spec_of("qint4", true, granularity, wanted, {4, columns});
+    return nearest(kMlxLayout, spec).spec.group_size;
+  };
+  EXPECT_EQ(size_for(128, 256), 128u);
+  EXPECT_EQ(size_for(32, 256), 32u);
+  EXPECT_EQ(size_for(0, 256), 64u);
+  EXPECT_EQ(size_for(128, 192), 64u);
+  EXPECT_EQ(size_for(128, 96), 32u);
+}
+
+TEST(HeldKinds, MayBeBlocksOrWholeTensors) {
+  const QuantizedSpec wanted = spec_of("float8_e4m3", true, Granularity::kChannel, 0, {5, 33});
+  const QuantizedSpec blocks = nearest(kFloat8InverseLayout, wanted).spec;
+  EXPECT_EQ(blocks.granularity, Granularity::kGroup);
+  EXPECT_EQ(blocks.group_size, 128u);
+  EXPECT_EQ(blocks.group_rows, 128u);
+  EXPECT_TRUE(holds(kFloat8InverseLayout.holds, blocks));
+  EXPECT_EQ(nearest(kComfyLayout, wanted).spec.granularity, Granularity::kTensor);
 }
 
 TEST(HeldKinds, OfBlocksFitNoOddRows) {

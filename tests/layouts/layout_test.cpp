@@ -138,6 +138,43 @@ TEST(Ggml, NibblesOfABlockAreItsHalves) {
                                       0xbb, 0xcc, 0xdd, 0xee, 0xff}));
 }
 
+// 32 rows and columns: the codes -8 to 7 again and again along the rows, or along the columns.
+Codes squares(bool along_rows) {
+  Codes codes;
+  for (int row = 0; row < 32; ++row) {
+    for (int column = 0; column < 32; ++column) {
+      codes.push_back(static_cast<std::int8_t>((along_rows ? row : column) % 16 - 8));
+    }
+  }
+  return codes;
+}
+
+// Symmetric zero points are 8, which the first form stores as 7.
+TEST(Gptq, ColumnsAreStringsOfBitsAlongTheInputs) {
+  const QuantizedSpec spec = spec_of("qint4", {32, 32});
+  const Words words = words_of(store(kGptqLayout, spec, squares(false)));
+  ASSERT_EQ(words.size(), 4u * 32);
+  EXPECT_EQ(words[0], 0x76543210u);
+  EXPECT_EQ(words[31], 0x76543210u);
+  EXPECT_EQ(words[32], 0xfedcba98u);
+  EXPECT_EQ(words_of(store_zero_points(kGptqLayout, spec, {}, 1)), Words(4, 0x77777777u));
+  EXPECT_EQ(words_of(store_zero_points(kGptqV2Layout, spec, {}, 1)), Words(4, 0x88888888u));
+}
+
+TEST(Awq, AWordHasEightOutputsInItsOwnOrder) {
+  const QuantizedSpec spec = spec_of("qint4", {32, 32});
+  const Words words = words_of(store(kAwqLayout, spec, squares(true)));
+  ASSERT_EQ(words.size(), 32u * 4);
+  EXPECT_EQ(words[0], 0x75316420u);
+  EXPECT_EQ(words[1], 0xfdb9eca8u);
+  EXPECT_EQ(words[2], 0x75316420u);
+  EXPECT_EQ(words_of(store_zero_points(kAwqLayout, spec, {}, 1)), Words(4, 0x88888888u));
+  Codes zero_points;
+  for (int row = 0; row < 32; ++row) zero_points.push_back(static_cast<std::int8_t>(row % 8));
+  EXPECT_EQ(words_of(store_zero_points(kAwqLayout, spec_of("qint4", {32, 32}, false), zero_points, 1)),
+            Words(4, 0xfdb9eca8u));
+}
+
 // What every layout stored of codes, scales and zero points is what it loads, whatever the lengths.
 class RoundTrip {
  public:

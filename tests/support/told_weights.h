@@ -41,7 +41,7 @@ class ToldWeights final : public TensorSource {
       weight.spec = told.spec;
       weight.layout = told.layout;
       for (const StoredPart& part : told.layout->parts(told.spec)) {
-        weight.parts.push_back(find(told.name + std::string(part.suffix)));
+        weight.parts.push_back(find(part_name(told.name, part)));
       }
     }
     return complete(std::move(found));

@@ -15,6 +15,10 @@ void cut_rows(std::vector<Block>& blocks, std::size_t item, const RowView& rows,
   if (rows.row_length <= kMaxRowElements) {
     std::uint64_t step = std::max<std::uint64_t>(1, kBlockElements / std::max<std::uint64_t>(rows.row_length, 1));
     if (rows.row_length == 1 && step > rows.channel_count) step -= step % rows.channel_count;
+    if (rows.row_length > 0 && alignment > rows.row_length && alignment % rows.row_length == 0) {
+      const std::uint64_t together = alignment / rows.row_length;
+      step = std::max(step / together * together, together);
+    }
     block.column_count = rows.row_length;
     for (block.first_row = 0; block.first_row < rows.row_count; block.first_row += step) {
       block.row_count = std::min(step, rows.row_count - block.first_row);

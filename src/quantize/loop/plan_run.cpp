@@ -17,6 +17,9 @@ constexpr std::uint64_t kCodesOfAWord = 8;
 std::uint64_t piece_alignment(const PlannedTensor& planned, const LogicalTensor& tensor) {
   const bool has_tables = planned.layout == nullptr || planned.layout->has_tables;
   const bool keeps_tables = has_tables && (tensor.layout == nullptr || tensor.layout->has_tables);
+  const bool makes_codes = planned.layout != nullptr && planned.action != Action::kDequantize && is_coded(planned.spec);
+  const std::uint64_t row_length = row_view(tensor.shape, planned.spec.channel_axis).row_length;
+  if (const std::uint64_t unit = makes_codes ? planned.layout->unit(planned.spec) : 1; unit > row_length) return unit;
   const bool needs_groups = planned.action == Action::kQuantize || (planned.action == Action::kCopy && !keeps_tables);
   return needs_groups ? kCodesOfAWord * std::max<std::uint64_t>(1, planned.spec.group_size) : kCodesOfAWord;
 }
