@@ -10,6 +10,7 @@
 #include "formats/pytorch/pytorch.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/torchscript/torchscript.h"
+#include "formats/written/written_formats.h"
 
 namespace mnq {
 namespace {
@@ -17,8 +18,10 @@ namespace {
 // Recognised in this order. safetensors first: the length it starts with can look like the magic of another, as 66176
 // does, and nothing else has a length that fits and a brace behind it.
 constexpr std::array kFormats{
-    &kSafetensorsFormat, &kGgufFormat,  &kTorchscriptFormat,       &kPytorchFormat, &kPytorchPickleFormat,
-    &kPytorchTarFormat,  &kIndexFormat, &kCompressedTensorsFormat, &kFolderFormat,
+    &kSafetensorsFormat,   &kGgufFormat,       &kTorchscriptFormat, &kPytorchFormat,
+    &kPytorchPickleFormat, &kPytorchTarFormat, &kIndexFormat,       &kCompressedTensorsFormat,
+    &kFolderFormat,        &kGptqFormat,       &kMlxFormat,         &kAwqFormat,
+    &kFloat8Format,        &kComfyFormat,
 };
 
 }  // namespace

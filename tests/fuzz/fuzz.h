@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "formats/format_table.h"
 #include "formats/open_source.h"
 #include "plan/own_metadata.h"
 #include "quantize/jobs.h"
@@ -120,7 +121,7 @@ class Written {
   Written(Job job, const TensorSource& source, const Settings& settings, const std::string& name)
       : job_(job), from_(source), config_(&settings, &own_settings()), path_(own_path(name)) {
     const std::string format = config_.find("format").value;
-    if (format == "folder" || format == "compressed-tensors") {
+    if (const Format* found = find_format(format); found != nullptr && found->is_folder) {
       if (write_folder()) expect_sound([&] { return open_source(path_); });
     } else if (format == "auto") {
       if (run(memory_output(from_, source_))) expect_sound([&] { return source_; });

@@ -4,6 +4,7 @@ import argparse
 import collections
 import datetime
 import fractions
+import importlib.util
 import io
 import json
 import logging
@@ -195,6 +196,116 @@ class Zoo(Test):
                    {"vision_config": transformers.CLIPVisionConfig(**VISION),
                     "text_config": transformers.LlamaConfig(**TEXT), "image_token_index": 95}, {"input_ids": IDS},
                    (self.INT8, self.W8A8))
+
+
+def bits_of(words, width, axis):
+    """Codes from strings of bits along an axis of int32 words, the lowest first."""
+    words = numpy.moveaxis(words.numpy().view(numpy.uint32), axis, 0)
+    bits = (words[:, None] >> numpy.arange(32, dtype=numpy.uint32)[:, None]) & 1
+    codes = (bits.reshape(-1, width, words.shape[1]) << numpy.arange(width)[:, None]).sum(1)
+    return numpy.moveaxis(codes, 0, axis)
+
+
+class OtherTools(Test):
+    """Folders as other tools quantize them: names, values, and where a loader is there, logits."""
+
+    def setUp(self):
+        super().setUp()
+        torch.manual_seed(0)
+        model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**TEXT)).eval()
+        for weight in model.parameters():
+            if weight.ndim >= 2:
+                weight.data = torch.randn(weight.shape) * 0.08
+        model.save_pretrained(self.folder / "in")
+
+    def write(self, *words, name="out"):
+        """The stored tensors, what config.json says of them, and the weights as we read them."""
+        out = self.folder / name
+        monoquant("quantize", self.folder / "in", "-o", out, "-q", "--force", *words)
+        floats = self.folder / "floats"
+        monoquant("dequantize", out, "-o", floats, "-q", "--force", "--dtype", "float32",
+                  *(["--format", "folder"] if out.is_dir() else ["--format", "safetensors"]))
+        is_folder = out.is_dir()
+        config = json.loads((out / "config.json").read_text())["quantization_config"] if is_folder else None
+        return (load_file(out / "model.safetensors" if is_folder else out), config,
+                load_file(floats / "model.safetensors" if is_folder else floats))
+
+    def layers(self, stored, suffix):
+        names = [name.removesuffix(suffix) for name in stored if name.endswith(suffix)]
+        self.assertEqual(len(names), 7)
+        return names
+
+    def test_gptq(self):
+        for width in (2, 3, 4, 8):
+            for words in ((), ("--asymmetric",), ("--group-size", 32)):
+                stored, config, floats = self.write("--format", "gptq", "--bits", width, *words)
+                self.assertEqual(config["bits"], width)
+                for layer in self.layers(stored, ".qweight"):
+                    codes = bits_of(stored[layer + ".qweight"], width, 0)
+                    zeros = bits_of(stored[layer + ".qzeros"], width, 1)
+                    if config["checkpoint_format"] == "gptq":
+                        zeros = (zeros + 1) % 2**width
+                    groups = stored[layer + ".g_idx"].numpy()
+                    values = (codes - zeros[groups]) * stored[layer + ".scales"].float().numpy()[groups]
+                    numpy.testing.assert_array_equal(values.T.astype(numpy.float32), floats[layer + ".weight"].numpy())
+
+    def test_awq(self):
+        def codes_of(words):
+            codes = numpy.zeros((words.shape[0], words.shape[1], 8), int)
+            for nibble, output in enumerate((0, 2, 4, 6, 1, 3, 5, 7)):
+                codes[..., output] = words.numpy().view(numpy.uint32) >> (4 * nibble) & 15
+            return codes.reshape(words.shape[0], -1)
+
+        for words in ((), ("--asymmetric",)):
+            stored, config, floats = self.write("--format", "awq", "--bits", 4, "--group-size", 64, *words)
+            self.assertEqual(config["modules_to_not_convert"], ["lm_head"])
+            for layer in self.layers(stored, ".qweight"):
+                codes, zeros = codes_of(stored[layer + ".qweight"]), codes_of(stored[layer + ".qzeros"])
+                groups = numpy.arange(len(codes)) // config["group_size"]
+                values = (codes - zeros[groups]) * stored[layer + ".scales"].float().numpy()[groups]
+                numpy.testing.assert_array_equal(values.T.astype(numpy.float32), floats[layer + ".weight"].numpy())
+
+    def test_mlx(self):
+        for width in (2, 3, 4, 5, 6, 8):
+            stored, config, floats = self.write("--format", "mlx", "--bits", width, "--group-size", 32)
+            self.assertEqual((config["bits"], config["group_size"]), (width, 32))
+            names = [name.removesuffix(".scales") for name in stored if name.endswith(".scales")]
+            self.assertEqual(len(names), 9)  # embedding and head are among them
+            for layer in names:
+                words = stored[layer + ".weight"].view(torch.int32)
+                codes = bits_of(words, width, 1).reshape(len(words), -1, 32)
+                scales, biases = (stored[layer + end].numpy()[..., None] for end in (".scales", ".biases"))
+                values = (codes.astype(numpy.float32) * scales + biases).reshape(len(words), -1)
+                numpy.testing.assert_array_equal(values, floats[layer + ".weight"].numpy())
+
+    def test_fp8(self):
+        stored, config, floats = self.write("--format", "fp8")
+        self.assertEqual(config["weight_block_size"], [128, 128])
+        for layer in self.layers(stored, ".weight_scale_inv"):
+            codes = stored[layer + ".weight"].float()
+            scales = stored[layer + ".weight_scale_inv"].repeat_interleave(128, 0).repeat_interleave(128, 1)
+            self.assertTrue(torch.equal(codes * scales[:codes.shape[0], :codes.shape[1]], floats[layer + ".weight"]))
+        if importlib.util.find_spec("accelerate") is None:
+            self.skipTest("transformers loads fp8 with accelerate only")
+        kind = transformers.LlamaForCausalLM
+        expected = kind.from_pretrained(self.folder / "floats").eval()
+        found, info = kind.from_pretrained(self.folder / "out", output_loading_info=True, dtype=torch.float32,
+                                           quantization_config=transformers.FineGrainedFP8Config(dequantize=True))
+        self.assertEqual({key: value for key, value in info.items() if value}, {})
+        with torch.no_grad():
+            difference = (found.eval()(IDS).logits - expected(IDS).logits).abs().max().item()
+        self.assertLess(difference, 1e-4)
+
+    def test_comfyui(self):
+        stored, _, floats = self.write("--format", "comfyui", "--dtype", "float8_e4m3", name="out.safetensors")
+        with safe_open(self.folder / "out.safetensors", "pt") as file:
+            layers = json.loads(file.metadata()["_quantization_metadata"])["layers"]
+        names = self.layers(stored, ".weight_scale")
+        self.assertEqual(layers, {name: {"format": "float8_e4m3fn"} for name in names})
+        for layer in names:
+            self.assertEqual(stored[layer + ".weight_scale"].shape, ())
+            values = stored[layer + ".weight"].float() * stored[layer + ".weight_scale"]
+            self.assertTrue(torch.equal(values, floats[layer + ".weight"]))
 
 
 class PlainFolder(Test):

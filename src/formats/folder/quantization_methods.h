@@ -17,6 +17,7 @@ namespace mnq {
 struct FolderQuantization {
   Json config;                     ///< its quantization_config; null: none
   std::vector<std::string> notes;  ///< for the report's warnings
+  std::string_view also_as = "";   ///< another member of config.json with the same; empty: none
 };
 
 struct QuantizationMethod {

@@ -23,10 +23,11 @@ FolderQuantization describe_quantization(const Plan& plan, const FolderOutput& f
 }
 
 // config.json of the output: that of the source, with what the plan says of quantization.
-std::string folder_config(const FolderOutput& folder, const Json& quantization) {
-  const std::string text = folder.companion() == nullptr ? std::string() : folder.companion()->config;
-  if (text.empty() && quantization.is_null()) return text;
-  return with_member(text.empty() ? "{}" : text, "quantization_config", quantization);
+std::string folder_config(const FolderOutput& folder, const FolderQuantization& quantization) {
+  std::string text = folder.companion() == nullptr ? std::string() : folder.companion()->config;
+  if (text.empty() && quantization.config.is_null()) return text;
+  text = with_member(text.empty() ? "{}" : text, "quantization_config", quantization.config);
+  return quantization.also_as.empty() ? text : with_member(text, quantization.also_as, quantization.config);
 }
 
 // A shard that is to be made.
@@ -69,9 +70,8 @@ class FolderRun {
   void start() {
     FolderQuantization quantization = describe_quantization(work_.plan, folder_);
     const auto describe = [&](const WriteText& write) { describe_job(work_.plan, shards_, work_.job, write); };
-    folder_.start(
-        {identify_input(work_.source), shards_.size(), shard_size_, folder_config(folder_, quantization.config)},
-        describe);
+    folder_.start({identify_input(work_.source), shards_.size(), shard_size_, folder_config(folder_, quantization)},
+                  describe);
     outcome_ = {std::vector<Accuracy>(work_.plan.tensors.size()), std::move(quantization.notes), std::nullopt};
   }
 

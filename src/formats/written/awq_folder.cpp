@@ -1,0 +1,81 @@
+// AWQ's folders, version GEMM: 4 bits, and one size of groups for all layers.
+// Source: awq/models/_config.py; transformers/utils/quantization_config.py, AwqConfig, 5.24
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text/format.h"
+#include "formats/folder/quantization_methods.h"
+#include "formats/written/linear_layers.h"
+#include "formats/written/written_formats.h"
+#include "layouts/layouts.h"
+#include "schemes/scheme.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::string_view kTitle = "AWQ";
+constexpr std::int64_t kOutputs = 8, kMostInputs = 1 << 17;
+
+WeightRule rule_of_awq(const WeightRequest& request) {
+  if (!is_coded(request.wanted)) return {};
+  std::string reason = reason_to_stay_float(kTitle, request);
+  const QuantizedSpec& wanted = request.wanted;
+  if (!reason.empty()) return {.leaves_for = std::move(reason)};
+  if (wanted.shape[0] % kOutputs != 0 || wanted.shape[1] > kMostInputs) {
+    return {.leaves_for = formatted("AWQ holds multiples of {} rows of up to {} columns, and this has {}", kOutputs,
+                                    kMostInputs, shape_text(wanted.shape))};
+  }
+  const bool has_groups = wanted.granularity == Granularity::kGroup;
+  if (has_groups && static_cast<std::uint64_t>(wanted.shape[1]) % wanted.group_size != 0) {
+    return {.leaves_for = formatted("AWQ has one size of groups for all layers, and {} do not divide {} columns",
+                                    wanted.group_size, wanted.shape[1])};
+  }
+  return {};
+}
+
+std::int64_t group_size_of(const QuantizedSpec& spec) {
+  return spec.granularity == Granularity::kGroup ? static_cast<std::int64_t>(spec.group_size) : -1;
+}
+
+void require_one_size(const std::vector<CodedLayer>& layers) {
+  const std::int64_t size = group_size_of(layers.front().spec());
+  const auto other =
+      std::ranges::find_if(layers, [&](const CodedLayer& layer) { return group_size_of(layer.spec()) != size; });
+  if (other == layers.end()) return;
+  throw Error(Status::kUnsupported,
+              formatted("layer {}: AWQ has one size of groups for all layers, and {} is {}", other->name,
+                        layers.front().name, scheme_text(layers.front().spec())),
+              "give all layers one group_size, or write gptq", other->name);
+}
+
+FolderQuantization describe(const Plan& plan, const Companion* companion) {
+  const LinearLayers layers = find_linear_layers(plan);
+  if (layers.coded.empty()) return {};
+  require_one_size(layers.coded);
+  const QuantizedSpec& spec = layers.coded.front().spec();
+  FolderQuantization result;
+  result.config = Json{{"quant_method", kAwqFormat.name},
+                       {"bits", code_bits(spec)},
+                       {"group_size", group_size_of(spec)},
+                       {"zero_point", true},
+                       {"version", "gemm"},
+                       {"modules_to_not_convert", names_left(layers, plan, companion)}};
+  return result;
+}
+
+const QuantizationMethod kMethod{.quant_method = "awq", .describe = describe};
+
+}  // namespace
+
+const Format kAwqFormat{
+    .name = "awq",
+    .open_sink = open_foreign_shard,
+    .storage = {.title = kTitle,
+                .advice = "leave the key unset, or write safetensors",
+                .layout = &kAwqLayout,
+                .rule = rule_of_awq},
+    .is_folder = true,
+    .quantization = &kMethod,
+};
+
+}  // namespace mnq

@@ -1,0 +1,125 @@
+// GPTQ's folders: all Linear layers alike but for what `dynamic` says of some; gptqmodel, vLLM and transformers load them.
+// Source: gptqmodel/quantization/config.py, 7.7
+#include <algorithm>
+#include <array>
+#include <map>
+#include <tuple>
+
+#include "base/error.h"
+#include "base/text/format.h"
+#include "formats/folder/quantization_methods.h"
+#include "formats/written/linear_layers.h"
+#include "formats/written/written_formats.h"
+#include "layouts/layouts.h"
+#include "schemes/scheme.h"
+
+namespace mnq {
+namespace {
+
+constexpr std::string_view kTitle = "GPTQ";
+constexpr std::int64_t kRun = 32;  // codes and zero points come in whole words
+
+bool has_odd_groups(const QuantizedSpec& spec) {
+  constexpr std::array<std::uint64_t, 7> kSizes{16, 32, 64, 128, 256, 512, 1024};
+  const bool divides = spec.granularity == Granularity::kGroup && spec.group_rows == 1 &&
+                       static_cast<std::uint64_t>(spec.shape.back()) % spec.group_size == 0;
+  return divides && std::ranges::find(kSizes, spec.group_size) == kSizes.end();
+}
+
+WeightRule rule_of_gptq(const WeightRequest& request) {
+  if (!is_coded(request.wanted)) return {};
+  std::string reason = reason_to_stay_float(kTitle, request);
+  const QuantizedSpec& wanted = request.wanted;
+  if (reason.empty() && (wanted.shape[0] % kRun != 0 || wanted.shape[1] % kRun != 0)) {
+    reason = formatted("GPTQ holds multiples of {} rows and columns, and this has {}", kRun, shape_text(wanted.shape));
+  } else if (reason.empty() && has_odd_groups(wanted)) {
+    reason = formatted("GPTQ has groups of 16, 32, 64 and so on to 1024, and none of {}", wanted.group_size);
+  }
+  return {.leaves_for = std::move(reason)};
+}
+
+// What config.json says of a layer.
+Json settings_of(const QuantizedSpec& spec) {
+  const auto group_size = static_cast<std::int64_t>(spec.group_size);
+  return Json{{"bits", code_bits(spec)},
+              {"group_size", spec.granularity == Granularity::kGroup ? group_size : -1},
+              {"sym", spec.symmetric}};
+}
+
+// The settings that most layers have.
+Json most_frequent(const std::vector<CodedLayer>& layers) {
+  std::map<std::string, std::size_t> counts;
+  for (const CodedLayer& layer : layers) ++counts[settings_of(layer.spec()).dump()];
+  const auto most = std::ranges::max_element(counts, {}, [](const auto& row) { return row.second; });
+  return parse_json(most->first);
+}
+
+// Zero points have one form in all layers.
+void require_one_form(const std::vector<CodedLayer>& layers) {
+  const auto other = std::ranges::find_if(
+      layers, [&](const CodedLayer& layer) { return layer.planned->layout != layers.front().planned->layout; });
+  if (other == layers.end()) return;
+  throw Error(Status::kUnsupported,
+              formatted("layer {}: GPTQ has zero points in all layers or in none, and {} is {}", other->name,
+                        layers.front().name, scheme_text(layers.front().spec())),
+              "give all layers one value of symmetric, or write safetensors", other->name);
+}
+
+// Layers that are not as most are.
+Json dynamic_of(const LinearLayers& layers, const Json& most, const Companion* companion) {
+  Json rules = Json::object();
+  for (const CodedLayer& layer : layers.coded) {
+    Json own = settings_of(layer.spec());
+    if (own != most) rules.add("+:" + pattern_of_name(layer.name), std::move(own));
+  }
+  for (const std::string& name : layers.left) {
+    if (!is_output_head(name, companion)) rules.add("-:" + pattern_of_name(name), Json::object());
+  }
+  return rules;
+}
+
+FolderQuantization describe(const Plan& plan, const Companion* companion) {
+  const LinearLayers layers = find_linear_layers(plan);
+  if (layers.coded.empty()) return {};
+  require_one_form(layers.coded);
+  const Json most = most_frequent(layers.coded);
+  const bool has_head =
+      std::ranges::any_of(layers.coded, [&](const CodedLayer& layer) { return is_output_head(layer.name, companion); });
+  const bool is_first_form = layers.coded.front().planned->layout == &kGptqLayout;
+  FolderQuantization result;
+  result.config = Json{{"quant_method", kGptqFormat.name},
+                       {"bits", most["bits"]},
+                       {"group_size", most["group_size"]},
+                       {"sym", most["sym"]},
+                       {"desc_act", false},
+                       {"lm_head", has_head},
+                       {"checkpoint_format", is_first_form ? kGptqLayout.name : kGptqV2Layout.name},
+                       {"pack_dtype", "int32"}};
+  Json dynamic = dynamic_of(layers, most, companion);
+  if (dynamic.members().empty()) return result;
+  result.config.add("dynamic", std::move(dynamic));
+  result.notes.emplace_back(
+      "not all Linear layers are quantized alike, which config.json says with `dynamic`: gptqmodel and vLLM go by it, "
+      "transformers does not");
+  return result;
+}
+
+const QuantizationMethod kMethod{.quant_method = "gptq", .describe = describe};
+
+}  // namespace
+
+const Format kGptqFormat{
+    .name = "gptq",
+    .open_sink = open_foreign_shard,
+    .storage = {.title = kTitle,
+                .advice = "leave the key unset, or write safetensors",
+                .layout = &kGptqLayout,
+                .rule = rule_of_gptq,
+                .choose_layout = [](const QuantizedSpec& spec, const Companion*) -> const Layout& {
+                  return spec.symmetric ? kGptqLayout : kGptqV2Layout;
+                }},
+    .is_folder = true,
+    .quantization = &kMethod,
+};
+
+}  // namespace mnq

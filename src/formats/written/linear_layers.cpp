@@ -1,0 +1,60 @@
+#include "formats/written/linear_layers.h"
+
+#include <algorithm>
+
+#include "base/text/format.h"
+#include "formats/compressed_tensors/compressed_tensors_models.h"
+#include "schemes/scheme.h"
+
+namespace mnq {
+
+bool is_output_head(std::string_view layer, const Companion* companion) {
+  return std::ranges::any_of(output_heads(companion), [&](const std::string& head) { return is_module(layer, head); });
+}
+
+std::string reason_to_stay_float(std::string_view title, const WeightRequest& request) {
+  const Layer& layer = request.layer;
+  const std::string_view kind = layer.kind == nullptr ? "" : layer.kind->name, name = layer.name.name;
+  const std::string only = formatted("{} holds Linear layers only", title);
+  if (kind == "Conv1D") return only + ", and in this model it is a Conv1D";
+  if (kind == "Experts") return only + ", and this is all experts in one tensor";
+  if (kind != "Linear" || !layer.name.tensor.ends_with(".weight") || request.wanted.shape.size() != 2) return only;
+  if (layer.is_router) return only + ", and the router of experts is none";
+  const bool is_head = layer.is_sensitive || is_output_head(name, request.companion);
+  if (is_head && !request.is_selected && !request.is_stored) {
+    return formatted("{} leaves {} as it is unless it is selected", title, name.substr(name.rfind('.') + 1));
+  }
+  return "";
+}
+
+LinearLayers find_linear_layers(const Plan& plan) {
+  LinearLayers layers;
+  for (const PlannedTensor& planned : plan.tensors) {
+    const std::string name(planned.layer.name.name);
+    const std::string_view kind = planned.layer.kind == nullptr ? "" : planned.layer.kind->name;
+    if (has_codes(planned, plan.logical[planned.logical])) {
+      layers.coded.push_back({name, &planned});
+    } else if (kind == "Linear" || kind == "Conv1D") {
+      layers.left.push_back(name);
+    }
+  }
+  return layers;
+}
+
+std::vector<std::string> names_left(const LinearLayers& layers, const Plan& plan, const Companion* companion) {
+  std::vector<std::string> names = layers.left;
+  for (const std::string& head : output_heads(companion)) {
+    const bool is_there = std::ranges::any_of(
+        plan.tensors, [&](const PlannedTensor& planned) { return is_module(planned.layer.name.name, head); });
+    if (!is_there) names.push_back(head);
+  }
+  return names;
+}
+
+std::string pattern_of_name(std::string_view name) {
+  std::string pattern = "^";
+  for (const char c : name) pattern += c == '.' ? std::string("\\.") : std::string(1, c);
+  return pattern + "$";
+}
+
+}  // namespace mnq

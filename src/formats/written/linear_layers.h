@@ -1,0 +1,40 @@
+// Folders of tools that quantize Linear layers only: which weights those are, and what became of them.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "plan/plan.h"
+
+namespace mnq {
+
+/// Why a weight stays float, or becomes it, where only Linear layers are held, and output heads among them where they are
+/// selected; empty: it need not. title: of the format.
+std::string reason_to_stay_float(std::string_view title, const WeightRequest& request);
+
+/// A layer whose weight has codes in the output.
+struct CodedLayer {
+  std::string name;
+  const PlannedTensor* planned = nullptr;
+
+  const QuantizedSpec& spec() const { return planned->spec; }
+};
+
+/// The Linear layers of a plan, which must outlive it.
+struct LinearLayers {
+  std::vector<CodedLayer> coded;
+  std::vector<std::string> left;  ///< as they are
+};
+LinearLayers find_linear_layers(const Plan& plan);
+
+/// What a config lists as not quantized: those that are left, and heads that share another weight.
+std::vector<std::string> names_left(const LinearLayers& layers, const Plan& plan, const Companion* companion);
+
+/// Whether the layer is an output head of the model.
+bool is_output_head(std::string_view layer, const Companion* companion);
+
+/// A regular expression for the name alone, from its start on.
+std::string pattern_of_name(std::string_view name);
+
+}  // namespace mnq

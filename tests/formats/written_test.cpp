@@ -1,0 +1,238 @@
+// Folders and files as other tools quantize them, written: what config.json says to their loaders, what is called how, and
+// what stays float. That the values are those of the tools: tests/layouts, and tests/loaders.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "quantize/job_fixture.h"
+#include "support/error_of.h"
+#include "support/temp_folder.h"
+
+namespace mnq::test {
+namespace {
+
+using Names = std::vector<std::string>;
+
+NamedTensor weight(const std::string& name, Shape shape = {64, 128}) {
+  const std::size_t count = element_count(shape);
+  return {name + ".weight", tensor_of(DType::kF32, std::move(shape), normal_values(count, 1))};
+}
+
+// Of a safetensors file, as it is.
+Metadata metadata_of(const std::string& bytes) {
+  std::uint64_t size = 0;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  const Json header = parse_json(bytes.substr(sizeof size, size));
+  Metadata metadata;
+  const Json* found = header.find("__metadata__");
+  if (found == nullptr) return metadata;
+  for (const auto& [key, value] : found->members()) metadata.emplace(key, value.text());
+  return metadata;
+}
+
+struct Made {
+  Json config;  // config.json
+  Json report;
+  Names names;  // of the stored tensors
+  Metadata metadata;
+
+  std::string reason(const std::string& tensor) const {
+    for (const Json& layer : report["layers"]) {
+      if (layer["tensor"] == tensor) return layer["reason"].text();
+    }
+    return "no such tensor";
+  }
+  bool has(const std::string& name) const { return std::ranges::find(names, name) != names.end(); }
+};
+
+class Written : public testing::Test {
+ protected:
+  Made quantize_folder(const std::string& format, const std::string& more = "",
+                       std::vector<NamedTensor> tensors = {weight("layers.0.up"), weight("layers.0.down")}) {
+    write_folder(std::move(tensors));
+    const auto source = open_source(path("in"));
+    const bool is_file = format == "comfyui";
+    const std::string out = path(is_file ? "out.safetensors" : "out/");
+    const Settings settings =
+        parse_settings(R"({"overwrite": true, "min_parameters": 0, "accuracy_warning": "ignore", "format": ")" +
+                       format + "\"" + (more.empty() ? "" : ", " + more) + "}");
+    const Config config(&settings, nullptr);
+    RunControl control;
+    Made made;
+    made.report = quantize(*source, config, control, file_output(*source, out, config, control)).json();
+    if (!is_file) made.config = parse_json(read_bytes(path("out/config.json")));
+    const std::string bytes = read_bytes(is_file ? out : path("out/model.safetensors"));
+    const auto stored = open_memory(std::as_bytes(std::span(bytes)));
+    for (const TensorInfo& info : stored->tensors()) made.names.push_back(info.name);
+    made.metadata = metadata_of(bytes);
+    // Readers get what the report says.
+    const Report compared = compare(*source, *open_source(out), Config(nullptr, nullptr), control);
+    EXPECT_NEAR(compared.json()["model"]["sqnr_db"].get<double>(), made.report["model"]["sqnr_db"].get<double>(), 1e-6);
+    return made;
+  }
+
+  std::string path(const std::string& name) const { return folder_.path(name); }
+
+ private:
+  void write_folder(std::vector<NamedTensor> tensors) {
+    const auto model = model_of(std::move(tensors));
+    std::filesystem::create_directories(path("in"));
+    const Settings settings = parse_settings(R"({"overwrite": true})");
+    const Config none(&settings, nullptr);
+    RunControl control;
+    convert(*model, none, control, file_output(*model, path("in/model.safetensors"), none, control));
+    write_bytes(path("in/config.json"), R"({"architectures": ["LlamaForCausalLM"]})");
+  }
+
+  TempFolder folder_;
+};
+
+TEST_F(Written, Gptq) {
+  const Made made = quantize_folder("gptq", R"("bits": 4, "group_size": 32)");
+  EXPECT_EQ(made.config["quantization_config"], (Json{{"quant_method", "gptq"},
+                                                      {"bits", 4},
+                                                      {"group_size", 32},
+                                                      {"sym", true},
+                                                      {"desc_act", false},
+                                                      {"lm_head", false},
+                                                      {"checkpoint_format", "gptq"},
+                                                      {"pack_dtype", "int32"}}));
+  for (const char* part : {"qweight", "qzeros", "scales", "g_idx"}) {
+    EXPECT_TRUE(made.has("layers.0.up." + std::string(part))) << part;
+  }
+  EXPECT_FALSE(made.has("layers.0.up.weight"));
+  EXPECT_FALSE(made.metadata.contains("mono_quant"));
+}
+
+// Readers do not agree on what a zero point of 0 is in the first form.
+TEST_F(Written, GptqOfZeroPointsIsOfTheSecondForm) {
+  const Json config = quantize_folder("gptq", R"("symmetric": false)").config["quantization_config"];
+  EXPECT_EQ(config["checkpoint_format"], "gptq_v2");
+  EXPECT_EQ(config["sym"], false);
+  EXPECT_EQ(config["bits"], 8);
+  EXPECT_EQ(config["group_size"], -1);
+  const Error error =
+      error_of([&] { quantize_folder("gptq", R"("bits": 4, "layers": [{"name": "*up", "symmetric": false}])"); });
+  EXPECT_EQ(error.status(), Status::kUnsupported);
+  EXPECT_EQ(error.suggestion(), "give all layers one value of symmetric, or write safetensors");
+}
+
+TEST_F(Written, GptqNamesLayersThatAreNotAsMostAre) {
+  const Made made =
+      quantize_folder("gptq", R"("bits": 4, "layers": [{"name": "*c", "bits": 8, "group_size": 64}])",
+                      {weight("m.a"), weight("m.b"), weight("m.c"), weight("m.odd", {5, 64}), weight("lm_head")});
+  const Json& dynamic = made.config["quantization_config"]["dynamic"];
+  EXPECT_EQ(dynamic, (Json{{"+:^m\\.c$", Json{{"bits", 8}, {"group_size", 64}, {"sym", true}}},
+                           {"-:^m\\.odd$", Json::object()}}));
+  EXPECT_EQ(made.reason("m.odd.weight"), "GPTQ holds multiples of 32 rows and columns, and this has [5, 64]");
+  EXPECT_EQ(made.reason("lm_head.weight"), "GPTQ leaves lm_head as it is unless it is selected");
+  EXPECT_NE(made.report["warnings"].dump().find("transformers does not"), std::string::npos);
+}
+
+TEST_F(Written, GptqHasFourWidths) {
+  for (const int width : {2, 3, 4, 8}) {
+    const Made made = quantize_folder("gptq", "\"bits\": " + std::to_string(width));
+    EXPECT_EQ(made.config["quantization_config"]["bits"], width);
+  }
+}
+
+TEST_F(Written, GroupsOfOtherSizesStayFloatInGptq) {
+  const Made made = quantize_folder("gptq", R"("bits": 4, "layers": [{"name": "*up", "group_size": 8}])");
+  EXPECT_EQ(made.reason("layers.0.up.weight"), "GPTQ has groups of 16, 32, 64 and so on to 1024, and none of 8");
+}
+
+TEST_F(Written, Mlx) {
+  const Made made = quantize_folder("mlx", R"("bits": 4, "layers": [{"name": "down", "bits": 6, "group_size": 32}])",
+                                    {weight("up"), weight("embed"), weight("down"), weight("odd", {64, 40})});
+  const Json expected{{"group_size", 128},
+                      {"bits", 4},
+                      {"mode", "affine"},
+                      {"down", Json{{"group_size", 32}, {"bits", 6}, {"mode", "affine"}}}};
+  EXPECT_EQ(made.config["quantization"], expected);
+  EXPECT_EQ(made.config["quantization_config"], expected);
+  for (const char* name : {"up.weight", "up.scales", "up.biases", "embed.scales"}) EXPECT_TRUE(made.has(name)) << name;
+  EXPECT_EQ(made.metadata.at("format"), "mlx");
+  EXPECT_EQ(made.reason("up.weight"), "as affine4");
+  EXPECT_EQ(made.reason("odd.weight"), "MLX holds rows of multiples of 32, and this has [64, 40]");
+}
+
+TEST_F(Written, MlxOfEveryWidth) {
+  for (const int width : {2, 3, 4, 5, 6, 8}) {
+    const Made made = quantize_folder("mlx", "\"bits\": " + std::to_string(width));
+    EXPECT_EQ(made.config["quantization"]["bits"], width);
+  }
+  EXPECT_EQ(quantize_folder("mlx", R"("method": "minmax")").reason("layers.0.up.weight"),
+            "as affine8, by a search: minmax makes no minima");
+}
+
+TEST_F(Written, MlxHasGroupsOfThreeSizes) {
+  const Error error = error_of([&] { quantize_folder("mlx", R"("group_size": 16)"); });
+  EXPECT_EQ(error.subject(), "group_size");
+  EXPECT_NE(error.message().find("MLX has groups of 64, 32 or 128 only"), std::string::npos) << error.message();
+  const Made made = quantize_folder("mlx", R"("bits": 4, "group_size": 128)", {weight("a"), weight("b", {64, 96})});
+  EXPECT_EQ(made.reason("b.weight"), "as affine4 in groups of 32: groups of 128 do not divide 96 columns");
+}
+
+TEST_F(Written, Awq) {
+  const Made made = quantize_folder("awq", R"("bits": 4, "group_size": 64)",
+                                    {weight("a"), weight("b"), weight("odd", {64, 96}), weight("lm_head")});
+  EXPECT_EQ(made.config["quantization_config"], (Json{{"quant_method", "awq"},
+                                                      {"bits", 4},
+                                                      {"group_size", 64},
+                                                      {"zero_point", true},
+                                                      {"version", "gemm"},
+                                                      {"modules_to_not_convert", Names{"lm_head", "odd"}}}));
+  for (const char* name : {"a.qweight", "a.qzeros", "a.scales"}) EXPECT_TRUE(made.has(name)) << name;
+  EXPECT_EQ(made.reason("odd.weight"), "AWQ has one size of groups for all layers, and 64 do not divide 96 columns");
+  const Error error =
+      error_of([&] { quantize_folder("awq", R"("bits": 4, "layers": [{"name": "*up", "group_size": 32}])"); });
+  EXPECT_EQ(error.status(), Status::kUnsupported) << error.message();
+}
+
+// Blocks of whole rows are of multiples of eight, which one of 2^18 elements alone would not be.
+TEST_F(Written, AwqOfManyBlocks) { quantize_folder("awq", R"("bits": 4)", {weight("a", {64, 23 * 1024})}); }
+
+TEST_F(Written, Float8) {
+  const Made made = quantize_folder("fp8", "", {weight("a", {200, 300}), weight("lm_head")});
+  EXPECT_EQ(made.config["quantization_config"], (Json{{"quant_method", "fp8"},
+                                                      {"fmt", "e4m3"},
+                                                      {"activation_scheme", "dynamic"},
+                                                      {"weight_block_size", std::vector<int>{128, 128}},
+                                                      {"modules_to_not_convert", Names{"lm_head"}}}));
+  EXPECT_TRUE(made.has("a.weight"));
+  EXPECT_TRUE(made.has("a.weight_scale_inv"));
+  EXPECT_EQ(made.reason("a.weight"), "as float8_e4m3 in blocks of 128x128");
+  EXPECT_EQ(quantize_folder("fp8", R"("dtype": "float8_e4m3")").reason("layers.0.up.weight"),
+            "as float8_e4m3 in blocks of 128x128");
+}
+
+TEST_F(Written, ComfyUi) {
+  const Made made = quantize_folder("comfyui", R"("dtype": "float8_e4m3")");
+  EXPECT_EQ(parse_json(made.metadata.at("_quantization_metadata")),
+            (Json{{"format_version", "1.0"},
+                  {"layers", Json{{"layers.0.down", Json{{"format", "float8_e4m3fn"}}},
+                                  {"layers.0.up", Json{{"format", "float8_e4m3fn"}}}}}}));
+  EXPECT_TRUE(made.has("layers.0.up.weight_scale"));
+  EXPECT_EQ(made.reason("layers.0.up.weight"), "as float8_e4m3 per tensor");
+}
+
+// Codes go from one into the other, and come back as they were.
+TEST_F(Written, CodesAreKeptBetweenThem) {
+  quantize_folder("awq", R"("bits": 4, "group_size": 64, "symmetric": false)");
+  RunControl control;
+  std::string from = path("out/");
+  int step = 0;
+  for (const char* format : {"gptq", "compressed-tensors", "awq", "gptq"}) {
+    const auto source = open_source(from);
+    const std::string to = path(std::to_string(step++) + "/");
+    const Settings settings = parse_settings(R"({"format": ")" + std::string(format) + "\"}");
+    const Config config(&settings, nullptr);
+    const Json report = convert(*source, config, control, file_output(*source, to, config, control)).json();
+    for (const Json& layer : report["layers"]) EXPECT_EQ(layer["action"], "copy") << format << layer;
+    EXPECT_EQ(compare(*source, *open_source(to), Config(nullptr, nullptr), control).json()["model"]["exact"], true);
+    from = to;
+  }
+}
+
+}  // namespace
+}  // namespace mnq::test
