@@ -100,8 +100,8 @@ TEST(Errors, OfAnArgumentNameIt) {
 }
 
 TEST(Errors, OfSettings) {
-  expect_error(error_of([] { Config(R"({"bits": 5})"); }),
-               {MNQ_E_CONFIG, "'5' is not one of 4,6,8,16", "bits: ", "bits"});
+  expect_error(error_of([] { Config(R"({"bits": 9})"); }),
+               {MNQ_E_CONFIG, "'9' is not one of 2,3,4,5,6,7,8,16", "bits: ", "bits"});
   expect_error(error_of([] { Config("{"); }), {MNQ_E_CONFIG, "not JSON", "pass an object", ""});
 }
 

@@ -235,7 +235,8 @@ TEST_F(Commands, KernelsFollowTheForcedInstructionSet) {
 TEST_F(Commands, KeysListsWhatSetTakes) {
   const Result result = run({"keys"});
   EXPECT_EQ(result.exit_code, 0);
-  EXPECT_TRUE(contains(result.out, "bits: 4, 6, 8, 16  (default auto; also per layer)\n    ")) << result.out;
+  EXPECT_TRUE(contains(result.out, "bits: 2, 3, 4, 5, 6, 7, 8, 16  (default auto; also per layer)\n    "))
+      << result.out;
   const nlohmann::json keys = run_json({"keys", "--json"});
   for (const auto& key : keys) EXPECT_TRUE(contains(result.out, key["key"].get<std::string>() + ": "));
 }

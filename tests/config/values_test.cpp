@@ -24,7 +24,7 @@ constexpr BadValue kBadValues[] = {
     {"dtype", "int8", "one of qint8,quint8,qint4,float16"},
     {"dtype", "QINT8", "one of"},
     {"dtype", "", "one of"},
-    {"bits", "5", "one of 4,6,8,16"},
+    {"bits", "9", "one of 2,3,4,5,6,7,8,16"},
     {"bits", "8.0", "one of"},
     {"bits", "4,8", "one of"},
     {"symmetric", "yes", "true or false"},

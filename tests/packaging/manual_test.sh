@@ -38,7 +38,7 @@ bash_completes() {
 same bash "compare convert" "$(bash_completes co)"
 same bash "--per-tensor" "$(bash_completes quantize --per-t)"
 same bash "" "$(bash_completes info --per-t)"
-same bash "4 6 8 16" "$(bash_completes quantize model -b '')"
+same bash "2 3 4 5 6 7 8 16" "$(bash_completes quantize model -b '')"
 same bash "error copy" "$(bash_completes quantize --set nonfinite =)"
 same bash "copy" "$(bash_completes quantize --layer '*' nonfinite = c)"
 same bash "group_size=" "$(bash_completes quantize --layer '*' grou)"
@@ -50,7 +50,7 @@ if command -v fish >/dev/null; then
   }
   same fish "compare convert" "$(fish_completes co)"
   same fish "--per-tensor" "$(fish_completes quantize --per-t)"
-  same fish "4 6 8 16" "$(fish_completes "quantize model -b ")"
+  same fish "2 3 4 5 6 7 8 16" "$(fish_completes "quantize model -b ")"
   same fish "nonfinite=error nonfinite=copy" "$(fish_completes quantize --set nonf)"
 fi
 

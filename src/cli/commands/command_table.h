@@ -47,7 +47,7 @@ inline void add_output_flags(Flags& flags, Options& options) {
 
 inline void add_quantize_flags(Flags& flags, Options& options) {
   flags.argument("IN", options.input, "a .safetensors, .pt, .bin or .gguf file, or a folder");
-  flags.setting("-b,--bits", "bits", "N", kWhat, "8 (the default), 4, 6 or 16");
+  flags.setting("-b,--bits", "bits", "N", kWhat, "8 (the default), 2 to 7, or 16");
   flags.setting("-d,--dtype", "dtype", "NAME", kWhat, "a scheme by its name: monoquant keys lists them");
   flags.setting("-g,--group-size", "group_size", "N", kWhat, "weights that share a scale; 0: a whole channel");
   CLI::Option* symmetric = flags.setting_flag("--symmetric", "symmetric", "true", kWhat, "zero point 0");

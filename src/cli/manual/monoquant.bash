@@ -2,8 +2,8 @@
 
 _monoquant_values() {
   case $1 in
-    dtype) echo 'qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4' ;;
-    bits) echo '4 6 8 16' ;;
+    dtype) echo 'qint8 quint8 qint4 float16 bfloat16 qint2 qint3 qint5 qint6 qint7 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4' ;;
+    bits) echo '2 3 4 5 6 7 8 16' ;;
     symmetric) echo 'true false' ;;
     per_channel) echo 'true false' ;;
     block) echo '128x128' ;;
@@ -15,7 +15,7 @@ _monoquant_values() {
     accuracy_warning) echo 'warn error ignore' ;;
     activations) echo 'dynamic float' ;;
     symmetric_activations) echo 'true false' ;;
-    format) echo 'safetensors pytorch gguf torchscript compressed-tensors folder' ;;
+    format) echo 'safetensors pytorch gguf torchscript compressed-tensors folder gptq mlx awq fp8 comfyui' ;;
     float_dtype) echo 'bfloat16 float16 float32' ;;
     resume) echo 'true false' ;;
     activation_bits) echo '8 none' ;;

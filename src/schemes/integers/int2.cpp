@@ -8,10 +8,13 @@ const Scheme kInt2Scheme{
     .name = "qint2",
     .text = "int2",
     .bits = 2,
-    .may_be_chosen = false,
+    .is_default_of_bits = true,
+    .narrows = "qint8",
     .group_size_default = 128,
+    .min_parameters_default = 512,
     .may_be_per_tensor = false,
     .needs_first_axis = true,
+    .skips_sensitive_layers = true,
     .rule = {.code_min = -2, .code_max = 1, .symmetric = true, .code_xor = 0, .symmetric_divisor = 1.5f},
 };
 

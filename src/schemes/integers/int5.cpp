@@ -7,10 +7,13 @@ const Scheme kInt5Scheme{
     .name = "qint5",
     .text = "int5",
     .bits = 5,
-    .may_be_chosen = false,
-    .group_size_default = 32,
+    .is_default_of_bits = true,
+    .narrows = "qint8",
+    .group_size_default = 128,
+    .min_parameters_default = 512,
     .may_be_per_tensor = false,
     .needs_first_axis = true,
+    .skips_sensitive_layers = true,
     .rule = {.code_min = -16, .code_max = 15, .symmetric = true, .code_xor = 0, .symmetric_divisor = 15.5f},
 };
 

@@ -8,10 +8,13 @@ const Scheme kInt6Scheme{
     .name = "qint6",
     .text = "int6",
     .bits = 6,
-    .may_be_chosen = false,
+    .is_default_of_bits = true,
+    .narrows = "qint8",
     .group_size_default = 128,
+    .min_parameters_default = 512,
     .may_be_per_tensor = false,
     .needs_first_axis = true,
+    .skips_sensitive_layers = true,
     .rule = {.code_min = -32, .code_max = 31, .symmetric = true, .code_xor = 0, .symmetric_divisor = 31.5f},
 };
 
