@@ -18,10 +18,10 @@ namespace {
 // Recognised in this order. safetensors first: the length it starts with can look like the magic of another, as 66176
 // does, and nothing else has a length that fits and a brace behind it.
 constexpr std::array kFormats{
-    &kSafetensorsFormat,   &kGgufFormat,       &kTorchscriptFormat, &kPytorchFormat,
-    &kPytorchPickleFormat, &kPytorchTarFormat, &kIndexFormat,       &kCompressedTensorsFormat,
-    &kFolderFormat,        &kGptqFormat,       &kMlxFormat,         &kAwqFormat,
-    &kFloat8Format,        &kComfyFormat,
+    &kSafetensorsFormat,   &kGgufFormat,       &kTorchscriptFormat,  &kPytorchFormat,
+    &kPytorchPickleFormat, &kPytorchTarFormat, &kIndexFormat,        &kCompressedTensorsFormat,
+    &kFolderFormat,        &kGptqFormat,       &kMlxFormat,          &kAwqFormat,
+    &kFloat8Format,        &kComfyFormat,      &kBitsandbytesFormat,
 };
 
 }  // namespace

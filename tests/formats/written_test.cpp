@@ -206,6 +206,28 @@ TEST_F(Written, Float8) {
             "as float8_e4m3 in blocks of 128x128");
 }
 
+TEST_F(Written, Bitsandbytes) {
+  const Made made = quantize_folder("bitsandbytes", "", {weight("a"), weight("odd", {64, 96}), weight("lm_head")});
+  EXPECT_EQ(made.config["quantization_config"], (Json{{"quant_method", "bitsandbytes"},
+                                                      {"load_in_4bit", true},
+                                                      {"load_in_8bit", false},
+                                                      {"bnb_4bit_quant_type", "nf4"},
+                                                      {"bnb_4bit_use_double_quant", false},
+                                                      {"bnb_4bit_compute_dtype", "float32"},
+                                                      {"bnb_4bit_quant_storage", "uint8"},
+                                                      {"llm_int8_skip_modules", Names{"lm_head", "odd"}}}));
+  for (const char* part : {"", ".absmax", ".quant_map", ".quant_state.bitsandbytes__nf4"}) {
+    EXPECT_TRUE(made.has("a.weight" + std::string(part))) << part;
+  }
+  EXPECT_EQ(made.reason("a.weight"), "as nf4");
+  EXPECT_EQ(made.reason("odd.weight"), "bitsandbytes' blocks of 64 do not divide 96 columns");
+  const Made other = quantize_folder("bitsandbytes", R"("dtype": "fp4")");
+  EXPECT_EQ(other.config["quantization_config"]["bnb_4bit_quant_type"], "fp4");
+  const Error error =
+      error_of([&] { quantize_folder("bitsandbytes", R"("layers": [{"name": "*up", "dtype": "fp4"}])"); });
+  EXPECT_EQ(error.status(), Status::kUnsupported);
+}
+
 TEST_F(Written, ComfyUi) {
   const Made made = quantize_folder("comfyui", R"("dtype": "float8_e4m3")");
   EXPECT_EQ(parse_json(made.metadata.at("_quantization_metadata")),

@@ -15,7 +15,7 @@ _monoquant_values() {
     accuracy_warning) echo 'warn error ignore' ;;
     activations) echo 'dynamic float' ;;
     symmetric_activations) echo 'true false' ;;
-    format) echo 'safetensors pytorch gguf torchscript compressed-tensors folder gptq mlx awq fp8 comfyui' ;;
+    format) echo 'safetensors pytorch gguf torchscript compressed-tensors folder gptq mlx awq fp8 comfyui bitsandbytes' ;;
     float_dtype) echo 'bfloat16 float16 float32' ;;
     resume) echo 'true false' ;;
     activation_bits) echo '8 none' ;;
