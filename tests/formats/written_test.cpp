@@ -1,5 +1,5 @@
-// Folders and files as other tools quantize them, written: what config.json says to their loaders, what is called how, and
-// what stays float. That the values are those of the tools: tests/layouts, and tests/loaders.
+// Folders and files as other tools quantize them, written: what config.json says to their loaders, what is called how,
+// and what stays float. That the values are those of the tools: tests/layouts, and tests/loaders.
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -1,4 +1,5 @@
-// GPTQ's folders: all Linear layers alike but for what `dynamic` says of some; gptqmodel, vLLM and transformers load them.
+// GPTQ's folders: all Linear layers alike but for what `dynamic` says of some; gptqmodel, vLLM and transformers load
+// them.
 // Source: gptqmodel/quantization/config.py, 7.7
 #include <algorithm>
 #include <array>

@@ -9,8 +9,8 @@
 
 namespace mnq {
 
-/// Why a weight stays float, or becomes it, where only Linear layers are held, and output heads among them where they are
-/// selected; empty: it need not. title: of the format.
+/// Why a weight stays float, or becomes it, where only Linear layers are held, and output heads among them where they
+/// are selected; empty: it need not. title: of the format.
 std::string reason_to_stay_float(std::string_view title, const WeightRequest& request);
 
 /// A layer whose weight has codes in the output.

@@ -1,5 +1,5 @@
-// MLX's folders, as mlx-lm loads them: config.json has one number of bits and one size of groups for all, and those of each
-// layer that has others under its name. What has scales is quantized, whatever layer it is.
+// MLX's folders, as mlx-lm loads them: config.json has one number of bits and one size of groups for all, and those of
+// each layer that has others under its name. What has scales is quantized, whatever layer it is.
 // Source: mlx_lm/utils.py, load_model; mlx/nn/layers/quantized.py
 #include <algorithm>
 #include <map>
