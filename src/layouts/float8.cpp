@@ -81,7 +81,7 @@ constinit const Layout kFloat8InverseLayout{
     .scales_text = "has a scale for each block of 128 x 128",
     .axis_text = "has its blocks on both axes",
     .has_tables = true,
-    .can_hold = can_hold,
+    .can_hold = [](const QuantizedSpec& spec) { return can_hold(spec) && spec.scheme == kFloat8E4M3Scheme.name; },
     .unit = [](const QuantizedSpec&) { return std::uint64_t{1}; },
     .parts = [](const QuantizedSpec& spec) { return parts_with(spec, "_scale_inv"); },
     .store = store,

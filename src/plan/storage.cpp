@@ -18,6 +18,7 @@ struct Fitting {
   FoundValue find(std::string_view key) const { return config.find(key, request.layer.name); }
   bool is_for_layer(std::string_view key) const { return find(key).source >= ValueSource::kConfigLayers; }
   bool is_set(std::string_view key) const { return find(key).value != "auto"; }
+  bool is_scheme_asked_for() const { return is_set("bits") || find("dtype").source != ValueSource::kDefault; }
 
   [[noreturn]] void fail(const char* key, const std::string& what) const {
     throw Error(Status::kConfig, formatted("layer {}: {}", request.layer.name.name, what), std::string(storage.advice),
@@ -49,6 +50,9 @@ void require_followed(const Fitting& fitting, const HeldKind& kind) {
   const QuantizedSpec& wanted = fitting.request.wanted;
   const std::vector<std::string> sizes = group_sizes_of(*storage.layout, kind);
   const bool has_size = std::ranges::find(sizes, fitting.find("group_size").value) != sizes.end();
+  if (fitting.is_scheme_asked_for() && !has_bits(*find_scheme(kind.scheme), code_bits(wanted))) {
+    fitting.fail("dtype", formatted("{} has no {}", storage.title, scheme_text(wanted)));
+  }
   if (kind.group_size != 0 && fitting.is_set("group_size") && !has_size) {
     fitting.fail("group_size", formatted("{} has groups of {} only", storage.title, joined(sizes)));
   }
@@ -178,6 +182,9 @@ Fit fit_weight(const Storage& storage, WeightRequest request, const Config& conf
   const bool is_of_a_kind = !request.is_stored && has_scheme(storage.layout->holds, wanted.scheme);
   const bool is_taken_as_it_is = storage.holds_everything() || (is_opaque && (may_stay || !is_of_a_kind));
   if (is_taken_as_it_is && !can_hold) {
+    const bool is_asked_for = !request.is_stored && !storage.holds_everything();
+    const Fitting fitting{storage, request, config};
+    if (is_asked_for) fitting.fail("dtype", formatted("{} has no {}", storage.title, scheme_text(wanted)));
     return {std::nullopt, formatted("the output has no {}", scheme_text(wanted)), storage.layout};
   }
   if (is_taken_as_it_is) return {wanted, "", &layout, nullptr, storage.suffixes};

@@ -89,7 +89,7 @@ TEST(Config, AnUnknownKeySaysWhichIsMeant) {
 
 TEST(Config, AFailedSetChangesNothing) {
   Config config(R"({"bits": 4})");
-  EXPECT_EQ(error_of([&] { config.set("bits", "7"); }).code(), MNQ_E_CONFIG);
+  EXPECT_EQ(error_of([&] { config.set("bits", "9"); }).code(), MNQ_E_CONFIG);
   EXPECT_EQ(error_of([&] { config.set_for_layers("", "bits", "8"); }).code(), MNQ_E_CONFIG);
   EXPECT_EQ(config.json(), R"({"bits":"4"})");
 }

@@ -37,7 +37,7 @@ TEST_F(ExitCode, ConfigurationIsTwo) {
   write("broken.json", "{\"bits\": 4");
   write("unknown.json", R"({"bitz": 4})");
   const std::vector<std::vector<std::string>> wrong{
-      {"quantize", "model.safetensors", "--bits", "5"},
+      {"quantize", "model.safetensors", "--bits", "9"},
       {"quantize", "model.safetensors", "--bits", "4", "--dtype", "quint8"},
       {"quantize", "model.safetensors", "--set", "bitz=4"},
       {"quantize", "model.safetensors", "--layer", "fc", "bitz=4"},

@@ -202,7 +202,7 @@ constexpr BadJson kBadJson[] = {
     {R"({"layers": [{"bits": 4}]})", "layers"},
     {R"({"layers": [{"name": 4, "bits": 4}]})", "layers"},
     {R"({"layers": [{"name": "", "bits": 4}]})", "pattern"},
-    {R"({"layers": [{"name": "a", "bits": 5}]})", "bits"},
+    {R"({"layers": [{"name": "a", "bits": 9}]})", "bits"},
     {R"({"layers": [{"name": "a", "threads": 2}]})", "threads"},
     {R"({"layers": [{"name": "a", "colour": "red"}]})", "colour"},
 };

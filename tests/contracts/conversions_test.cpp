@@ -202,7 +202,8 @@ TEST_P(Conversions, QuantizedIntoEveryFormat) {
     const std::string path = folder.path(target.name);
     std::optional<Report> made;
     const Error refused = error_of([&] { made = write_as(*model, path, target, more, true); });
-    if (refused.subject() == "group_size") continue;  // it has groups of its own
+    // It has groups of its own, or no such codes.
+    if (refused.subject() == "group_size" || refused.subject() == "dtype") continue;
     ASSERT_EQ(refused.status(), Status::kOk) << refused.message();
     const Report& report = *made;
     const auto source = open_source(path);
@@ -218,9 +219,7 @@ TEST_P(Conversions, QuantizedIntoEveryFormat) {
       ASSERT_EQ(seen["tensor"], layer["tensor"]);
       EXPECT_NEAR(seen["sqnr_db"].get<double>(), layer["sqnr_db"].get<double>(), 1e-6) << layer["tensor"];
     }
-    const bool is_ours = &target != &kTargets[2] && &target != &kTargets[3];
-    const bool has_integers = more.find("\"bits\"") != more.npos || more.find("quint8") != more.npos;
-    EXPECT_TRUE(quantized > 0 || (!is_ours && !has_integers));
+    EXPECT_GT(quantized, 0u);
     const Report checked = validate(*source, model.get(), Config(nullptr, nullptr), control);
     EXPECT_EQ(checked.problems(), std::vector<std::string>());
   }

@@ -76,7 +76,7 @@ double error_of_cast(const Scheme& scheme, float weight) {
 
 double allowed_error(const LogicalTensor& tensor, const std::vector<float>& scales, std::int64_t length,
                      std::size_t element, float weight) {
-  constexpr double kRounding = 1 + 1e-5;  // codes times scales is rounded to float32
+  constexpr double kRounding = 1 + 3e-5;  // scales, and codes times scales, are rounded to float32
   const QuantizedSpec& spec = *tensor.spec;
   if (scheme_of(spec).is_cast) return error_of_cast(scheme_of(spec), weight);
   const std::size_t row = element / static_cast<std::size_t>(length);

@@ -238,6 +238,46 @@ TEST_F(Written, ComfyUi) {
   EXPECT_EQ(made.reason("layers.0.up.weight"), "as float8_e4m3 per tensor");
 }
 
+// A source without a config.json leaves that of the folder it replaces, which is not of its weights.
+TEST_F(Written, AReplacedFolderIsNoLongerSaidToBeQuantized) {
+  for (const char* format : {"gptq", "mlx"}) {
+    quantize_folder(format, R"("bits": 4)");
+    const auto source = open_source(path("in/model.safetensors"));
+    const Settings settings = parse_settings(R"({"overwrite": true, "format": "folder"})");
+    const Config config(&settings, nullptr);
+    RunControl control;
+    convert(*source, config, control, file_output(*source, path("out/"), config, control));
+    EXPECT_EQ(parse_json(read_bytes(path("out/config.json"))), (Json{{"architectures", Names{"LlamaForCausalLM"}}}));
+    EXPECT_EQ(open_source(path("out/"))->require_weights().size(), 2u);
+  }
+}
+
+// What a format has no codes for is not made into others behind the user's back.
+TEST_F(Written, WhatAFormatHasNotIsAnError) {
+  struct Case {
+    const char *format, *setting, *message;
+  };
+  constexpr Case kCases[] = {
+      {"gptq", R"("dtype": "nf4")", "GPTQ has no nf4 group 64"},
+      {"gptq", R"("bits": 6)", "GPTQ has no int6 group 128"},
+      {"awq", R"("bits": 8)", "AWQ has no int8 per channel"},
+      {"mlx", R"("dtype": "mxfp4")", "MLX has no mxfp4 group 32"},
+      {"mlx", R"("bits": 7)", "MLX has no int7 group 128"},
+      {"fp8", R"("dtype": "float8_e5m2")", "fp8 has no float8_e5m2 per channel"},
+      {"fp8", R"("bits": 4)", "fp8 has no int4 group 128"},
+      {"bitsandbytes", R"("dtype": "qint8")", "bitsandbytes has no int8 per channel"},
+      {"comfyui", R"("dtype": "nvfp4")", "ComfyUI has no nvfp4 group 16"},
+  };
+  for (const auto& [format, setting, message] : kCases) {
+    const Error error = error_of([&] { quantize_folder(format, setting); });
+    EXPECT_EQ(error.status(), Status::kConfig) << format << setting;
+    EXPECT_EQ(error.message(), "layer layers.0.down: " + std::string(message));
+    EXPECT_EQ(error.suggestion(), "leave the key unset, or write safetensors");
+    EXPECT_FALSE(std::filesystem::exists(path("out"))) << format;
+    EXPECT_FALSE(std::filesystem::exists(path("out.safetensors"))) << format;
+  }
+}
+
 // Codes go from one into the other, and come back as they were.
 TEST_F(Written, CodesAreKeptBetweenThem) {
   quantize_folder("awq", R"("bits": 4, "group_size": 64, "symmetric": false)");

@@ -7,8 +7,8 @@ _monoquant_setting() {
     return
   fi
   case ${IPREFIX%=} in
-    dtype) compadd qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4 ;;
-    bits) compadd 4 6 8 16 ;;
+    dtype) compadd qint8 quint8 qint4 float16 bfloat16 qint2 qint3 qint5 qint6 qint7 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4 ;;
+    bits) compadd 2 3 4 5 6 7 8 16 ;;
     symmetric) compadd true false ;;
     per_channel) compadd true false ;;
     block) compadd 128x128 ;;
@@ -20,7 +20,7 @@ _monoquant_setting() {
     accuracy_warning) compadd warn error ignore ;;
     activations) compadd dynamic float ;;
     symmetric_activations) compadd true false ;;
-    format) compadd safetensors pytorch gguf torchscript compressed-tensors folder ;;
+    format) compadd safetensors pytorch gguf torchscript compressed-tensors folder gptq mlx awq fp8 comfyui bitsandbytes ;;
     float_dtype) compadd bfloat16 float16 float32 ;;
     resume) compadd true false ;;
     activation_bits) compadd 8 none ;;
@@ -52,8 +52,8 @@ _monoquant() {
   case $words[1] in
     quantize)
       _arguments -s \
-        '(-b --bits)'{-b,--bits}'[8 (the default), 4, 6 or 16]:N:(4 6 8 16)' \
-        '(-d --dtype)'{-d,--dtype}'[a scheme by its name\: monoquant keys lists them]:NAME:(qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4)' \
+        '(-b --bits)'{-b,--bits}'[8 (the default), 2 to 7, or 16]:N:(2 3 4 5 6 7 8 16)' \
+        '(-d --dtype)'{-d,--dtype}'[a scheme by its name\: monoquant keys lists them]:NAME:(qint8 quint8 qint4 float16 bfloat16 qint2 qint3 qint5 qint6 qint7 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4)' \
         '(-g --group-size)'{-g,--group-size}'[weights that share a scale; 0\: a whole channel]:N:()' \
         '--symmetric[zero point 0]' \
         '--asymmetric[a zero point for each scale]' \
@@ -67,7 +67,7 @@ _monoquant() {
         '(-o --output)'{-o,--output}'[where to; else beside IN, as IN-int8 and the like]:OUT:_files' \
         '(-n --dry-run)'{-n,--dry-run}'[say what would be done, and do nothing]' \
         '(-f --force)'{-f,--force}'[replace an output or a report that is there already]' \
-        '--format[what to write, where the name of OUT does not tell]:NAME:(safetensors pytorch gguf torchscript compressed-tensors folder)' \
+        '--format[what to write, where the name of OUT does not tell]:NAME:(safetensors pytorch gguf torchscript compressed-tensors folder gptq mlx awq fp8 comfyui bitsandbytes)' \
         '--max-shard-size[of a folder'\''s files\: 2GiB; else 5GiB]:SIZE:()' \
         '--shard[make the I-th of N parts of a folder only; see merge]:I/N:()' \
         '--resume[go on with a folder that a run did not end]' \
@@ -117,11 +117,11 @@ _monoquant() {
       ;;
     dequantize)
       _arguments -s \
-        '(-d --dtype)'{-d,--dtype}'[bfloat16, float16 or float32; else what weights were]:NAME:(qint8 quint8 qint4 float16 bfloat16 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4)' \
+        '(-d --dtype)'{-d,--dtype}'[bfloat16, float16 or float32; else what weights were]:NAME:(qint8 quint8 qint4 float16 bfloat16 qint2 qint3 qint5 qint6 qint7 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4)' \
         '--tensors-key[of a PyTorch checkpoint\: the dict with the tensors]:KEY:()' \
         '(-o --output)'{-o,--output}'[where to]:OUT:_files' \
         '(-f --force)'{-f,--force}'[replace an output or a report that is there already]' \
-        '--format[what to write, where the name of OUT does not tell]:NAME:(safetensors pytorch gguf torchscript compressed-tensors folder)' \
+        '--format[what to write, where the name of OUT does not tell]:NAME:(safetensors pytorch gguf torchscript compressed-tensors folder gptq mlx awq fp8 comfyui bitsandbytes)' \
         '--max-shard-size[of a folder'\''s files\: 2GiB; else 5GiB]:SIZE:()' \
         '--shard[make the I-th of N parts of a folder only; see merge]:I/N:()' \
         '--resume[go on with a folder that a run did not end]' \
@@ -139,7 +139,7 @@ _monoquant() {
         '--tensors-key[of a PyTorch checkpoint\: the dict with the tensors]:KEY:()' \
         '(-o --output)'{-o,--output}'[where to\: .safetensors, .pt, .gguf, or a folder\: OUT/]:OUT:_files' \
         '(-f --force)'{-f,--force}'[replace an output or a report that is there already]' \
-        '--format[what to write, where the name of OUT does not tell]:NAME:(safetensors pytorch gguf torchscript compressed-tensors folder)' \
+        '--format[what to write, where the name of OUT does not tell]:NAME:(safetensors pytorch gguf torchscript compressed-tensors folder gptq mlx awq fp8 comfyui bitsandbytes)' \
         '--max-shard-size[of a folder'\''s files\: 2GiB; else 5GiB]:SIZE:()' \
         '--shard[make the I-th of N parts of a folder only; see merge]:I/N:()' \
         '--resume[go on with a folder that a run did not end]' \

@@ -25,7 +25,7 @@ WeightRule rule_of_awq(const WeightRequest& request) {
     return {.leaves_for = formatted("AWQ holds multiples of {} rows of up to {} columns, and this has {}", kOutputs,
                                     kMostInputs, shape_text(wanted.shape))};
   }
-  const bool has_groups = wanted.granularity == Granularity::kGroup;
+  const bool has_groups = has_integer_codes(wanted) && wanted.granularity == Granularity::kGroup;
   if (has_groups && static_cast<std::uint64_t>(wanted.shape[1]) % wanted.group_size != 0) {
     return {.leaves_for = formatted("AWQ has one size of groups for all layers, and {} do not divide {} columns",
                                     wanted.group_size, wanted.shape[1])};

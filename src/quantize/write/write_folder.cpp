@@ -22,9 +22,9 @@ FolderQuantization describe_quantization(const Plan& plan, const FolderOutput& f
   return method == nullptr ? FolderQuantization() : method->describe(plan, folder.companion());
 }
 
-// config.json of the output: that of the source, with what the plan says of quantization.
+// config.json of the output, with what the plan says of quantization.
 std::string folder_config(const FolderOutput& folder, const FolderQuantization& quantization) {
-  std::string text = folder.companion() == nullptr ? std::string() : folder.companion()->config;
+  std::string text = folder.config();
   if (text.empty() && quantization.config.is_null()) return text;
   text = with_member(text.empty() ? "{}" : text, "quantization_config", quantization.config);
   return quantization.also_as.empty() ? text : with_member(text, quantization.also_as, quantization.config);

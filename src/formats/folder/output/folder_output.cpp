@@ -17,6 +17,7 @@
 #include "base/text/format.h"
 #include "base/text/json.h"
 #include "base/version.h"
+#include "formats/folder/companion_files.h"
 #include "formats/folder/folder_loaders.h"
 #include "formats/folder/output/folder_publish.h"
 #include "formats/folder/output/write_files.h"
@@ -236,6 +237,18 @@ void FolderOutput::make_work() {
     throw;
   }
   if (!is_ours_) remove_tree(folder);  // another part was first, or it is not ours
+}
+
+std::string FolderOutput::config() const {
+  if (companion_ != nullptr && !companion_->config.empty()) return companion_->config;
+  std::string text;
+  try {
+    InputFolder former(path_);
+    read_config(former, text);
+  } catch (const Error&) {
+    return "";  // there is no such folder, or its config.json is no checkpoint's
+  }
+  return text.empty() ? text : with_member(text, "quantization", nullptr);
 }
 
 std::optional<std::uint64_t> FolderOutput::begun_shard_size() const {

@@ -55,6 +55,10 @@ class FolderOutput {
   const Format& format() const { return format_; }
   const Companion* companion() const { return companion_; }
 
+  /// What config.json is made from: that of the source, else that of the folder that is replaced, whose other files
+  /// stay, too. Empty: there is none.
+  std::string config() const;
+
   /// PATH.partial, and whether what is done stays there when a run ends early.
   const std::string& work() const { return work_; }
   bool is_kept() const { return settings_.is_resumed || settings_.part_count > 0; }
