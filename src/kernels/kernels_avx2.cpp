@@ -135,6 +135,42 @@ struct Vector256x2 {
     return join(_mm256_shuffle_ps(x, y, 0x88), _mm256_shuffle_ps(x, y, 0xDD));
   }
 
+  /// Row i of a square becomes its column i.
+  static MNQ_INLINE void turn(F* rows) {
+    __m256 low[kLanes], high[kLanes];
+    MNQ_UNROLL
+    for (std::size_t i = 0; i < kLanes; i += 8) {
+      turn_eight<false>(rows + i, low + i);
+      turn_eight<true>(rows + i, high + i);
+    }
+    MNQ_UNROLL
+    for (std::size_t i = 0; i < 8; ++i) {
+      rows[i] = {low[i], low[i + 8]};
+      rows[i + 8] = {high[i], high[i + 8]};
+    }
+  }
+  /// One half of eight rows.
+  template <bool kHigh>
+  static MNQ_INLINE void turn_eight(const F* rows, __m256* to) {
+    __m256 fours[8];
+    MNQ_UNROLL
+    for (std::size_t i = 0; i < 8; i += 4) {
+      const __m256 x = kHigh ? rows[i].b : rows[i].a, y = kHigh ? rows[i + 1].b : rows[i + 1].a;
+      const __m256 z = kHigh ? rows[i + 2].b : rows[i + 2].a, w = kHigh ? rows[i + 3].b : rows[i + 3].a;
+      const __m256 a = _mm256_unpacklo_ps(x, y), b = _mm256_unpackhi_ps(x, y);
+      const __m256 c = _mm256_unpacklo_ps(z, w), d = _mm256_unpackhi_ps(z, w);
+      fours[i] = _mm256_shuffle_ps(a, c, 0x44);
+      fours[i + 1] = _mm256_shuffle_ps(a, c, 0xEE);
+      fours[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+      fours[i + 3] = _mm256_shuffle_ps(b, d, 0xEE);
+    }
+    MNQ_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) {
+      to[i] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
+      to[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
+    }
+  }
+
   static Bits zero_bits() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
   static Bits max_bits(Bits largest, F values) {
     const __m256i mask = _mm256_set1_epi32(0x7fffffff);
@@ -156,6 +192,7 @@ struct Vector256x2 {
   static Bits set_ints(std::int32_t value) { return {_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
   static Bits kept(Bits x) { return x; }
   static Bits add_ints(Bits x, Bits y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+  static Bits sub_ints(Bits x, Bits y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
   static Bits and_ints(Bits x, Bits y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }
   static Bits min_ints(Bits x, Bits y) { return {_mm256_min_epi32(x.a, y.a), _mm256_min_epi32(x.b, y.b)}; }
   static Bits max_ints(Bits x, Bits y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }

@@ -107,6 +107,33 @@ struct Vector512 {
     return join(_mm512_shuffle_f32x4(x, y, kLow), _mm512_shuffle_f32x4(x, y, kHigh));
   }
 
+  /// Row i of a square becomes its column i.
+  static MNQ_INLINE void turn(F* rows) {
+    F fours[kLanes];
+    MNQ_UNROLL
+    for (std::size_t i = 0; i < kLanes; i += 4) turn_fours(rows + i, fours + i);
+    MNQ_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) {
+      const F even = _mm512_shuffle_f32x4(fours[i], fours[i + 4], 0x88);
+      const F odd = _mm512_shuffle_f32x4(fours[i], fours[i + 4], 0xDD);
+      const F more_even = _mm512_shuffle_f32x4(fours[i + 8], fours[i + 12], 0x88);
+      const F more_odd = _mm512_shuffle_f32x4(fours[i + 8], fours[i + 12], 0xDD);
+      rows[i] = _mm512_shuffle_f32x4(even, more_even, 0x88);
+      rows[i + 4] = _mm512_shuffle_f32x4(odd, more_odd, 0x88);
+      rows[i + 8] = _mm512_shuffle_f32x4(even, more_even, 0xDD);
+      rows[i + 12] = _mm512_shuffle_f32x4(odd, more_odd, 0xDD);
+    }
+  }
+  /// The squares of four that four rows consist of.
+  static MNQ_INLINE void turn_fours(const F* rows, F* to) {
+    const F a = _mm512_unpacklo_ps(rows[0], rows[1]), b = _mm512_unpackhi_ps(rows[0], rows[1]);
+    const F c = _mm512_unpacklo_ps(rows[2], rows[3]), d = _mm512_unpackhi_ps(rows[2], rows[3]);
+    to[0] = _mm512_shuffle_ps(a, c, 0x44);
+    to[1] = _mm512_shuffle_ps(a, c, 0xEE);
+    to[2] = _mm512_shuffle_ps(b, d, 0x44);
+    to[3] = _mm512_shuffle_ps(b, d, 0xEE);
+  }
+
   static Bits zero_bits() { return _mm512_setzero_si512(); }
   static Bits max_bits(Bits largest, F values) {
     return _mm512_max_epu32(largest, _mm512_and_si512(_mm512_castps_si512(values), _mm512_set1_epi32(0x7fffffff)));
@@ -124,6 +151,7 @@ struct Vector512 {
     return a;
   }
   static Bits add_ints(Bits a, Bits b) { return _mm512_add_epi32(a, b); }
+  static Bits sub_ints(Bits a, Bits b) { return _mm512_sub_epi32(a, b); }
   static Bits and_ints(Bits a, Bits b) { return _mm512_and_si512(a, b); }
   static Bits min_ints(Bits a, Bits b) { return _mm512_min_epi32(a, b); }
   static Bits max_ints(Bits a, Bits b) { return _mm512_max_epi32(a, b); }

@@ -4,9 +4,25 @@
 // Sixteen groups are searched together, of one row or of several. Each trial takes the sums of a group in the group's
 // own 16 lanes, and the lanes of all sixteen are added in one tree of shuffles that leaves group g in lane g: 4
 // instructions a group where a horizontal sum takes 10. What is decided from the sums is decided for sixteen at once.
-// On Zen 4 a fused multiply-add of 1.5 * 2^23 in place of product and rounding, with limits as integers, was no faster.
+// Groups of a few whole vectors are turned first, so that group g is lane g of the weights, too, and its 16 lanes are 16
+// vectors: the same sums without that tree, and without spreading what a trial is of each group.
+// On Zen 4 a fused multiply-add of 1.5 * 2^23 in place of product and rounding, with limits as integers, was no faster,
+// and codes as integers while they are cut were slower.
 namespace mnq::kernels {
 namespace {
+
+// Of sixteen groups.
+template <class V>
+struct SearchStarts {
+  SearchStart operator[](std::size_t group) const { return {unit[group], base[group], middle[group]}; }
+  void set(std::size_t group, const SearchStart& start) {
+    unit[group] = start.unit;
+    base[group] = start.base;
+    middle[group] = start.middle;
+  }
+
+  LaneArray<V> unit, base, middle;
+};
 
 template <class V>
 struct GroupBatch {
@@ -15,7 +31,7 @@ struct GroupBatch {
   std::size_t size;         // of them, the others are empty
   std::size_t last_row;     // the row of the last one
   std::size_t chunk_count;  // of the longest
-  SearchStart starts[kLanes];
+  SearchStarts<V> starts;
 };
 
 // Goes over the groups of all rows, sixteen at a time.
@@ -79,33 +95,27 @@ std::size_t finite_groups(const GroupBatch<V>& batch) {
   return batch.size;
 }
 
-struct Extent {
-  float minimum;
-  float maximum;
+// The smallest and largest weights of sixteen groups; 0 of an empty one.
+template <class V>
+struct Extents {
+  typename V::F minima, maxima;
 };
 
-// Smallest and largest weights of the groups; false where one is not finite, and then they are unspecified.
+// False where a weight is not finite, and then they are unspecified.
 template <class V>
-bool survey_groups(const GroupBatch<V>& batch, Extent* extents) {
-  using F = typename V::F;
-  F minima[kLanes], maxima[kLanes];
+bool survey_groups(const GroupBatch<V>& batch, Extents<V>& extents) {
+  typename V::F minima[kLanes], maxima[kLanes];
   auto bits = V::zero_bits();
   for (std::size_t group = 0; group < kLanes; ++group) {
     const float* weights = batch.weights[group];
     const std::size_t count = batch.counts[group];
-    const F first = V::set(count == 0 ? 0 : weights[0]);
-    F minimum = first, maximum = first;
-    for (std::size_t i = 0; i < count; i += kLanes) {
-      const F values = load_up_to<V>(weights + i, count - i, first);
-      bits = V::max_bits(bits, values);
-      minimum = V::min(minimum, values);
-      maximum = V::max(maximum, values);
-    }
-    minima[group] = minimum;
-    maxima[group] = maximum;
+    const auto lanes = count == 2 * kLanes ? range_lanes_of_two<V, true>(weights, weights)
+                                           : range_lanes_of<V, true>(weights, count, weights);
+    bits = V::max_unsigned(bits, lanes.magnitudes);
+    minima[group] = lanes.minimum;
+    maxima[group] = lanes.maximum;
   }
-  const auto smallest = lanes_of<V>(V::min_each(minima)), largest = lanes_of<V>(V::max_each(maxima));
-  for (std::size_t group = 0; group < kLanes; ++group) extents[group] = {smallest[group] + 0.0f, largest[group] + 0.0f};
+  extents = {V::add(V::min_each(minima), V::zero()), V::add(V::max_each(maxima), V::zero())};
   return V::largest_bits(bits) < kInfinityBits;
 }
 
@@ -181,7 +191,7 @@ void explain(const GroupBatch<V>& batch, const TrialLanes<V>* trials, Explained<
   for (std::size_t k = 0; k < kCount; ++k) explained[k] = {V::zero(), V::zero()};
   for (std::size_t chunk = 0; chunk < batch.chunk_count; ++chunk) {
     for_each_chunk(batch, chunk, [&](std::size_t group, const float* weights, std::size_t count) {
-      explain_chunk<V, kCount>(weights, count, batch.starts[group].unit, trials, group, with_weights, squares);
+      explain_chunk<V, kCount>(weights, count, batch.starts.unit[group], trials, group, with_weights, squares);
     });
     for (std::size_t k = 0; k < kCount; ++k) {
       explained[k].with_weights = V::add(explained[k].with_weights, V::sum_each(with_weights[k]));
@@ -189,6 +199,99 @@ void explain(const GroupBatch<V>& batch, const TrialLanes<V>* trials, Explained<
     }
   }
 }
+
+// Sixteen groups as they are. This and what follows both offer explain().
+template <class V>
+struct GroupsInPlace {
+  static constexpr std::size_t kTrials = V::kTrials;
+
+  template <std::size_t kCount>
+  void explain(const Trials<V>* trials, Explained<V>* explained) const {
+    TrialLanes<V> lanes[kCount];
+    for (std::size_t k = 0; k < kCount; ++k) lanes[k].set(trials[k]);
+    kernels::explain<V, kCount>(batch, lanes, explained);
+  }
+
+  const GroupBatch<V>& batch;
+};
+
+// Sixteen groups of the same whole number of vectors: weight i times unit of all of them is vector i.
+template <class V>
+class TurnedGroups {
+ public:
+  using F = typename V::F;
+  static constexpr std::size_t kTrials = V::kTrials / 2;
+  static constexpr std::size_t kMostWeights = 64;  // of a group: in larger ones turning does not pay
+
+  static bool fits(const GroupBatch<V>& batch) {
+    const std::size_t count = batch.counts[0];
+    for (std::size_t group = 1; group < kLanes; ++group) {
+      if (batch.counts[group] != count) return false;
+    }
+    return count > 0 && count % kLanes == 0 && count <= kMostWeights;
+  }
+
+  explicit TurnedGroups(const GroupBatch<V>& batch) : count_(batch.counts[0]) {
+    const F units = batch.starts.unit.get();
+    for (std::size_t begin = 0; begin < count_; begin += kLanes) {
+      F square[kLanes];
+      MNQ_UNROLL
+      for (std::size_t group = 0; group < kLanes; ++group) square[group] = V::load(batch.weights[group] + begin);
+      V::turn(square);
+      MNQ_UNROLL
+      for (std::size_t i = 0; i < kLanes; ++i) {
+        V::store(weights_ + (begin + i) * kLanes, V::mul(square[i], units), false);
+      }
+    }
+  }
+
+  template <std::size_t kCount>
+  void explain(const Trials<V>* trials, Explained<V>* explained) const {
+    Explained<V> fours[4][kCount];
+    for (std::size_t i = 0; i < 4; ++i) add_four<kCount>(trials, i, fours[i]);
+    for (std::size_t k = 0; k < kCount; ++k) {
+      explained[k] = sum(sum(fours[0][k], fours[2][k]), sum(fours[1][k], fours[3][k]));
+      explained[k] = sum({V::zero(), V::zero()}, explained[k]);  // of chunks: no zero is negative
+    }
+  }
+
+ private:
+  static MNQ_INLINE Explained<V> sum(const Explained<V>& a, const Explained<V>& b) {
+    return {V::add(a.with_weights, b.with_weights), V::add(a.squares, b.squares)};
+  }
+
+  // The lanes i, i + 4, i + 8 and i + 12 of the groups.
+  template <std::size_t kCount>
+  MNQ_INLINE void add_four(const Trials<V>* trials, std::size_t i, Explained<V>* sums) const {
+    Explained<V> lanes[4][kCount];
+    MNQ_UNROLL
+    for (std::size_t k = 0; k < 4; ++k) add_lane<kCount>(trials, i + 4 * k, lanes[k]);
+    MNQ_UNROLL
+    for (std::size_t k = 0; k < kCount; ++k)
+      sums[k] = sum(sum(lanes[0][k], lanes[2][k]), sum(lanes[1][k], lanes[3][k]));
+  }
+
+  template <std::size_t kCount>
+  MNQ_INLINE void add_lane(const Trials<V>* trials, std::size_t lane, Explained<V>* sums) const {
+    F a[kCount], b[kCount];
+    MNQ_UNROLL
+    for (std::size_t k = 0; k < kCount; ++k) a[k] = b[k] = V::zero();
+    for (std::size_t i = lane; i < count_; i += kLanes) {
+      const F weight = V::load(weights_ + i * kLanes);
+      MNQ_UNROLL
+      for (std::size_t k = 0; k < kCount; ++k) {
+        const F code = V::min(V::max(V::round(V::mul(weight, trials[k].inverse)), trials[k].low), trials[k].high);
+        a[k] = V::fma(weight, code, a[k]);
+        b[k] = V::fma(code, code, b[k]);
+      }
+    }
+    MNQ_UNROLL
+    for (std::size_t k = 0; k < kCount; ++k) sums[k] = {a[k], b[k]};
+  }
+
+  std::size_t count_;
+  alignas(64) float weights_[kMostWeights * kLanes];
+};
 
 // Where trials come from. Both kinds offer count() and at(index).
 template <class V>
@@ -199,13 +302,37 @@ struct SymmetricTrials {
       : rule(search_rule),
         low(V::set(static_cast<float>(rule.lowest))),
         high(V::set(static_cast<float>(rule.highest))) {
-    LaneArray<V> bases;
-    for (std::size_t group = 0; group < kLanes; ++group) bases[group] = batch.starts[group].base;
-    base = bases.get();
+    base = batch.starts.base.get();
   }
 
-  static SearchStart start(const float* weights, std::size_t count, const Extent& extent, const SearchRule& of) {
-    return symmetric_start(extreme_of(weights, count, extent.minimum, extent.maximum), of);
+  // As symmetric_start. False where weights of both signs are the largest ones of a group: then the first one counts.
+  static bool start(const Extents<V>& extents, const SearchRule& of, SearchStarts<V>& starts) {
+    using F = typename V::F;
+    const F zero = V::zero(), one = V::set(1), below = V::sub(zero, extents.minima), above = extents.maxima;
+    const F magnitude = V::max(below, above);
+    const F is_one = V::where_greater(below, above, one, V::where_greater(above, below, one, zero));
+    const F is_both = V::where_greater(magnitude, zero, V::sub(one, is_one), zero);
+    if (!of.positive_scales && V::any_above(is_both, 0)) return false;
+    const F unit = unit_of_magnitude(magnitude), scaled = V::mul(magnitude, unit);
+    const F negative = V::sub(zero, scaled);
+    const F opposite = of.positive_scales ? scaled : V::where_greater(below, above, scaled, negative);
+    const F half = V::set(0.5f * static_cast<float>(of.highest - of.lowest));
+    starts.unit.set(V::where_greater(magnitude, zero, unit, one));
+    starts.base.set(V::where_greater(magnitude, zero, V::div(half, opposite), zero));
+    starts.middle.set(zero);
+    return true;
+  }
+  static typename V::F unit_of_magnitude(typename V::F magnitude) {
+    constexpr std::int32_t kOne = 1 << 23;  // of an exponent
+    const auto exponent =
+        V::min_ints(V::max_ints(V::and_ints(V::as_ints(magnitude), V::set_ints(0x7f800000)), V::set_ints(kOne)),
+                    V::set_ints(253 * kOne));
+    return V::as_floats(V::sub_ints(V::set_ints(254 * kOne), exponent));
+  }
+
+  static SearchStart start(const float* weights, std::size_t count, float minimum, float maximum,
+                           const SearchRule& of) {
+    return symmetric_start(extreme_of(weights, count, minimum, maximum), of);
   }
   std::size_t count() const { return rule.candidate_count; }
   Trials<V> at(std::size_t index) const { return {V::mul(base, V::set(rule.candidates[index])), low, high, V::zero()}; }
@@ -223,17 +350,13 @@ struct ZeroPointTrials {
         per_candidate(2 * static_cast<std::size_t>(rule.zero_point_reach) + 1),
         lowest(V::set(static_cast<float>(rule.lowest))),
         highest(V::set(static_cast<float>(rule.highest))) {
-    LaneArray<V> bases, middles;
-    for (std::size_t group = 0; group < kLanes; ++group) {
-      bases[group] = batch.starts[group].base;
-      middles[group] = batch.starts[group].middle;
-    }
-    base = bases.get();
-    middle = middles.get();
+    base = batch.starts.base.get();
+    middle = batch.starts.middle.get();
   }
 
-  static SearchStart start(const float*, std::size_t, const Extent& extent, const SearchRule& of) {
-    return zero_point_start(extent.minimum, extent.maximum, of);
+  static bool start(const Extents<V>&, const SearchRule&, SearchStarts<V>&) { return false; }
+  static SearchStart start(const float*, std::size_t, float minimum, float maximum, const SearchRule& of) {
+    return zero_point_start(minimum, maximum, of);
   }
   std::size_t count() const { return rule.candidate_count * per_candidate; }
   Trials<V> at(std::size_t index) const {
@@ -254,101 +377,129 @@ struct ZeroPointTrials {
 template <class V>
 struct BestTrials {
   Trials<V> trials;
-  typename V::F scale, energy;
+  Explained<V> explained;
+  typename V::F energy;
 
-  void take(const Trials<V>& trial, const Explained<V>& explained) {
-    const auto scaled =
-        V::div(V::mul(explained.with_weights, explained.with_weights), V::max(explained.squares, V::set(1)));
+  void take(const Trials<V>& trial, const Explained<V>& other) {
+    const auto scaled = V::div(V::mul(other.with_weights, other.with_weights), V::max(other.squares, V::set(1)));
     const auto choose = [&](auto yes, auto no) { return V::where_greater(scaled, energy, yes, no); };
-    scale = choose(V::div(explained.with_weights, explained.squares), scale);
+    explained = {choose(other.with_weights, explained.with_weights), choose(other.squares, explained.squares)};
     trials.low = choose(trial.low, trials.low);
     trials.high = choose(trial.high, trials.high);
     trials.zero_point = choose(trial.zero_point, trials.zero_point);
     energy = choose(scaled, energy);
   }
 
-  void refine(const GroupBatch<V>& batch) {
+  // The scale that a round from codes to scale leads to.
+  template <class Groups>
+  typename V::F refined_scale(const Groups& groups) {
+    const auto scale = V::div(explained.with_weights, explained.squares);
     trials.inverse = V::div(V::set(1), scale);
-    TrialLanes<V> lanes;
-    lanes.set(trials);
-    Explained<V> explained;
-    explain<V, 1>(batch, &lanes, &explained);
-    scale = V::where_greater(explained.squares, V::zero(), V::div(explained.with_weights, explained.squares), scale);
+    Explained<V> again;
+    groups.template explain<1>(&trials, &again);
+    return V::where_greater(again.squares, V::zero(), V::div(again.with_weights, again.squares), scale);
   }
 };
 
 // Makes kCount trials from `index` on.
-template <class V, std::size_t kCount, class Kind>
-void try_some(const GroupBatch<V>& batch, const Kind& kind, std::size_t index, BestTrials<V>& best) {
+template <class V, std::size_t kCount, class Groups, class Kind>
+void try_some(const Groups& groups, const Kind& kind, std::size_t index, BestTrials<V>& best) {
   Trials<V> trials[kCount];
-  TrialLanes<V> lanes[kCount];
   Explained<V> explained[kCount];
-  for (std::size_t k = 0; k < kCount; ++k) {
-    trials[k] = kind.at(index + k);
-    lanes[k].set(trials[k]);
-  }
-  explain<V, kCount>(batch, lanes, explained);
+  for (std::size_t k = 0; k < kCount; ++k) trials[k] = kind.at(index + k);
+  groups.template explain<kCount>(trials, explained);
   for (std::size_t k = 0; k < kCount; ++k) best.take(trials[k], explained[k]);
 }
 
-template <class V, class Kind>
-BestTrials<V> search_batch(const GroupBatch<V>& batch, const SearchRule& rule) {
-  const Kind kind(batch, rule);
-  BestTrials<V> best{{V::zero(), V::zero(), V::zero(), V::zero()}, V::set(1), V::zero()};
+template <class V>
+struct Choice {
+  typename V::F scale, zero_point;
+};
+
+template <class V, class Groups, class Kind>
+Choice<V> search_groups(const Groups& groups, const Kind& kind) {
+  BestTrials<V> best{{V::zero(), V::zero(), V::zero(), V::zero()}, {V::set(1), V::set(1)}, V::zero()};
   const std::size_t count = kind.count();
   std::size_t index = 0;
-  for (; index + V::kTrials <= count; index += V::kTrials) try_some<V, V::kTrials>(batch, kind, index, best);
-  for (; index < count; ++index) try_some<V, 1>(batch, kind, index, best);
-  best.refine(batch);
-  return best;
+  for (; index + Groups::kTrials <= count; index += Groups::kTrials) {
+    try_some<V, Groups::kTrials>(groups, kind, index, best);
+  }
+  for (; index < count; ++index) try_some<V, 1>(groups, kind, index, best);
+  return {best.refined_scale(groups), best.trials.zero_point};
 }
 
-// Fills the batch's starts. What is not finite cuts it short; false then.
-template <class V, class Start>
-bool start_groups(GroupBatch<V>& batch, Start start) {
-  Extent extents[kLanes];
+template <class V, class Kind>
+Choice<V> search_batch(const GroupBatch<V>& batch, const SearchRule& rule) {
+  const Kind kind(batch, rule);
+  if (TurnedGroups<V>::fits(batch)) return search_groups<V>(TurnedGroups<V>(batch), kind);
+  return search_groups<V>(GroupsInPlace<V>{batch}, kind);
+}
+
+// Fills the batch's starts: all at once by start_all, or one by one. What is not finite cuts it short; false then.
+template <class V, class StartAll, class Start>
+bool start_groups(GroupBatch<V>& batch, StartAll start_all, Start start) {
+  Extents<V> extents;
   const bool finite = survey_groups(batch, extents);
+  if (finite && start_all(extents, batch.starts)) return true;
   if (!finite) batch.size = finite_groups(batch);
+  const auto minima = lanes_of<V>(extents.minima), maxima = lanes_of<V>(extents.maxima);
   for (std::size_t group = 0; group < kLanes; ++group) {
     if (group >= batch.size) batch.counts[group] = 0;
-    batch.starts[group] = batch.counts[group] == 0 ? SearchStart{1, 0, 0}
-                                                   : start(batch.weights[group], batch.counts[group], extents[group]);
+    const std::size_t count = batch.counts[group];
+    batch.starts.set(
+        group, count == 0 ? SearchStart{1, 0, 0} : start(batch.weights[group], count, minima[group], maxima[group]));
   }
   return finite;
 }
 
 // Calls finish(batch, index of its first group) for all groups; the number of rows done.
-template <class V, class Start, class Finish>
+template <class V, class StartAll, class Start, class Finish>
 std::size_t for_each_batch(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
-                           Start start, Finish finish) {
+                           StartAll start_all, Start start, Finish finish) {
   GroupCursor cursor(weights, row_count, row_length, group_size);
   GroupBatch<V> batch;
   for (std::size_t index = 0; cursor.next(batch); index += batch.size) {
-    const bool finite = start_groups(batch, start);
+    const bool finite = start_groups(batch, start_all, start);
     finish(batch, index);
     if (!finite) return static_cast<std::size_t>(batch.weights[batch.size] - weights) / row_length;
   }
   return row_count;
 }
 
+// As finished_scale, of sixteen groups.
+template <class V>
+typename V::F finished_scales(typename V::F scaled, const SearchStarts<V>& starts, float farthest) {
+  using F = typename V::F;
+  const F zero = V::zero(), most = V::set(float_from_bits(bits_from_float(FLT_MAX / farthest) - 1));
+  const F unit_inverse = V::as_floats(V::sub_ints(V::set_ints(254 << 23), V::as_ints(starts.unit.get())));
+  const F scale = V::mul(V::max_abs(scaled, scaled), unit_inverse);
+  F magnitude = V::max(scale, V::set(FLT_MIN));
+  magnitude = V::where_greater(V::mul(V::set(farthest), magnitude), V::set(FLT_MAX), most, magnitude);
+  const F with_sign = V::where_greater(zero, scaled, V::sub(zero, magnitude), magnitude);
+  return V::where_greater(V::max_abs(zero, starts.base.get()), zero, with_sign, V::set(1));
+}
+
 template <class V, class Kind>
 std::size_t search_codes(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                          const SearchRule& rule, float* scales, std::int8_t* zero_points) {
-  const auto start = [&](const float* group, std::size_t count, const Extent& extent) {
-    return Kind::start(group, count, extent, rule);
+  const auto start_all = [&](const Extents<V>& extents, SearchStarts<V>& starts) {
+    return Kind::start(extents, rule, starts);
+  };
+  const auto start = [&](const float* group, std::size_t count, float minimum, float maximum) {
+    return Kind::start(group, count, minimum, maximum, rule);
   };
   const auto finish = [&](const GroupBatch<V>& batch, std::size_t index) {
-    const BestTrials<V> best = search_batch<V, Kind>(batch, rule);
-    const auto found = lanes_of<V>(best.scale), zeros = lanes_of<V>(best.trials.zero_point);
-    for (std::size_t group = 0; group < batch.size; ++group) {
-      const SearchStart& from = batch.starts[group];
-      scales[index + group] = finished_scale(found[group], from, farthest_code(rule));
-      if constexpr (Kind::kZeroPoints) {
-        zero_points[index + group] = from.base == 0 ? std::int8_t{0} : static_cast<std::int8_t>(zeros[group]);
+    const Choice<V> choice = search_batch<V, Kind>(batch, rule);
+    V::store_part(scales + index, batch.size, finished_scales<V>(choice.scale, batch.starts, farthest_code(rule)));
+    if constexpr (Kind::kZeroPoints) {
+      const auto zeros = lanes_of<V>(choice.zero_point);
+      for (std::size_t group = 0; group < batch.size; ++group) {
+        const bool is_zero = batch.starts.base[group] == 0;
+        zero_points[index + group] = is_zero ? std::int8_t{0} : static_cast<std::int8_t>(zeros[group]);
       }
     }
   };
-  return for_each_batch<V>(weights, row_count, row_length, group_size, start, finish);
+  return for_each_batch<V>(weights, row_count, row_length, group_size, start_all, start, finish);
 }
 
 template <class V>
@@ -429,13 +580,10 @@ struct LineSearch {
 
   LineSearch(const GroupBatch<V>& of, const SearchRule& rule)
       : batch(of), top(static_cast<float>(rule.highest - rule.lowest)) {
-    LaneArray<V> bases, counts;
+    LaneArray<V> counts;
     F lanes[kLanes];
-    for (std::size_t group = 0; group < kLanes; ++group) {
-      bases[group] = batch.starts[group].base;
-      counts[group] = static_cast<float>(batch.counts[group]);
-    }
-    base = bases.get();
+    for (std::size_t group = 0; group < kLanes; ++group) counts[group] = static_cast<float>(batch.counts[group]);
+    base = batch.starts.base.get();
     count = counts.get();
     weight_sum = V::zero();
     for (std::size_t chunk = 0; chunk < batch.chunk_count; ++chunk) {
@@ -524,19 +672,20 @@ template <class V>
 std::size_t search_minimum(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                            const SearchRule& rule, float* scales, float* minima) {
   const auto top = static_cast<float>(rule.highest - rule.lowest);
-  const auto start = [&](const float*, std::size_t, const Extent& extent) {
-    return range_start(extent.minimum, extent.maximum, rule);
+  const auto start_all = [](const Extents<V>&, SearchStarts<V>&) { return false; };
+  const auto start = [&](const float*, std::size_t, float minimum, float maximum) {
+    return range_start(minimum, maximum, rule);
   };
   const auto finish = [&](const GroupBatch<V>& batch, std::size_t index) {
     const Lines<V> best = search_lines(batch, rule);
     const auto found = lanes_of<V>(best.scale), offsets = lanes_of<V>(best.offset);
     for (std::size_t group = 0; group < batch.size; ++group) {
-      const SearchStart& from = batch.starts[group];
+      const SearchStart from = batch.starts[group];
       minima[index + group] = finished_minimum(from.base == 0 ? 0 : offsets[group], from);
       scales[index + group] = finished_scale_above(minima[index + group], found[group], from, top);
     }
   };
-  return for_each_batch<V>(weights, row_count, row_length, group_size, start, finish);
+  return for_each_batch<V>(weights, row_count, row_length, group_size, start_all, start, finish);
 }
 
 }  // namespace

@@ -109,16 +109,35 @@ TEST(SearchSameBits, EverySearchOfEveryKindOfWeights) {
 }
 
 TEST(SearchSameBits, EveryNumberOfBits) {
-  const auto weights = weights_of(0, 37 * 200);
+  const auto weights = weights_of(0, 37 * 192);
   for (int bits = 2; bits <= 8; ++bits) {
     for (const Search search : kSearches) {
-      for (const std::size_t group : {64, 200}) {
-        const SearchRule rule = rule_of(search, bits, group == 200);
+      for (const std::size_t group : {16, 32, 64, 100, 192}) {
+        const SearchRule rule = rule_of(search, bits, group == 192);
         const Found expected = search_rows(oracle(), search, rule, weights, 37, group);
         for (const KernelTable* table : fast_tables()) {
           ASSERT_TRUE(search_rows(*table, search, rule, weights, 37, group) == expected)
               << table->isa << ' ' << bits << ' ' << static_cast<int>(search);
         }
+      }
+    }
+  }
+}
+
+// Of the largest weights of a group the first one says on which side the long side of the codes lies.
+TEST(SearchSameBits, LargestWeightsOfBothSigns) {
+  std::mt19937 random(11);
+  std::vector<float> weights(40 * 192);
+  for (float& weight : weights) weight = 0.25f * static_cast<float>(static_cast<int>(random() % 7) - 3);
+  std::fill(weights.begin() + 192, weights.begin() + 4 * 192, 0.0f);
+  std::fill(weights.begin() + 7 * 192, weights.begin() + 8 * 192, -0.5f);
+  for (const Search search : kSearches) {
+    for (const std::size_t group : {16, 32, 96, 192}) {
+      const SearchRule rule = rule_of(search, 4);
+      const Found expected = search_rows(oracle(), search, rule, weights, 40, group);
+      for (const KernelTable* table : fast_tables()) {
+        ASSERT_TRUE(search_rows(*table, search, rule, weights, 40, group) == expected)
+            << table->isa << ' ' << group << ' ' << static_cast<int>(search);
       }
     }
   }
