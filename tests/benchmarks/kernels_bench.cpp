@@ -155,8 +155,22 @@ void quantize(benchmark::State& state, const KernelTable& table, const QuantizeC
 }
 
 // As the loop does: blocks of 64 rows, whose codes stay in cache until they are packed or written.
+constexpr std::size_t kBlockRows = 64;
+
+void quantize_packed(benchmark::State& state, const KernelTable& table, const QuantizeCase& how) {
+  Data& d = data();
+  for (auto _ : state) {
+    for (std::size_t row = 0; row < kRows; row += kBlockRows) {
+      table.quantize_rows(d.weights.get() + row * kLength, kBlockRows, kLength, how.group, how.rule, d.scales.data(),
+                          d.zero_points.data(), d.codes.get(), d.sums.data());
+      table.pack_int4(d.codes.get(), kBlockRows * kLength, d.packed.get());
+    }
+    benchmark::ClobberMemory();
+  }
+  report(state, static_cast<double>(kCount), 4.5);
+}
+
 void quantize_halves(benchmark::State& state, const KernelTable& table, const QuantizeCase& how) {
-  constexpr std::size_t kBlockRows = 64;
   Data& d = data();
   table.f32_to_bf16(d.weights.get(), kCount, d.halves.get());
   for (auto _ : state) {
@@ -268,6 +282,11 @@ void add_table(const KernelTable& table) {
   for (const QuantizeCase& how : kQuantizeCases) {
     benchmark::RegisterBenchmark((isa + "/quantize_bf16_" + how.name).c_str(),
                                  [&table, &how](benchmark::State& state) { quantize_halves(state, table, how); });
+  }
+  for (const QuantizeCase& how : kQuantizeCases) {
+    if (how.rule.code_max != 7) continue;
+    benchmark::RegisterBenchmark((isa + "/quantize_packed_" + how.name).c_str(),
+                                 [&table, &how](benchmark::State& state) { quantize_packed(state, table, how); });
   }
   for (const SearchCase& how : kSearchCases) {
     benchmark::RegisterBenchmark((isa + "/search_" + how.name).c_str(), [&table, &how](benchmark::State& state) {
