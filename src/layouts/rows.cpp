@@ -1,15 +1,16 @@
-// Our own layout. Codes of 8 bits lie as bytes in the shape of the weight; codes of 4 bits eight to a 32-bit word, as
+// Our own layout. Codes of 8 bits lie as bytes in the shape of the weight; codes of 2 to 7 bits in 32-bit words, as
 // compressed-tensors packs them, in rows of what lies behind one index of the first axis.
 //   8 bits   X             I8, U8, F8_E4M3 or F8_E5M2, the weight's shape
 //            X_scale F32, and X_zero_point I8 or U8 where there are some, broadcast over X, so that whoever reads them
 //                          multiplies: [1] per tensor, [1, channels, 1] where the channels are the middle one of three
 //                          axes, [rows, groups] per group. A zero point is stored as the code that means 0
-//   4 bits X_packed I32 [rows, ceil(row_length / 8)], code + 8 in each nibble, low nibble first, unused nibbles 0
+//   4 bits X_packed I32 [rows, ceil(row_length / 8)], code + 8 in each nibble, low nibble first, unused nibbles 0; of b
+//                   bits [rows, ceil(row_length * b / 32)], code + 2^(b-1), one string of bits to a row of words
 //            X_scale       F32 [rows, groups]
 //            X_shape       I64 [rank], the weight's shape
-//            X_zero_point  I32 [ceil(rows / 8), groups], zero point + 8, packed along the rows
+//            X_zero_point  I32 [ceil(rows * b / 32), groups], likewise, packed along the rows
 //            X_minimum     F32 [rows, groups], of schemes with minima
-//   a book   as 4 bits, but the codes are those of the book, of 4 or 6 bits, one string of bits to a row of words
+//   a book   likewise, but the codes are those of the book
 //            X_global_scale  F32 [1], where scales are stored in two levels: what those of X_scale are divided by
 // X_scale has fewer bits where the scheme's scales have: U8, exponents of 2 plus 127 (E8M0), or F8_E4M3.
 //   a cast   X             the dtype that was cast to
@@ -26,9 +27,15 @@ namespace {
 
 constexpr std::size_t kCodes = 0, kScales = 1;
 
+// Channels of other axes are no rows of words.
 bool is_packed(const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
-  return scheme.bits == kNibbleBits || (scheme.book != nullptr && scheme.bits < kByteBits);
+  return scheme.needs_first_axis && scheme.bits < kByteBits;
+}
+
+bool has_nibbles(const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  return scheme.bits == kNibbleBits && scheme.book == nullptr;
 }
 
 DType stored_scale_dtype(const QuantizedSpec& spec) {
@@ -73,9 +80,8 @@ std::vector<StoredPart> packed_parts(const QuantizedSpec& spec) {
       {"_shape", DType::kI64, {static_cast<std::int64_t>(spec.shape.size())}},
   };
   if (has_zero_points(spec)) {
-    parts.push_back({"_zero_point",
-                     DType::kI32,
-                     {word_count(scales.row_count, kNibbleBits), static_cast<std::int64_t>(scales.groups)}});
+    parts.push_back(
+        {"_zero_point", DType::kI32, {word_count(scales.row_count, bits), static_cast<std::int64_t>(scales.groups)}});
   }
   if (scheme_of(spec).has_minima) parts.push_back({"_minimum", DType::kF32, scale_matrix(spec)});
   if (scheme_of(spec).has_global_scale) parts.push_back({"_global_scale", DType::kF32, {1}});
@@ -106,17 +112,17 @@ std::optional<std::size_t> told_part(const QuantizedSpec& spec) {
 void store_codes(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
   if (!is_packed(spec)) {
     out.write(kCodes, first_element(spec, piece.place), piece.codes, piece.place.count());
-  } else if (scheme_of(spec).book != nullptr) {
-    store_bit_rows(spec, bit_rows(spec, sizeof(std::uint32_t)), piece, out, kCodes, buffers);
-  } else {
+  } else if (has_nibbles(spec)) {
     store_packed_rows(spec, piece, out, kCodes, buffers);
+  } else {
+    store_bit_rows(spec, bit_rows(spec, sizeof(std::uint32_t)), piece, out, kCodes, buffers);
   }
 }
 
 const std::int8_t* load_codes(const QuantizedSpec& spec, const PartReader& in, const PiecePlace& place,
                               LayoutBuffers& buffers) {
   if (!is_packed(spec)) return load_byte_codes(spec, in, kCodes, place, buffers);
-  if (scheme_of(spec).book == nullptr) return load_packed_rows(spec, in, kCodes, place, buffers);
+  if (has_nibbles(spec)) return load_packed_rows(spec, in, kCodes, place, buffers);
   return load_bit_rows(bit_rows(spec, sizeof(std::uint32_t)), in, kCodes, place, buffers);
 }
 
@@ -138,9 +144,9 @@ void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const Pa
   store_floats(tables.minima, DType::kF32, out, kMinimaPart);
   if (is_packed(spec)) out.write(kShapePart, 0, spec.shape.data(), spec.shape.size() * sizeof(spec.shape[0]));
   if (!has_zero_points(spec) || tables.zero_points.empty()) return;
-  const std::vector<std::byte> stored = is_packed(spec)
-                                            ? pack_along_rows(tables.zero_points, scale_shape(spec), kNibbleBits)
-                                            : to_bytes(tables.zero_points, scheme_of(spec).rule.code_xor);
+  const std::vector<std::byte> stored =
+      is_packed(spec) ? pack_along_rows(tables.zero_points, scale_shape(spec), scheme_of(spec).bits)
+                      : to_bytes(tables.zero_points, scheme_of(spec).rule.code_xor);
   out.write(zero_points_part(spec), 0, stored.data(), stored.size());
 }
 
@@ -156,7 +162,7 @@ ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
   if (scheme_of(spec).has_minima) tables.minima = load_floats(in, kMinimaPart);
   if (!has_zero_points(spec)) return tables;
   const std::vector<std::byte> stored = load_bytes(in, zero_points_part(spec));
-  tables.zero_points = is_packed(spec) ? unpack_along_rows(stored, scale_shape(spec), kNibbleBits)
+  tables.zero_points = is_packed(spec) ? unpack_along_rows(stored, scale_shape(spec), scheme_of(spec).bits)
                                        : from_bytes(stored, scheme_of(spec).rule.code_xor);
   require_code_range(spec, tables.zero_points, in, zero_points_part(spec));
   return tables;
