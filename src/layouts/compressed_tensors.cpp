@@ -13,6 +13,7 @@
 #include "layouts/packing/packed_bits.h"
 #include "layouts/packing/packed_words.h"
 #include "layouts/tables.h"
+#include "schemes/schemes.h"
 
 namespace mnq {
 namespace {
@@ -175,6 +176,18 @@ ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
   return tables;
 }
 
+std::string_view strategy_of(const QuantizedSpec& spec) {
+  if (spec.group_rows > 1) return "block";
+  if (scheme_of(spec).has_global_scale) return "tensor_group";
+  if (spec.granularity == Granularity::kGroup) return "group";
+  return spec.granularity == Granularity::kTensor ? "tensor" : "channel";
+}
+
+std::string_view scale_dtype_of(const QuantizedSpec& spec) {
+  if (scheme_of(spec).has_global_scale) return "torch.float8_e4m3fn";
+  return spec.scale_dtype == DType::kF8E8M0 ? "torch.uint8" : "";
+}
+
 // Which groups they are was checked when the file was opened.
 ScaleTables load_ordered_tables(const QuantizedSpec& spec, const PartReader& in) {
   ScaleTables tables = load_tables(spec, in);
@@ -185,7 +198,12 @@ ScaleTables load_ordered_tables(const QuantizedSpec& spec, const PartReader& in)
 
 }  // namespace
 
-const Layout& integer_layout(const QuantizedSpec& spec, bool needs_plain_weights) {
+// Of floats of 8 bits its readers know E4M3 alone.
+const Layout& compressed_layout(const QuantizedSpec& spec, bool needs_plain_weights) {
+  for (const Layout* small : {&kNvfp4PackLayout, &kMxfp4PackLayout, &kMxfp6PackLayout}) {
+    if (small->can_hold(spec)) return *small;
+  }
+  if (spec.scheme == kFloat8E4M3Scheme.name) return kFloatQuantizedLayout;
   const bool is_packed = spec.activation_bits == 0 && (scheme_of(spec).bits != kByteBits || !needs_plain_weights);
   return is_packed ? kPackQuantizedLayout : kIntQuantizedLayout;
 }
@@ -198,7 +216,7 @@ bool may_run_in_integers(const QuantizedSpec& spec) {
 
 CodeNumbers code_numbers(const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
-  return {scheme.bits, scheme.floats == nullptr ? "int" : "float"};
+  return {scheme.bits, scheme.floats == nullptr ? "int" : "float", strategy_of(spec), scale_dtype_of(spec)};
 }
 
 const Scheme* find_integer_scheme(std::int64_t width) {

@@ -142,17 +142,19 @@ struct Layout {
 /// Our own: what safetensors and PyTorch files hold. All others are in layouts.h.
 extern const Layout kRowsLayout;
 
-/// Of compressed-tensors' two for integers the one for a weight of these numbers: packed, but where the model is run
-/// with integers or cannot be built of packed weights.
-const Layout& integer_layout(const QuantizedSpec& spec, bool needs_plain_weights);
+/// Of compressed-tensors' the one for a weight of these numbers. Integers are packed, but where the model is run with
+/// them or cannot be built of packed weights.
+const Layout& compressed_layout(const QuantizedSpec& spec, bool needs_plain_weights);
 
 /// Whether weights of this spec can be multiplied with activations of 8 bits.
 bool may_run_in_integers(const QuantizedSpec& spec);
 
-/// What a weight's codes are called in a config_groups: {"num_bits": 4, "type": "int"}.
+/// What a weight's codes and scales are called in a config_groups: {"num_bits": 4, "type": "int", "strategy": "group"}.
 struct CodeNumbers {
   std::int32_t width = 0;
   std::string_view type;
+  std::string_view strategy;
+  std::string_view scale_dtype = "";  ///< "torch.uint8"; empty: a plain float
 };
 CodeNumbers code_numbers(const QuantizedSpec& spec);
 

@@ -4,6 +4,7 @@
 
 #include "base/text/format.h"
 #include "plan/foreign_tensors.h"
+#include "plan/fused_layers.h"
 #include "plan/plan_outputs.h"
 #include "plan/plan_tensor.h"
 #include "plan/selection.h"
@@ -120,6 +121,7 @@ Plan make_plan(const TensorSource& source, const Config& config, const Storage& 
     plan_tensor(planned, plan.logical[planned.logical], source, config, selection, storage, unfit);
     add_outputs(planned, plan.logical[planned.logical], source);
   }
+  if (storage.is_for_fused_layers) find_fused_layers(plan);
   remark_on_conv1d(plan, source.companion());
   warn_of_idle_globs(plan, config, selection);
   warn_of_idle_activation_bits(plan, config);

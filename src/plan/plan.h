@@ -38,6 +38,7 @@ struct PlannedTensor {
   bool copies_nonfinite = false;
   std::vector<PlannedOutput> outputs;
   std::span<const std::string_view> taken_suffixes;  ///< no other output may have its name with one of these
+  std::vector<std::size_t> fused;  ///< indices of all that have one global scale, this one too; empty: it has its own
 };
 
 /// Whether the codes of a quantized weight stay, and move into another layout.
@@ -61,6 +62,7 @@ class PlanSlice {
 
   std::size_t begin() const { return begin_; }  ///< in the plan
   std::size_t size() const { return end_ - begin_; }
+  const Plan& plan() const { return *plan_; }
   const PlannedTensor& tensor(std::size_t item) const { return plan_->tensors[begin_ + item]; }
   const LogicalTensor& logical(std::size_t item) const { return plan_->logical[tensor(item).logical]; }
 

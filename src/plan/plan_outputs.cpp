@@ -8,12 +8,21 @@
 namespace mnq {
 namespace {
 
+// Tools have the same bytes under names and dtypes of their own: MLX's mxfp4 is that of compressed-tensors.
+void name_as(const StoredPart& part, const std::string& weight, TensorInfo& info) {
+  if (info.size_bytes != checked_size_bytes(part.dtype, part.shape)) return;
+  info.name = part_name(weight, part);
+  info.dtype = part.dtype;
+  info.shape = part.shape;
+}
+
 // Scales of earlier versions get the shape that they have now.
 void add_copies(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source) {
   const auto parts = tensor.spec ? tensor.layout->parts(*tensor.spec) : std::vector<StoredPart>();
   planned.outputs.reserve(tensor.parts.size());
   for (std::size_t i = 0; i < tensor.parts.size(); ++i) {
     PlannedOutput& output = planned.outputs.emplace_back(source.tensors()[tensor.parts[i]], tensor.parts[i]);
+    if (i < parts.size() && tensor.layout != &kRowsLayout) name_as(parts[i], tensor.name, output.info);
     const bool is_former = i < parts.size() && !parts[i].former_shape.empty();
     if (is_former && output.info.shape == parts[i].former_shape) output.info.shape = parts[i].shape;
   }

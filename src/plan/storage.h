@@ -46,6 +46,9 @@ struct Storage {
   /// What its readers look for beside a quantized weight, stored or not.
   std::span<const std::string_view> suffixes = {};
 
+  /// Whether its readers make one layer of several, whose weights must then have one global scale: fused_layers.h.
+  bool is_for_fused_layers = false;
+
   bool holds_everything() const { return layout->holds.empty(); }
 };
 

@@ -74,7 +74,7 @@ TEST(FitWeight, GivesItsMethodAndLayout) {
   EXPECT_TRUE(gguf.spec.has_free_scales);
   EXPECT_EQ(planned(kCompressedTensorsFormat, kWeight, "{}").layout, &kPackQuantizedLayout);
   EXPECT_EQ(planned(kCompressedTensorsFormat, kWeight, R"({"activation_bits": 8})").layout, &kIntQuantizedLayout);
-  EXPECT_EQ(planned(kCompressedTensorsFormat, kWeight, "{}").taken_suffixes.size(), 4u);
+  EXPECT_EQ(planned(kCompressedTensorsFormat, kWeight, "{}").taken_suffixes.size(), 5u);
 }
 
 }  // namespace

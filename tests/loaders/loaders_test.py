@@ -127,6 +127,21 @@ class Transformers(Test):
         loaded, info = AutoModel.from_pretrained(out, output_loading_info=True)
         self.assertFalse(any(info.values()), info)
 
+    def test_floats_of_4_and_6_bits(self):
+        """Which transformers loads on a CPU into models of bfloat16; its weights are what monoquant decodes."""
+        source, out, floats = self.folder / "bf16", self.folder / "out", self.folder / "floats"
+        AutoModel.from_pretrained(MINILM, dtype=torch.bfloat16).save_pretrained(source)
+        for dtype in ("nvfp4", "mxfp4", "mxfp6"):
+            monoquant("quantize", source, "-o", out, "-q", "--force", "--dtype", dtype)
+            monoquant("dequantize", out, "-o", floats, "-q", "--force", "--dtype", "bfloat16")
+            loaded, info = AutoModel.from_pretrained(out, dtype=torch.bfloat16, output_loading_info=True)
+            self.assertFalse(any(info.values()), (dtype, info))
+            batch = self.tokenizer(SENTENCES, padding=True, return_tensors="pt")
+            expected = AutoModel.from_pretrained(floats, dtype=torch.bfloat16)
+            with torch.no_grad():
+                got, wanted = loaded(**batch).last_hidden_state, expected(**batch).last_hidden_state
+            self.assertTrue(torch.equal(got, wanted), (dtype, (got - wanted).abs().max()))
+
 
 SIZES = {"vocab_size": 96, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 4}
 TEXT = SIZES | {"num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <filesystem>
+#include <map>
 
 #include "formats/choose_format.h"
 #include "quantize/job_fixture.h"
@@ -373,6 +374,76 @@ TEST_F(CompressedTensors, FloatsOfEightBits) {
   std::array<float, 2> stored_scales{};
   shard->read(scales, 0, std::as_writable_bytes(std::span(stored_scales)));
   EXPECT_EQ(stored_scales, (std::array<float, 2>{1, 2}));
+}
+
+// ---- Floats of 4 and 6 bits
+
+TEST_F(CompressedTensors, SmallFloats) {
+  const struct {
+    const char *scheme, *type, *strategy, *scale_dtype;
+    int width, group_size;
+  } rows[] = {
+      {"nvfp4", "nvfp4-pack-quantized", "tensor_group", "torch.float8_e4m3fn", 4, 16},
+      {"mxfp4", "mxfp4-pack-quantized", "group", "torch.uint8", 4, 32},
+      {"mxfp6", "mxfp6-pack-quantized", "group", "torch.uint8", 6, 32},
+  };
+  for (const auto& row : rows) {
+    const Made made = quantize_folder({weight("layer"), weight("odd", {64, 40})}, "{}",
+                                      R"("min_parameters": 0, "dtype": ")" + std::string(row.scheme) + "\"");
+    EXPECT_EQ(made.config["format"], row.type);
+    EXPECT_EQ(texts(made.config["ignore"]), Names{"odd"});
+    const Json& group = made.config["config_groups"]["group_0"];
+    EXPECT_EQ(group["format"], row.type);
+    EXPECT_TRUE(group["input_activations"].is_null());
+    const Json& weights = group["weights"];
+    EXPECT_EQ(weights["num_bits"], row.width);
+    EXPECT_EQ(weights["type"], "float");
+    EXPECT_EQ(weights["strategy"], row.strategy);
+    EXPECT_EQ(weights["group_size"], row.group_size);
+    EXPECT_EQ(weights["scale_dtype"], row.scale_dtype);
+    EXPECT_EQ(made.report["layers"][1]["reason"],
+              "groups of " + std::to_string(row.group_size) + " do not divide 40 columns");
+    const Config config(nullptr, nullptr);
+    RunControl control;
+    const Report compared = compare(*open_source(path("in")), *open_source(path("out/")), config, control);
+    EXPECT_NEAR(compared.json()["model"]["sqnr_db"].get<double>(), made.report["model"]["sqnr_db"].get<double>(), 1e-6);
+  }
+}
+
+// vLLM makes one layer of query, key and value: 448 * 6 / 6 for all three, and 448 * 6 / 2 for what it leaves alone.
+TEST_F(CompressedTensors, LayersThatBecomeOneHaveOneGlobalScale) {
+  const auto filled = [](const std::string& name, float value, Shape shape) {
+    const std::size_t count = element_count(shape);
+    return NamedTensor{name + ".weight", tensor_of(DType::kF32, std::move(shape), std::vector<float>(count, value))};
+  };
+  const std::string attention = "model.layers.0.self_attn.", mlp = "model.layers.0.mlp.";
+  // Of one block, and of several.
+  for (const std::int64_t rows : {64, 5000}) {
+    for (const char* shards : {"", R"(, "max_shard_size": 20000)"}) {
+      quantize_folder({filled(attention + "k_proj", 6, {64, 64}), filled(attention + "o_proj", 2, {64, 64}),
+                       filled(attention + "q_proj", 1, {rows, 64}), filled(attention + "v_proj", -3, {64, 64}),
+                       filled(mlp + "down_proj", 2, {64, 64}), filled(mlp + "gate_proj", 2, {64, 64}),
+                       filled(mlp + "up_proj", 4, {64, 64}), filled("model.layers.1.mlp.up_proj", 2, {64, 64})},
+                      "{}", R"("min_parameters": 0, "dtype": "nvfp4")" + std::string(shards));
+      std::map<std::string, float> found;
+      for (const auto& file : fs::directory_iterator(path("out"))) {
+        if (file.path().extension() != ".safetensors") continue;
+        const std::string bytes = read_bytes(file.path());
+        const auto source = open_memory(std::as_bytes(std::span(bytes)));
+        for (const TensorInfo& info : source->tensors()) {
+          if (info.name.ends_with("global_scale")) found[info.name] = read_values<float>(*source, info.name).front();
+        }
+      }
+      const std::string end = ".weight_global_scale";
+      const std::map<std::string, float> expected{
+          {attention + "k_proj" + end, 448}, {attention + "o_proj" + end, 1344},
+          {attention + "q_proj" + end, 448}, {attention + "v_proj" + end, 448},
+          {mlp + "down_proj" + end, 1344},   {mlp + "gate_proj" + end, 672},
+          {mlp + "up_proj" + end, 672},      {"model.layers.1.mlp.up_proj" + end, 1344},
+      };
+      EXPECT_EQ(found, expected) << rows << shards;
+    }
+  }
 }
 
 }  // namespace

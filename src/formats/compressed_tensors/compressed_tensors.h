@@ -4,7 +4,8 @@
 //                    X.weight_zero_point I32 packed along the rows
 //   int-quantized    X.weight I8, X.weight_scale, asymmetric also X.weight_zero_point I8; with activations of 8 bits,
 //                    quantized per token as the model runs, or for models that cannot be built of packed weights
-// Where codes and scales lie in them: layouts/compressed_tensors.cpp.
+//   float-quantized, nvfp4-pack-quantized, mxfp4-pack-quantized, mxfp6-pack-quantized   floats of 8, 4 and 6 bits
+// Where codes and scales lie in them: layouts/compressed_tensors.cpp, float8.cpp, nvfp4.cpp, mx.cpp.
 // Source: compressed_tensors/compressors, 0.20
 #pragma once
 

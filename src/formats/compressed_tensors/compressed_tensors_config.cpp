@@ -22,16 +22,14 @@ Json weights_json(const QuantizedSpec& spec) {
   Json json{{"num_bits", numbers.width},
             {"type", numbers.type},
             {"symmetric", spec.symmetric},
-            {"strategy", is_in_blocks                               ? "block"
-                         : grouped                                  ? "group"
-                         : spec.granularity == Granularity::kTensor ? "tensor"
-                                                                    : "channel"},
+            {"strategy", numbers.strategy},
             {"group_size", grouped ? Json(spec.group_size) : Json(nullptr)},
             {"dynamic", false},
             {"actorder", nullptr},
             {"observer", "minmax"},
             {"observer_kwargs", Json::object()}};
   if (is_in_blocks) json.add("block_structure", std::vector<std::uint64_t>{spec.group_rows, spec.group_size});
+  if (!numbers.scale_dtype.empty()) json.add("scale_dtype", numbers.scale_dtype);
   return json;
 }
 
@@ -62,7 +60,8 @@ struct Group {
   std::vector<std::string> layers;
   bool has_experts = false;
 
-  bool is_packed() const { return layout == &kPackQuantizedLayout; }
+  bool has_packed_integers() const { return layout == &kPackQuantizedLayout; }
+  bool is_packed() const { return layout->name.ends_with(kPackQuantizedLayout.name); }
   bool is_like(const Group& other) const {
     return weights == other.weights && layout == other.layout && has_activations == other.has_activations;
   }
@@ -138,7 +137,7 @@ Json groups_json(const std::vector<Group>& groups, bool is_mixed, const Companio
               {"weights", group.weights},
               {"input_activations", group.has_activations ? activations_json() : Json(nullptr)},
               {"output_activations", nullptr}};
-    if (is_mixed || (!group.is_packed() && !group.has_activations)) each["format"] = group.layout->name;
+    if (is_mixed || (!group.has_packed_integers() && !group.has_activations)) each["format"] = group.layout->name;
     json.add(formatted("group_{}", &group - groups.data()), std::move(each));
   }
   return json;
@@ -149,7 +148,8 @@ void note_experts(std::vector<std::string>& notes, const Layers& layers) {
   const auto groups = std::ranges::count_if(layers.groups, &Group::has_experts);
   if (groups == 0) return;
   const Group& experts = *std::ranges::find_if(layers.groups, &Group::has_experts);
-  const bool is_plain = experts.is_packed() && !experts.has_activations && experts.weights["symmetric"] == true;
+  const bool is_plain =
+      experts.has_packed_integers() && !experts.has_activations && experts.weights["symmetric"] == true;
   if (groups == 1 && is_plain && std::ranges::none_of(layers.left, is_expert)) return;
   notes.emplace_back(
       "transformers loads experts only where all have one scheme, symmetric and without activation_bits: this folder "
@@ -166,10 +166,11 @@ std::vector<std::string> notes_of(const Layers& layers, const Companion* compani
   }
   const bool is_plain = needs_plain_weights(companion);
   if (is_plain && std::ranges::any_of(layers.groups, &Group::is_packed)) {
-    notes.emplace_back("transformers cannot load this model with weights of 4 bits, which are packed: 8 bits it can");
+    notes.emplace_back("transformers cannot load this model with weights that are packed: those of 8 bits it can");
   }
-  if (is_plain && std::ranges::any_of(
-                      layers.groups, [](const Group& group) { return !group.is_packed() && !group.has_activations; })) {
+  if (is_plain && std::ranges::any_of(layers.groups, [](const Group& group) {
+        return group.layout == &kIntQuantizedLayout && !group.has_activations;
+      })) {
     notes.emplace_back(
         "int8 is stored as int-quantized, as transformers needs it for this model; vLLM takes that with "
         "activation_bits=8 "
@@ -211,7 +212,8 @@ FolderQuantization describe_compressed_tensors(const Plan& plan, const Companion
 
 // What its readers look for beside a weight, whatever its scheme.
 constexpr std::array kSuffixes{compressed_tensors::kPackedSuffix, compressed_tensors::kScaleSuffix,
-                               compressed_tensors::kZeroPointSuffix, compressed_tensors::kShapeSuffix};
+                               compressed_tensors::kZeroPointSuffix, compressed_tensors::kShapeSuffix,
+                               compressed_tensors::kGlobalScaleSuffix};
 
 const Format kCompressedTensorsFormat{
     .name = "compressed-tensors",
@@ -221,7 +223,8 @@ const Format kCompressedTensorsFormat{
                 .layout = &kPackQuantizedLayout,
                 .rule = rule_of_compressed_tensors,
                 .choose_layout = layout_for_model,
-                .suffixes = kSuffixes},
+                .suffixes = kSuffixes,
+                .is_for_fused_layers = true},
     .is_folder = true,
     .quantization = &kCompressedTensorsMethod,
 };

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "base/text/format.h"
 #include "quantize/job_parts.h"
@@ -44,6 +45,16 @@ PieceOfTensor piece_of(const PlannedTensor& planned, const LogicalTensor& tensor
   return {planned, tensor, place, block.first_row * rows_of(planned, tensor).row_length + block.first_column, out};
 }
 
+// Of any tensor of the plan that is quantized.
+std::vector<Block> blocks_to_survey(const TensorSource& source, const Plan& plan, std::size_t tensor,
+                                    std::size_t item) {
+  const PlannedTensor& planned = plan.tensors[tensor];
+  const LogicalTensor& logical = plan.logical[planned.logical];
+  std::vector<Block> blocks;
+  cut_rows(blocks, item, rows_of(planned, logical), piece_alignment(planned, logical), stored_bits(source, logical));
+  return blocks;
+}
+
 // Why a weight cannot be quantized, by the value that was found.
 std::string explain(const TensorSource& source, const PlannedTensor& planned, const LogicalTensor& tensor,
                     std::uint64_t element) {
@@ -79,6 +90,7 @@ PlanRun::PlanRun(const TensorSource& source, const PlanSlice& plan, const JobSet
     : source_(source), plan_(plan), job_(job), control_(control), on_done_(std::move(on_done)), items_(plan.size()) {
   for (std::size_t item = 0; item < plan.size(); ++item) add_item(item);
   for (const Block& block : blocks_) total_bytes_ += block.source_bytes * (needs_two_passes(block.item) ? 2 : 1);
+  total_bytes_ += bytes_of_fused_elsewhere();
 }
 
 void PlanRun::add_item(std::size_t index) {
@@ -105,10 +117,27 @@ std::vector<Accuracy> PlanRun::accuracies() const {
   return accuracies;
 }
 
-// A tensor of a single block has its ranges made with its codes, whatever the scheme.
+// A tensor of a single block has its ranges made with its codes, whatever the scheme, unless others have a part in
+// them.
 bool PlanRun::needs_two_passes(std::size_t item) const {
   const PlannedTensor& planned = plan_.tensor(item);
-  return planned.action == Action::kQuantize && needs_survey(planned.spec) && items_[item].block_count > 1;
+  const bool is_cut = items_[item].block_count > 1 || !planned.fused.empty();
+  return planned.action == Action::kQuantize && needs_survey(planned.spec) && is_cut;
+}
+
+// Each of those that have one global scale is surveyed once, by the first one of the slice.
+std::uint64_t PlanRun::bytes_of_fused_elsewhere() const {
+  std::set<std::size_t> elsewhere;
+  for (std::size_t item = 0; item < items_.size(); ++item) {
+    for (const std::size_t tensor : plan_.tensor(item).fused) {
+      if (tensor < plan_.begin() || tensor >= plan_.begin() + plan_.size()) elsewhere.insert(tensor);
+    }
+  }
+  std::uint64_t bytes = 0;
+  for (const std::size_t tensor : elsewhere) {
+    for (const Block& block : blocks_to_survey(source_, plan_.plan(), tensor, 0)) bytes += block.source_bytes;
+  }
+  return bytes;
 }
 
 void PlanRun::run(TensorSink& sink) {
@@ -138,8 +167,12 @@ void PlanRun::run(TensorSink& sink) {
       if (!needs_two_passes(item)) continue;
       const std::size_t begin = items_[item].first_block, end = begin + items_[item].block_count;
       run_blocks(pending, begin);
-      survey_blocks(item, begin, end);
       pending = end;
+      if (plan_.tensor(item).fused.empty() || unfit_) {
+        survey_blocks(item, begin, end);
+      } else {
+        survey_fused(item, loop);
+      }
       if (is_left_out(item)) continue;
       const auto bad = writer_of(item).settle();
       bad ? refuse(item, *bad) : run_blocks(begin, end);
@@ -212,6 +245,28 @@ void PlanRun::survey(const Block& block, Scratch& scratch) {
   if (unfit_ && !plan_.tensor(item).copies_nonfinite) return;
   survey_piece(piece_of(plan_.tensor(item), plan_.logical(item), block, {*sink_, 0}), reader_of(item), writer_of(item),
                scratch);
+}
+
+// All that have one global scale, this one among them. What is not finite is found when its own turn comes.
+void PlanRun::survey_fused(std::size_t item, BlockLoop& loop) {
+  const std::vector<std::size_t>& fused = plan_.tensor(item).fused;
+  WeightWriter& writer = writer_of(item);
+  if (const auto known = fused_ranges_.find(fused.front()); known != fused_ranges_.end()) {
+    return writer.take_range(known->second);
+  }
+  for (const std::size_t tensor : fused) {
+    const PlannedTensor& planned = plan_.plan().tensors[tensor];
+    const LogicalTensor& logical = plan_.plan().logical[planned.logical];
+    const WeightReader reader(source_, logical);
+    const auto piece = [&](const Block& block) { return piece_of(planned, logical, block, {*sink_, 0}); };
+    loop.for_each(
+        blocks_to_survey(source_, plan_.plan(), tensor, item),
+        [&](const Block& block, Scratch& scratch) { survey_piece(piece(block), reader, writer, scratch); },
+        [&](const Block& block, Scratch& scratch) {
+          if (!scratch.bad_element) writer.add_survey(piece(block).place, scratch);
+        });
+  }
+  writer.take_range(fused_ranges_.emplace(fused.front(), writer.one_range()).first->second);
 }
 
 void PlanRun::finish(const Block& block, Scratch& scratch) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -63,6 +64,8 @@ class PlanRun {
   WeightWriter& writer_of(std::size_t item);
   void work(const Block& block, Scratch& scratch);
   void survey(const Block& block, Scratch& scratch);
+  void survey_fused(std::size_t item, BlockLoop& loop);
+  std::uint64_t bytes_of_fused_elsewhere() const;
   void finish(const Block& block, Scratch& scratch);
   void refuse(std::size_t item, std::uint64_t element);
   void tell_until(std::size_t end);
@@ -75,7 +78,8 @@ class PlanRun {
   std::vector<Item> items_;
   std::vector<Block> blocks_;
   std::uint64_t total_bytes_ = 0;
-  std::size_t told_ = 0;  // items before this one
+  std::size_t told_ = 0;                                // items before this one
+  std::map<std::size_t, kernels::Range> fused_ranges_;  // by the first tensor of those that have one global scale
   TensorSink* sink_ = nullptr;
   std::optional<UnfitWeights> unfit_;  // while they are looked for
 };

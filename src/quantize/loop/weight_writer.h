@@ -28,6 +28,10 @@ class WeightWriter {
   void survey(const float* weights, const PiecePlace& place, Scratch& scratch) const;
   void add_survey(const PiecePlace& place, const Scratch& scratch);
 
+  /// The range of all that was surveyed, and in place of a survey one that is known, where there is one for all.
+  kernels::Range one_range() const { return ranges_.empty() ? kernels::Range{0, 0, 0} : ranges_.front(); }
+  void take_range(const kernels::Range& range) { ranges_.assign(1, range); }
+
   /// Makes the scales of all ranges, or the one that all others are divided by. Returns an element whose scale cannot
   /// be stored, if there is one.
   std::optional<std::uint64_t> settle();
