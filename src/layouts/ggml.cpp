@@ -84,11 +84,6 @@ constexpr std::array kBlocks{
     GgmlBlock{.name = "Q5_0", .scheme = "qint5", .bytes = 22, .unpack = unpack_fives, .pack = pack_fives},
     GgmlBlock{
         .name = "Q5_1", .scheme = "q5_1", .symmetric = false, .bytes = 24, .unpack = unpack_fives, .pack = pack_fives},
-    GgmlBlock{.name = "IQ4_NL",
-              .scheme = "iq4_nl",
-              .bytes = 18,
-              .unpack = unpack_halves<kGroup, 0>,
-              .pack = pack_halves<kGroup, 0>},
     GgmlBlock{.name = "MXFP4",
               .scheme = "mxfp4",
               .bytes = 17,
@@ -103,6 +98,11 @@ constexpr std::array kBlocks{
               .scale_dtype = DType::kF8E4M3,
               .unpack = unpack_sixteens,
               .pack = pack_sixteens},
+    GgmlBlock{.name = "IQ4_NL",
+              .scheme = "iq4_nl",
+              .bytes = 18,
+              .unpack = unpack_halves<kGroup, 0>,
+              .pack = pack_halves<kGroup, 0>},
     of_scheme("Q1_0", "q1_0", 18, 128),
     of_scheme("Q2_0", "q2_0", 18, 64),
     of_scheme("Q2_K", "q2_k", 84),
@@ -123,16 +123,16 @@ constexpr std::array kBlocks{
 };
 
 // Those that weights are quantized into; all others are only read and copied.
-constexpr std::size_t kKindCount = 5;
+constexpr std::size_t kKindCount = 7;
 
 constexpr auto kKinds = [] {
   std::array<HeldKind, kKindCount> kinds;
   std::ranges::transform(std::span(kBlocks).first<kKindCount>(), kinds.begin(), [](const GgmlBlock& block) {
     return HeldKind{.scheme = block.scheme,
                     .name = block.name,
-                    .group_size = block.elements,
+                    .group_size = block.group_size(),
                     .symmetric = block.symmetric,
-                    .scale_dtype = DType::kF16};
+                    .scale_dtype = block.scale_dtype};
   });
   return kinds;
 }();

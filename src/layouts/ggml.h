@@ -33,7 +33,7 @@ struct GgmlBlock {
   void (*unpack)(const std::uint8_t* from, std::int8_t* codes) = nullptr;
   void (*pack)(const std::int8_t* codes, std::uint8_t* to) = nullptr;
 
-  std::uint64_t group_size() const { return group == 0 ? elements : group; }
+  constexpr std::uint64_t group_size() const { return group == 0 ? elements : group; }
 };
 
 std::span<const GgmlBlock> all_ggml_blocks();

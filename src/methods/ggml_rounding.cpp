@@ -1,7 +1,12 @@
 #include "methods/ggml_rounding.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <iterator>
+
+#include "layouts/tables.h"
+#include "schemes/floats/e2m1.h"
 
 namespace mnq {
 namespace {
@@ -25,6 +30,36 @@ float inverse(float scale) {
 // The code of a value above 0, at most 2 * half - 1, less by half.
 std::int8_t lowered(float value, int half) {
   return static_cast<std::int8_t>(std::min(2 * half - 1, static_cast<int>(value)) - half);
+}
+
+float largest_of(const float* weights, std::size_t count) {
+  float largest = 0;
+  for (std::size_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(weights[i]));
+  return largest;
+}
+
+// The nearest, and of two that are as near the first one.
+std::int8_t nearest_e2m1(float weight, float scale) {
+  std::size_t best = 0;
+  float least = std::fabs(kE2M1Values[0] * scale - weight);
+  for (std::size_t i = 1; i < std::size(kE2M1Values); ++i) {
+    const float error = std::fabs(kE2M1Values[i] * scale - weight);
+    if (error < least) best = i, least = error;
+  }
+  return static_cast<std::int8_t>(best);
+}
+
+// E4M3 as ggml rounds to it: halves up, whatever is from 256 on to 448, and what lies above the denormals only when it
+// is rounded to the largest of them.
+std::uint8_t ggml_e4m3(float value) {
+  constexpr float kLeastNormal = 0x1p-6f, kDenormals = 0x1p9f, kMostRounded = 256;
+  constexpr int kDroppedBits = 20, kLostExponent = (127 - 7) << 3, kMostDenormal = 7, kLargest = 0x7e;
+  if (value < kLeastNormal)
+    return static_cast<std::uint8_t>(std::min(kMostDenormal, static_cast<int>(value * kDenormals + 0.5f)));
+  if (value >= kMostRounded) return kLargest;
+  const std::uint32_t rounded = (std::bit_cast<std::uint32_t>(value) + (1u << (kDroppedBits - 1))) >> kDroppedBits;
+  const int code = static_cast<int>(rounded) - kLostExponent;
+  return static_cast<std::uint8_t>(code >= 15 << 3 ? kLargest : code);
 }
 
 }  // namespace
@@ -79,6 +114,25 @@ void quantize_as_qx_1(const kernels::KernelTable& kernels, int bits, const float
   }
   round_to_half(kernels, scales, count / kGgmlGroup);
   round_to_half(kernels, minima, count / kGgmlGroup);
+}
+
+void quantize_as_mxfp4(const float* weights, std::size_t count, float* scales, std::int8_t* codes) {
+  constexpr float kBias = 127, kExponentOfLargest = 2;
+  for (std::size_t i = 0; i < count; i += kGgmlGroup) {
+    const float largest = largest_of(weights + i, kGgmlGroup);
+    const float exponent = largest == 0 ? 0 : std::floor(std::log2(largest)) - kExponentOfLargest + kBias;
+    const float scale = value_of_e8m0(static_cast<std::uint8_t>(std::max(exponent, 0.0f)));
+    *scales++ = scale;
+    for (std::size_t at = i; at < i + kGgmlGroup; ++at) codes[at] = nearest_e2m1(weights[at], scale);
+  }
+}
+
+void quantize_as_nvfp4(const float* weights, std::size_t count, float* scales, std::int8_t* codes) {
+  for (std::size_t i = 0; i < count; i += kNvfp4Group) {
+    const float scale = value_of_e4m3(ggml_e4m3(largest_of(weights + i, kNvfp4Group) / kE2M1Rule.largest));
+    *scales++ = scale;
+    for (std::size_t at = i; at < i + kNvfp4Group; ++at) codes[at] = nearest_e2m1(weights[at], scale);
+  }
 }
 
 }  // namespace mnq

@@ -112,7 +112,11 @@ bool has_scales_in_pieces(const QuantizedSpec& spec) {
          rows.row_length <= kMostPieceColumns;
 }
 
-bool needs_survey(const QuantizedSpec& spec) { return !has_scales_in_pieces(spec) || scheme_of(spec).has_global_scale; }
+// ggml's scales of 8 bits have no second level.
+bool needs_survey(const QuantizedSpec& spec) {
+  const bool has_global_scale = scheme_of(spec).has_global_scale && spec.scale_dtype != DType::kF8E4M3;
+  return !has_scales_in_pieces(spec) || has_global_scale;
+}
 
 std::uint64_t group_size_in(const QuantizedSpec& spec, const PiecePlace& place) {
   return spec.granularity == Granularity::kGroup ? spec.group_size : place.column_count;

@@ -180,7 +180,7 @@ Fit fit_weight(const Storage& storage, WeightRequest request, const Config& conf
   // Codes that are no integers stay as they are, or become floats: made anew they would lose once more. New ones may
   // get other scales.
   const bool is_of_a_kind = !request.is_stored && has_scheme(storage.layout->holds, wanted.scheme);
-  const bool is_taken_as_it_is = storage.holds_everything() || (is_opaque && (may_stay || !is_of_a_kind));
+  const bool is_taken_as_it_is = storage.holds_everything() || (is_opaque && !is_of_a_kind);
   if (is_taken_as_it_is && !can_hold) {
     const bool is_asked_for = !request.is_stored && !storage.holds_everything();
     const Fitting fitting{storage, request, config};

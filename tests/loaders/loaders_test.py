@@ -363,6 +363,9 @@ class Gguf(Test):
         self.check({kinds.Q8_0: 40})
         self.check({kinds.Q4_0: 37, kinds.Q8_0: 3}, "--bits", 4, "--set", "method=minmax")
         self.check({kinds.Q4_1: 37, kinds.Q8_0: 3}, "--bits", 4, "--asymmetric", "--set", "method=minmax")
+        self.check({kinds.Q5_0: 37, kinds.Q8_0: 3}, "--bits", 5, "--set", "method=minmax")
+        self.check({kinds.Q5_1: 37, kinds.Q8_0: 3}, "--bits", 5, "--asymmetric", "--set", "method=minmax")
+        self.check({kinds.MXFP4: 37, kinds.Q8_0: 3}, "--dtype", "mxfp4", "--set", "method=minmax")
         self.check({kinds.F16: 40}, "--dtype", "float16")
 
     def test_odd_values(self):
@@ -377,7 +380,10 @@ class Gguf(Test):
         rows[7] = torch.arange(64) % 3 - 1.0
         torch.save({"w.weight": rows}, self.folder / "in.pt")
         for kind, words in ((gguf.GGMLQuantizationType.Q8_0, ()), (gguf.GGMLQuantizationType.Q4_0, ("--bits", 4)),
-                            (gguf.GGMLQuantizationType.Q4_1, ("--bits", 4, "--asymmetric"))):
+                            (gguf.GGMLQuantizationType.Q4_1, ("--bits", 4, "--asymmetric")),
+                            (gguf.GGMLQuantizationType.Q5_0, ("--bits", 5)),
+                            (gguf.GGMLQuantizationType.Q5_1, ("--bits", 5, "--asymmetric")),
+                            (gguf.GGMLQuantizationType.MXFP4, ("--dtype", "mxfp4"))):
             out = self.folder / "odd.gguf"
             monoquant("quantize", self.folder / "in.pt", "-o", out, "-q", "--force", "--set", "accuracy_warning=ignore",
                       "--set", "min_parameters=0", "--set", "method=minmax", *words)

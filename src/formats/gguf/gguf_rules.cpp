@@ -3,6 +3,7 @@
 
 #include "base/text/format.h"
 #include "formats/gguf/gguf.h"
+#include "layouts/ggml.h"
 
 namespace mnq {
 namespace {
@@ -96,6 +97,11 @@ std::string reason_against(const WeightRequest& request) {
   const Shape& shape = request.wanted.shape;
   if (const NameRule* rule = find_rule(kFloats, request)) return formatted("llama.cpp has {} as floats", rule->what);
   if (element_count(shape) == static_cast<std::uint64_t>(shape.back())) return "ggml takes a single row for a vector";
+  const GgmlBlock* block = request.is_stored || !is_coded(request.wanted) ? nullptr : ggml_block_of(request.wanted);
+  const bool has_groups_in_blocks = block != nullptr && block->elements != block->group_size();
+  if (has_groups_in_blocks && static_cast<std::uint64_t>(shape.back()) % block->elements != 0) {
+    return formatted("GGUF's blocks of {} do not fit {}", block->elements, shape_text(shape));
+  }
   return "";
 }
 
