@@ -200,7 +200,7 @@ ScaleTables load_ordered_tables(const QuantizedSpec& spec, const PartReader& in)
 
 // Of floats of 8 bits its readers know E4M3 alone.
 const Layout& compressed_layout(const QuantizedSpec& spec, bool needs_plain_weights) {
-  for (const Layout* small : {&kNvfp4PackLayout, &kMxfp4PackLayout, &kMxfp6PackLayout}) {
+  for (const Layout* small : {&kNvfp4PackLayout, &kMxfp4PackLayout, &kMxfp6PackLayout, &kMxfp8Layout}) {
     if (small->can_hold(spec)) return *small;
   }
   if (spec.scheme == kFloat8E4M3Scheme.name) return kFloatQuantizedLayout;

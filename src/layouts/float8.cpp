@@ -3,7 +3,8 @@
 // they are called says whose they are:
 //   X_scale_inv   DeepSeek, quant_method fp8. Source: transformers/integrations/finegrained_fp8.py
 //   X_scale       compressed-tensors, float-quantized and naive-quantized. Source: compressed_tensors/compressors,
-//                 0.20; ComfyUI: F32 [], of the whole weight. Source: ComfyUI/QUANTIZATION.md
+//                 0.20; mxfp8-quantized has them as U8, exponents of two;
+//                 ComfyUI: F32 [], of the whole weight. Source: ComfyUI/QUANTIZATION.md
 #include <array>
 
 #include "layouts/layouts.h"
@@ -23,7 +24,7 @@ bool can_hold(const QuantizedSpec& spec) {
 }
 
 DType dtype_of(const QuantizedSpec& spec) {
-  return spec.scheme == kFloat8E4M3Scheme.name ? DType::kF8E4M3 : DType::kF8E5M2;
+  return spec.scheme == kFloat8E5M2Scheme.name ? DType::kF8E5M2 : DType::kF8E4M3;
 }
 
 // A stack has a matrix of scales for each of its matrices.
@@ -71,6 +72,18 @@ constexpr std::array kTensorKinds{HeldKind{.scheme = "float8_e4m3",
                                            .symmetric = true,
                                            .scale_dtype = DType::kF32}};
 
+bool can_hold_mxfp8(const QuantizedSpec& spec) {
+  const auto group = static_cast<std::int64_t>(kMxfp8Scheme.group_size_default);
+  return spec.scheme == kMxfp8Scheme.name && spec.shape.size() >= 2 && spec.channel_axis == spec.stacked_axes &&
+         spec.granularity == Granularity::kGroup && spec.group_rows == 1 &&
+         spec.group_size == kMxfp8Scheme.group_size_default && spec.shape.back() % group == 0;
+}
+
+void store_mxfp8(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, LayoutBuffers& buffers) {
+  out.write(kCodes, first_element(spec, piece.place), piece.codes, piece.place.count());
+  store_piece_floats(spec, piece, piece.scales, DType::kU8, out, kScales, buffers);
+}
+
 ScaleTables load_tables(const QuantizedSpec&, const PartReader& in) { return {.scales = load_floats(in, kScales)}; }
 
 }  // namespace
@@ -104,6 +117,22 @@ constinit const Layout kComfyLayout{
         },
     .store = store,
     .store_tables = store_tables,
+    .load = load,
+    .load_tables = load_tables,
+};
+
+constinit const Layout kMxfp8Layout{
+    .name = "mxfp8-quantized",
+    .has_tables = true,
+    .can_hold = can_hold_mxfp8,
+    .unit = [](const QuantizedSpec&) { return std::uint64_t{1}; },
+    .parts =
+        [](const QuantizedSpec& spec) {
+          return std::vector<StoredPart>{{"", dtype_of(spec), spec.shape}, {"_scale", DType::kU8, stored_scales(spec)}};
+        },
+    .store = store_mxfp8,
+    .store_tables = [](const QuantizedSpec&, const ScaleTables& tables,
+                       const PartWriter& out) { store_floats(tables.scales, DType::kU8, out, kScales); },
     .load = load,
     .load_tables = load_tables,
 };

@@ -11,6 +11,14 @@ const Scheme* find_float8_scheme(DType dtype) {
   return dtype == DType::kF8E5M2 ? &kFloat8E5M2Scheme : nullptr;
 }
 
+const Scheme& float8_scheme_of(const QuantizedSpec& spec) {
+  const bool has_mx_groups = spec.granularity == Granularity::kGroup && spec.group_rows == 1 &&
+                             spec.group_size == kMxfp8Scheme.group_size_default &&
+                             spec.shape.back() % static_cast<std::int64_t>(spec.group_size) == 0;
+  const bool is_mx = has_mx_groups && spec.scale_dtype == DType::kF8E8M0 && spec.scheme == kFloat8E4M3Scheme.name;
+  return is_mx ? kMxfp8Scheme : scheme_of(spec);
+}
+
 const Scheme* find_byte_scheme(DType dtype) {
   if (dtype == DType::kI8) return &kInt8Scheme;
   return dtype == DType::kU8 ? &kUint8Scheme : nullptr;

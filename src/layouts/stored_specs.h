@@ -10,6 +10,9 @@ namespace mnq {
 /// The floats of 8 bits that a dtype is; null for another dtype.
 const Scheme* find_float8_scheme(DType dtype);
 
+/// The same by all that is known of a weight: groups of 32 with powers of two make it mxfp8.
+const Scheme& float8_scheme_of(const QuantizedSpec& spec);
+
 /// The integers of 8 bits whose codes lie in tensors of a dtype; null for another dtype.
 const Scheme* find_byte_scheme(DType dtype);
 

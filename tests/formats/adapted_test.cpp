@@ -96,6 +96,31 @@ TEST_P(Adapted, IsConverted) {
   }
 }
 
+// Floats of 8 bits in groups of 32 with powers of two are mxfp8, whoever made them, and stay it: the bytes are the same
+// under compressed-tensors' names and dtypes.
+TEST(Adapted, Mxfp8) {
+  const TempFolder folder;
+  for (const char* name : {"ct_mxfp8", "mlx_mxfp8"}) {
+    const auto source = open_source(kFolder + name);
+    RunControl control;
+    const Settings settings = parse_settings(R"({"overwrite": true, "format": "compressed-tensors"})");
+    const Config config(&settings, nullptr);
+    convert(*source, config, control, file_output(*source, folder.path("ct/"), config, control));
+    const auto converted = open_source(folder.path("ct/"));
+    for (const auto& each : {source, converted}) {
+      const auto weights = each->require_weights();
+      const auto found = std::ranges::find(weights, "a.weight", &LogicalTensor::name);
+      ASSERT_NE(found, weights.end());
+      EXPECT_EQ(found->spec->scheme, "mxfp8") << name;
+      EXPECT_EQ(found->layout->name, "mxfp8-quantized") << name;
+    }
+    const std::size_t scale = converted->find("a.weight_scale");
+    ASSERT_NE(scale, TensorSource::kNone);
+    EXPECT_EQ(converted->tensors()[scale].dtype, DType::kU8);
+    EXPECT_EQ(compare(*source, *converted, config, control).json()["model"]["exact"], true);
+  }
+}
+
 // What the output cannot hold is quantized as floats would be.
 TEST_P(Adapted, IsQuantizedAnew) {
   const auto source = open_source(kFolder + GetParam());

@@ -131,7 +131,7 @@ class Transformers(Test):
         """Which transformers loads on a CPU into models of bfloat16; its weights are what monoquant decodes."""
         source, out, floats = self.folder / "bf16", self.folder / "out", self.folder / "floats"
         AutoModel.from_pretrained(MINILM, dtype=torch.bfloat16).save_pretrained(source)
-        for dtype in ("nvfp4", "mxfp4", "mxfp6"):
+        for dtype in ("nvfp4", "mxfp4", "mxfp6", "mxfp8"):
             monoquant("quantize", source, "-o", out, "-q", "--force", "--dtype", dtype)
             monoquant("dequantize", out, "-o", floats, "-q", "--force", "--dtype", "bfloat16")
             loaded, info = AutoModel.from_pretrained(out, dtype=torch.bfloat16, output_loading_info=True)

@@ -376,7 +376,7 @@ TEST_F(CompressedTensors, FloatsOfEightBits) {
   EXPECT_EQ(stored_scales, (std::array<float, 2>{1, 2}));
 }
 
-// ---- Floats of 4 and 6 bits
+// ---- Floats of 4, 6 and 8 bits
 
 TEST_F(CompressedTensors, SmallFloats) {
   const struct {
@@ -386,6 +386,7 @@ TEST_F(CompressedTensors, SmallFloats) {
       {"nvfp4", "nvfp4-pack-quantized", "tensor_group", "torch.float8_e4m3fn", 4, 16},
       {"mxfp4", "mxfp4-pack-quantized", "group", "torch.uint8", 4, 32},
       {"mxfp6", "mxfp6-pack-quantized", "group", "torch.uint8", 6, 32},
+      {"mxfp8", "mxfp8-quantized", "group", "torch.uint8", 8, 32},
   };
   for (const auto& row : rows) {
     const Made made = quantize_folder({weight("layer"), weight("odd", {64, 40})}, "{}",

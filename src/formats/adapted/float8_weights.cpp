@@ -112,9 +112,10 @@ std::optional<LogicalTensor> find_float8_weight(const FinderInput& input, const 
                             : scale.dtype == DType::kF64 ? DType::kF32
                                                          : scale.dtype;
   weight.spec.has_free_scales = true;
+  weight.spec.scheme = float8_scheme_of(weight.spec).name;
   // Tensors of other names are no compressed-tensors' to copy.
-  const bool has_their_names = scale_name == codes.name + "_scale";
-  return weight.finish(codes.name, has_their_names ? kFloatQuantizedLayout : kFloat8InverseLayout);
+  if (scale_name != codes.name + "_scale") return weight.finish(codes.name, kFloat8InverseLayout);
+  return weight.finish(codes.name, kMxfp8Layout.can_hold(weight.spec) ? kMxfp8Layout : kFloatQuantizedLayout);
 }
 
 }  // namespace mnq

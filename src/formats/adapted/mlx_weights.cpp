@@ -62,7 +62,7 @@ struct SmallMode {
 LogicalTensor make_small(const FinderInput& input, const TensorInfo& codes, const Mode& mode, const Shape& shape) {
   const std::array modes{
       SmallMode{find_mx_scheme(4)->name, find_mx_scheme(4), &kMxfp4PackLayout, 4, 32, DType::kF8E8M0},
-      SmallMode{mxfp8_scheme().name, find_float8_scheme(DType::kF8E4M3), &kFloat8InverseLayout, 8, 32, DType::kF8E8M0},
+      SmallMode{mxfp8_scheme().name, &mxfp8_scheme(), &kMxfp8Layout, 8, 32, DType::kF8E8M0},
       SmallMode{nvfp4_scheme().name, &nvfp4_scheme(), &kModelOptNvfp4Layout, 4, 16, DType::kF32},
   };
   const auto found = std::ranges::find(modes, std::string_view(mode.name), &SmallMode::name);
