@@ -122,7 +122,9 @@ std::vector<std::pair<std::string, std::string>> tied_names(const Metadata& meta
                                                             const std::function<bool(std::string_view)>& is_tensor) {
   std::vector<std::pair<std::string, std::string>> tied;
   for (const auto& [name, target] : metadata) {
-    if (is_tensor(target) && !is_tensor(name)) tied.emplace_back(name, target);
+    const bool is_name =
+        name != "format";  // which safetensors keep for themselves: it is "pt" beside a tensor "pt", too
+    if (is_name && is_tensor(target) && !is_tensor(name)) tied.emplace_back(name, target);
   }
   return tied;
 }

@@ -240,6 +240,25 @@ TEST(Conversion, KeepsTiesWhereTheFormatHasThem) {
   EXPECT_EQ(quantized[0].ties, std::vector<std::string>{"lm_head.weight"});
 }
 
+TEST(Conversion, EmptyTensorsAreTiedAsOthersAre) {
+  const TempFolder folder;
+  const auto model = make_memory_source({{"a.weight", tensor_of(DType::kF32, {0, 4}, std::vector<float>())}},
+                                        {{"b.weight", "a.weight"}});
+  write_as(*model, folder.path("tied.pt"), kTargets[1]);
+  const auto source = open_source(folder.path("tied.pt"));
+  ASSERT_EQ(source->tensors().size(), 1u);
+  EXPECT_EQ(source->ties(0), std::vector<std::string>{"b.weight"});
+}
+
+// Every file of safetensors from PyTorch says "format": "pt".
+TEST(Conversion, ATensorMayHaveTheNameOfAFormat) {
+  const TempFolder folder;
+  const auto model =
+      make_memory_source({{"pt", tensor_of(DType::kF32, {2}, std::vector<float>{1, 2})}}, {{"format", "pt"}});
+  write_as(*model, folder.path("pt.pt"), kTargets[1]);
+  EXPECT_TRUE(open_source(folder.path("pt.pt"))->ties(0).empty());
+}
+
 TEST(Conversion, ScalesHaveTheDTypeOfTheModel) {
   const TempFolder folder;
   std::vector<std::uint16_t> values;

@@ -131,8 +131,7 @@ void tie(std::vector<PytorchTensor>& tensors) {
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (i != kept) tensors[kept] = std::move(tensors[i]);
     PytorchTensor& tensor = tensors[kept];
-    const bool is_empty = tensor.end == tensor.offset;
-    const auto [first, is_new] = is_empty ? std::pair(firsts.end(), true) : firsts.insert(kept);
+    const auto [first, is_new] = firsts.insert(kept);
     if (is_new) {
       ++kept;
     } else {
