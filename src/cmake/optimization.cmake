@@ -3,15 +3,17 @@ file(GLOB kernel_sources CONFIGURE_DEPENDS src/kernels/*.cpp)
 file(GLOB_RECURSE loop_sources CONFIGURE_DEPENDS src/schemes/*.cpp src/layouts/*.cpp src/methods/*.cpp
      src/quantize/loop/*.cpp)
 list(REMOVE_ITEM loop_sources ${PROJECT_SOURCE_DIR}/src/quantize/loop/plan_run.cpp) # it only says what comes next
-list(APPEND loop_sources src/quantize/comparison.cpp src/quantize/job_parts.cpp src/quantize/write/input_identity.cpp
-     src/base/threads.cpp src/containers/strided_read.cpp)
-if(NOT MONO_QUANT_SANITIZE)
-  # For size GCC 12 takes optionals that were checked for uninitialised ones.
-  target_compile_options(mono_quant_core PRIVATE "$<$<CONFIG:Release>:-Os;-Wno-maybe-uninitialized>")
-  target_compile_options(mono_quant PRIVATE $<$<CONFIG:Release>:-Os>)
-  set_source_files_properties(${loop_sources} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O2>
-                                                         SKIP_PRECOMPILE_HEADERS ON)
-endif()
+foreach(file quantize/comparison quantize/job_parts quantize/write/input_identity base/threads containers/strided_read)
+  list(APPEND loop_sources ${PROJECT_SOURCE_DIR}/src/${file}.cpp)
+endforeach()
+
+function(mono_quant_optimize_for_size target)
+  if(NOT MONO_QUANT_SANITIZE)
+    # For size GCC 12 takes optionals that were checked for uninitialised ones.
+    target_compile_options(${target} PRIVATE "$<$<CONFIG:Release>:-Os;-Wno-maybe-uninitialized>")
+  endif()
+endfunction()
+
 # Contraction changes codes: a multiply and an add are two roundings.
 set_source_files_properties(${kernel_sources} src/methods/ggml_rounding.cpp src/schemes/ggml/q4_k.cpp
   PROPERTIES COMPILE_OPTIONS "-O2;-ffp-contract=off" SKIP_PRECOMPILE_HEADERS ON)
@@ -22,6 +24,5 @@ set_source_files_properties(${linear_sources} PROPERTIES SKIP_PRECOMPILE_HEADERS
 
 # Names that GCC makes unique in a process cannot be hidden in a static library.
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  target_compile_options(mono_quant_core PRIVATE -fno-gnu-unique)
-  target_compile_options(mono_quant PRIVATE -fno-gnu-unique)
+  add_compile_options(-fno-gnu-unique)
 endif()
