@@ -7,7 +7,7 @@
 namespace mnq {
 
 std::optional<std::uint64_t> checked_element_count(const Shape& shape) {
-  constexpr auto kLimit = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  constexpr auto kLimit = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max() / kMostItemBytes);
   std::uint64_t count = 1;
   bool empty = false;
   for (const std::int64_t size : shape) {

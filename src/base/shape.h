@@ -122,7 +122,10 @@ class Shape {
   Room room_{{0, 0}};
 };
 
-/// The product of the sizes, 1 for rank 0; empty where a size is negative or the product does not fit in 63 bits.
+constexpr std::int64_t kMostItemBytes = 16;  ///< of a complex128
+
+/// The product of the sizes, 1 for rank 0; empty where a size is negative or where so many of the largest items, even
+/// beside a size of 0, have no 63 bits of bytes: then the strides of whatever has such a shape are numbers, too.
 std::optional<std::uint64_t> checked_element_count(const Shape& shape);
 
 /// Bytes of a contiguous tensor; empty where the count overflows or its bits are not whole bytes.

@@ -30,7 +30,7 @@ Shape pickle_integers(const Pickle& pickle, PickleIndex index, const char* what)
 }
 
 std::optional<std::int64_t> strided_end(std::int64_t offset, const Shape& sizes, const Shape& strides) {
-  std::int64_t last = offset, count = 16;  // the largest item's bytes
+  std::int64_t last = offset, count = kMostItemBytes;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     std::int64_t step = 0;
     if (__builtin_mul_overflow(count, std::max<std::int64_t>(sizes[i], 1), &count)) return std::nullopt;
