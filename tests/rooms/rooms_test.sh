@@ -4,7 +4,7 @@
 # headers, so that no code for it leaks into functions that others share; LibTorch is in src/torch and torch.hpp (with its parts) alone.
 set -euo pipefail
 cd "$1"
-rooms=(base kernels containers schemes layouts methods linear config plan module formats quantize)
+rooms=(base kernels containers schemes layouts adapted methods linear config plan module formats quantize)
 failed=0
 
 # only WHAT ALLOWED FILE...: complains of each #include that the extended expression does not match

@@ -4,9 +4,9 @@
 #include <array>
 #include <set>
 
+#include "adapted/adapted_source.h"
 #include "base/error.h"
 #include "base/text/format.h"
-#include "formats/adapted/adapted_source.h"
 #include "formats/compressed_tensors/compressed_tensors_groups.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
 #include "formats/compressed_tensors/compressed_tensors_weights.h"

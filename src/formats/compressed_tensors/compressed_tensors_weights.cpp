@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "adapted/group_order.h"
+#include "adapted/weight_finders.h"
 #include "base/error.h"
 #include "base/text/format.h"
-#include "formats/adapted/group_order.h"
-#include "formats/adapted/weight_finders.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
 #include "layouts/layouts.h"
 #include "plan/layer_kinds.h"

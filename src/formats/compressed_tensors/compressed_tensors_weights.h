@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "adapted/named_tensors.h"
 #include "base/tensor_source.h"
-#include "formats/adapted/named_tensors.h"
 #include "formats/compressed_tensors/compressed_tensors_groups.h"
 
 namespace mnq {

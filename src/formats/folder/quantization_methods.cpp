@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "adapted/weight_finders.h"
 #include "base/error.h"
 #include "base/text/format.h"
-#include "formats/adapted/weight_finders.h"
 #include "formats/compressed_tensors/compressed_tensors.h"
 #include "formats/folder/folder_loaders.h"
 

@@ -1,5 +1,5 @@
 // Folders, and files, as other tools quantize them, written: what their config.json says of a plan, and what of a
-// weight their layout's rows cannot say. How they are read: formats/adapted.
+// weight their layout's rows cannot say. How they are read: src/adapted.
 #pragma once
 
 #include "formats/format.h"

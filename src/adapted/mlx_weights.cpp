@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "adapted/weight_finders.h"
+#include "adapted/weight_in_making.h"
 #include "base/text/format.h"
-#include "formats/adapted/weight_finders.h"
-#include "formats/adapted/weight_in_making.h"
 #include "layouts/layouts.h"
 #include "layouts/stored_specs.h"
 

@@ -1,7 +1,7 @@
 // Which group each column of a weight is of, where a file lists it: GPTQ orders columns by their activations.
 #pragma once
 
-#include "formats/adapted/named_tensors.h"
+#include "adapted/named_tensors.h"
 
 namespace mnq {
 

@@ -1,4 +1,4 @@
-#include "formats/adapted/named_tensors.h"
+#include "adapted/named_tensors.h"
 
 #include "base/error.h"
 #include "base/text/format.h"

@@ -2,9 +2,9 @@
 // with its finder, and its row in weight_finders.cpp.
 #pragma once
 
+#include "adapted/adapted_source.h"
+#include "adapted/named_tensors.h"
 #include "base/text/json.h"
-#include "formats/adapted/adapted_source.h"
-#include "formats/adapted/named_tensors.h"
 
 namespace mnq {
 

@@ -1,10 +1,10 @@
 // GPTQ's and AWQ's weights: L.qweight, L.qzeros, L.scales and, of GPTQ, L.g_idx.
 #include <algorithm>
 
+#include "adapted/group_order.h"
+#include "adapted/weight_finders.h"
+#include "adapted/weight_in_making.h"
 #include "base/text/format.h"
-#include "formats/adapted/group_order.h"
-#include "formats/adapted/weight_finders.h"
-#include "formats/adapted/weight_in_making.h"
 #include "layouts/layouts.h"
 
 namespace mnq {

@@ -1,4 +1,4 @@
-#include "formats/adapted/group_order.h"
+#include "adapted/group_order.h"
 
 #include <algorithm>
 #include <span>

@@ -1,4 +1,4 @@
-#include "formats/adapted/weight_finders.h"
+#include "adapted/weight_finders.h"
 
 #include <algorithm>
 #include <array>

@@ -1,8 +1,8 @@
 // Floats of 4 and 6 bits: compressed-tensors' nvfp4, mxfp4 and mxfp6, ModelOpt's NVFP4, DeepSeek's and gpt-oss's
 // experts.
+#include "adapted/weight_finders.h"
+#include "adapted/weight_in_making.h"
 #include "base/text/format.h"
-#include "formats/adapted/weight_finders.h"
-#include "formats/adapted/weight_in_making.h"
 #include "layouts/layouts.h"
 #include "layouts/stored_specs.h"
 

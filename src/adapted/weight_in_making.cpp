@@ -1,4 +1,4 @@
-#include "formats/adapted/weight_in_making.h"
+#include "adapted/weight_in_making.h"
 
 #include <algorithm>
 

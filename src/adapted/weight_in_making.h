@@ -3,7 +3,7 @@
 
 #include <initializer_list>
 
-#include "formats/adapted/named_tensors.h"
+#include "adapted/named_tensors.h"
 #include "layouts/layout.h"
 
 namespace mnq {

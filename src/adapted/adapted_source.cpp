@@ -1,4 +1,4 @@
-#include "formats/adapted/adapted_source.h"
+#include "adapted/adapted_source.h"
 
 #include <optional>
 

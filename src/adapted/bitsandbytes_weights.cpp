@@ -1,9 +1,9 @@
 // bitsandbytes' weights: of 4 bits, whose state is JSON in a tensor, and of 8 bits.
+#include "adapted/weight_finders.h"
+#include "adapted/weight_in_making.h"
 #include "base/error.h"
 #include "base/float_names.h"
 #include "base/text/format.h"
-#include "formats/adapted/weight_finders.h"
-#include "formats/adapted/weight_in_making.h"
 #include "layouts/layouts.h"
 #include "layouts/stored_specs.h"
 
