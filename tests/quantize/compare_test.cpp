@@ -34,6 +34,15 @@ TEST(Compare, TheSameIsExact) {
   EXPECT_TRUE(report["layers"][0]["sqnr_db"].is_null());
 }
 
+TEST(Compare, TensorsWithoutElementsAreTheSame) {
+  for (const Shape& shape : {Shape{0}, Shape{0, 1}, Shape{1, 0}, Shape{0, 3}, Shape{0, 0}, Shape{2, 0, 1}}) {
+    const auto a = model_of({{"a", tensor_of(DType::kF32, shape, std::vector<float>())}});
+    EXPECT_EQ(compare_models(*a, *a)["layers"][0]["exact"], true) << shape_text(shape);
+    RunControl control;
+    EXPECT_TRUE(validate(*a, a.get(), Config(nullptr, nullptr), control).problems().empty()) << shape_text(shape);
+  }
+}
+
 // What quantize measured in passing is what compare measures afterwards, for every scheme.
 TEST(Compare, AgreesWithTheReportOfQuantize) {
   const auto model = one_weight({70, 600}, normal_values(42000, 2));

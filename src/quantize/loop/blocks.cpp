@@ -14,7 +14,7 @@ void cut_rows(std::vector<Block>& blocks, std::size_t item, const RowView& rows,
   };
   if (rows.row_length <= kMaxRowElements) {
     std::uint64_t step = std::max<std::uint64_t>(1, kBlockElements / std::max<std::uint64_t>(rows.row_length, 1));
-    if (rows.row_length == 1 && step > rows.channel_count) step -= step % rows.channel_count;
+    if (rows.row_length == 1 && rows.row_count > 0 && step > rows.channel_count) step -= step % rows.channel_count;
     if (rows.row_length > 0 && alignment > rows.row_length && alignment % rows.row_length == 0) {
       const std::uint64_t together = alignment / rows.row_length;
       step = std::max(step / together * together, together);
