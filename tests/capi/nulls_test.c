@@ -96,7 +96,7 @@ static void test_config(mnq_config* config) {
   REFUSED_OUT(MNQ_E_CONFIG, out, config_create, "", &out);
   REFUSED_OUT(MNQ_E_CONFIG, out, config_create, "[]", &out);
   REFUSED_OUT(MNQ_E_CONFIG, out, config_create, "{\"bitz\": 8}", &out);
-  REFUSED_OUT(MNQ_E_CONFIG, out, config_create, "{\"bits\": 5}", &out);
+  REFUSED_OUT(MNQ_E_CONFIG, out, config_create, "{\"bits\": 9}", &out);
   REFUSED(MNQ_E_INVALID_ARG, config_set, NULL, "bits", "8");
   REFUSED(MNQ_E_INVALID_ARG, config_set, config, NULL, "8");
   REFUSED(MNQ_E_INVALID_ARG, config_set, config, "bits", NULL);

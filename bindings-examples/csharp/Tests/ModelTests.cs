@@ -19,7 +19,7 @@ internal static class ModelTests
         using (var model = Model.Open(Digits))
             Check.Equal(Check.Fails(Status.NotFound, () => { var tensor = model["fc1.weigth"]; }).Suggestion,
                         "did you mean 'fc1.weight'?");
-        Check.Fails(Status.Config, () => new Config { ["bits"] = "5" });
+        Check.Fails(Status.Config, () => new Config { ["bits"] = "9" });
         Check.Fails(Status.Format, () => Model.Open(new byte[100]));
         Check.Throws<ArgumentException>(() => Model.Open("a\0b"));
         Check.Throws<ArgumentNullException>(() => Model.Open((string)null));

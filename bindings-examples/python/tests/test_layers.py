@@ -64,7 +64,7 @@ class Layers(TestCase):
             model.linear("fc1")(self.rows)
         self.assertEqual(caught.exception.code, mono_quant.Status.SHAPE)
         with self.assertRaises(mono_quant.ConfigError):
-            Linear(self.rows, bits=5)
+            Linear(self.rows, bits=9)
 
     def test_an_embedding_gathers_rows(self):
         table = floats([i + j / 64 for i in range(32) for j in range(64)])
