@@ -263,8 +263,8 @@ Error error_of_int7(const Codes& codes, std::int8_t zero_point) {
     const QuantizedSpec spec = spec_of("qint7", {1, 4}, false);
     const std::vector<std::size_t> parts{0, 1, 2};
     LayoutBuffers buffers;
-    kRowsLayout.load_tables(spec, PartReader(*source, parts));
-    kRowsLayout.load(spec, PartReader(*source, parts), {0, 1, 0, 4}, buffers);
+    kIntQuantizedLayout.load_tables(spec, PartReader(*source, parts));
+    kIntQuantizedLayout.load(spec, PartReader(*source, parts), {0, 1, 0, 4}, buffers);
   });
 }
 
