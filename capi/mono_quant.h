@@ -737,8 +737,8 @@ MNQ_API void mnq_report_free(mnq_report* report) MNQ_NOEXCEPT;
  * quantizing takes. A layer is immutable, and independent of what it was made from.
  */
 
-/* The layer "encoder.0.query" of a model, or the one whose weight has that name: Linear, or a convolution of 1 x 1, with
- * the bias that lies beside its weight. A quantized weight is packed with the codes that it has, a float one is
+/* The layer "encoder.0.query" of a model, or the one whose weight has that name: Linear, or a convolution of 1 x 1,
+ * with the bias that lies beside its weight. A quantized weight is packed with the codes that it has, a float one is
  * quantized as the settings say of it, but that `only` and `skip` do not count. NOT_FOUND for a layer that is none;
  * UNSUPPORTED for a weight that is no matrix [out, in], that is not made of integers, or that stays as it is, with the
  * reason; VALIDATION for a weight that is not finite. */

@@ -2,7 +2,6 @@
 #include "adapted/weight_finders.h"
 #include "adapted/weight_in_making.h"
 #include "base/error.h"
-#include "base/float_names.h"
 #include "base/text/format.h"
 #include "layouts/layouts.h"
 #include "layouts/stored_specs.h"

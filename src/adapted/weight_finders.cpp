@@ -6,7 +6,6 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/float_names.h"
 #include "base/text/format.h"
 #include "base/text/json_text.h"
 #include "layouts/stored_specs.h"

@@ -1,6 +1,7 @@
 #include "base/dtype.h"
 
 #include <array>
+#include <string>
 
 namespace mnq {
 namespace {
@@ -54,6 +55,14 @@ std::optional<DType> find_dtype(std::string_view name) {
 std::optional<DType> find_dtype(std::int32_t value) {
   if (value < 1 || value > static_cast<std::int32_t>(kDTypes.size())) return std::nullopt;
   return kDTypes[static_cast<std::size_t>(value) - 1].dtype;
+}
+
+std::optional<DType> find_float_dtype(std::string_view name) {
+  for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32, DType::kF64}) {
+    const std::string text = (dtype == DType::kBF16 ? "bfloat" : "float") + std::to_string(dtype_bits(dtype));
+    if (name == text) return dtype;
+  }
+  return std::nullopt;
 }
 
 bool is_weight_dtype(DType dtype) {

@@ -46,6 +46,9 @@ std::optional<DType> find_dtype(std::string_view name);
 /// The dtype with this number, as it comes through the C ABI; empty for a number that is none.
 std::optional<DType> find_dtype(std::int32_t value);
 
+/// That of weights as frameworks and settings call it: "float32"; empty for a name that is none.
+std::optional<DType> find_float_dtype(std::string_view name);
+
 /// Whether weights of this dtype can be quantized: F16, BF16, F32 and F64.
 bool is_weight_dtype(DType dtype);
 

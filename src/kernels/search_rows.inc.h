@@ -4,8 +4,8 @@
 // Sixteen groups are searched together, of one row or of several. Each trial takes the sums of a group in the group's
 // own 16 lanes, and the lanes of all sixteen are added in one tree of shuffles that leaves group g in lane g: 4
 // instructions a group where a horizontal sum takes 10. What is decided from the sums is decided for sixteen at once.
-// Groups of a few whole vectors are turned first, so that group g is lane g of the weights, too, and its 16 lanes are 16
-// vectors: the same sums without that tree, and without spreading what a trial is of each group.
+// Groups of a few whole vectors are turned first, so that group g is lane g of the weights, too, and its 16 lanes are
+// 16 vectors: the same sums without that tree, and without spreading what a trial is of each group.
 // On Zen 4 a fused multiply-add of 1.5 * 2^23 in place of product and rounding, with limits as integers, was no faster,
 // and codes as integers while they are cut were slower.
 namespace mnq::kernels {

@@ -24,8 +24,8 @@ std::optional<std::uint64_t> round_scales(const QuantizedSpec& spec, const Piece
   return std::nullopt;
 }
 
-// Codes of integers by a kernel: quantize(rule, group_size, scales, zero_points, codes) gives the element that cannot be
-// coded.
+// Codes of integers by a kernel: quantize(rule, group_size, scales, zero_points, codes) gives the element that cannot
+// be coded.
 template <class Quantize>
 Coded code_rows(const QuantizedSpec& spec, const PiecePlace& place, MethodBuffers& buffers, const Quantize& quantize) {
   const std::uint64_t group_size = group_size_in(spec, place);

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <map>
 
-#include "base/float_names.h"
 #include "base/text/format.h"
 #include "config/config_table.h"
 #include "quantize/job_parts.h"

@@ -111,7 +111,8 @@ inline void add_info_flags(Flags& flags, Options& options) {
 }
 
 inline constexpr Command kCommands[] = {
-    {"quantize", "Make a checkpoint smaller: int8, uint8, int4 or float16.", run_quantize, add_quantize_flags,
+    {"quantize", "Make a checkpoint smaller: integers of 2 to 8 bits, floats of 4 to 16.", run_quantize,
+     add_quantize_flags,
      "Examples:\n"
      "  monoquant quantize model.safetensors\n"
      "      int8, a scale for each channel, into model-int8.safetensors\n"

@@ -2,7 +2,7 @@
 complete -c monoquant -f
 complete -c monoquant -s h -l help -d 'print this'
 complete -c monoquant -n __fish_use_subcommand -s V -l version -d 'print the version'
-complete -c monoquant -n __fish_use_subcommand -a quantize -d 'Make a checkpoint smaller: int8, uint8, int4 or float16.'
+complete -c monoquant -n __fish_use_subcommand -a quantize -d 'Make a checkpoint smaller: integers of 2 to 8 bits, floats of 4 to 16.'
 complete -c monoquant -n __fish_use_subcommand -a info -d 'Say what is in a checkpoint.'
 complete -c monoquant -n __fish_use_subcommand -a compare -d 'Measure the accuracy of B against A, tensor by tensor.'
 complete -c monoquant -n __fish_use_subcommand -a validate -d 'Check a checkpoint: finite values, usable scales, right shapes.'

@@ -30,7 +30,7 @@ _monoquant_setting() {
 
 _monoquant_command() {
   local -a commands=(
-    'quantize:Make a checkpoint smaller\: int8, uint8, int4 or float16.'
+    'quantize:Make a checkpoint smaller\: integers of 2 to 8 bits, floats of 4 to 16.'
     'info:Say what is in a checkpoint.'
     'compare:Measure the accuracy of B against A, tensor by tensor.'
     'validate:Check a checkpoint\: finite values, usable scales, right shapes.'
