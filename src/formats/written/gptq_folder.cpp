@@ -3,7 +3,6 @@
 // Source: gptqmodel/quantization/config.py, 7.7
 #include <algorithm>
 #include <array>
-#include <map>
 #include <tuple>
 
 #include "base/error.h"
@@ -47,14 +46,6 @@ Json settings_of(const QuantizedSpec& spec) {
               {"sym", spec.symmetric}};
 }
 
-// The settings that most layers have.
-Json most_frequent(const std::vector<CodedLayer>& layers) {
-  std::map<std::string, std::size_t> counts;
-  for (const CodedLayer& layer : layers) ++counts[settings_of(layer.spec()).dump()];
-  const auto most = std::ranges::max_element(counts, {}, [](const auto& row) { return row.second; });
-  return parse_json(most->first);
-}
-
 // Zero points have one form in all layers.
 void require_one_form(const std::vector<CodedLayer>& layers) {
   const auto other = std::ranges::find_if(
@@ -83,7 +74,9 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
   const LinearLayers layers = find_linear_layers(plan);
   if (layers.coded.empty()) return {};
   require_one_form(layers.coded);
-  const Json most = most_frequent(layers.coded);
+  std::vector<Json> settings;
+  for (const CodedLayer& layer : layers.coded) settings.push_back(settings_of(layer.spec()));
+  const Json most = most_frequent(settings);
   const bool has_head =
       std::ranges::any_of(layers.coded, [&](const CodedLayer& layer) { return is_output_head(layer.name, companion); });
   const bool is_first_form = layers.coded.front().planned->layout == &kGptqLayout;

@@ -1,6 +1,7 @@
 #include "formats/written/linear_layers.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors_models.h"
@@ -49,6 +50,13 @@ std::vector<std::string> names_left(const LinearLayers& layers, const Plan& plan
     if (!is_there) names.push_back(head);
   }
   return names;
+}
+
+Json most_frequent(std::span<const Json> layers) {
+  std::map<std::string, std::size_t> counts;
+  for (const Json& settings : layers) ++counts[settings.dump()];
+  const auto most = std::ranges::max_element(counts, {}, [](const auto& row) { return row.second; });
+  return parse_json(most->first);
 }
 
 std::string pattern_of_name(std::string_view name) {

@@ -1,10 +1,12 @@
 // Folders of tools that quantize Linear layers only: which weights those are, and what became of them.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/text/json.h"
 #include "plan/plan.h"
 
 namespace mnq {
@@ -33,6 +35,9 @@ std::vector<std::string> names_left(const LinearLayers& layers, const Plan& plan
 
 /// Whether the layer is an output head of the model.
 bool is_output_head(std::string_view layer, const Companion* companion);
+
+/// What most layers have; layers: settings of each, one at least.
+Json most_frequent(std::span<const Json> layers);
 
 /// A regular expression for the name alone, from its start on.
 std::string pattern_of_name(std::string_view name);

@@ -1,12 +1,10 @@
 // MLX's folders, as mlx-lm loads them: config.json has one number of bits and one size of groups for all, and those of
 // each layer that has others under its name. What has scales is quantized, whatever layer it is.
 // Source: mlx_lm/utils.py, load_model; mlx/nn/layers/quantized.py
-#include <algorithm>
-#include <map>
-
 #include "base/text/format.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/safetensors/safetensors.h"
+#include "formats/written/linear_layers.h"
 #include "formats/written/written_formats.h"
 #include "layouts/layouts.h"
 #include "schemes/scheme.h"
@@ -34,19 +32,14 @@ Json settings_of(const QuantizedSpec& spec) {
 }
 
 FolderQuantization describe(const Plan& plan, const Companion*) {
-  std::vector<std::pair<std::string, Json>> layers;
-  std::map<std::string, std::size_t> counts;
-  for (const PlannedTensor& planned : plan.tensors) {
-    if (!has_codes(planned, plan.logical[planned.logical])) continue;
-    layers.emplace_back(planned.layer.name.name, settings_of(planned.spec));
-    ++counts[layers.back().second.dump()];
-  }
-  if (layers.empty()) return {};
-  const auto most = std::ranges::max_element(counts, {}, [](const auto& row) { return row.second; });
-  FolderQuantization result{parse_json(most->first), {}, "quantization"};
-  const Json all = result.config;
-  for (auto& [name, settings] : layers) {
-    if (settings != all) result.config.add(std::move(name), std::move(settings));
+  const LinearLayers layers = find_linear_layers(plan);  // and embeddings: all that has codes
+  if (layers.coded.empty()) return {};
+  std::vector<Json> settings;
+  for (const CodedLayer& layer : layers.coded) settings.push_back(settings_of(layer.spec()));
+  const Json most = most_frequent(settings);
+  FolderQuantization result{most, {}, "quantization"};
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    if (settings[i] != most) result.config.add(layers.coded[i].name, std::move(settings[i]));
   }
   return result;
 }
