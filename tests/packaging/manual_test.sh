@@ -43,6 +43,9 @@ same bash "error copy" "$(bash_completes quantize --set nonfinite =)"
 same bash "copy" "$(bash_completes quantize --layer '*' nonfinite = c)"
 same bash "group_size=" "$(bash_completes quantize --layer '*' grou)"
 same bash "minmax" "$(bash_completes quantize --method = m)"
+same bash "bfloat16 float16 float32" "$(bash_completes dequantize model -d '')"
+same bash "bfloat16" "$(bash_completes dequantize --dtype = b)"
+same bash "bfloat16" "$(bash_completes quantize --dtype b)"
 
 if command -v fish >/dev/null; then
   fish_completes() {
@@ -52,6 +55,7 @@ if command -v fish >/dev/null; then
   same fish "--per-tensor" "$(fish_completes quantize --per-t)"
   same fish "2 3 4 5 6 7 8 16" "$(fish_completes "quantize model -b ")"
   same fish "nonfinite=error nonfinite=copy" "$(fish_completes quantize --set nonf)"
+  same fish "bfloat16 float16 float32" "$(fish_completes "dequantize --dtype ")"
 fi
 
 if command -v zsh >/dev/null; then
@@ -66,4 +70,5 @@ if command -v zsh >/dev/null; then
   zsh_completes 'monoquant quantize --per-t' 'quantize --per-tensor'
   zsh_completes 'monoquant quantize --method s' '--method search'
   zsh_completes 'monoquant quantize --set nonfinite=c' 'nonfinite=copy'
+  zsh_completes 'monoquant dequantize --dtype b' '--dtype bfloat16'
 fi

@@ -19,10 +19,14 @@ ORIGIN = "made from the command line's own help by src/cli/manual/make_manual.py
 # items: of a group, in order; examples: lines; notes: paragraphs behind them
 Help = collections.namedtuple("Help", "summary usage groups examples notes")
 # short and long with their dashes, or ""; value: "N", or "" for a flag that takes none
-Flag = collections.namedtuple("Flag", "short long value help")
+# key: whose values it takes, be there such a key or not
+Flag = collections.namedtuple("Flag", "short long value help key")
 Command = collections.namedtuple("Command", "name help flags arguments")
 
 FILES = ("FILE", "OUT", "ORIGINAL")  # values that name files
+
+# Flags whose values are those of a key that is called otherwise, by command and flag.
+OTHER_KEYS = {("dequantize", "--dtype"): "float_dtype"}
 
 ENVIRONMENT = [
     ("MNQ_ISA", "Forces an instruction set, as generic; \\fBmonoquant kernels\\fR lists those of this CPU."),
@@ -69,14 +73,16 @@ def parse_help(text):
     return Help(lines[0], usage, groups, examples, notes)
 
 
-def parse_flag(name, text):
+def parse_flag(command, name, text):
     found = re.fullmatch(r"(?:(-\w), )?(--[a-z-]+)(?: (.+))?", name)
-    return Flag(found[1] or "", found[2], found[3] or "", text)
+    key = OTHER_KEYS.get((command, found[2]), found[2][2:].replace("-", "_"))
+    return Flag(found[1] or "", found[2], found[3] or "", text, key)
 
 
 def read_command(run, name):
     parsed = parse_help(run(name, "--help"))
-    flags = [parse_flag(*item) for group, items in parsed.groups.items() if group != "Arguments" for item in items]
+    items = [item for group, items in parsed.groups.items() if group != "Arguments" for item in items]
+    flags = [parse_flag(name, *item) for item in items]
     return Command(name, parsed, flags, [name for name, _ in parsed.groups.get("Arguments", [])])
 
 
@@ -95,7 +101,7 @@ class CommandLine:
 
     def values(self, flag):
         """What a flag can be, where that is a list."""
-        return self.choices.get(flag.long[2:].replace("-", "_"), []) if flag.value else []
+        return self.choices.get(flag.key, []) if flag.value else []
 
 
 def choices_of(key):
@@ -179,21 +185,28 @@ def make_man(line):
 def with_value(line, takes):
     """The spellings of all flags whose value is so, sorted."""
     flags = {flag for command in line.commands for flag in command.flags if flag.value and takes(flag)}
-    return sorted({spelling for flag in flags for spelling in (flag.short, flag.long) if spelling})
+    return sorted({spelling for flag in flags for spelling in spellings(flag)})
+
+
+def spellings(flag):
+    return [spelling for spelling in (flag.short, flag.long) if spelling]
 
 
 def bash_flags(command):
-    return " ".join(s for flag in command.flags for s in (flag.short, flag.long) if s) + " -h --help"
+    return " ".join(s for flag in command.flags for s in spellings(flag)) + " -h --help"
 
 
 def make_bash(line):
     values = [f"    {key}) echo '{' '.join(choices)}' ;;" for key, choices in line.choices.items() if choices]
-    same = {}
+    same, other = {}, []
     for command in line.commands:
-        for flag in command.flags:
-            if line.values(flag):
-                same.setdefault(flag.long, {s for s in (flag.short, flag.long) if s})
-    chosen = [f"    {' | '.join(sorted(names))}) key={long[2:].replace('-', '_')} ;;" for long, names in same.items()]
+        for flag in filter(line.values, command.flags):
+            if (command.name, flag.long) in OTHER_KEYS:
+                names = " | ".join(f"{command.name}={spelling}" for spelling in spellings(flag))
+                other.append(f"    {names}) key={flag.key} ;;")
+            else:
+                same.setdefault(flag.key, spellings(flag))
+    chosen = [f"    {' | '.join(sorted(names))}) key={key} ;;" for key, names in same.items()]
     flags = [f"    {command.name}) echo '{bash_flags(command)}' ;;" for command in line.commands]
     files = " | ".join(with_value(line, lambda flag: flag.value in FILES))
     words = " | ".join(with_value(line, lambda flag: flag.value not in FILES and not line.values(flag)))
@@ -218,7 +231,7 @@ _monoquant_flags() {{
 _monoquant_offer() {{ mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2"); }}
 
 _monoquant() {{
-  local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}} key=
+  local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}} key= flag
   COMPREPLY=()
   # bash takes key=value for three words.
   if [ "$word" = = ]; then
@@ -226,6 +239,7 @@ _monoquant() {{
   elif [ "$before" = = ]; then
     key=${{COMP_WORDS[COMP_CWORD - 2]}}
   fi
+  flag=${{key:-$before}}
   key=${{key#--}}
   key=${{key//-/_}}
   case $before in
@@ -233,6 +247,9 @@ _monoquant() {{
     --set) key=- ;;
     {files}) compopt -o default 2>/dev/null; return ;;
     {words}) return ;;
+  esac
+  case ${{COMP_WORDS[1]}}=$flag in
+{chr(10).join(other)}
   esac
   [ "$COMP_CWORD" -lt 3 ] || [ "${{COMP_WORDS[COMP_CWORD - 2]}}" != --layer ] || key=-
   if [ "$key" = - ]; then

@@ -41,7 +41,7 @@ _monoquant_flags() {
 _monoquant_offer() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2"); }
 
 _monoquant() {
-  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} key=
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} key= flag
   COMPREPLY=()
   # bash takes key=value for three words.
   if [ "$word" = = ]; then
@@ -49,6 +49,7 @@ _monoquant() {
   elif [ "$before" = = ]; then
     key=${COMP_WORDS[COMP_CWORD - 2]}
   fi
+  flag=${key:-$before}
   key=${key#--}
   key=${key//-/_}
   case $before in
@@ -59,6 +60,9 @@ _monoquant() {
     --set) key=- ;;
     --against | --config | --output | --report | -a | -c | -o) compopt -o default 2>/dev/null; return ;;
     --group-size | --layer | --max-shard-size | --only | --set | --shard | --skip | --tensors-key | --threads | -g | -j) return ;;
+  esac
+  case ${COMP_WORDS[1]}=$flag in
+    dequantize=-d | dequantize=--dtype) key=float_dtype ;;
   esac
   [ "$COMP_CWORD" -lt 3 ] || [ "${COMP_WORDS[COMP_CWORD - 2]}" != --layer ] || key=-
   if [ "$key" = - ]; then

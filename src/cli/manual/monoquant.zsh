@@ -117,7 +117,7 @@ _monoquant() {
       ;;
     dequantize)
       _arguments -s \
-        '(-d --dtype)'{-d,--dtype}'[bfloat16, float16 or float32; else what weights were]:NAME:(qint8 quint8 qint4 float16 bfloat16 qint2 qint3 qint5 qint6 qint7 float8_e4m3 float8_e5m2 mxfp8 mxfp6 mxfp4 nvfp4 nf4 fp4)' \
+        '(-d --dtype)'{-d,--dtype}'[bfloat16, float16 or float32; else what weights were]:NAME:(bfloat16 float16 float32)' \
         '--tensors-key[of a PyTorch checkpoint\: the dict with the tensors]:KEY:()' \
         '(-o --output)'{-o,--output}'[where to]:OUT:_files' \
         '(-f --force)'{-f,--force}'[replace an output or a report that is there already]' \
