@@ -1,16 +1,20 @@
 // GPTQ's and AWQ's weights: L.qweight, L.qzeros, L.scales and, of GPTQ, L.g_idx.
 #include <algorithm>
+#include <array>
+#include <span>
+#include <vector>
 
 #include "adapted/group_order.h"
 #include "adapted/weight_finders.h"
 #include "adapted/weight_in_making.h"
 #include "base/text/format.h"
 #include "layouts/layouts.h"
+#include "layouts/packing/packed_bits.h"
 
 namespace mnq {
 namespace {
 
-constexpr std::string_view kCodes = ".qweight";
+constexpr std::string_view kCodes = ".qweight", kSecondForm = "gptq_v2";
 
 // One layer's tensors.
 struct Layer {
@@ -51,10 +55,39 @@ std::int64_t width_of(const FinderInput& input, const Layer& layer) {
   return width;
 }
 
+bool is_of_second_form(const FinderInput& input) { return text_in(input.config, "checkpoint_format") == kSecondForm; }
+
 const Layout& gptq_layout(const FinderInput& input, bool is_in_order) {
-  const std::string format = text_in(input.config, "checkpoint_format");
-  if (format == "gptq_v2") return is_in_order ? kGptqV2Layout : kGptqV2OrderedLayout;
+  if (is_of_second_form(input)) return is_in_order ? kGptqV2Layout : kGptqV2OrderedLayout;
   return is_in_order ? kGptqLayout : kGptqOrderedLayout;
+}
+
+// Zero points in the middle as they are stored, less by `moved_by`: they repeat after as many words as a code has bits.
+std::vector<std::uint32_t> middle_words(int bits, int moved_by) {
+  std::array<std::int8_t, 32> zero_points;
+  zero_points.fill(static_cast<std::int8_t>(-moved_by));
+  std::vector<std::uint32_t> words(static_cast<std::size_t>(bits));
+  pack_bits(zero_points.data(), bits, zero_points.size(), 1 << (bits - 1),
+            reinterpret_cast<std::uint8_t*>(words.data()));
+  return words;
+}
+
+// A weight whose zero points are all in the middle is symmetric. They are read to tell: what config.json says of it is
+// not always so. Of other weights the first words show it.
+bool is_symmetric(const NamedTensors& tensors, const TensorInfo& zero_points, int bits, int moved_by) {
+  constexpr std::size_t kRepeats = 4096;
+  const std::vector<std::uint32_t> middle = middle_words(bits, moved_by);
+  const std::size_t index = tensors.require(zero_points.name);
+  std::vector<std::uint32_t> words(kRepeats * middle.size());
+  for (std::uint64_t at = 0; at < zero_points.size_bytes; at += words.size() * sizeof words[0]) {
+    const std::uint64_t size = std::min(zero_points.size_bytes - at, words.size() * sizeof words[0]);
+    words.resize(size / sizeof words[0]);
+    tensors.source().read(index, at, std::as_writable_bytes(std::span(words)));
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      if (words[i] != middle[i % middle.size()]) return false;
+    }
+  }
+  return true;
 }
 
 void remark_on_format(const FinderInput& input) {
@@ -72,7 +105,8 @@ LogicalTensor make_weight(const FinderInput& input, const Layer& layer, const Sc
   weight.set_matrix(scheme, {layer.scales.shape[1], inputs}, layer.scales.dtype);
   const std::uint64_t group_size = group_size_of(input, layer, inputs);
   weight.set_groups(group_size, layer.scales.dtype);
-  weight.spec.symmetric = false;
+  const int moved_by = is_gptq && !is_of_second_form(input) ? 1 : 0;
+  weight.spec.symmetric = is_symmetric(input.tensors, layer.zero_points, code_bits(weight.spec), moved_by);
   weight.spec.has_free_scales = true;
   if (!is_gptq) return weight.finish(layer.name + ".weight", kAwqLayout);
   const bool in_order =
@@ -84,7 +118,7 @@ LogicalTensor make_weight(const FinderInput& input, const Layer& layer, const Sc
 
 LogicalTensor make_gptq(const FinderInput& input, const Layer& layer) {
   const std::string format = text_in(input.config, "checkpoint_format");
-  if (!format.empty() && format != "gptq" && format != "gptq_v2") {
+  if (!format.empty() && format != "gptq" && format != kSecondForm) {
     input.tensors.refuse(layer.codes.name, formatted("GPTQ's format {} is not read", format));
   }
   const std::int64_t width = width_of(input, layer), inputs = layer.codes.shape[0] * 32 / width;

@@ -96,6 +96,71 @@ TEST_P(Adapted, IsConverted) {
   }
 }
 
+// ---- Symmetric weights of GPTQ and AWQ: their zero points are stored, all in the middle
+
+struct MiddleZeroPoints {
+  const char* name;
+  int bits;
+  std::uint32_t words[3];  // of zero points, again and again
+  const char* config;
+};
+
+std::ostream& operator<<(std::ostream& out, const MiddleZeroPoints& made) { return out << made.name; }
+
+constexpr std::int64_t kOutputs = 32, kGroups = 2;
+
+std::string words_text(std::size_t count, const std::uint32_t (&words)[3]) {
+  std::string bytes;
+  for (std::size_t i = 0; i < count; ++i) bytes.append(reinterpret_cast<const char*>(&words[i % 3]), sizeof words[0]);
+  return bytes;
+}
+
+// One layer of 64 columns whose codes are all alike; its first zero point is another one where that is asked for.
+std::string file_with(const MiddleZeroPoints& made, bool is_first_other) {
+  const bool is_awq = std::string_view(made.name).starts_with("awq");
+  const std::int64_t bits = made.bits, words = kOutputs * bits / 32;
+  const Shape codes = is_awq ? Shape{64, words} : Shape{64 * bits / 32, kOutputs};
+  constexpr std::uint32_t kAlike[3] = {0x12345678, 0x12345678, 0x12345678};
+  std::string zero_points = words_text(static_cast<std::size_t>(kGroups * words), made.words);
+  if (is_first_other) zero_points.front() ^= 1;
+  SafetensorsBytes bytes;
+  bytes.add_bytes("a.qweight", "I32", Json(codes).dump(), words_text(element_count(codes), kAlike));
+  bytes.add_bytes("a.qzeros", "I32", Json(Shape{kGroups, words}).dump(), zero_points);
+  bytes.add("a.scales", "F32", Json(Shape{kGroups, kOutputs}).dump(), std::vector<float>(kGroups * kOutputs, 0.5f));
+  return bytes.bytes();
+}
+
+class Symmetric : public testing::TestWithParam<MiddleZeroPoints> {};
+constexpr const char kFirst[] = R"({"quantization_config": {"quant_method": "gptq", "checkpoint_format": "gptq"}})";
+constexpr const char kSecond[] = R"({"quantization_config": {"quant_method": "gptq", "checkpoint_format": "gptq_v2"}})";
+constexpr const char kAwq[] = R"({"quantization_config": {"quant_method": "awq"}})";
+// 3 bits: 011 and 100 again and again.
+INSTANTIATE_TEST_SUITE_P(
+    Weights, Symmetric,
+    testing::Values(MiddleZeroPoints{"gptq_2", 2, {0x55555555, 0x55555555, 0x55555555}, kFirst},
+                    MiddleZeroPoints{"gptq_3", 3, {0xdb6db6db, 0xb6db6db6, 0x6db6db6d}, kFirst},
+                    MiddleZeroPoints{"gptq_4", 4, {0x77777777, 0x77777777, 0x77777777}, kFirst},
+                    MiddleZeroPoints{"gptq_8", 8, {0x7f7f7f7f, 0x7f7f7f7f, 0x7f7f7f7f}, kFirst},
+                    MiddleZeroPoints{"gptq_v2_3", 3, {0x24924924, 0x49249249, 0x92492492}, kSecond},
+                    MiddleZeroPoints{"gptq_v2_4", 4, {0x88888888, 0x88888888, 0x88888888}, kSecond},
+                    MiddleZeroPoints{"awq", 4, {0x88888888, 0x88888888, 0x88888888}, kAwq}));
+
+TEST_P(Symmetric, ByTheirZeroPoints) {
+  const TempFolder folder;
+  write_bytes(folder.path("config.json"), GetParam().config);
+  std::vector<std::vector<float>> values;
+  for (const bool is_first_other : {false, true}) {
+    write_bytes(folder.path("model.safetensors"), file_with(GetParam(), is_first_other));
+    const auto source = open_source(folder.path(""));
+    EXPECT_EQ(source->require_weights().at(0).spec->symmetric, !is_first_other);
+    values.push_back(read_values<float>(*floats_of(*source), "a.weight"));
+  }
+  // Only the group is another one whose zero point is: whether it is symmetric or not, codes less zero points.
+  ASSERT_EQ(values[0].size(), 64u * kOutputs);
+  EXPECT_NE(values[0][0], values[1][0]);
+  EXPECT_TRUE(std::equal(values[0].begin() + 32, values[0].end(), values[1].begin() + 32));
+}
+
 // Floats of 8 bits in groups of 32 with powers of two are mxfp8, whoever made them, and stay it: the bytes are the same
 // under compressed-tensors' names and dtypes.
 TEST(Adapted, Mxfp8) {
