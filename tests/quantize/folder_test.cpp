@@ -648,6 +648,28 @@ TEST(FolderReplaced, LosesItsCheckpointOnly) {
   EXPECT_EQ(folder.names(), (std::set<std::string>{"in", "out"}));
 }
 
+// What is made of a file goes by the config.json of the folder that it replaces: one that cannot be read is not taken
+// for none.
+TEST(FolderReplaced, ItsConfigIsRead) {
+  const TempFolder folder;
+  write_model(folder, "in");
+  fs::create_directory(folder.path("out"));
+  write_bytes(folder.path("out/config.json"), R"({"model_type": "llama", "hidden")");
+  const auto before = files_of(folder.path("out"));
+  const auto replace = [&] {
+    quantize_to(folder.path("in/model.safetensors"), folder.path("out"), R"("overwrite": true)");
+  };
+  const Error damaged = error_of(replace);
+  EXPECT_EQ(damaged.status(), Status::kFormat) << damaged.message();
+  EXPECT_NE(damaged.message().find(folder.path("out/config.json")), std::string::npos) << damaged.message();
+  EXPECT_EQ(files_of(folder.path("out")), before);
+  fs::remove(folder.path("out/config.json"));
+  fs::create_symlink("../in/config.json", folder.path("out/config.json"));
+  EXPECT_EQ(error_of(replace).status(), Status::kIo);
+  fs::remove(folder.path("out/config.json"));
+  replace();
+}
+
 TEST(FolderReplaced, ItsLinksAreNotFollowed) {
   const TempFolder folder;
   write_model(folder, "in");

@@ -245,8 +245,9 @@ std::string FolderOutput::config() const {
   try {
     InputFolder former(path_);
     read_config(former, text);
-  } catch (const Error&) {
-    return "";  // there is no such folder, or its config.json is no checkpoint's
+  } catch (const Error& error) {
+    if (error.status() != Status::kNotFound) throw;  // it might say what the output would lose
+    return "";
   }
   return text.empty() ? text : with_member(text, "quantization", nullptr);
 }

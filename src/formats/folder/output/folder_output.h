@@ -56,7 +56,7 @@ class FolderOutput {
   const Companion* companion() const { return companion_; }
 
   /// What config.json is made from: that of the source, else that of the folder that is replaced, whose other files
-  /// stay, too. Empty: there is none.
+  /// stay, too. Empty: there is none. Errors: kFormat, kIo of one that cannot be read.
   std::string config() const;
 
   /// PATH.partial, and whether what is done stays there when a run ends early.
