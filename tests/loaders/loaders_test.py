@@ -16,6 +16,8 @@ import warnings
 import zipfile
 from pathlib import Path
 
+from compressed_tensors.compressors import BaseCompressor
+from compressed_tensors.quantization import QuantizationConfig
 import gguf
 import numpy
 import torch
@@ -321,6 +323,48 @@ class OtherTools(Test):
             self.assertEqual(stored[layer + ".weight_scale"].shape, ())
             values = stored[layer + ".weight"].float() * stored[layer + ".weight_scale"]
             self.assertTrue(torch.equal(values, floats[layer + ".weight"]))
+
+
+class CompressedTensors(Test):
+    """Weights as compressed-tensors' own package decodes them, layer by layer."""
+
+    def setUp(self):
+        super().setUp()
+        (self.folder / "in").mkdir()
+        values = torch.randn(128, 256, generator=torch.Generator().manual_seed(0)) * 0.08
+        save_file({"a.weight": values}, self.folder / "in/model.safetensors")
+        (self.folder / "in/config.json").write_text(json.dumps({"model_type": "llama", "torch_dtype": "float32"}))
+
+    def both(self, *words):
+        """The weight as they decode it, and as we do."""
+        out, floats = self.folder / "out", self.folder / "floats.safetensors"
+        monoquant("quantize", self.folder / "in", "-o", out, "-q", "--force", "--set", "accuracy_warning=ignore", *words)
+        monoquant("dequantize", out, "-o", floats, "-q", "--force", "--dtype", "float32")
+        config = QuantizationConfig.model_validate(json.loads((out / "config.json").read_text())["quantization_config"])
+        stored = {name.removeprefix("a."): tensor for name, tensor in load_file(out / "model.safetensors").items()}
+        compressor = BaseCompressor.get_value_from_registry(config.format)
+        theirs = compressor.decompress(stored, config.config_groups["group_0"])["weight"]
+        return theirs, load_file(floats)["a.weight"]
+
+    def check(self, *words):
+        with self.subTest(words=words):
+            theirs, ours = self.both(*words)
+            # Floats of 4 and 6 bits become bfloat16 there, once all is multiplied: one rounding, of nvfp4 alone, since
+            # powers of two change no digit.
+            if theirs.dtype == torch.bfloat16:
+                ours = ours.to(torch.bfloat16)
+            self.assertTrue(torch.equal(theirs, ours), (theirs - ours).abs().max())
+
+    def test_integers(self):
+        for width in range(2, 9):
+            for words in ((), ("--asymmetric",), ("--group-size", 32), ("--group-size", 32, "--asymmetric")):
+                self.check("--bits", width, *words)
+
+    def test_floats(self):
+        for words in (("--set", "block=128x128"), ("--group-size", 64), ("--per-tensor",)):
+            self.check("--dtype", "float8_e4m3", *words)
+        for dtype in ("float8_e4m3", "mxfp8", "mxfp6", "mxfp4", "nvfp4"):
+            self.check("--dtype", dtype)
 
 
 class PlainFolder(Test):
