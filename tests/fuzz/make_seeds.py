@@ -95,7 +95,8 @@ for file in [*sorted((DATA / "malformed").glob("good*.*")), DATA / "scales_in_a_
 
 # ---- Plans: each model with a few settings and formats, in turn
 
-FORMATS = ["gguf", "compressed-tensors", "pytorch", "safetensors", "folder"]
+FORMATS = ["gguf", "compressed-tensors", "pytorch", "safetensors", "folder", "gptq", "awq", "mlx", "fp8",
+           "bitsandbytes", "comfyui"]
 SETTINGS = [
     {}, {"bits": 8, "format": "compressed-tensors"}, {"bits": 4, "group_size": 32, "format": "gguf"},
     {"bits": 8, "symmetric": False, "format": "pytorch"}, {"dtype": "quint8", "group_size": 16, "min_parameters": 0},
@@ -107,6 +108,15 @@ SETTINGS = [
     {"bits": 8, "activation_bits": 8, "format": "compressed-tensors", "max_shard_size": "1KiB"},
     {"accuracy_warning": "error", "sqnr_warning_db": 50, "sqnr_critical_db": 30, "memory_budget": "16MiB"},
     {"format": "folder", "shard": "1/2", "resume": True, "overwrite": True, "tensors_key": "model"},
+    {"bits": 3, "group_size": 32, "min_parameters": 0, "format": "gptq"},
+    {"bits": 4, "symmetric": False, "group_size": 32, "min_parameters": 0, "format": "awq"},
+    {"bits": 5, "group_size": 32, "min_parameters": 0, "format": "mlx"},
+    {"dtype": "float8_e4m3", "block": "128x128", "min_parameters": 0, "format": "fp8"},
+    {"dtype": "nf4", "min_parameters": 0, "format": "bitsandbytes"},
+    {"dtype": "float8_e5m2", "min_parameters": 0, "format": "comfyui"},
+    {"dtype": "nvfp4", "min_parameters": 0, "format": "compressed-tensors"},
+    {"dtype": "mxfp6", "method": "search", "min_parameters": 0, "format": "compressed-tensors"},
+    {"dtype": "mxfp4", "min_parameters": 0, "format": "gguf", "float_dtype": "float32"},
 ]
 for turn, (name, model) in enumerate(MODELS.items()):
     for step in range(3):
@@ -186,6 +196,30 @@ for turn, (name, files) in enumerate(FOLDERS.items()):
         seed("folder", f"{name}-{step}", {
             "settings": text(SETTINGS[(turn * 2 + step) % len(SETTINGS)]),
             "then": text({"format": FORMATS[(turn + step) % len(FORMATS)]}), **files})
+
+# What other tools quantized, a folder a layout, without the values that the tests expect of it: 20 KB at most
+
+
+def without_expected(file):
+    """A safetensors file with those tensors left out."""
+    size = struct.unpack_from("<Q", file)[0]
+    header, data, kept = json.loads(file[8:8 + size]), file[8 + size:], {}
+    metadata = header.pop("__metadata__", None)
+    for name, info in header.items():
+        if not name.startswith("expected."):
+            kept[name] = (info["dtype"], info["shape"], data[slice(*info["data_offsets"])])
+    return safetensors(kept, metadata)
+
+
+for turn, folder in enumerate(sorted((DATA / "adapted").iterdir())):
+    files = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
+    files["model.safetensors"] = without_expected(files["model.safetensors"])
+    seed("folder", f"adapted-{folder.name}", {
+        "settings": text(SETTINGS[turn % len(SETTINGS)]),
+        "then": text({"format": FORMATS[turn % len(FORMATS)]}), **files})
+    seed("plan", f"adapted-{folder.name}", {
+        "settings": text(SETTINGS[turn * 7 % len(SETTINGS)]),
+        "then": text({"format": FORMATS[turn * 3 % len(FORMATS)]}), "model": files["model.safetensors"]})
 
 # ---- Archives: of modules without what says where their code came from
 
