@@ -58,7 +58,7 @@ struct Vector256x2 {
     store(all, values, false);
     std::memcpy(to, all, count * sizeof(float));
   }
-  static MNQ_INLINE void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T1); }
+  static MNQ_INLINE void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
   static void end_stream() { _mm_sfence(); }
 
   static F add(F x, F y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }

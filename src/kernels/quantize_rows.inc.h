@@ -2,7 +2,8 @@
 // inside their target pragma; Vector is 16 float32 lanes and the few operations on them that differ.
 //
 // Two passes over a row: ranges and scales, then codes and sums while the row is still in cache and the next one is
-// being fetched. So the weights are read from memory once, at what one core can read.
+// being fetched. So the weights are read from memory once, at what one core can read. Fetching a part of it in the
+// first pass, too, was slower by a tenth. With AVX-512 it is fetched into L2, with AVX2 into L1, for which there is time.
 #include "kernels/code_vectors.inc.h"
 
 namespace mnq::kernels {
@@ -75,18 +76,6 @@ class RowSums {
   float unit_;
 };
 
-// The two passes over a row share what is fetched of the next one: the first a quarter, the second the rest, so that
-// the memory never waits for either. `ahead` points to the part that belongs to what is worked on; any address will do.
-template <class V>
-MNQ_INLINE void prefetch_in_first_pass(const float* ahead, std::size_t i) {
-  V::prefetch(ahead + i / 4);
-}
-template <class V>
-MNQ_INLINE void prefetch_in_second_pass(const float* ahead) {
-  MNQ_UNROLL
-  for (std::size_t k = 0; k < (3 * V::kVectors + 3) / 4; ++k) V::prefetch(ahead + k * kLanes);
-}
-
 // The range of some weights, lane by lane.
 template <class V, bool kSigned>
 struct RangeLanes {
@@ -95,7 +84,7 @@ struct RangeLanes {
 };
 
 template <class V, bool kSigned>
-MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of(const float* weights, std::size_t count, const float* ahead) {
+MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of(const float* weights, std::size_t count) {
   using F = typename V::F;
   auto bits = V::zero_bits();
   auto more_bits = bits;
@@ -110,13 +99,11 @@ MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of(const float* weights, std::size
   };
   std::size_t i = 0;
   for (; i + kRangeBlock <= count; i += kRangeBlock) {
-    prefetch_in_first_pass<V>(ahead, i);
     take(V::load(weights + i), bits);
     take(V::load(weights + i + kLanes), more_bits);
     take(V::load(weights + i + 2 * kLanes), bits);
     take(V::load(weights + i + 3 * kLanes), more_bits);
   }
-  if (i < count) prefetch_in_first_pass<V>(ahead, i);
   for (; i + kLanes <= count; i += kLanes) take(V::load(weights + i), bits);
   // What is beyond the end repeats the first value, which changes no range.
   if (i < count) take(V::load_part(weights + i, count - i, first), bits);
@@ -125,15 +112,14 @@ MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of(const float* weights, std::size
 
 // Of two vectors.
 template <class V, bool kSigned>
-MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of_two(const float* weights, const float* ahead) {
+MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of_two(const float* weights) {
   const auto a = V::load(weights), b = V::load(weights + kLanes);
-  prefetch_in_first_pass<V>(ahead, 0);
   return {V::max_bits(V::max_bits(V::zero_bits(), a), b), V::min(a, b), V::max(a, b)};
 }
 
 template <class V, bool kSigned>
-Range range_of(const float* weights, std::size_t count, const float* ahead) {
-  const RangeLanes<V, kSigned> lanes = range_lanes_of<V, kSigned>(weights, count, ahead);
+Range range_of(const float* weights, std::size_t count) {
+  const RangeLanes<V, kSigned> lanes = range_lanes_of<V, kSigned>(weights, count);
   Range range{0, 0, V::largest_bits(lanes.magnitudes)};
   if constexpr (kSigned) {
     range.minimum = V::smallest(lanes.minimum) + 0.0f;  // + 0: of 0 and -0 none is smaller
@@ -144,12 +130,12 @@ Range range_of(const float* weights, std::size_t count, const float* ahead) {
 
 template <class V>
 Range range(const float* weights, std::size_t count) {
-  return range_of<V, true>(weights, count, weights);
+  return range_of<V, true>(weights, count);
 }
 
 // Codes and sums of a row, piece by piece. Its sums are a copy that stays in registers: what codes are stored to could
 // be sums.
-template <class V, Codes kCodes, bool kSums>
+template <class V, Codes kCodes>
 struct PieceCoder {
   using F = typename V::F;
   static constexpr std::size_t kVectors = V::kVectors, kBlock = kVectors * kLanes;
@@ -168,12 +154,12 @@ struct PieceCoder {
       w[k] = V::load(weights + k * kLanes);
       n[k] = kCodes == Codes::kAboveMinimum ? V::sub(w[k], groups[k * kGroups / kVectors].minimum) : w[k];
     }
-    prefetch_in_second_pass<V>(ahead);
+    MNQ_UNROLL
+    for (std::size_t k = 0; k < kVectors; ++k) V::prefetch(ahead + k * kLanes);
     code_vectors<V, kCodes, kVectors, kGroups>(row, groups, n, c);
     MNQ_UNROLL
     for (std::size_t k = 0; k < kVectors; ++k) {
       const GroupCoder<V>& group = groups[k * kGroups / kVectors];
-      if constexpr (!kSums) continue;
       sums.add(V::mul(w[k], row.unit), dequantize_vector<V, kCodes>(group, c[k], group.scaled_minimum));
     }
     V::store_codes(c, row.code_xor, stream, codes);
@@ -189,7 +175,7 @@ struct PieceCoder {
     }
     typename V::Bits c;
     code_vectors<V, kCodes, 1, 1>(row, &group, &n, &c);
-    if constexpr (kSums) sums.add(V::mul(w, row.unit), dequantize_vector<V, kCodes>(group, c, scaled_minimum));
+    sums.add(V::mul(w, row.unit), dequantize_vector<V, kCodes>(group, c, scaled_minimum));
     V::store_codes_part(c, row.code_xor, count, codes);
   }
 
@@ -200,13 +186,13 @@ struct PieceCoder {
       const std::size_t size = count - begin < kChunk ? count - begin : kChunk;
       std::size_t i = begin;
       for (; i + kBlock <= begin + size; i += kBlock) {
-        block<1>(weights + i, &group, ahead + i / 4 * 3, codes + i);
+        block<1>(weights + i, &group, ahead + i, codes + i);
       }
       for (; i < begin + size; i += kLanes) {
         const std::size_t rest = begin + size - i;
         part(weights + i, rest < kLanes ? rest : kLanes, group, codes + i);
       }
-      if constexpr (kSums) sums.end_chunk(size);
+      sums.end_chunk(size);
     }
   }
 
@@ -220,9 +206,9 @@ struct PieceCoder {
       MNQ_UNROLL
       for (std::size_t k = 0; k < kGroups; ++k) groups[k] = coders.at(first + k);
       for (const std::size_t end = i + kGroups * size; i < end; i += kBlock) {
-        block<kGroups>(weights + i, groups, ahead + i / 4 * 3, codes + i);
+        block<kGroups>(weights + i, groups, ahead + i, codes + i);
       }
-      if constexpr (kSums) sums.end_chunk(kGroups * size);
+      sums.end_chunk(kGroups * size);
     }
     return i;
   }
@@ -274,12 +260,11 @@ struct ChosenScales {
   std::int8_t* zero_points;
 
   /// The first pass; the bits of the row's largest magnitude.
-  std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t group_size, const float* ahead) const {
-    if (row_length <= group_size) return survey_one(weights, row_length, ahead);
+  std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t group_size) const {
+    if (row_length <= group_size) return survey_one(weights, row_length);
     auto largest = V::zero_bits();
     for (std::size_t begin = 0, group = 0; begin < row_length; begin += kLanes * group_size, group += kLanes) {
-      largest = V::max_unsigned(
-          largest, survey_sixteen(weights + begin, row_length - begin, group_size, ahead + begin / 4, group));
+      largest = V::max_unsigned(largest, survey_sixteen(weights + begin, row_length - begin, group_size, group));
     }
     return V::largest_bits(largest);
   }
@@ -292,8 +277,8 @@ struct ChosenScales {
   }
 
  private:
-  std::uint32_t survey_one(const float* weights, std::size_t row_length, const float* ahead) const {
-    const Range range = range_of<V, kSigned>(weights, row_length, ahead);
+  std::uint32_t survey_one(const float* weights, std::size_t row_length) const {
+    const Range range = range_of<V, kSigned>(weights, row_length);
     if (row_length == 0) return range.max_abs_bits;
     const CodeScale scale = scale_for(range, rule);
     *scales = scale.scale;
@@ -302,15 +287,15 @@ struct ChosenScales {
   }
 
   // Groups from `first` on, up to sixteen; the bits of their largest magnitudes, in any lanes.
-  typename V::Bits survey_sixteen(const float* weights, std::size_t length, std::size_t group_size, const float* ahead,
+  typename V::Bits survey_sixteen(const float* weights, std::size_t length, std::size_t group_size,
                                   std::size_t first) const {
     typename V::F magnitudes[kLanes], minima[kLanes], maxima[kLanes];
     auto largest = V::zero_bits();
     std::size_t count = 0;
     for (std::size_t begin = 0; count < kLanes && begin < length; begin += group_size, ++count) {
       const std::size_t size = length - begin < group_size ? length - begin : group_size;
-      const auto lanes = size == 2 * kLanes ? range_lanes_of_two<V, kSigned>(weights + begin, ahead + begin / 4)
-                                            : range_lanes_of<V, kSigned>(weights + begin, size, ahead + begin / 4);
+      const auto lanes = size == 2 * kLanes ? range_lanes_of_two<V, kSigned>(weights + begin)
+                                            : range_lanes_of<V, kSigned>(weights + begin, size);
       largest = V::max_unsigned(largest, lanes.magnitudes);
       magnitudes[count] = V::as_floats(lanes.magnitudes);
       minima[count] = lanes.minimum;
@@ -332,8 +317,8 @@ struct KnownScales {
   const CodeRule& rule;
   GroupScales groups;
 
-  std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t, const float* ahead) const {
-    return range_of<V, false>(weights, row_length, ahead).max_abs_bits;
+  std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t) const {
+    return range_of<V, false>(weights, row_length).max_abs_bits;
   }
 
   const GroupScales& known() const { return groups; }
@@ -341,10 +326,10 @@ struct KnownScales {
 };
 
 // The second pass over a row.
-template <class V, Codes kCodes, bool kSums>
+template <class V, Codes kCodes>
 void code_row(const float* weights, std::size_t row_length, std::size_t group_size, const GroupScales& scales,
               const CodeRule& rule, const float* ahead, bool stream, std::int8_t* codes, RowSums<V>& sums) {
-  using Coder = PieceCoder<V, kCodes, kSums>;
+  using Coder = PieceCoder<V, kCodes>;
   Coder coder{RowCoder<V, kCodes>(rule, sums.unit()), stream, sums};
   const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
   GroupCoders<V, kCodes> coders;
@@ -354,23 +339,21 @@ void code_row(const float* weights, std::size_t row_length, std::size_t group_si
     const std::size_t rest = (row_length - begin) / group_size, whole = rest < count ? rest : count;
     std::size_t done = 0;
     if (group_size % Coder::kBlock == 0 && group_size <= kChunk) {
-      done = coder.template whole_groups<1>(weights + begin, whole, group_size, coders, ahead + begin / 4 * 3,
-                                            codes + begin);
+      done = coder.template whole_groups<1>(weights + begin, whole, group_size, coders, ahead + begin, codes + begin);
     }
     if constexpr (V::kVectors > 1) {
       if (2 * group_size == Coder::kBlock) {
-        done = coder.template whole_groups<2>(weights + begin, whole, group_size, coders, ahead + begin / 4 * 3,
-                                              codes + begin);
+        done = coder.template whole_groups<2>(weights + begin, whole, group_size, coders, ahead + begin, codes + begin);
       }
     }
     begin += done;
     for (std::size_t group = done / group_size; group < count; ++group) {
       const std::size_t size = row_length - begin < group_size ? row_length - begin : group_size;
-      coder.group(weights + begin, size, coders.at(group), ahead + begin / 4 * 3, codes + begin);
+      coder.group(weights + begin, size, coders.at(group), ahead + begin, codes + begin);
       begin += size;
     }
   }
-  if constexpr (kSums) sums = coder.sums;
+  sums = coder.sums;
 }
 
 // Rows as they are stored, one after the other.
@@ -400,8 +383,8 @@ struct RowShape {
   std::size_t count, length, group_size;
 };
 
-template <class V, Codes kCodes, bool kSums, class Rows, class Scales>
-std::size_t quantize_rows_as(Rows rows, const RowShape& shape, Scales scales, std::int8_t* codes, ErrorSums* sums) {
+template <class V, Codes kCodes, class Rows, class Scales>
+std::size_t quantize_rows_with(Rows rows, const RowShape& shape, Scales scales, std::int8_t* codes, ErrorSums* sums) {
   const std::size_t length = shape.length, group_size = shape.group_size;
   const std::size_t groups = length / group_size + (length % group_size != 0 ? 1 : 0);
   const bool has_whole_blocks = groups == 1 || group_size % 64 == 0 || group_size == 32;
@@ -410,27 +393,18 @@ std::size_t quantize_rows_as(Rows rows, const RowShape& shape, Scales scales, st
   RowSums<V> row_sums;
   for (std::size_t row = 0; row < shape.count; ++row) {
     const float* weights = rows.get(length);
-    const float* next = rows.ahead(distance);
-    const std::uint32_t largest = scales.survey(weights, length, group_size, next);
+    const std::uint32_t largest = scales.survey(weights, length, group_size);
     if (largest >= kInfinityBits) return row;
     row_sums.start(unit_for(largest));
-    code_row<V, kCodes, kSums>(weights, length, group_size, scales.known(), scales.rule, next + length / 4, stream,
-                               codes, row_sums);
-    if constexpr (kSums) sums[row] = row_sums.finish();
+    code_row<V, kCodes>(weights, length, group_size, scales.known(), scales.rule, rows.ahead(distance), stream, codes,
+                        row_sums);
+    if (sums != nullptr) sums[row] = row_sums.finish();
     rows.end_row(length);
     codes += length;
     scales.end_row(groups);
   }
   if (stream) V::end_stream();
   return shape.count;
-}
-
-template <class V, Codes kCodes, class Rows, class Scales>
-std::size_t quantize_rows_with(const Rows& rows, const RowShape& shape, const Scales& scales, std::int8_t* codes,
-                               ErrorSums* sums) {
-  const auto run = sums == nullptr ? quantize_rows_as<V, kCodes, false, Rows, Scales>
-                                   : quantize_rows_as<V, kCodes, true, Rows, Scales>;
-  return run(rows, shape, scales, codes, sums);
 }
 
 template <class V, class Rows>
@@ -481,8 +455,9 @@ void quantize_run(const float* weights, std::size_t count, float scale, std::int
   run_sums.start(unit_for_scale(scale));
   const auto zero = static_cast<std::int8_t>(zero_point);
   const GroupScales scales{&scale, &zero, nullptr};
-  const auto run = sums == nullptr ? code_row<V, Codes::kClamped, false> : code_row<V, Codes::kClamped, true>;
-  if (count > 0) run(weights, count, count, scales, rule, weights, false, codes, run_sums);
+  if (count > 0) {
+    code_row<V, Codes::kClamped>(weights, count, count, scales, rule, weights, false, codes, run_sums);
+  }
   if (sums != nullptr) *sums = run_sums.finish();
 }
 
@@ -510,8 +485,8 @@ void dequantize_rows(const std::int8_t* codes, std::size_t row_count, std::size_
 
 template <class V>
 ErrorSums error_sums(const float* reference, const float* other, std::size_t count) {
-  const std::uint32_t largest = range_of<V, false>(reference, count, reference).max_abs_bits;
-  const std::uint32_t largest_other = range_of<V, false>(other, count, other).max_abs_bits;
+  const std::uint32_t largest = range_of<V, false>(reference, count).max_abs_bits;
+  const std::uint32_t largest_other = range_of<V, false>(other, count).max_abs_bits;
   RowSums<V> sums;
   sums.start(unit_for(largest > largest_other ? largest : largest_other));
   const auto unit = V::set(sums.unit());
@@ -551,7 +526,7 @@ std::uint32_t largest_with_cast(std::uint32_t magnitude_bits) {
 
 template <class V, bool kBrain>
 bool cast_to(const float* weights, std::size_t count, std::uint16_t* to, ErrorSums* sums) {
-  const std::uint32_t largest = largest_with_cast<V, kBrain>(range_of<V, false>(weights, count, weights).max_abs_bits);
+  const std::uint32_t largest = largest_with_cast<V, kBrain>(range_of<V, false>(weights, count).max_abs_bits);
   if (largest >= kInfinityBits) return false;
   RowSums<V> all;
   all.start(unit_for(largest));

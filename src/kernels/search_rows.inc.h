@@ -87,8 +87,7 @@ typename V::F load_up_to(const float* weights, std::size_t count, typename V::F 
 template <class V>
 std::size_t finite_groups(const GroupBatch<V>& batch) {
   for (std::size_t group = 0; group < batch.size; ++group) {
-    if (range_of<V, false>(batch.weights[group], batch.counts[group], batch.weights[group]).max_abs_bits >=
-        kInfinityBits) {
+    if (range_of<V, false>(batch.weights[group], batch.counts[group]).max_abs_bits >= kInfinityBits) {
       return group;
     }
   }
@@ -109,8 +108,8 @@ bool survey_groups(const GroupBatch<V>& batch, Extents<V>& extents) {
   for (std::size_t group = 0; group < kLanes; ++group) {
     const float* weights = batch.weights[group];
     const std::size_t count = batch.counts[group];
-    const auto lanes = count == 2 * kLanes ? range_lanes_of_two<V, true>(weights, weights)
-                                           : range_lanes_of<V, true>(weights, count, weights);
+    const auto lanes =
+        count == 2 * kLanes ? range_lanes_of_two<V, true>(weights) : range_lanes_of<V, true>(weights, count);
     bits = V::max_unsigned(bits, lanes.magnitudes);
     minima[group] = lanes.minimum;
     maxima[group] = lanes.maximum;
