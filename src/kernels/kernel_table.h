@@ -35,6 +35,12 @@ struct ErrorSums {
   double signal;     ///< sum of weight squared
   double error;      ///< sum of (weight - dequantized) squared
   double max_error;  ///< largest |weight - dequantized|
+
+  void add(const ErrorSums& other) {
+    signal += other.signal;
+    error += other.error;
+    if (other.max_error > max_error) max_error = other.max_error;
+  }
 };
 
 /// How quantize_rows turns a range into a scale and codes.
@@ -189,8 +195,8 @@ struct KernelTable {
   /// Sums of `reference` against `other`, both [count] float32, finite.
   ErrorSums (*error_sums)(const float* reference, const float* other, std::size_t count);
 
-  /// f32_to_bf16, or else f32_to_f16, and the error_sums of what they leave of the weights. Whether all of that is finite:
-  /// else the sums are unspecified, and so is what was written.
+  /// f32_to_bf16, or else f32_to_f16, and the error_sums of what they leave of the weights, those of each 1024 weights
+  /// added up. Whether all of that is finite: else the sums are unspecified, and so is what was written.
   bool (*cast_to_halves)(const float* weights, std::size_t count, bool to_brain, std::uint16_t* to, ErrorSums* sums);
 
   /// Conversions, round half to even; values beyond the target's range become infinite, NaN stays NaN.

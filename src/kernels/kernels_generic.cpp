@@ -208,23 +208,20 @@ ErrorSums error_sums(const float* reference, const float* other, std::size_t cou
 }
 
 bool cast_to_halves(const float* weights, std::size_t count, bool to_brain, std::uint16_t* to, ErrorSums* sums) {
+  constexpr std::size_t kChunk = kFlushSteps * kLanes;
+  const auto narrow = to_brain ? bf16_from_float : f16_from_float;
   const auto widen = to_brain ? float_from_bf16 : float_from_f16;
-  std::uint32_t largest = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    to[i] = to_brain ? bf16_from_float(weights[i]) : f16_from_float(weights[i]);
-    for (const float value : {weights[i], widen(to[i])}) {
-      const std::uint32_t bits = bits_from_float(magnitude_of(value));
-      if (bits > largest) largest = bits;
+  *sums = {};
+  for (std::size_t begin = 0; begin < count; begin += kChunk) {
+    const std::size_t size = count - begin < kChunk ? count - begin : kChunk;
+    float cast[kChunk];
+    for (std::size_t i = 0; i < size; ++i) {
+      to[begin + i] = narrow(weights[begin + i]);
+      cast[i] = widen(to[begin + i]);
+      if (!std::isfinite(cast[i])) return false;
     }
+    sums->add(error_sums(weights + begin, cast, size));
   }
-  if (largest >= kInfinityBits) return false;
-  LaneSums all(unit_for(largest));
-  for (std::size_t begin = 0; begin < count; begin += kFlushSteps * kLanes) {
-    const std::size_t end = begin + kFlushSteps * kLanes < count ? begin + kFlushSteps * kLanes : count;
-    for (std::size_t i = begin; i < end; ++i) all.add(i, weights[i] * all.unit(), widen(to[i]) * all.unit());
-    all.end_chunk(end - begin);
-  }
-  *sums = all.finish();
   return true;
 }
 

@@ -524,23 +524,30 @@ std::uint32_t largest_with_cast(std::uint32_t magnitude_bits) {
   return bits_from_float(cast > magnitude ? cast : magnitude);
 }
 
+// Up to a chunk.
 template <class V, bool kBrain>
-bool cast_to(const float* weights, std::size_t count, std::uint16_t* to, ErrorSums* sums) {
+bool cast_chunk(const float* weights, std::size_t count, std::uint16_t* to, ErrorSums& sums) {
   const std::uint32_t largest = largest_with_cast<V, kBrain>(range_of<V, false>(weights, count).max_abs_bits);
   if (largest >= kInfinityBits) return false;
-  RowSums<V> all;
-  all.start(unit_for(largest));
-  const auto unit = V::set(all.unit());
+  RowSums<V> chunk;
+  chunk.start(unit_for(largest));
+  const auto unit = V::set(chunk.unit());
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const std::size_t rest = count - i;
+    const auto w = rest < kLanes ? V::load_part(weights + i, rest, V::zero()) : V::load(weights + i);
+    chunk.add(V::mul(w, unit), V::mul(cast_part<V, kBrain>(w, rest, to + i), unit));
+  }
+  sums.add(chunk.finish());
+  return true;
+}
+
+template <class V, bool kBrain>
+bool cast_to(const float* weights, std::size_t count, std::uint16_t* to, ErrorSums* sums) {
+  *sums = {};
   for (std::size_t begin = 0; begin < count; begin += kChunk) {
     const std::size_t size = count - begin < kChunk ? count - begin : kChunk;
-    for (std::size_t i = begin; i < begin + size; i += kLanes) {
-      const std::size_t rest = begin + size - i;
-      const auto w = rest < kLanes ? V::load_part(weights + i, rest, V::zero()) : V::load(weights + i);
-      all.add(V::mul(w, unit), V::mul(cast_part<V, kBrain>(w, rest, to + i), unit));
-    }
-    all.end_chunk(size);
+    if (!cast_chunk<V, kBrain>(weights + begin, size, to + begin, *sums)) return false;
   }
-  *sums = all.finish();
   return true;
 }
 

@@ -151,9 +151,7 @@ void code_with_scales(const QuantizedSpec& spec, const float* weights, const Pie
       kernels::ErrorSums of_group{};
       kernel_table().quantize_run(weights + begin, size, scales[scale], zero_points[scale], rule, codes + begin,
                                   &of_group);
-      sums[row].signal += of_group.signal;
-      sums[row].error += of_group.error;
-      sums[row].max_error = std::max(sums[row].max_error, of_group.max_error);
+      sums[row].add(of_group);
     }
   }
 }
