@@ -181,7 +181,18 @@ void for_each_chunk(const GroupBatch<V>& batch, std::size_t chunk, Visit visit) 
 // What the codes of a trial explain, of sixteen groups.
 template <class V>
 struct Explained {
-  typename V::F with_weights, squares;
+  using F = typename V::F;
+
+  static Explained none() { return {V::zero(), V::zero()}; }
+  static MNQ_INLINE Explained sum(const Explained& a, const Explained& b) {
+    return {V::add(a.with_weights, b.with_weights), V::add(a.squares, b.squares)};
+  }
+  MNQ_INLINE void add(F weight, F code) {
+    with_weights = V::fma(weight, code, with_weights);
+    squares = V::fma(code, code, squares);
+  }
+
+  F with_weights, squares;
 };
 
 template <class V, std::size_t kCount>
@@ -214,7 +225,8 @@ struct GroupsInPlace {
   const GroupBatch<V>& batch;
 };
 
-// Sixteen groups of the same whole number of vectors: weight i times unit of all of them is vector i.
+// Sixteen groups of the same whole number of vectors: weight i times unit, less what is around, of all of them is
+// vector i.
 template <class V>
 class TurnedGroups {
  public:
@@ -230,7 +242,7 @@ class TurnedGroups {
     return count > 0 && count % kLanes == 0 && count <= kMostWeights;
   }
 
-  explicit TurnedGroups(const GroupBatch<V>& batch) : count_(batch.counts[0]) {
+  TurnedGroups(const GroupBatch<V>& batch, F around) : count_(batch.counts[0]) {
     const F units = batch.starts.unit.get();
     for (std::size_t begin = 0; begin < count_; begin += kLanes) {
       F square[kLanes];
@@ -239,58 +251,90 @@ class TurnedGroups {
       V::turn(square);
       MNQ_UNROLL
       for (std::size_t i = 0; i < kLanes; ++i) {
-        V::store(weights_ + (begin + i) * kLanes, V::mul(square[i], units), false);
+        V::store(weights_ + (begin + i) * kLanes, V::sub(V::mul(square[i], units), around), false);
       }
     }
   }
 
   template <std::size_t kCount>
   void explain(const Trials<V>* trials, Explained<V>* explained) const {
-    Explained<V> fours[4][kCount];
-    for (std::size_t i = 0; i < 4; ++i) add_four<kCount>(trials, i, fours[i]);
+    const auto code_of = [=](F weight, std::size_t k) __attribute__((always_inline)) {
+      return V::min(V::max(V::round(V::mul(weight, trials[k].inverse)), trials[k].low), trials[k].high);
+    };
+    add_up<kCount>(code_of, explained);
+  }
+
+  /// Adds weights and their codes of kCount trials to sums, as groups in place do.
+  template <std::size_t kCount, class Sums, class CodeOf>
+  void add_up(const CodeOf& code_of, Sums* sums) const {
+    Sums fours[4][kCount];
+    for (std::size_t i = 0; i < 4; ++i) add_four<kCount>(code_of, i, fours[i]);
     for (std::size_t k = 0; k < kCount; ++k) {
-      explained[k] = sum(sum(fours[0][k], fours[2][k]), sum(fours[1][k], fours[3][k]));
-      explained[k] = sum({V::zero(), V::zero()}, explained[k]);  // of chunks: no zero is negative
+      sums[k] = Sums::sum(Sums::sum(fours[0][k], fours[2][k]), Sums::sum(fours[1][k], fours[3][k]));
+      sums[k] = Sums::sum(Sums::none(), sums[k]);  // of chunks: no zero is negative
     }
   }
 
  private:
-  static MNQ_INLINE Explained<V> sum(const Explained<V>& a, const Explained<V>& b) {
-    return {V::add(a.with_weights, b.with_weights), V::add(a.squares, b.squares)};
-  }
-
   // The lanes i, i + 4, i + 8 and i + 12 of the groups.
-  template <std::size_t kCount>
-  MNQ_INLINE void add_four(const Trials<V>* trials, std::size_t i, Explained<V>* sums) const {
-    Explained<V> lanes[4][kCount];
+  template <std::size_t kCount, class Sums, class CodeOf>
+  MNQ_INLINE void add_four(const CodeOf& code_of, std::size_t i, Sums* sums) const {
+    Sums lanes[4][kCount];
     MNQ_UNROLL
-    for (std::size_t k = 0; k < 4; ++k) add_lane<kCount>(trials, i + 4 * k, lanes[k]);
+    for (std::size_t k = 0; k < 4; ++k) add_lane<kCount>(code_of, i + 4 * k, lanes[k]);
     MNQ_UNROLL
-    for (std::size_t k = 0; k < kCount; ++k)
-      sums[k] = sum(sum(lanes[0][k], lanes[2][k]), sum(lanes[1][k], lanes[3][k]));
+    for (std::size_t k = 0; k < kCount; ++k) {
+      sums[k] = Sums::sum(Sums::sum(lanes[0][k], lanes[2][k]), Sums::sum(lanes[1][k], lanes[3][k]));
+    }
   }
 
-  template <std::size_t kCount>
-  MNQ_INLINE void add_lane(const Trials<V>* trials, std::size_t lane, Explained<V>* sums) const {
-    F a[kCount], b[kCount];
+  template <std::size_t kCount, class Sums, class CodeOf>
+  MNQ_INLINE void add_lane(const CodeOf& code_of, std::size_t lane, Sums* sums) const {
+    Sums of_lane[kCount];
     MNQ_UNROLL
-    for (std::size_t k = 0; k < kCount; ++k) a[k] = b[k] = V::zero();
+    for (std::size_t k = 0; k < kCount; ++k) of_lane[k] = Sums::none();
     for (std::size_t i = lane; i < count_; i += kLanes) {
       const F weight = V::load(weights_ + i * kLanes);
       MNQ_UNROLL
-      for (std::size_t k = 0; k < kCount; ++k) {
-        const F code = V::min(V::max(V::round(V::mul(weight, trials[k].inverse)), trials[k].low), trials[k].high);
-        a[k] = V::fma(weight, code, a[k]);
-        b[k] = V::fma(code, code, b[k]);
-      }
+      for (std::size_t k = 0; k < kCount; ++k) of_lane[k].add(weight, code_of(weight, k));
     }
     MNQ_UNROLL
-    for (std::size_t k = 0; k < kCount; ++k) sums[k] = {a[k], b[k]};
+    for (std::size_t k = 0; k < kCount; ++k) sums[k] = of_lane[k];
   }
 
   std::size_t count_;
   alignas(64) float weights_[kMostWeights * kLanes];
 };
+
+// As unit_for, of sixteen groups.
+template <class V>
+typename V::F unit_of_magnitude(typename V::F magnitude) {
+  constexpr std::int32_t kOne = 1 << 23;  // of an exponent
+  const auto exponent =
+      V::min_ints(V::max_ints(V::and_ints(V::as_ints(magnitude), V::set_ints(0x7f800000)), V::set_ints(kOne)),
+                  V::set_ints(253 * kOne));
+  return V::as_floats(V::sub_ints(V::set_ints(254 * kOne), exponent));
+}
+
+// Its inverse.
+template <class V>
+typename V::F inverse_of_unit(typename V::F unit) {
+  return V::as_floats(V::sub_ints(V::set_ints(254 << 23), V::as_ints(unit)));
+}
+
+// As range_start, of sixteen groups.
+template <class V>
+void set_range_starts(const Extents<V>& extents, const SearchRule& rule, SearchStarts<V>& starts) {
+  using F = typename V::F;
+  const F zero = V::zero(), least = extents.minima, most = extents.maxima;
+  const F unit = unit_of_magnitude<V>(V::max(V::sub(zero, least), most));
+  const F low = V::mul(least, unit), high = V::mul(most, unit);
+  const F steps = V::set(static_cast<float>(rule.highest - rule.lowest));
+  const auto choose = [&](F of_range, F of_one) { return V::where_greater(most, least, of_range, of_one); };
+  starts.unit.set(choose(unit, V::set(1)));
+  starts.base.set(choose(V::div(steps, V::sub(high, low)), zero));
+  starts.middle.set(choose(V::mul(V::set(0.5f), V::add(low, high)), least));
+}
 
 // Where trials come from. Both kinds offer count() and at(index).
 template <class V>
@@ -312,7 +356,7 @@ struct SymmetricTrials {
     const F is_one = V::where_greater(below, above, one, V::where_greater(above, below, one, zero));
     const F is_both = V::where_greater(magnitude, zero, V::sub(one, is_one), zero);
     if (!of.positive_scales && V::any_above(is_both, 0)) return false;
-    const F unit = unit_of_magnitude(magnitude), scaled = V::mul(magnitude, unit);
+    const F unit = unit_of_magnitude<V>(magnitude), scaled = V::mul(magnitude, unit);
     const F negative = V::sub(zero, scaled);
     const F opposite = of.positive_scales ? scaled : V::where_greater(below, above, scaled, negative);
     const F half = V::set(0.5f * static_cast<float>(of.highest - of.lowest));
@@ -321,14 +365,6 @@ struct SymmetricTrials {
     starts.middle.set(zero);
     return true;
   }
-  static typename V::F unit_of_magnitude(typename V::F magnitude) {
-    constexpr std::int32_t kOne = 1 << 23;  // of an exponent
-    const auto exponent =
-        V::min_ints(V::max_ints(V::and_ints(V::as_ints(magnitude), V::set_ints(0x7f800000)), V::set_ints(kOne)),
-                    V::set_ints(253 * kOne));
-    return V::as_floats(V::sub_ints(V::set_ints(254 * kOne), exponent));
-  }
-
   static SearchStart start(const float* weights, std::size_t count, float minimum, float maximum,
                            const SearchRule& of) {
     return symmetric_start(extreme_of(weights, count, minimum, maximum), of);
@@ -353,7 +389,10 @@ struct ZeroPointTrials {
     middle = batch.starts.middle.get();
   }
 
-  static bool start(const Extents<V>&, const SearchRule&, SearchStarts<V>&) { return false; }
+  static bool start(const Extents<V>& extents, const SearchRule& of, SearchStarts<V>& starts) {
+    set_range_starts({V::min(extents.minima, V::zero()), V::max(extents.maxima, V::zero())}, of, starts);
+    return true;
+  }
   static SearchStart start(const float*, std::size_t, float minimum, float maximum, const SearchRule& of) {
     return zero_point_start(minimum, maximum, of);
   }
@@ -430,7 +469,7 @@ Choice<V> search_groups(const Groups& groups, const Kind& kind) {
 template <class V, class Kind>
 Choice<V> search_batch(const GroupBatch<V>& batch, const SearchRule& rule) {
   const Kind kind(batch, rule);
-  if (TurnedGroups<V>::fits(batch)) return search_groups<V>(TurnedGroups<V>(batch), kind);
+  if (TurnedGroups<V>::fits(batch)) return search_groups<V>(TurnedGroups<V>(batch, V::zero()), kind);
   return search_groups<V>(GroupsInPlace<V>{batch}, kind);
 }
 
@@ -470,8 +509,7 @@ template <class V>
 typename V::F finished_scales(typename V::F scaled, const SearchStarts<V>& starts, float farthest) {
   using F = typename V::F;
   const F zero = V::zero(), most = V::set(float_from_bits(bits_from_float(FLT_MAX / farthest) - 1));
-  const F unit_inverse = V::as_floats(V::sub_ints(V::set_ints(254 << 23), V::as_ints(starts.unit.get())));
-  const F scale = V::mul(V::max_abs(scaled, scaled), unit_inverse);
+  const F scale = V::mul(V::max_abs(scaled, scaled), inverse_of_unit<V>(starts.unit.get()));
   F magnitude = V::max(scale, V::set(FLT_MIN));
   magnitude = V::where_greater(V::mul(V::set(farthest), magnitude), V::set(FLT_MAX), most, magnitude);
   const F with_sign = V::where_greater(zero, scaled, V::sub(zero, magnitude), magnitude);
@@ -572,25 +610,39 @@ void sum_line_chunk(const float* weights, std::size_t count, const SearchStart& 
   }
 }
 
-// What all trials of a batch share.
+// The same, added up, of sixteen groups.
 template <class V>
-struct LineSearch {
+struct LineTotals {
   using F = typename V::F;
 
-  LineSearch(const GroupBatch<V>& of, const SearchRule& rule)
-      : batch(of), top(static_cast<float>(rule.highest - rule.lowest)) {
-    LaneArray<V> counts;
-    F lanes[kLanes];
-    for (std::size_t group = 0; group < kLanes; ++group) counts[group] = static_cast<float>(batch.counts[group]);
-    base = batch.starts.base.get();
-    count = counts.get();
-    weight_sum = V::zero();
+  static LineTotals none() { return {V::zero(), V::zero(), V::zero()}; }
+  static MNQ_INLINE LineTotals sum(const LineTotals& a, const LineTotals& b) {
+    return {V::add(a.codes, b.codes), V::add(a.with_weights, b.with_weights), V::add(a.squares, b.squares)};
+  }
+  MNQ_INLINE void add(F weight, F code) {
+    codes = V::add(codes, code);
+    with_weights = V::fma(weight, code, with_weights);
+    squares = V::fma(code, code, squares);
+  }
+
+  F codes, with_weights, squares;
+};
+
+// Sixteen groups as they are. This and what follows both offer weight_sum() and add_up().
+template <class V>
+struct LinesInPlace {
+  using F = typename V::F;
+  static constexpr std::size_t kLines = V::kLines;
+
+  F weight_sum() const {
+    F lanes[kLanes], sum = V::zero();
     for (std::size_t chunk = 0; chunk < batch.chunk_count; ++chunk) {
       for_each_chunk(batch, chunk, [&](std::size_t group, const float* weights, std::size_t size) {
         lanes[group] = sum_weights(weights, size, batch.starts[group]);
       });
-      weight_sum = V::add(weight_sum, V::sum_each(lanes));
+      sum = V::add(sum, V::sum_each(lanes));
     }
+    return sum;
   }
 
   static F sum_weights(const float* weights, std::size_t count, const SearchStart& start) {
@@ -604,58 +656,114 @@ struct LineSearch {
   }
 
   template <std::size_t kCount>
-  void take(const F* inverse, const F* shift) {
+  void add_up(const F* inverse, const F* shift, LineTotals<V>* totals) const {
     LineLanes<V> lines[kCount];
     LineSums<V> lanes[kCount];
-    F sums[kCount][3];
     for (std::size_t k = 0; k < kCount; ++k) {
       lines[k].inverse.set(inverse[k]);
       lines[k].shift.set(shift[k]);
-      sums[k][0] = sums[k][1] = sums[k][2] = V::zero();
+      totals[k] = LineTotals<V>::none();
     }
     for (std::size_t chunk = 0; chunk < batch.chunk_count; ++chunk) {
       for_each_chunk(batch, chunk, [&](std::size_t group, const float* weights, std::size_t size) {
         sum_line_chunk<V, kCount>(weights, size, batch.starts[group], lines, top, group, lanes);
       });
       for (std::size_t k = 0; k < kCount; ++k) {
-        sums[k][0] = V::add(sums[k][0], V::sum_each(lanes[k].codes));
-        sums[k][1] = V::add(sums[k][1], V::sum_each(lanes[k].with_weights));
-        sums[k][2] = V::add(sums[k][2], V::sum_each(lanes[k].squares));
+        totals[k] = LineTotals<V>::sum(totals[k], {V::sum_each(lanes[k].codes), V::sum_each(lanes[k].with_weights),
+                                                   V::sum_each(lanes[k].squares)});
       }
     }
-    for (std::size_t k = 0; k < kCount; ++k) compare(sums[k][0], sums[k][1], sums[k][2]);
+  }
+
+  const GroupBatch<V>& batch;
+  float top;
+};
+
+template <class V>
+struct TurnedLines {
+  using F = typename V::F;
+  static constexpr std::size_t kLines = 2;
+
+  struct NoCode {
+    F operator()(F, std::size_t) const { return V::zero(); }
+  };
+  struct WeightSum {
+    static WeightSum none() { return {V::zero()}; }
+    static MNQ_INLINE WeightSum sum(const WeightSum& a, const WeightSum& b) { return {V::add(a.weights, b.weights)}; }
+    MNQ_INLINE void add(F weight, F) { weights = V::add(weights, weight); }
+
+    F weights;
+  };
+
+  TurnedLines(const GroupBatch<V>& batch, float highest)
+      : groups(batch, batch.starts.middle.get()), top(V::set(highest)) {}
+
+  F weight_sum() const {
+    WeightSum sum;
+    groups.template add_up<1>(NoCode(), &sum);
+    return sum.weights;
+  }
+
+  template <std::size_t kCount>
+  void add_up(const F* inverse, const F* shift, LineTotals<V>* totals) const {
+    const auto code_of = [ =, this ](F weight, std::size_t k) __attribute__((always_inline)) {
+      return V::min(V::max(V::round(V::fma(weight, inverse[k], shift[k])), V::zero()), top);
+    };
+    groups.template add_up<kCount>(code_of, totals);
+  }
+
+  TurnedGroups<V> groups;
+  F top;
+};
+
+// What all trials of a batch share.
+template <class V, class Groups>
+struct LineSearch {
+  using F = typename V::F;
+
+  LineSearch(const GroupBatch<V>& batch, const Groups& of) : groups(of) {
+    LaneArray<V> counts;
+    for (std::size_t group = 0; group < kLanes; ++group) counts[group] = static_cast<float>(batch.counts[group]);
+    count = counts.get();
+    weight_sum = groups.weight_sum();
+  }
+
+  template <std::size_t kCount>
+  void take(const F* inverse, const F* shift) {
+    LineTotals<V> totals[kCount];
+    groups.template add_up<kCount>(inverse, shift, totals);
+    for (std::size_t k = 0; k < kCount; ++k) compare(totals[k]);
   }
 
   // Keeps the line of these sums where it explains more than the best one.
-  void compare(F codes, F with_weights, F squares) {
-    const F covariance = V::sub(V::mul(count, with_weights), V::mul(weight_sum, codes));
-    const F variance = V::max(V::sub(V::mul(count, squares), V::mul(codes, codes)), V::set(1));
+  void compare(const LineTotals<V>& of) {
+    const F covariance = V::sub(V::mul(count, of.with_weights), V::mul(weight_sum, of.codes));
+    const F variance = V::max(V::sub(V::mul(count, of.squares), V::mul(of.codes, of.codes)), V::set(1));
     const F scale = V::div(covariance, variance);
     const F energy = V::mul(covariance, scale);
-    const F offset = V::div(V::sub(weight_sum, V::mul(scale, codes)), count);
+    const F offset = V::div(V::sub(weight_sum, V::mul(scale, of.codes)), count);
     best.scale = V::where_greater(energy, best.energy, scale, best.scale);
     best.offset = V::where_greater(energy, best.energy, offset, best.offset);
     best.energy = V::where_greater(energy, best.energy, energy, best.energy);
   }
 
-  const GroupBatch<V>& batch;
-  float top;
-  F base, count, weight_sum;
+  const Groups& groups;
+  F count, weight_sum;
   Lines<V> best{V::zero(), V::set(1), V::zero()};
 };
 
-template <class V>
-Lines<V> search_lines(const GroupBatch<V>& batch, const SearchRule& rule) {
+template <class V, class Groups>
+Lines<V> search_lines(const GroupBatch<V>& batch, const Groups& groups, const SearchRule& rule) {
   using F = typename V::F;
-  LineSearch<V> search(batch, rule);
-  const F middle = V::set(0.5f * search.top);
-  F inverse[V::kLines], shift[V::kLines];
+  LineSearch<V, Groups> search(batch, groups);
+  const F base = batch.starts.base.get(), middle = V::set(0.5f * static_cast<float>(rule.highest - rule.lowest));
+  F inverse[Groups::kLines], shift[Groups::kLines];
   std::size_t filled = 0;
   for (std::size_t i = 0; i < rule.candidate_count * rule.shift_count; ++i) {
-    inverse[filled] = V::div(search.base, V::set(rule.candidates[i / rule.shift_count]));
+    inverse[filled] = V::div(base, V::set(rule.candidates[i / rule.shift_count]));
     shift[filled++] = V::sub(middle, V::set(rule.shifts[i % rule.shift_count]));
-    if (filled < V::kLines) continue;
-    search.template take<V::kLines>(inverse, shift);
+    if (filled < Groups::kLines) continue;
+    search.template take<Groups::kLines>(inverse, shift);
     filled = 0;
   }
   for (std::size_t k = 0; k < filled; ++k) search.template take<1>(inverse + k, shift + k);
@@ -668,21 +776,48 @@ Lines<V> search_lines(const GroupBatch<V>& batch, const SearchRule& rule) {
 }
 
 template <class V>
+Lines<V> search_batch_of_lines(const GroupBatch<V>& batch, const SearchRule& rule) {
+  const auto top = static_cast<float>(rule.highest - rule.lowest);
+  if (TurnedGroups<V>::fits(batch)) return search_lines<V>(batch, TurnedLines<V>(batch, top), rule);
+  return search_lines<V>(batch, LinesInPlace<V>{batch, top}, rule);
+}
+
+// As finished_minimum, of sixteen groups.
+template <class V>
+typename V::F finished_minima(typename V::F offsets, const SearchStarts<V>& starts) {
+  using F = typename V::F;
+  const F offset = V::where_greater(V::max_abs(V::zero(), starts.base.get()), V::zero(), offsets, V::zero());
+  const F minimum = V::mul(V::add(starts.middle.get(), offset), inverse_of_unit<V>(starts.unit.get()));
+  return V::min(V::max(minimum, V::set(-FLT_MAX)), V::set(FLT_MAX));
+}
+
+// As finished_scale_above, of sixteen groups.
+template <class V>
+typename V::F finished_scales_above(typename V::F minima, typename V::F scaled, const SearchStarts<V>& starts,
+                                    float top) {
+  using F = typename V::F;
+  const F scale = finished_scales<V>(scaled, starts, top), most = V::set(FLT_MAX);
+  const F room = V::where_greater(minima, V::zero(), V::sub(most, minima), most);
+  const F limit = V::mul(V::div(room, V::set(top)), V::set(1 - 0x1p-22f));
+  return V::where_greater(V::mul(V::set(top), scale), room, V::max(limit, V::set(FLT_MIN)), scale);
+}
+
+template <class V>
 std::size_t search_minimum(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                            const SearchRule& rule, float* scales, float* minima) {
   const auto top = static_cast<float>(rule.highest - rule.lowest);
-  const auto start_all = [](const Extents<V>&, SearchStarts<V>&) { return false; };
+  const auto start_all = [&](const Extents<V>& extents, SearchStarts<V>& starts) {
+    set_range_starts(extents, rule, starts);
+    return true;
+  };
   const auto start = [&](const float*, std::size_t, float minimum, float maximum) {
     return range_start(minimum, maximum, rule);
   };
   const auto finish = [&](const GroupBatch<V>& batch, std::size_t index) {
-    const Lines<V> best = search_lines(batch, rule);
-    const auto found = lanes_of<V>(best.scale), offsets = lanes_of<V>(best.offset);
-    for (std::size_t group = 0; group < batch.size; ++group) {
-      const SearchStart from = batch.starts[group];
-      minima[index + group] = finished_minimum(from.base == 0 ? 0 : offsets[group], from);
-      scales[index + group] = finished_scale_above(minima[index + group], found[group], from, top);
-    }
+    const Lines<V> best = search_batch_of_lines(batch, rule);
+    const auto found = finished_minima<V>(best.offset, batch.starts);
+    V::store_part(minima + index, batch.size, found);
+    V::store_part(scales + index, batch.size, finished_scales_above<V>(found, best.scale, batch.starts, top));
   };
   return for_each_batch<V>(weights, row_count, row_length, group_size, start_all, start, finish);
 }
