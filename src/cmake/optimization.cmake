@@ -14,7 +14,10 @@ function(mono_quant_optimize_for_size target)
   endif()
 endfunction()
 
-# Contraction changes codes: a multiply and an add are two roundings.
+# Contraction changes codes: a multiply and an add are two roundings. On x86-64 only kernels have instructions that fuse them.
+if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  add_compile_options(-ffp-contract=off)
+endif()
 set_source_files_properties(${kernel_sources} src/methods/ggml_rounding.cpp src/schemes/ggml/q4_k.cpp
   PROPERTIES COMPILE_OPTIONS "-O2;-ffp-contract=off" SKIP_PRECOMPILE_HEADERS ON)
 # GCC 12 copies registers around each product otherwise: half the speed.
