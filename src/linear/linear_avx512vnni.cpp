@@ -14,7 +14,7 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")
 #endif
 
-#include "linear/linear_rows.inc.h"
+#include "linear/arrange256.inc.h"
 
 namespace mnq::linear {
 extern const LinearKernel kAvx512VnniLinear;
@@ -28,6 +28,7 @@ struct Avx512Vnni {
   static constexpr std::size_t kVectors = 4;  // 6 rows of them leave some for weights and one for codes
   static constexpr std::size_t sets(std::size_t rows) { return rows <= 2 ? 2 : 1; }
   static constexpr std::size_t steps(bool nibbles) { return nibbles ? 2 : 1; }
+  static constexpr std::int32_t lowest(bool) { return 0; }
 
   static void store_codes(std::uint8_t* to, __m256i codes) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), codes);

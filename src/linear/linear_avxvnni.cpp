@@ -9,7 +9,7 @@
 #pragma GCC target("avx2,fma,avxvnni")
 #endif
 
-#include "linear/linear_rows.inc.h"
+#include "linear/arrange256.inc.h"
 #include "linear/vector256.inc.h"
 
 namespace mnq::linear {

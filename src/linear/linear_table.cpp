@@ -2,6 +2,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 #include <array>
@@ -28,6 +31,8 @@ bool has_avx512_vnni() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
+#elif defined(__aarch64__)
+bool has_dotprod() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 #endif
 
 struct LinearRow {
@@ -42,6 +47,9 @@ constexpr LinearRow kRows[] = {
     {&kAvx2Linear, has_avx2},
     {&kAvxVnniLinear, has_avx_vnni},
     {&kAvx512VnniLinear, has_avx512_vnni},
+#elif defined(__aarch64__)
+    {&kNeonLinear, always},
+    {&kDotprodLinear, has_dotprod},
 #endif
 };
 

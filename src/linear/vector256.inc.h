@@ -14,6 +14,7 @@ struct Vector256 {
   static constexpr std::size_t kLanes = 8;
   static constexpr std::size_t kVectors = 2;  // 6 rows of them leave two for weights and one for codes
   static constexpr std::size_t sets(std::size_t rows) { return rows == 1 ? 4 : rows == 2 ? 2 : 1; }
+  static constexpr std::int32_t lowest(bool) { return 0; }
 
   static I load_bytes(const std::uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const I*>(from)); }
   static I broadcast(const std::uint8_t* from) {

@@ -30,7 +30,7 @@ int depth_of(int left) {
 void on_small_thread(void* (*work)(void*), void* data) {
   pthread_attr_t attributes;
   ASSERT_EQ(pthread_attr_init(&attributes), 0);
-  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 64 * 1024), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 128 * 1024), 0);  // the least that there is on ARM
   pthread_t thread;
   ASSERT_EQ(pthread_create(&thread, &attributes, work, data), 0);
   pthread_join(thread, nullptr);

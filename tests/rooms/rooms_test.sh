@@ -33,8 +33,8 @@ only "a kernel file of one instruction set includes only plain headers" \
   '<(immintrin\.h|cstdint|cstddef|cstring|cfloat)>|"kernels/' \
   src/kernels/*_{avx2,avx512}.cpp src/kernels/*.inc.h src/kernels/{code_scale,scalar_conversions,search_start}.h
 only "a file of products of one instruction set includes only plain headers" \
-  '<(immintrin\.h|cstdint|cstddef|cstring)>|"linear/(linear_kernels\.h|[a-z0-9_]+\.inc\.h)"' \
-  src/linear/linear_avx*.cpp src/linear/*.inc.h src/linear/linear_kernels.h
+  '<(immintrin\.h|arm_neon\.h|cstdint|cstddef|cstring)>|"linear/(linear_kernels\.h|[a-z0-9_]+\.inc\.h)"' \
+  src/linear/linear_{avx*,neon,dotprod}.cpp src/linear/*.inc.h src/linear/linear_kernels.h
 
 mapfile -t files < <(find src/torch -name '*.h' -o -name '*.cpp')
 only "the backend includes its own headers, base and module" '<.*>|"(torch|base|module)/' "${files[@]}"
