@@ -1,5 +1,5 @@
 # ARM of 64 bits by Debian's cross compiler, with the libraries that ./dev test --arm64 unpacks into build-arm64/sysroot. What
-# is built runs in qemu: as EMULATED_CPU where the environment names one, else with all that qemu knows.
+# is built runs in qemu, which has all that ARM processors may have unless QEMU_CPU names one: cortex-a53 has no dot product.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
