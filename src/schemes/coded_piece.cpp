@@ -27,11 +27,14 @@ void decode_with_minima(const kernels::KernelTable& kernels, const Scheme& schem
   });
 }
 
+// The scale is copied: as far as the compiler knows, each weight that is written could be it.
 void decode_by_book(const Scheme& scheme, const CodedPiece& piece, float* weights) {
-  for_each_group(piece, [&](std::uint64_t scale, std::uint64_t at, std::uint64_t count) {
-    for (std::uint64_t i = at; i < at + count; ++i) {
-      weights[i] = scheme.book[static_cast<std::uint8_t>(piece.codes[i])] * piece.scales[scale];
-    }
+  const float* book = scheme.book;
+  for_each_group(piece, [&](std::uint64_t index, std::uint64_t at, std::uint64_t count) {
+    const float scale = piece.scales[index];
+    const std::int8_t* codes = piece.codes + at;
+    float* to = weights + at;
+    for (std::uint64_t i = 0; i < count; ++i) to[i] = book[static_cast<std::uint8_t>(codes[i])] * scale;
   });
 }
 

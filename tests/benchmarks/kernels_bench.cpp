@@ -17,6 +17,8 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/search_rules.h"
+#include "methods/method.h"
+#include "schemes/schemes.h"
 
 namespace mnq::kernels {
 namespace {
@@ -184,6 +186,30 @@ void quantize_halves(benchmark::State& state, const KernelTable& table, const Qu
   report(state, static_cast<double>(kCount), 3);
 }
 
+// Floats of 8 bits as the loop makes them of blocks of bfloat16: floats, codes, and what those decode to, for the sums.
+// With the kernels that the program has here, or is told to have.
+void quantize_float8(benchmark::State& state) {
+  Data& d = data();
+  const KernelTable& table = kernel_table();
+  table.f32_to_bf16(d.weights.get(), kCount, d.halves.get());
+  const QuantizedSpec spec{
+      .scheme = std::string(kFloat8E4M3Scheme.name), .weight_dtype = DType::kBF16, .shape = {kBlockRows, kLength}};
+  const PiecePlace place{0, kBlockRows, 0, kLength};
+  constexpr std::size_t kBlock = kBlockRows * kLength;
+  MethodBuffers buffers;
+  for (auto _ : state) {
+    for (std::size_t at = 0; at < kCount; at += kBlock) {
+      table.bf16_to_f32(d.halves.get() + at, kBlock, d.floats.get());
+      const Coded coded = kMinmaxMethod.code(spec, d.floats.get(), place, buffers);
+      std::memcpy(d.codes.get() + at, coded.piece.codes, kBlock);
+      decode(table, kFloat8E4M3Scheme, coded.piece, d.floats.get() + kBlock);
+      benchmark::DoNotOptimize(table.error_sums(d.floats.get(), d.floats.get() + kBlock, kBlock));
+    }
+    benchmark::ClobberMemory();
+  }
+  report(state, static_cast<double>(kCount), 3);
+}
+
 struct SearchCase {
   const char* name;
   std::size_t group;
@@ -333,6 +359,8 @@ int main(int count, char** arguments) {
   using namespace mnq::kernels;
   benchmark::RegisterBenchmark("limit/read", bench_read);
   benchmark::RegisterBenchmark("limit/memcpy", bench_memcpy);
+  benchmark::RegisterBenchmark((std::string(kernel_table().isa) + "/loop_bf16_float8_channel_sqnr").c_str(),
+                               quantize_float8);
   const auto all = available_kernel_tables();
   for (std::size_t i = all.size(); i-- > 0;) add_table(*all[i]);
   benchmark::Initialize(&count, arguments);
