@@ -78,9 +78,10 @@ class PlanSlice {
 using UnfitWeights = std::map<std::string, std::string>;
 
 /// Quantizes what the settings choose and copies the rest, those that are unfit among them. storage: of the output's
-/// format. What is quantized already stays so where the format can hold it. Errors: kConfig; kFormat where the source
-/// is not sound, or outputs would share a name; kUnsupported where the tensors are no weights as they are: see
-/// foreign_tensors.h.
+/// format. What is quantized already stays so where the format can hold it, unless the settings name a dtype or bits
+/// that are not its own, or it is of floats of 8 bits, which are quantized like floats. Errors: kConfig; kFormat where
+/// the source is not sound, or outputs would share a name; kUnsupported where the tensors are no weights as they are:
+/// see foreign_tensors.h.
 Plan make_plan(const TensorSource& source, const Config& config, const Storage& storage = {},
                const UnfitWeights& unfit = {});
 

@@ -126,6 +126,17 @@ Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Te
   return choice;
 }
 
+// Whether the settings want other codes than the weight has: where they name a dtype or a number of bits, or where models
+// are published in what it has.
+bool is_wanted_anew(const QuantizedSpec& stored, const LayerName& layer, const Config& config) {
+  const Scheme& scheme = scheme_of(stored);
+  const Scheme& wanted = *resolve_layer(config, layer).scheme;
+  const bool is_dtype_set = config.find("dtype", layer).source != ValueSource::kDefault;
+  const bool is_bits_set = config.find("bits", layer).value != "auto";
+  if (is_bits_set && !is_dtype_set) return !has_bits(wanted, code_bits(stored));
+  return &scheme != &wanted && (is_dtype_set || scheme.is_taken_as_floats);
+}
+
 }  // namespace
 
 void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
@@ -156,8 +167,9 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   adopt_kind(layer, config, tensor);
   adopt_named(layer, selection, tensor);
   if (tensor.spec) plan_stored(planned, tensor, source, config, storage);
-  // What would become floats is chosen like floats.
-  if (tensor.spec && planned.action != Action::kDequantize) return;
+  // What would become floats is chosen like floats, and so is what is to get other codes.
+  const bool is_kept = tensor.spec && planned.action != Action::kDequantize;
+  if (is_kept && !is_wanted_anew(*tensor.spec, layer.name, config)) return;
   const std::string stored_reason = std::move(planned.reason);
   Choice choice;
   if (layer.kind == nullptr) {
@@ -175,7 +187,11 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
     }
   }
   planned.reason = std::move(choice.reason);
-  if (tensor.spec) planned.reason = choice.quantize ? formatted("quantized anew: {}", stored_reason) : stored_reason;
+  if (tensor.spec && choice.quantize) {
+    planned.reason = formatted("quantized anew: {}", is_kept ? scheme_text(*tensor.spec) + " before" : stored_reason);
+  } else if (tensor.spec) {
+    planned.reason = stored_reason;
+  }
 }
 
 }  // namespace mnq

@@ -65,6 +65,7 @@ struct Scheme {
   std::string_view text;                 ///< in reports: "int8"
   std::int32_t bits = 8;                 ///< of a code; of a cast: of a value
   bool may_be_chosen = true;             ///< false: only what files have
+  bool is_taken_as_floats = false;       ///< models are published in it: quantize takes it as it takes floats
   bool is_cast = false;                  ///< to another float dtype: no codes, no scales, nothing to choose
   DType cast_dtype = DType::kF16;        ///< of casts
   bool is_default_of_bits = false;       ///< the config key bits with this number means it

@@ -266,11 +266,23 @@ TEST(Hostile, TwoWeightsOfOnePart) {
 
 TEST(Plans, AQuantizedWeightIsLeftAsItIs) {
   const ListedSource source = source_with(with_entry(kInt8Entry));
-  const Settings settings = parse_settings(R"({"bits": 4, "only": ["w"]})");
+  for (const char* text : {R"({"only": ["w"]})", R"({"bits": 8})", R"({"dtype": "qint8", "symmetric": false})",
+                           R"({"bits": 4, "skip": ["w"]})"}) {
+    const Settings settings = parse_settings(text);
+    const Plan plan = make_plan(source, Config(&settings, nullptr));
+    EXPECT_EQ(plan.tensors[0].action, Action::kCopy) << text;
+    EXPECT_EQ(plan.tensors[0].reason, "quantized already (int8 per channel)") << text;
+    EXPECT_EQ(PlanSlice(plan).outputs().size(), 3u) << text;
+  }
+}
+
+TEST(Plans, AQuantizedWeightGetsTheCodesThatAreAskedFor) {
+  const ListedSource source = source_with(with_entry(kInt8Entry));
+  const Settings settings = parse_settings(R"({"bits": 4, "min_parameters": 0, "only": ["w"]})");
   const Plan plan = make_plan(source, Config(&settings, nullptr));
-  EXPECT_EQ(plan.tensors[0].action, Action::kCopy);
-  EXPECT_EQ(plan.tensors[0].reason, "quantized already (int8 per channel)");
-  EXPECT_EQ(PlanSlice(plan).outputs().size(), 3u);
+  EXPECT_EQ(plan.tensors[0].action, Action::kQuantize);
+  EXPECT_EQ(plan.tensors[0].reason, "quantized anew: int8 per channel before");
+  EXPECT_EQ(plan.tensors[0].spec.scheme, "qint4");
 }
 
 TEST(Plans, Dequantize) {

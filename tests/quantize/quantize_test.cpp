@@ -204,5 +204,42 @@ TEST(Quantize, QuantizedWeightsAreKeptWhenQuantizedAgain) {
             read_values<float>(*dequantize_in_memory(*once.model).model, "fc.weight"));
 }
 
+TEST(Quantize, QuantizedWeightsGetTheCodesThatAreAskedFor) {
+  const auto model = one_weight({8, 64}, normal_values(8 * 64, 12));
+  for (const char* before :
+       {R"({})", R"({"dtype": "float8_e4m3"})", R"({"dtype": "nf4"})", R"({"dtype": "float16"})"}) {
+    const Result once = quantize_in_memory(*model, before);
+    const auto floats = dequantize_in_memory(*once.model);
+    for (const char* wanted : {R"({"dtype": "qint4", "group_size": 32})", R"({"dtype": "quint8"})"}) {
+      const Result twice = quantize_in_memory(*once.model, wanted);
+      const Result straight = quantize_in_memory(*floats.model, wanted);
+      EXPECT_EQ(twice.report["layers"][0]["action"], "quantize") << before << wanted;
+      EXPECT_EQ(read_values<float>(*dequantize_in_memory(*twice.model).model, "fc.weight"),
+                read_values<float>(*dequantize_in_memory(*straight.model).model, "fc.weight"))
+          << before << wanted;
+    }
+  }
+}
+
+// Models are published in floats of 8 bits, so that these are what there is to quantize.
+TEST(Quantize, FloatsOf8BitsAreQuantizedLikeFloats) {
+  const auto model = one_weight({256, 128}, normal_values(256 * 128, 13));
+  const Result once = quantize_in_memory(*model, R"({"dtype": "float8_e4m3", "block": "128x128"})");
+  const Result twice = quantize_in_memory(*once.model, "{}");
+  EXPECT_EQ(twice.report["layers"][0]["reason"], "quantized anew: float8_e4m3 block 128x128 before");
+  EXPECT_EQ(
+      read_values<std::int8_t>(*twice.model, "fc.weight"),
+      read_values<std::int8_t>(*quantize_in_memory(*dequantize_in_memory(*once.model).model, "{}").model, "fc.weight"));
+}
+
+TEST(Quantize, ACastOfQuantizedWeightsIsThatOfTheirFloats) {
+  const Result once = quantize_in_memory(*one_weight({8, 8}, normal_values(64, 14)), "{}");
+  const Result cast = quantize_in_memory(*once.model, R"({"dtype": "float16"})");
+  EXPECT_EQ(
+      read_values<std::uint16_t>(*cast.model, "fc.weight"),
+      read_values<std::uint16_t>(
+          *quantize_in_memory(*dequantize_in_memory(*once.model).model, R"({"dtype": "float16"})").model, "fc.weight"));
+}
+
 }  // namespace
 }  // namespace mnq::test

@@ -9,6 +9,7 @@ const Scheme kFloat8E4M3Scheme{
     .name = "float8_e4m3",
     .text = "float8_e4m3",
     .bits = 8,
+    .is_taken_as_floats = true,
     .may_be_in_blocks = true,
     .code_dtype = DType::kF8E4M3,
     .book = kE4M3Values.data(),

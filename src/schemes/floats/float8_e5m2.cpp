@@ -28,6 +28,7 @@ const Scheme kFloat8E5M2Scheme{
     .name = "float8_e5m2",
     .text = "float8_e5m2",
     .bits = 8,
+    .is_taken_as_floats = true,
     .may_be_in_blocks = true,
     .code_dtype = DType::kF8E5M2,
     .book = kValues.data(),

@@ -10,6 +10,7 @@ const Scheme kMxfp8Scheme{
     .name = "mxfp8",
     .text = "mxfp8",
     .bits = 8,
+    .is_taken_as_floats = true,
     .group_size_default = 32,
     .has_fixed_groups = true,
     .scale_dtype = DType::kF8E8M0,
