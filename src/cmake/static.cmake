@@ -7,6 +7,12 @@ list(JOIN exports "\n" exports)
 file(CONFIGURE OUTPUT ${folder}/exports CONTENT "${exports}\n" @ONLY)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS capi/mono_quant.map)
 
+# Objects that are optimised as a whole are compiled here: what links the library needs no compiler that knows them. In
+# one part, since GCC 12 fails at cutting what keeps its groups.
+set(whole)
+if(CMAKE_INTERPROCEDURAL_OPTIMIZATION)
+  set(whole -flto -flto-partition=none -flinker-output=nolto-rel -fno-gnu-unique)
+endif()
 set(archives $<TARGET_FILE:mono_quant_core>)
 set(static_needs stdc++ m pthread dl)
 if(MONO_QUANT_SELF_CONTAINED)
@@ -15,7 +21,7 @@ else()
   list(PREPEND static_needs tbb z)
 endif()
 add_custom_command(OUTPUT ${folder}/mono_quant.o
-  COMMAND ${CMAKE_CXX_COMPILER} -r -nostdlib -Wl,--force-group-allocation -o ${folder}/mono_quant.o
+  COMMAND ${CMAKE_CXX_COMPILER} -r ${whole} -nostdlib -Wl,--force-group-allocation -o ${folder}/mono_quant.o
           $<TARGET_OBJECTS:mono_quant> ${archives}
   COMMAND ${CMAKE_OBJCOPY} --keep-global-symbols=${folder}/exports --strip-unneeded ${folder}/mono_quant.o
   DEPENDS mono_quant mono_quant_core $<TARGET_OBJECTS:mono_quant> ${folder}/exports
