@@ -32,7 +32,7 @@ TEST(Handles, OfAnotherKindAreRefused) {
   EXPECT_EQ(mnq_model_tensor_count(model.get()), 1u);
 }
 
-#if !MNQ_TEST_SANITIZED
+#ifndef MNQ_TEST_SANITIZED
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuse-after-free"
 TEST(Handles, ThatWereFreedAreRefused) {

@@ -52,7 +52,7 @@ class ManyTensors : public CliTest, public testing::WithParamInterface<Form> {
 };
 
 TEST_P(ManyTensors, TakeLittleMemoryEach) {
-#if MNQ_TEST_SANITIZED
+#ifdef MNQ_TEST_SANITIZED
   GTEST_SKIP() << "sanitizers have memory of their own";
 #endif
   const auto quantize = [&](int count) {
