@@ -96,6 +96,24 @@ void remark_on_format(const FinderInput& input) {
   if (std::ranges::find(input.remarks, remark) == input.remarks.end()) input.remarks.push_back(remark);
 }
 
+// Whether columns of a group need not follow each other. static_groups: they do, whatever their order was.
+bool is_ordered_by_activations(const Json& config) {
+  const auto is_true = [&](const char* key) {
+    const Json* said = config.is_object() ? config.find(key) : nullptr;
+    return said != nullptr && *said == true;
+  };
+  return is_true("desc_act") && !is_true("static_groups");
+}
+
+void add_group_order(WeightInMaking& weight, const FinderInput& input, const Layer& layer) {
+  const std::string name = layer.name + ".g_idx";
+  if (input.tensors.find(name)) {
+    weight.add_part(name, {DType::kI32});
+  } else if (!input.is_part && layer.scales.shape[0] > 1 && is_ordered_by_activations(input.config)) {
+    input.tensors.fail(name, "is missing, though config.json says desc_act");
+  }
+}
+
 LogicalTensor make_weight(const FinderInput& input, const Layer& layer, const Scheme& scheme, std::int64_t inputs,
                           const Shape& zero_points, bool is_gptq) {
   WeightInMaking weight(input.tensors);
@@ -111,7 +129,7 @@ LogicalTensor make_weight(const FinderInput& input, const Layer& layer, const Sc
   if (!is_gptq) return weight.finish(layer.name + ".weight", kAwqLayout);
   const bool in_order =
       has_groups_in_order(input.tensors, layer.name + ".g_idx", inputs, layer.scales.shape[0], group_size);
-  if (input.tensors.find(layer.name + ".g_idx")) weight.add_part(layer.name + ".g_idx", {DType::kI32});
+  add_group_order(weight, input, layer);
   remark_on_format(input);
   return weight.finish(layer.name + ".weight", gptq_layout(input, in_order));
 }
@@ -138,6 +156,7 @@ std::optional<LogicalTensor> find_gptq_weight(const FinderInput& input, const Te
   const NamedTensors& tensors = input.tensors;
   if (codes.dtype != DType::kI32 || !codes.name.ends_with(kCodes)) return std::nullopt;
   const std::string name = codes.name.substr(0, codes.name.size() - kCodes.size());
+  if (input.config.is_object() && !input.is_part) tensors.require(name + ".scales");
   if (!tensors.find(name + ".scales")) return std::nullopt;
   if (!tensors.find(name + ".qzeros")) tensors.refuse(codes.name, "is quantized by GPTQ without zero points");
   const Layer layer{name, require_matrix(tensors, codes.name), require_matrix(tensors, name + ".qzeros"),

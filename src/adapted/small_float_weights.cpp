@@ -48,7 +48,11 @@ LogicalTensor make_mx(const FinderInput& input, const TensorInfo& codes, const s
                                              shape_text(codes.shape)));
   }
   WeightInMaking weight(input.tensors);
-  weight.add_part(codes.name, {DType::kU8, DType::kI8});
+  if (codes.name == name) {
+    weight.add_part(codes.name, {DType::kU8, DType::kI8});
+  } else {
+    weight.add_part(codes.name, {DType::kU8});
+  }
   weight.add_part(scale.name, {DType::kU8, DType::kF8E8M0}, with_columns(codes.shape, scale.shape.back()));
   set_scheme(weight, *scheme, with_columns(codes.shape, columns), input.weight_dtype, kMxGroup, DType::kF8E8M0);
   return weight.finish(name, width == 4 ? kMxfp4PackLayout : kMxfp6PackLayout);
@@ -91,6 +95,8 @@ std::optional<LogicalTensor> find_gpt_oss_weight(const FinderInput& input, const
   constexpr std::string_view kBlocks = "_blocks";
   if (codes.dtype != DType::kU8 || codes.shape.size() != 4 || !codes.name.ends_with(kBlocks)) return std::nullopt;
   const std::string name = codes.name.substr(0, codes.name.size() - kBlocks.size());
+  const bool is_said = text_in(input.config, "quant_method") == find_mx_scheme(4)->name;
+  if (is_said && !input.is_part) input.tensors.require(name + "_scales");
   if (!input.tensors.find(name + "_scales") || codes.size_bytes == 0) return std::nullopt;
   const std::int64_t experts = codes.shape[0], outputs = codes.shape[1], groups = codes.shape[2];
   if (codes.shape[3] * 2 != kMxGroup) input.tensors.fail(codes.name, "has blocks that are not of 32");

@@ -5,6 +5,8 @@
 #include <map>
 #include <optional>
 
+#include "adapted/left_layers.h"
+#include "adapted/missing_parts.h"
 #include "base/error.h"
 #include "base/text/format.h"
 #include "base/text/json_text.h"
@@ -20,6 +22,8 @@ constexpr std::array<std::string_view, 9> kActivationScales{".input_scale",     
                                                             ".output_zero_point", ".scale_input",      ".qscale_act",
                                                             ".activation_scale",  ".k_scale",          ".v_scale"};
 
+constexpr const char* kComfyKey = "_quantization_metadata";
+
 // Of the model, or of its part that has the words.
 std::optional<DType> dtype_of_config(const Companion* companion) {
   if (companion == nullptr || companion->config.empty()) return std::nullopt;
@@ -33,6 +37,54 @@ std::optional<DType> dtype_of_config(const Companion* companion) {
     }
   }
   return std::nullopt;
+}
+
+// The layers that ComfyUI's metadata names; none where that is damaged.
+std::set<std::string> layers_of_metadata(const TensorSource& source) {
+  std::set<std::string> names;
+  const auto found = source.metadata().find(kComfyKey);
+  if (found == source.metadata().end()) return names;
+  try {
+    const Json metadata = parse_json(found->second);
+    const Json* layers = metadata.is_object() ? metadata.find("layers") : nullptr;
+    if (layers == nullptr || !layers->is_object()) return names;
+    for (const auto& [name, format] : layers->members()) names.insert(name);
+  } catch (const Error& error) {
+    if (error.status() != Status::kFormat) throw;
+  }
+  return names;
+}
+
+// Whether all of a method's weights are floats of 8 bits, but for those of layers that it leaves.
+bool is_of_float8(const Json& config) {
+  const std::string method = text_in(config, "quant_method");
+  return method == "fp8" || method == "fbgemm_fp8" || method == mxfp8_scheme().name ||
+         (method == "modelopt" && text_in(config, "quant_algo") == "FP8");
+}
+
+void require_comfy_parts(const NamedTensors& tensors, const AdaptedWeights& found) {
+  constexpr std::string_view kScale = "_scale";
+  const std::set<std::string> layers = layers_of_metadata(tensors.source());
+  for (const std::string& layer : layers) {
+    const std::string codes = layer + ".weight";
+    if (tensors.find(codes + std::string(kScale)) && !tensors.find(codes)) {
+      tensors.fail(codes, formatted("is missing, though {}{} is there", codes, kScale));
+    }
+  }
+  require_scales(tensors, found.weights, kScale, "the metadata",
+                 [&](const std::string& layer) { return layers.contains(layer); });
+}
+
+void require_parts(const NamedTensors& tensors, const Json& config, const AdaptedWeights& found) {
+  require_comfy_parts(tensors, found);
+  if (config.is_null()) return;
+  const bool is_float8 = is_of_float8(config);
+  if (is_float8 || text_in(config, "quant_method") == find_mx_scheme(4)->name) {
+    require_known_codes(tensors, found.weights);
+  }
+  if (!is_float8) return;
+  require_scales(tensors, found.weights, config.contains("weight_block_size") ? "_scale_inv" : "_scale", "config.json",
+                 [&](const std::string& layer) { return !may_leave(config, layer); });
 }
 
 void drop_activation_scales(const NamedTensors& tensors, AdaptedWeights& found) {
@@ -70,10 +122,10 @@ DType model_dtype_of(const TensorSource& source) {
   return most == counts.end() ? DType::kBF16 : most->first;
 }
 
-AdaptedWeights find_known_weights(const TensorSource& source, const Json& config) {
+AdaptedWeights find_known_weights(const TensorSource& source, const Json& config, bool is_part) {
   AdaptedWeights found;
   const NamedTensors tensors(source);
-  const FinderInput input{tensors, config, model_dtype_of(source), found.remarks, found.dropped};
+  const FinderInput input{tensors, config, model_dtype_of(source), found.remarks, found.dropped, is_part};
   for (const TensorInfo& info : source.tensors()) {
     for (const WeightFinder finder : kFinders) {
       auto weight = finder(input, info);
@@ -82,6 +134,7 @@ AdaptedWeights find_known_weights(const TensorSource& source, const Json& config
       break;
     }
   }
+  if (!is_part) require_parts(tensors, config, found);
   drop_activation_scales(tensors, found);
   if (const auto marker = tensors.find("scaled_fp8")) found.dropped.insert(*marker);
   for (const LogicalTensor& weight : found.weights) {
@@ -98,8 +151,9 @@ bool is_known_method(std::string_view quant_method) {
          quant_method == mxfp8_scheme().name;
 }
 
-std::unique_ptr<TensorSource> adapt_known_weights(std::unique_ptr<TensorSource> source, const Json& config) {
-  AdaptedWeights found = find_known_weights(*source, config);
+std::unique_ptr<TensorSource> adapt_known_weights(std::unique_ptr<TensorSource> source, const Json& config,
+                                                  bool is_part) {
+  AdaptedWeights found = find_known_weights(*source, config, is_part);
   if (found.weights.empty() && config.is_null()) return source;
   if (found.weights.empty()) {
     throw Error(
@@ -107,7 +161,7 @@ std::unique_ptr<TensorSource> adapt_known_weights(std::unique_ptr<TensorSource> 
         formatted("{}: config.json says that it is quantized, but none of its tensors has such codes", source->title()),
         "fetch weights and config.json again, or pass the float checkpoint it was made from", source->title());
   }
-  return show_weights(std::move(source), std::move(found), "", {"_quantization_metadata"},
+  return show_weights(std::move(source), std::move(found), "", {kComfyKey},
                       {"hf_quant_config.json", "quantize_config.json", "quant_config.json"});
 }
 
@@ -117,10 +171,10 @@ bool has_known_weights(const TensorSource& source) {
   const auto has = [&](const TensorInfo& info) {
     const auto ends = [&](std::string_view suffix) { return info.name.ends_with(suffix); };
     return std::ranges::any_of(kSuffixes, ends) || std::ranges::find(kDTypes, info.dtype) != kDTypes.end() ||
-           (info.dtype == DType::kU8 && (ends("_blocks") || ends("_packed"))) ||
+           (info.dtype == DType::kU8 && (ends("_blocks") || ends("_scales") || ends("_packed"))) ||
            (info.dtype == DType::kU32 && ends(".weight"));
   };
-  return std::ranges::any_of(source.tensors(), has);
+  return source.metadata().contains(kComfyKey) || std::ranges::any_of(source.tensors(), has);
 }
 
 }  // namespace mnq

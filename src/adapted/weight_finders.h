@@ -15,6 +15,7 @@ struct FinderInput {
   DType weight_dtype = DType::kBF16;  ///< of weights whose files do not say what they were
   std::vector<std::string>& remarks;  ///< for what cannot be known, or is not kept
   std::set<std::size_t>& dropped;     ///< for tensors that only running the model needs
+  bool is_part = false;               ///< of a checkpoint: what is missing may lie in its other files
 };
 
 /// The weight whose codes a tensor has; empty for other tensors. Errors: kFormat, kUnsupported.
@@ -27,14 +28,15 @@ std::optional<LogicalTensor> find_gptq_weight(const FinderInput& input, const Te
 std::optional<LogicalTensor> find_bitsandbytes_weight(const FinderInput& input, const TensorInfo& codes);
 std::optional<LogicalTensor> find_mlx_weight(const FinderInput& input, const TensorInfo& codes);
 
-/// All of them. Errors: as the finders'.
-AdaptedWeights find_known_weights(const TensorSource& source, const Json& config);
+/// All of them. is_part: see FinderInput. Errors: as the finders'; kFormat for what a weight lacks.
+AdaptedWeights find_known_weights(const TensorSource& source, const Json& config, bool is_part);
 
 /// Whether config.json may call the method of such weights so.
 bool is_known_method(std::string_view quant_method);
 
 /// The source with its weights as we know them; as it is where it has none. Errors: as above.
-std::unique_ptr<TensorSource> adapt_known_weights(std::unique_ptr<TensorSource> source, const Json& config);
+std::unique_ptr<TensorSource> adapt_known_weights(std::unique_ptr<TensorSource> source, const Json& config,
+                                                  bool is_part);
 
 /// Whether a tensor looks like one of them, by its name and dtype and those beside it.
 bool has_known_weights(const TensorSource& source);

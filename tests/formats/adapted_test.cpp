@@ -272,5 +272,172 @@ TEST_P(DamagedParts, SaysWhichTensor) {
   EXPECT_NE(error.message().find(GetParam().tensor.substr(0, 2)), std::string::npos) << error.message();
 }
 
+// ---- Parts that are missing, or of another dtype, in a checkpoint that is whole otherwise
+
+struct Loss {
+  const char* folder;
+  const char* tensor;
+  const char* dtype;    // that it has instead; null: it is missing
+  const char* message;  // behind the folder's name; null: nothing is refused
+};
+
+std::ostream& operator<<(std::ostream& out, const Loss& loss) {
+  return out << loss.folder << " " << loss.tensor << " " << (loss.dtype == nullptr ? "missing" : loss.dtype);
+}
+
+class Lost : public testing::TestWithParam<Loss> {};
+INSTANTIATE_TEST_SUITE_P(
+    Parts, Lost,
+    testing::Values(
+        // Scales, where config.json or metadata say that the codes are some.
+        Loss{"ct_fp8_channel", "a.weight_scale", nullptr,
+             "tensor a.weight_scale: is missing, though config.json says that a.weight is quantized"},
+        Loss{"ct_fp8_block", "a.weight_scale", nullptr,
+             "tensor a.weight_scale: is missing, though config.json says that a.weight is quantized"},
+        Loss{"ct_mxfp8", "a.weight_scale", nullptr,
+             "tensor a.weight_scale: is missing, though config.json says that a.weight is quantized"},
+        Loss{"deepseek", "a.weight_scale_inv", nullptr,
+             "tensor a.weight_scale_inv: is missing, though config.json says that a.weight is quantized"},
+        Loss{"modelopt_fp8", "a.weight_scale", nullptr,
+             "tensor a.weight_scale: is missing, though config.json says that a.weight is quantized"},
+        Loss{"comfyui", "a.weight_scale", nullptr,
+             "tensor a.weight_scale: is missing, though the metadata says that a.weight is quantized"},
+        Loss{"gpt_oss", "mlp.experts.gate_up_proj_scales", nullptr,
+             "tensor mlp.experts.gate_up_proj_scales: is missing"},
+        Loss{"gptq_4", "a.scales", nullptr, "tensor a.scales: is missing"},
+        // Files that say nothing of quantization: floats of 8 bits may be values.
+        Loss{"scaled_fp8", "a.scale_weight", nullptr, nullptr}, Loss{"mistral", "a.qscale_weight", nullptr, nullptr},
+        Loss{"deepseek_experts", "a.weight_scale_inv", nullptr, nullptr},
+        // Codes.
+        Loss{"ct_w4", "a.weight_packed", nullptr,
+             "tensor a.weight: is missing, also as a.weight_packed, though a.weight_scale is there"},
+        Loss{"ct_w8", "a.weight_packed", nullptr,
+             "tensor a.weight: is missing, also as a.weight_packed, though a.weight_scale is there"},
+        Loss{"ct_fp8_channel", "a.weight", nullptr,
+             "tensor a.weight: is missing, also as a.weight_packed, though a.weight_scale is there"},
+        Loss{"ct_mxfp4", "a.weight_packed", nullptr,
+             "tensor a.weight: is missing, also as a.weight_packed, though a.weight_scale is there"},
+        Loss{"ct_mxfp6", "a.weight_packed", nullptr,
+             "tensor a.weight: is missing, also as a.weight_packed, though a.weight_scale is there"},
+        Loss{"ct_mxfp8", "a.weight", nullptr,
+             "tensor a.weight: is missing, also as a.weight_packed, though a.weight_scale is there"},
+        Loss{"ct_nvfp4", "a.weight_packed", nullptr,
+             "tensor a.weight: is missing, also as a.weight_packed, though a.weight_global_scale is there"},
+        Loss{"comfyui", "a.weight", nullptr, "tensor a.weight: is missing, though a.weight_scale is there"},
+        Loss{"deepseek", "a.weight", nullptr,
+             "tensor a.weight: is missing, also as a.weight_packed, though a.weight_scale_inv is there"},
+        Loss{"deepseek_v4", "a.weight", nullptr, "tensor a.weight: is missing, though a.scale is there"},
+        Loss{"modelopt_nvfp4", "a.weight", nullptr,
+             "tensor a.weight: is missing, also as a.weight_packed, though a.weight_scale is there"},
+        Loss{"gpt_oss", "mlp.experts.gate_up_proj_blocks", nullptr,
+             "tensor mlp.experts.gate_up_proj_blocks: is missing, though mlp.experts.gate_up_proj_scales is there"},
+        Loss{"gptq_4", "a.qweight", nullptr, "tensor a.qweight: is missing, though a.g_idx is there"},
+        Loss{"awq", "a.qweight", nullptr, "tensor a.qweight: is missing, though a.qzeros is there"},
+        Loss{"bnb_nf4", "a.weight", nullptr, "tensor a.weight: is missing, though a.weight.absmax is there"},
+        Loss{"bnb_int8", "a.weight", nullptr, "tensor a.weight: is missing, though a.SCB is there"},
+        Loss{"mlx_4", "a.weight", nullptr, "tensor a.weight: is missing, also as a.qweight, though a.scales is there"},
+        // What running the model alone needs.
+        Loss{"deepseek", "a.input_scale", nullptr, nullptr}, Loss{"modelopt_fp8", "a.input_scale", nullptr, nullptr},
+        // The order of columns, and zero points.
+        Loss{"gptq_desc_act", "a.g_idx", nullptr, "tensor a.g_idx: is missing, though config.json says desc_act"},
+        Loss{"gptq_4", "a.g_idx", nullptr, nullptr}, Loss{"ct_actorder", "a.weight_g_idx", nullptr, nullptr},
+        Loss{"ct_w4_asymmetric", "a.weight_zero_point", nullptr,
+             "tensor a.weight_zero_point: is missing, though config.json says that codes are not symmetric"},
+        // Other dtypes.
+        Loss{"ct_mxfp4", "a.weight_packed", "I8", "tensor a.weight_packed: is I8, which is no dtype for it"},
+        Loss{"ct_mxfp6", "a.weight_packed", "I8", "tensor a.weight_packed: is I8, which is no dtype for it"},
+        Loss{"ct_fp8_channel", "a.weight", "I8",
+             "tensor a.weight: is I8, but config.json says that its codes are floats"},
+        Loss{"deepseek", "a.weight", "I8",
+             "tensor a.weight: is I8 [130, 140], which are no codes with a.weight_scale_inv"},
+        Loss{"gpt_oss", "mlp.experts.gate_up_proj_blocks", "I8",
+             "tensor mlp.experts.gate_up_proj_blocks: is I8 [3, 40, 2, 16], which are no codes with "
+             "mlp.experts.gate_up_proj_scales"}));
+
+// With a second layer, which is whole: what is lost is not all there is.
+std::string bytes_with(const std::string& file, const Loss& loss) {
+  const auto source = open_safetensors_source(memory_bytes(std::as_bytes(std::span(file))), {});
+  SafetensorsBytes bytes;
+  Json metadata = Json::object();
+  for (const auto& [key, value] : source->metadata()) metadata.add(key, value);
+  bytes.add_metadata(metadata.dump());
+  for (std::size_t i = 0; i < source->tensors().size(); ++i) {
+    const TensorInfo& info = source->tensors()[i];
+    if (info.name.starts_with(kExpected)) continue;
+    std::string data(info.size_bytes, '\0');
+    source->read(i, 0, std::as_writable_bytes(std::span(data)));
+    const std::string dtype(dtype_name(info.dtype)), shape = Json(info.shape).dump();
+    bytes.add_bytes("whole." + info.name, dtype.c_str(), shape, data);
+    if (info.name != loss.tensor) {
+      bytes.add_bytes(info.name, dtype.c_str(), shape, data);
+    } else if (loss.dtype != nullptr) {
+      bytes.add_bytes(info.name, loss.dtype, shape, data);
+    }
+  }
+  return bytes.bytes();
+}
+
+class LostFolder {
+ public:
+  explicit LostFolder(const Loss& loss, const std::string& file = "model.safetensors") {
+    const std::string from = kFolder + loss.folder;
+    write_bytes(path("config.json"), read_bytes(from + "/config.json"));
+    write_bytes(path(file), bytes_with(read_bytes(from + "/model.safetensors"), loss));
+  }
+  std::string path(const std::string& name) const { return folder_.path(name); }
+
+ private:
+  TempFolder folder_;
+};
+
+TEST_P(Lost, IsNamed) {
+  const Loss& loss = GetParam();
+  const LostFolder folder(loss);
+  if (loss.message == nullptr) {
+    EXPECT_FALSE(open_source(folder.path(""))->require_weights().empty());
+    return;
+  }
+  const Error error = error_of([&] { open_source(folder.path("")); });
+  EXPECT_EQ(error.status(), Status::kFormat);
+  EXPECT_EQ(error.message(), folder.path("") + ": " + loss.message);
+}
+
+// What is not there may lie in the other files.
+TEST_P(Lost, MayBeInAnotherShard) {
+  if (GetParam().dtype != nullptr) return;
+  const std::string name = "model-00001-of-00002.safetensors";
+  const LostFolder folder(GetParam(), name);
+  EXPECT_FALSE(open_source(folder.path(name))->weights().empty());
+}
+
+// Floats of 8 bits in a layer that config.json leaves are values.
+TEST(LostScales, OfLayersThatAreLeftAreNotMissed) {
+  for (const std::string pattern : {"a", "re:a$", "re:.*\\\\ba$", "re:^(a|b)$"}) {
+    const Loss losses[] = {{"ct_fp8_channel", "a.weight_scale", nullptr, nullptr},
+                           {"deepseek", "a.weight_scale_inv", nullptr, nullptr}};
+    for (const Loss& loss : losses) {
+      const LostFolder folder(loss);
+      Json config = parse_json(read_bytes(folder.path("config.json")));
+      const char* key = std::string_view(loss.folder) == "deepseek" ? "modules_to_not_convert" : "ignore";
+      config["quantization_config"][key] = std::vector<std::string>{parse_json("\"" + pattern + "\"").text()};
+      write_bytes(folder.path("config.json"), config.dump());
+      const auto source = open_source(folder.path(""));
+      const std::size_t plain = source->find("a.weight");
+      ASSERT_NE(plain, TensorSource::kNone);
+      EXPECT_EQ(source->tensors()[plain].dtype, DType::kF8E4M3) << loss << " " << pattern;
+    }
+  }
+}
+
+// compressed-tensors leaves the order out where a weight has none.
+TEST(LostOrder, IsSaid) {
+  const LostFolder folder({"ct_actorder", "a.weight_g_idx", nullptr, nullptr});
+  const auto remarks = open_source(folder.path(""))->remarks();
+  const char* text =
+      "weights whose columns are taken as they lie, since they have no g_idx, though config.json says "
+      "actorder group: 1";
+  EXPECT_NE(std::ranges::find(remarks, text), remarks.end());
+}
+
 }  // namespace
 }  // namespace mnq::test

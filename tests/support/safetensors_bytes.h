@@ -35,6 +35,12 @@ class SafetensorsBytes {
     return *this;
   }
 
+  /// json: an object of texts
+  SafetensorsBytes& add_metadata(const std::string& json) {
+    entries_ += (entries_.empty() ? "" : ",") + ("\"__metadata__\":" + json);
+    return *this;
+  }
+
   std::string bytes() const {
     std::string header = "{" + entries_ + "}";
     header.append((8 - header.size() % 8) % 8, ' ');

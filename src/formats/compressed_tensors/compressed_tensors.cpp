@@ -5,11 +5,14 @@
 #include <set>
 
 #include "adapted/adapted_source.h"
+#include "adapted/left_layers.h"
+#include "adapted/missing_parts.h"
 #include "base/error.h"
 #include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors_groups.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
 #include "formats/compressed_tensors/compressed_tensors_weights.h"
+#include "layouts/layouts.h"
 
 namespace mnq {
 namespace {
@@ -41,13 +44,38 @@ std::set<std::size_t> find_activation_scales(const NamedTensors& tensors, std::s
   return found;
 }
 
+void require_float_scales(const NamedTensors& tensors, std::span<const LogicalTensor> found, const Json& config,
+                          std::span<const CompressedGroup> groups) {
+  require_scales(tensors, found, kScaleSuffix, "config.json", [&](const std::string& layer) {
+    return !may_leave(config, layer) && all_groups_are(groups, layer, &CompressedGroup::has_floats);
+  });
+}
+
+// compressed-tensors itself leaves the order out where none was found, and then reads columns as they lie.
+void remark_on_order(const NamedTensors& tensors, std::span<const CompressedGroup> groups, AdaptedWeights& found) {
+  const auto lacks_order = [&](const LogicalTensor& weight) {
+    return weight.layout == &kPackQuantizedLayout && weight.spec->granularity == Granularity::kGroup &&
+           !tensors.find(weight.name + std::string(kOrderSuffix)) &&
+           all_groups_are(groups, std::string(layer_name_from(weight.name).name), &CompressedGroup::is_ordered);
+  };
+  const auto count = std::ranges::count_if(found.weights, lacks_order);
+  if (count == 0) return;
+  found.remarks.push_back(formatted(
+      "weights whose columns are taken as they lie, since they have no {}, though config.json says actorder group: {}",
+      kOrderSuffix.substr(1), count));
+}
+
 }  // namespace
 
-std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const Json& config) {
+std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const Json& config,
+                                                       bool is_part) {
   AdaptedWeights found;
   const std::vector<CompressedGroup> groups = read_groups(source->title(), config, found.remarks);
   const NamedTensors tensors(*source);
-  found.weights = find_compressed_weights(tensors, groups);
+  if (!is_part) require_codes(tensors);
+  found.weights = find_compressed_weights(tensors, groups, is_part);
+  if (!is_part) require_float_scales(tensors, found.weights, config, groups);
+  remark_on_order(tensors, groups, found);
   found.dropped = find_activation_scales(tensors, found.weights, has_object(config, "kv_cache_scheme"));
   if (!found.dropped.empty()) {
     found.remarks.push_back(formatted("{} scales of activations are not carried on", found.dropped.size()));

@@ -20,8 +20,10 @@ extern const Format kCompressedTensorsFormat;
 
 extern const QuantizationMethod kCompressedTensorsMethod;
 
-/// The tensors as ours. config: a quantization_config. Errors: kFormat; kUnsupported for a layout that is not known.
-std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const Json& config);
+/// The tensors as ours. config: a quantization_config. is_part: of a checkpoint, so that parts of a weight may lie in
+/// its other files. Errors: kFormat; kUnsupported for a layout that is not known.
+std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSource> source, const Json& config,
+                                                       bool is_part);
 
 /// Whether tensors have the names of compressed ones.
 bool has_compressed_names(const TensorSource& source);

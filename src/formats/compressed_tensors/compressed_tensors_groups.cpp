@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "adapted/left_layers.h"
 #include "base/error.h"
 #include "base/text/format.h"
 
@@ -52,6 +53,9 @@ CompressedGroup read_group(const std::string& title, const std::string& key, con
     refuse_compressed(title, formatted("the weights of its {} are neither integers nor floats", key));
   }
   if (type == "int") read.width = bits->get<std::int64_t>();
+  read.is_symmetric = is_true(weights, "symmetric", true);
+  const std::string order = text_of(weights, "actorder", "");
+  read.is_ordered = order == "group" || order == "dynamic" || is_true(weights, "actorder", false);
   const std::string strategy = text_of(weights, "strategy", "tensor");
   if (std::ranges::find(kStrategies, strategy) == kStrategies.end()) {
     refuse_compressed(title, formatted("the strategy {} of its {} is not supported", strategy, key));
@@ -79,6 +83,23 @@ void read_activations(CompressedGroup& read, const std::string& key, const Json&
   if (has_object(group, "output_activations")) {
     remarks.push_back(formatted("how {} quantizes its outputs is not kept", key));
   }
+}
+
+constexpr std::string_view kLinear = "Linear";
+
+const CompressedGroup* find_group_with(std::span<const CompressedGroup> groups, std::string_view target) {
+  const auto found = std::ranges::find_if(groups, [&](const CompressedGroup& group) {
+    return std::ranges::find(group.targets, target) != group.targets.end();
+  });
+  return found == groups.end() ? nullptr : &*found;
+}
+
+// By its name, or by its target_pattern.
+const CompressedGroup* find_named_group(std::span<const CompressedGroup> groups, const std::string& layer) {
+  for (const std::string& target : {layer, target_pattern(layer, false), target_pattern(layer, true)}) {
+    if (const CompressedGroup* found = find_group_with(groups, target)) return found;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -110,14 +131,21 @@ std::string target_pattern(const std::string& name, bool has_prefix) {
 }
 
 const CompressedGroup* find_group(std::span<const CompressedGroup> groups, const std::string& layer) {
-  const std::string names[] = {layer, target_pattern(layer, false), target_pattern(layer, true), "Linear"};
-  for (const std::string& name : names) {
-    const auto found = std::ranges::find_if(groups, [&](const CompressedGroup& group) {
-      return std::ranges::find(group.targets, name) != group.targets.end();
-    });
-    if (found != groups.end()) return &*found;
-  }
-  return nullptr;
+  const CompressedGroup* named = find_named_group(groups, layer);
+  return named != nullptr ? named : find_group_with(groups, kLinear);
+}
+
+bool all_groups_are(std::span<const CompressedGroup> groups, const std::string& layer,
+                    const std::function<bool(const CompressedGroup&)>& predicate) {
+  if (std::ranges::none_of(groups, predicate)) return false;  // of many layers the patterns take long
+  if (const CompressedGroup* named = find_named_group(groups, layer)) return predicate(*named);
+  const auto may_name = [&](const CompressedGroup& group) {
+    return std::ranges::any_of(group.targets,
+                               [&](const std::string& target) { return target == kLinear || may_mean(target, layer); });
+  };
+  return std::ranges::any_of(groups, may_name) && std::ranges::all_of(groups, [&](const CompressedGroup& group) {
+           return !may_name(group) || predicate(group);
+         });
 }
 
 bool has_object(const Json& json, std::string_view name) {

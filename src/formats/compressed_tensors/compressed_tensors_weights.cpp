@@ -20,6 +20,7 @@ using namespace compressed_tensors;
 struct WeightInMaking {
   const NamedTensors& tensors;
   std::span<const CompressedGroup> groups;
+  bool is_part = false;  // of a checkpoint
   QuantizedSpec spec;
   std::vector<std::size_t> parts;
 
@@ -113,11 +114,23 @@ std::int64_t find_width(const WeightInMaking& weight, const std::string& name, s
   return width;
 }
 
+bool is_said_to_be(const WeightInMaking& weight, const std::string& base, bool (CompressedGroup::*what)() const) {
+  return all_groups_are(weight.groups, std::string(layer_name_from(base).name), what);
+}
+
+// Whether there is one. Errors: kFormat where config.json says so, and there is none.
+bool has_zero_point(const WeightInMaking& weight, const std::string& base) {
+  const std::string name = base + std::string(kZeroPointSuffix);
+  if (weight.tensors.find(name)) return true;
+  if (weight.is_part || !is_said_to_be(weight, base, &CompressedGroup::is_asymmetric)) return false;
+  weight.tensors.fail(name, "is missing, though config.json says that codes are not symmetric");
+}
+
 // Only zero points of channels and groups are packed.
 void add_packed_zero_point(WeightInMaking& weight, const std::string& base, std::int64_t width) {
   QuantizedSpec& spec = weight.spec;
+  if (!has_zero_point(weight, base)) return;
   const std::string name = base + std::string(kZeroPointSuffix);
-  if (!weight.tensors.find(name)) return;
   const TensorInfo& info = weight.add_part(name);
   spec.symmetric = false;
   const bool is_plain = spec.granularity == Granularity::kTensor && info.dtype == DType::kI8;
@@ -146,7 +159,7 @@ std::int64_t add_packed_codes(WeightInMaking& weight, const std::string& base) {
 
 // Whether columns of a group follow each other.
 bool add_order(WeightInMaking& weight, const std::string& base) {
-  const std::string list = base + "_g_idx";
+  const std::string list = base + std::string(kOrderSuffix);
   if (!weight.tensors.find(list)) return true;
   weight.add_part(list);
   const QuantizedSpec& spec = weight.spec;
@@ -169,8 +182,8 @@ LogicalTensor read_packed(WeightInMaking weight, const std::string& base) {
 }
 
 void add_plain_zero_point(WeightInMaking& weight, const std::string& base) {
+  if (!has_zero_point(weight, base)) return;
   const std::string name = base + std::string(kZeroPointSuffix);
-  if (!weight.tensors.find(name)) return;
   weight.spec.symmetric = false;
   const TensorInfo& info = weight.add_part(name);
   if (info.dtype != DType::kI8 || element_count(info.shape) != scale_shape(weight.spec).count()) {
@@ -191,6 +204,9 @@ LogicalTensor read_bytes(WeightInMaking weight, const std::string& name) {
   QuantizedSpec& spec = weight.spec;
   spec.scheme = find_integer_scheme(8)->name;
   spec.shape = codes.shape;
+  if (is_said_to_be(weight, name, &CompressedGroup::has_floats)) {
+    weight.tensors.fail(name, "is I8, but config.json says that its codes are floats");
+  }
   if (codes.shape.size() != 2 || codes.size_bytes == 0) weight.tensors.fail(name, "is quantized, but no matrix");
   add_scale(weight, name);
   add_plain_zero_point(weight, name);
@@ -211,13 +227,13 @@ std::optional<LogicalTensor> find_float_weight(const NamedTensors& tensors, cons
 
 }  // namespace
 
-std::vector<LogicalTensor> find_compressed_weights(const NamedTensors& tensors,
-                                                   std::span<const CompressedGroup> groups) {
+std::vector<LogicalTensor> find_compressed_weights(const NamedTensors& tensors, std::span<const CompressedGroup> groups,
+                                                   bool is_part) {
   std::vector<LogicalTensor> weights;
   const DType dtype = model_dtype_of(tensors.source());
   for (const TensorInfo& tensor : tensors.source().tensors()) {
     const std::string& name = tensor.name;
-    const WeightInMaking weight{tensors, groups, {}, {}};
+    const WeightInMaking weight{tensors, groups, is_part, {}, {}};
     if (auto floats = find_float_weight(tensors, tensor, dtype)) {
       weights.push_back(std::move(*floats));
     } else if (name.ends_with(kPackedSuffix)) {

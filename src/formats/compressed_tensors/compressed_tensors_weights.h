@@ -12,8 +12,9 @@
 
 namespace mnq {
 
-/// In the order of their codes; parts are indices of the source's tensors. Errors: kFormat; kUnsupported.
-std::vector<LogicalTensor> find_compressed_weights(const NamedTensors& tensors,
-                                                   std::span<const CompressedGroup> groups);
+/// In the order of their codes; parts are indices of the source's tensors. is_part: of a checkpoint, so that zero
+/// points may lie in its other files. Errors: kFormat; kUnsupported.
+std::vector<LogicalTensor> find_compressed_weights(const NamedTensors& tensors, std::span<const CompressedGroup> groups,
+                                                   bool is_part);
 
 }  // namespace mnq

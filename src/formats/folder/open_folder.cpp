@@ -10,6 +10,7 @@
 #include "formats/folder/open_shards.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/folder/shard_index.h"
+#include "formats/folder/shard_names.h"
 #include "formats/safetensors/safetensors.h"
 
 namespace mnq {
@@ -61,13 +62,25 @@ std::unique_ptr<TensorSource> open_folder_source(const std::string& path, const 
   return adapt_quantized_folder(std::move(source), config);
 }
 
+namespace {
+
+// Whether a file is one of several, by its name or by an index beside it.
+bool is_one_of_several(const InputFolder& folder, const std::string& path) {
+  const std::string name = file_name_of(path);
+  const auto shard = parse_shard_name(name);
+  return (shard && shard->count > 1) || folder.has("model.safetensors" + std::string(kIndexEnding));
+}
+
+}  // namespace
+
 std::unique_ptr<TensorSource> adapt_to_config_beside(std::unique_ptr<TensorSource> source) {
   if (source->format() != kSafetensorsFormat.name || !may_be_of_quantized_folder(*source)) return source;
   if (source->path().empty()) return adapt_quantized_folder(std::move(source), nullptr);
   InputFolder folder(folder_of(source->path()));
   std::string text;
   const Json config = read_config(folder, text);
-  source = adapt_quantized_folder(std::move(source), config);
+  const bool is_part = is_one_of_several(folder, source->path());
+  source = adapt_quantized_folder(std::move(source), config, is_part);
   for (const auto& bytes : folder.opened()) source->add_input(bytes);
   return source;
 }

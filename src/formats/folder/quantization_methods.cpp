@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "adapted/missing_parts.h"
 #include "adapted/weight_finders.h"
 #include "base/error.h"
 #include "base/text/format.h"
@@ -56,17 +57,20 @@ bool has_known_tensors(const TensorSource& source) {
 
 }  // namespace
 
-std::unique_ptr<TensorSource> adapt_quantized_folder(std::unique_ptr<TensorSource> source, const Json& config) {
+std::unique_ptr<TensorSource> adapt_quantized_folder(std::unique_ptr<TensorSource> source, const Json& config,
+                                                     bool is_part) {
   const Json* quantization = find_quantization(config);
   if (quantization == nullptr) {
-    return has_known_tensors(*source) ? adapt_known_weights(std::move(source), nullptr) : std::move(source);
+    return has_known_tensors(*source) ? adapt_known_weights(std::move(source), nullptr, is_part) : std::move(source);
   }
   if (is_plain_folder(*quantization)) return source;  // its metadata says how
   const std::string name = method_name(*quantization);
   const auto method = std::ranges::find(kMethods, name, &QuantizationMethod::quant_method);
-  if (method != kMethods.end()) return (*method)->adapt(std::move(source), *quantization);
-  if (!is_known_method(name) || !has_known_tensors(*source)) refuse_method(source->title(), name);
-  return adapt_known_weights(std::move(source), *quantization);
+  if (method != kMethods.end()) return (*method)->adapt(std::move(source), *quantization, is_part);
+  if (!is_known_method(name)) refuse_method(source->title(), name);
+  if (!is_part) require_codes(NamedTensors(*source));
+  if (!has_known_tensors(*source)) refuse_method(source->title(), name);
+  return adapt_known_weights(std::move(source), *quantization, is_part);
 }
 
 bool may_be_of_quantized_folder(const TensorSource& source) {

@@ -23,8 +23,9 @@ struct FolderQuantization {
 struct QuantizationMethod {
   std::string_view quant_method = "";  ///< in the quantization_config; empty: our own folders have none
 
-  /// The tensors as ours. config: the quantization_config. Errors: kFormat, kUnsupported.
-  std::unique_ptr<TensorSource> (*adapt)(std::unique_ptr<TensorSource> source, const Json& config) = nullptr;
+  /// The tensors as ours. config: the quantization_config. is_part: as below. Errors: kFormat, kUnsupported.
+  std::unique_ptr<TensorSource> (*adapt)(std::unique_ptr<TensorSource> source, const Json& config,
+                                         bool is_part) = nullptr;
 
   /// Whether tensors have the names of such weights: then the config.json beside a file is looked for.
   bool (*has_such_names)(const TensorSource& source) = nullptr;
@@ -34,9 +35,10 @@ struct QuantizationMethod {
 };
 
 /// The tensors as ours where the config says that they are quantized by a method that is read, or where it says nothing
-/// and they explain themselves; else the source as it is. config: config.json, or null. Errors: as the method's;
-/// kUnsupported for one that is not read.
-std::unique_ptr<TensorSource> adapt_quantized_folder(std::unique_ptr<TensorSource> source, const Json& config);
+/// and they explain themselves; else the source as it is. config: config.json, or null. is_part: of a checkpoint, so
+/// that parts of a weight may lie in its other files. Errors: as the method's; kUnsupported for one that is not read.
+std::unique_ptr<TensorSource> adapt_quantized_folder(std::unique_ptr<TensorSource> source, const Json& config,
+                                                     bool is_part = false);
 
 /// Whether a file by itself may be one of a quantized folder: by its tensors' names, where no metadata of ours says
 /// what they are.
