@@ -95,6 +95,11 @@ class Callbacks(TestCase):
 
 
 class Interrupts(TestCase):
+    def setUp(self):
+        super().setUp()
+        # A shell has what it starts in the background ignore control-C; Python then leaves it so.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
+
     def slow(self):
         """A checkpoint whose bytes take their time."""
         data = DIGITS.read_bytes()
