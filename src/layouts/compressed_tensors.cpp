@@ -2,7 +2,7 @@
 //   pack-quantized X_packed I32 [out, ceil(in·bits/32)], X_scale, asymmetric also X_zero_point I32 packed along the
 //                    rows, X_shape I64 [2]. Codes are unsigned. With actorder X_g_idx I32 [in] says which group a
 //                    column is of
-//   int-quantized    X I8 [out, in], X_scale, asymmetric also X_zero_point I8
+//   int-quantized    X I8 [out, in], X_scale, asymmetric also X_zero_point I8. With actorder X_g_idx likewise
 // X is the weight, "model.layers.0.mlp.up_proj.weight". Scales have the weight's dtype.
 // Source: compressed_tensors/compressors, 0.20
 #include <algorithm>
@@ -188,11 +188,11 @@ std::string_view scale_dtype_of(const QuantizedSpec& spec) {
   return spec.scale_dtype == DType::kF8E8M0 ? "torch.uint8" : "";
 }
 
-// Which groups they are was checked when the file was opened.
+// The last part lists groups: which they are was checked when the file was opened.
 ScaleTables load_ordered_tables(const QuantizedSpec& spec, const PartReader& in) {
   ScaleTables tables = load_tables(spec, in);
   tables.group_of_column.resize(static_cast<std::size_t>(spec.shape[1]));
-  in.read(shape_part(spec) + 1, 0, std::as_writable_bytes(std::span(tables.group_of_column)));
+  in.read(in.count() - 1, 0, std::as_writable_bytes(std::span(tables.group_of_column)));
   return tables;
 }
 
@@ -270,6 +270,17 @@ constinit const Layout kIntQuantizedLayout{
     .store_tables = store_byte_tables,
     .load = load_bytes_of,
     .load_tables = load_tables,
+};
+
+constinit const Layout kIntQuantizedOrderedLayout{
+    .name = "int-quantized actorder",
+    .has_own_order = true,
+    .has_tables = true,
+    .can_hold = [](const QuantizedSpec&) { return false; },
+    .unit = unit,
+    .parts = byte_parts,
+    .load = load_bytes_of,
+    .load_tables = load_ordered_tables,
 };
 
 }  // namespace mnq

@@ -244,3 +244,28 @@ for bits in (2, 3, 4, 5, 6, 8):
 mlx_save("mlx_of_layer", normal(24, 128), {"group_size": 64, "bits": 4, "a": {"group_size": 32, "bits": 8}}, group_size=32, bits=8)
 for mode, bits, group in (("mxfp4", 4, 32), ("mxfp8", 8, 32), ("nvfp4", 4, 16)):
     mlx_save("mlx_" + mode, normal(24, 128), {"group_size": group, "bits": bits, "mode": mode}, group_size=group, bits=bits, mode=mode)
+
+# ---- compressed-tensors with actorder, by itself but for the order: it decodes columns sorted by their groups. These have
+# a seed of their own, so that what comes before them stays as it is
+
+random = torch.Generator().manual_seed(15)
+
+
+def ordered(name, form, symmetric):
+    bits, outputs, inputs = 8, 24, 96
+    index = torch.arange(inputs)[torch.randperm(inputs, generator=random)] // 32
+    scheme = QuantizationScheme(targets=["Linear"], format=form, weights=QuantizationArgs(
+        num_bits=bits, type="int", symmetric=symmetric, strategy="group", group_size=32))
+    codes, scales = (integers(256, outputs, inputs) - 128).to(torch.int8), normal(outputs, 3).abs()
+    zeros = {} if symmetric else {"weight_zero_point": (integers(200, outputs, 3) - 100).to(torch.int8)}
+    by_group = torch.argsort(index, stable=True)
+    values = BaseCompressor.get_value_from_registry(form).decompress(
+        {"weight": codes[:, by_group], "weight_scale": scales} | zeros, scheme)["weight"]
+    group = {"targets": ["Linear"], "weights": scheme.weights.model_dump(mode="json") | {"actorder": "group"}, "format": form}
+    save(name, {"a.weight": codes, "a.weight_scale": scales, "a.weight_g_idx": index.int(),
+                "expected.a.weight": values[:, torch.argsort(by_group)]} | {f"a.{key}": value for key, value in zeros.items()},
+         {"quantization_config": {"quant_method": "compressed-tensors", "format": form, "config_groups": {"group_0": group}}})
+
+
+ordered("ct_w8_int_actorder", "int-quantized", True)
+ordered("ct_w8_naive_actorder", "naive-quantized", False)

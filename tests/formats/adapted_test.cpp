@@ -439,5 +439,36 @@ TEST(LostOrder, IsSaid) {
   EXPECT_NE(std::ranges::find(remarks, text), remarks.end());
 }
 
+// Floats of 8 bits in two groups of 32 columns, and which group each column is of.
+std::string floats_in_order(const std::array<std::int32_t, 64>& groups) {
+  SafetensorsBytes bytes;
+  bytes.add_bytes("a.weight", "F8_E4M3", "[2,64]", std::string(128, '\x38'));
+  bytes.add("a.weight_scale", "F32", "[2,2]", std::vector<float>{1, 2, 3, 4});
+  bytes.add_bytes("a.weight_g_idx", "I32", "[64]",
+                  std::string(reinterpret_cast<const char*>(groups.data()), sizeof groups));
+  return bytes.bytes();
+}
+
+TEST(FloatsInAnOrder, AreReadOnlyWhereItIsTheUsualOne) {
+  const TempFolder folder;
+  write_bytes(folder.path("config.json"),
+              R"({"quantization_config": {"quant_method": "compressed-tensors", "format": "float-quantized",
+                  "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float",
+                  "strategy": "group", "group_size": 32, "actorder": "group"}}}}})");
+  std::array<std::int32_t, 64> groups{};
+  for (std::size_t i = 0; i < groups.size(); ++i) groups[i] = i < 32 ? 0 : 1;
+  write_bytes(folder.path("model.safetensors"), floats_in_order(groups));
+  const auto floats = floats_of(*open_source(folder.path("")));
+  EXPECT_EQ(floats->tensors().size(), 1u);
+  const auto values = read_values<float>(*floats, "a.weight");
+  EXPECT_EQ(values[31], 1);
+  EXPECT_EQ(values[32], 2);
+  std::swap(groups[0], groups[63]);
+  write_bytes(folder.path("model.safetensors"), floats_in_order(groups));
+  const Error error = error_of([&] { open_source(folder.path("")); });
+  EXPECT_EQ(error.status(), Status::kUnsupported);
+  EXPECT_NE(error.message().find("a.weight_g_idx"), std::string::npos) << error.message();
+}
+
 }  // namespace
 }  // namespace mnq::test

@@ -54,7 +54,8 @@ void require_float_scales(const NamedTensors& tensors, std::span<const LogicalTe
 // compressed-tensors itself leaves the order out where none was found, and then reads columns as they lie.
 void remark_on_order(const NamedTensors& tensors, std::span<const CompressedGroup> groups, AdaptedWeights& found) {
   const auto lacks_order = [&](const LogicalTensor& weight) {
-    return weight.layout == &kPackQuantizedLayout && weight.spec->granularity == Granularity::kGroup &&
+    const bool has_integers = weight.layout == &kPackQuantizedLayout || weight.layout == &kIntQuantizedLayout;
+    return has_integers && weight.spec->granularity == Granularity::kGroup &&
            !tensors.find(weight.name + std::string(kOrderSuffix)) &&
            all_groups_are(groups, std::string(layer_name_from(weight.name).name), &CompressedGroup::is_ordered);
   };

@@ -212,7 +212,22 @@ LogicalTensor read_bytes(WeightInMaking weight, const std::string& name) {
   add_plain_zero_point(weight, name);
   if (may_run_in_integers(spec) && runs_int8(weight.groups, std::string(layer_name_from(name).name)))
     spec.activation_bits = 8;
-  return finish(std::move(weight), name, kIntQuantizedLayout);
+  const Layout& layout = add_order(weight, name) ? kIntQuantizedLayout : kIntQuantizedOrderedLayout;
+  return finish(std::move(weight), name, layout);
+}
+
+// Columns of floats are read as they lie.
+void require_order_of_floats(const WeightInMaking& weight, LogicalTensor& floats) {
+  const std::string list = floats.name + std::string(kOrderSuffix);
+  if (!weight.tensors.find(list)) return;
+  const QuantizedSpec& spec = *floats.spec;
+  const std::int64_t columns = spec.shape.back();
+  const std::uint64_t size = spec.group_size == 0 ? static_cast<std::uint64_t>(columns) : spec.group_size;
+  const auto groups = static_cast<std::int64_t>(ceil_div(static_cast<std::uint64_t>(columns), size));
+  if (!has_groups_in_order(weight.tensors, list, columns, groups, size)) {
+    weight.refuse(formatted("{}: floats whose columns lie in an order of their own are not read", list));
+  }
+  floats.parts.push_back(weight.tensors.require(list));
 }
 
 // Weights whose codes are floats are as other tools have them.
@@ -235,6 +250,7 @@ std::vector<LogicalTensor> find_compressed_weights(const NamedTensors& tensors, 
     const std::string& name = tensor.name;
     const WeightInMaking weight{tensors, groups, is_part, {}, {}};
     if (auto floats = find_float_weight(tensors, tensor, dtype)) {
+      require_order_of_floats(weight, *floats);
       weights.push_back(std::move(*floats));
     } else if (name.ends_with(kPackedSuffix)) {
       weights.push_back(read_packed(weight, name.substr(0, name.size() - kPackedSuffix.size())));
