@@ -144,6 +144,7 @@ bool is_below_experts(std::string_view module) {
     const std::string_view last = split_last(module).last;
     if (is_number(last)) return false;
     if (last == "experts" || last.ends_with("_experts") || last == "moe" || last.ends_with("_moe")) return true;
+    if (last == "switch_mlp") return true;  // mlx-lm's
   }
   return false;
 }

@@ -31,6 +31,13 @@ struct WeightRule {
       "";  ///< why it gets the most accurate kind unless its bits were asked for; empty: it need not
 };
 
+/// How what loads a format wants the weights that a model may hold in one tensor for all its experts.
+enum class ExpertForm {
+  kTogether,  ///< as they are
+  kApart,     ///< those of each expert by themselves, as Linear layers
+  kStacked,   ///< those of all experts in one tensor, but gate and up by themselves
+};
+
 struct Storage {
   std::string_view title = "";   ///< in messages: "GGUF"
   std::string_view advice = "";  ///< where the settings ask for what it cannot hold
@@ -48,6 +55,8 @@ struct Storage {
 
   /// Whether its readers make one layer of several, whose weights must then have one global scale: fused_layers.h.
   bool is_for_fused_layers = false;
+
+  ExpertForm experts = ExpertForm::kTogether;
 
   bool holds_everything() const { return layout->holds.empty(); }
 };

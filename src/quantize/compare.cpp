@@ -114,7 +114,8 @@ class ComparedModels {
 Report compare(const TensorSource& reference, const TensorSource& other, const Config& config, RunControl& control) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);
-  ComparedModels models(reference, other);
+  const auto apart = take_experts_apart_as_in(reference, other);
+  ComparedModels models(apart ? *apart : reference, other);
   models.measure(job, control);
   Report report("compare", &reference, other.path(), job.threads);
   models.describe(report);

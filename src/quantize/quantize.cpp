@@ -139,7 +139,8 @@ Report run_plan(const char* kind, const TensorSource& source, Plan plan, const C
 
 Report quantize(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
   const Stopwatch stopwatch;
-  const TensorSource& source = planned_source(given, output.is_module);
+  const PlannedSource planned(given, output.is_module, output.storage.experts);
+  const TensorSource& source = planned.get();
   const JobSettings job = resolve_job(config);
   control.set_has_quantized();
   control.start_job(source.require_weights().size());
@@ -177,6 +178,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
     for (const std::string& warning : warnings) report.add_warning(warning);
     for (const auto& [name, why] : unfit) report.add_warning(formatted("{}: kept as it was: {}", name, why));
     tell(report, extreme);
+    planned.add_remark(report);
     report.finish(stopwatch.seconds());
     log_warnings(report, control);
     return report;
@@ -186,7 +188,8 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
 Report plan_quantize(const TensorSource& given, const Config& config) {
   const JobSettings job = resolve_job(config);
   const OutputForm output = output_form(config, given);
-  const TensorSource& source = planned_source(given, output.is_module);
+  const PlannedSource planned(given, output.is_module, output.storage.experts);
+  const TensorSource& source = planned.get();
   Plan plan = make_plan(source, config, output.storage);
   const Extreme extreme = find_extreme(plan);
   const auto size = output.format == nullptr ? std::nullopt : output_size(source, plan, *output.format, job);
@@ -195,6 +198,7 @@ Report plan_quantize(const TensorSource& given, const Config& config) {
   if (size) report.json()["model"]["file_bytes"] = *size;
   warn_of_members(report, source, planned_to_carry(config));
   tell(report, extreme);
+  planned.add_remark(report);
   report.finish(0);
   return report;
 }

@@ -277,7 +277,7 @@ class ValueCheck {
 
 }  // namespace
 
-Report validate(const TensorSource& source, const TensorSource* original, const Config& config, RunControl& control) {
+Report validate(const TensorSource& source, const TensorSource* given, const Config& config, RunControl& control) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);
   const std::vector<LogicalTensor>& tensors = source.weights();
@@ -290,6 +290,8 @@ Report validate(const TensorSource& source, const TensorSource* original, const 
   if (!check_foreign(report, tensors)) check_orphans(report, tensors);
   const std::vector<Layer> layers = find_layers(tensors, source.companion());
   std::vector<TensorPair> pairs;
+  const auto apart = given == nullptr ? nullptr : take_experts_apart_as_in(*given, source);
+  const TensorSource* original = apart ? apart.get() : given;
   const std::uint64_t bytes = original == nullptr ? 0 : original->size_bytes();
   if (original != nullptr) {
     const std::vector<LogicalTensor>& expected = original->require_weights();

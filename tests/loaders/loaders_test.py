@@ -215,6 +215,75 @@ class Zoo(Test):
                    (self.INT8, self.W8A8))
 
 
+class FusedExperts(Test):
+    """Models saved with all experts in one tensor: compressed-tensors has each expert's weights by themselves."""
+
+    def save(self, kind, values):
+        torch.manual_seed(0)
+        model = kind(kind.config_class(**TEXT, **values)).eval()
+        for weight in model.parameters():
+            if weight.ndim >= 2:
+                weight.data = torch.randn(weight.shape) * 0.08
+        model.save_pretrained(self.folder / "in", save_original_format=False)
+
+    def logits(self, kind, folder):
+        model, info = kind.from_pretrained(folder, output_loading_info=True)
+        self.assertEqual({key: value for key, value in info.items() if value}, {})
+        with torch.no_grad():
+            return model.eval()(input_ids=IDS).logits
+
+    def turn_back(self, folder, module):
+        """Floats that are read as parameters of all experts only, [experts, in, out]."""
+        tensors = load_file(folder / "model.safetensors")
+        parts = {name: [tensors.pop(f"{module}{expert}.{name}_proj.weight").T for expert in range(4)]
+                 for name in ("gate", "up", "down")}
+        both = [torch.cat(pair, 1) for pair in zip(parts["gate"], parts["up"])]
+        tensors |= {module + "gate_up_proj": torch.stack(both), module + "down_proj": torch.stack(parts["down"])}
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+    def check(self, name, values, module, is_turned=False):
+        kind = getattr(transformers, name)
+        self.save(kind, values)
+        for words in ((), ("--bits", 4, "--group-size", 32), ("--dtype", "float8_e4m3")):
+            with self.subTest(name, words=words):
+                out, floats, report = (self.folder / each for each in ("out", "floats", "report.json"))
+                monoquant("quantize", self.folder / "in", "-o", out, "-q", "--force", "--format", "compressed-tensors",
+                          "--report", report, *words)
+                made = json.loads(report.read_text())
+                self.assertEqual([layer["tensor"] for layer in made["layers"] if layer["action"] == "copy" and
+                                  ".experts." in layer["tensor"]], [])
+                self.assertEqual(made["warnings"], [])
+                monoquant("validate", out, "--against", self.folder / "in", "-q")
+                monoquant("dequantize", out, "-o", floats, "-q", "--force", "--dtype", "float32")
+                if is_turned:
+                    self.turn_back(floats, module)
+                found, expected = self.logits(kind, out), self.logits(kind, floats)
+                # Floats of 8 bits become bfloat16 on the way in transformers before 5.24.
+                bar = 0.02 * expected.abs().max().item() if "float8_e4m3" in words else 1e-4
+                self.assertLess((found - expected).abs().max().item(), bar)
+
+    def test_named(self):
+        self.check("Qwen3MoeForCausalLM", {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+                                           "head_dim": 32}, "model.layers.0.mlp.experts.")
+
+    def test_numbered(self):
+        self.check("MixtralForCausalLM", {"num_local_experts": 4}, "model.layers.0.mlp.experts.")
+
+    def test_turned(self):
+        self.check("Llama4ForCausalLM", {"num_local_experts": 4, "intermediate_size_mlp": 256, "head_dim": 32,
+                                         "interleave_moe_layer_step": 1}, "model.layers.0.feed_forward.experts.", True)
+
+    def test_of_one_tensor_only(self):
+        kind = transformers.GptOssForCausalLM
+        self.save(kind, {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 32})
+        out, report = self.folder / "out", self.folder / "report.json"
+        monoquant("quantize", self.folder / "in", "-o", out, "-q", "--format", "compressed-tensors", "--report", report)
+        reasons = {layer["tensor"]: layer["reason"] for layer in json.loads(report.read_text())["layers"]}
+        self.assertIn("which its loaders do not have otherwise in a gpt_oss",
+                      reasons["model.layers.0.mlp.experts.gate_up_proj"])
+        self.logits(kind, out)
+
+
 def bits_of(words, width, axis):
     """Codes from strings of bits along an axis of int32 words, the lowest first."""
     words = numpy.moveaxis(words.numpy().view(numpy.uint32), axis, 0)

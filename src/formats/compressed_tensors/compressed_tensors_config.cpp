@@ -8,6 +8,7 @@
 #include "formats/compressed_tensors/compressed_tensors_groups.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
 #include "formats/compressed_tensors/compressed_tensors_models.h"
+#include "formats/experts/expert_models.h"
 #include "formats/folder/folder_loaders.h"
 #include "layouts/layouts.h"
 #include "schemes/scheme.h"
@@ -41,15 +42,6 @@ Json activations_json() {
               {"dynamic", true},
               {"observer", nullptr},
               {"observer_kwargs", Json::object()}};
-}
-
-// "model.layers.0.mlp.experts.3.up_proj"
-bool is_expert(std::string_view layer) {
-  constexpr std::string_view kExperts = "experts.";
-  const std::size_t at = layer.find(kExperts);
-  if (at == std::string_view::npos) return false;
-  const std::string_view number = layer.substr(at + kExperts.size(), 1);
-  return !number.empty() && number[0] >= '0' && number[0] <= '9';
 }
 
 // Layers that are quantized alike.
@@ -92,7 +84,7 @@ Layers sort_layers(const Plan& plan) {
     if (has_codes(planned, tensor)) {
       const QuantizedSpec& spec = planned.spec;
       add_to_group(layers.groups,
-                   {weights_json(spec), planned.layout, spec.activation_bits != 0, {layer}, is_expert(layer)});
+                   {weights_json(spec), planned.layout, spec.activation_bits != 0, {layer}, is_of_one_expert(layer)});
     } else if (planned.layer.kind != nullptr && planned.layer.kind->name == "Linear") {
       layers.left.push_back(layer);
     } else if (planned.layer.kind != nullptr && planned.layer.kind->name == "Conv1D") {
@@ -143,18 +135,22 @@ Json groups_json(const std::vector<Group>& groups, bool is_mixed, const Companio
   return json;
 }
 
-// transformers decodes all experts of a layer at once, by one scheme.
+// What transformers decodes of experts: all of a layer at once, by one scheme.
+bool is_loaded_of_experts(const Group& group) {
+  const bool has_rows = group.weights["strategy"] == "channel" || group.weights["strategy"] == "tensor";
+  if (group.has_activations) return false;
+  return (group.layout == &kFloatQuantizedLayout && has_rows) ||
+         (group.has_packed_integers() && group.weights["symmetric"] == true);
+}
+
 void note_experts(std::vector<std::string>& notes, const Layers& layers) {
   const auto groups = std::ranges::count_if(layers.groups, &Group::has_experts);
   if (groups == 0) return;
   const Group& experts = *std::ranges::find_if(layers.groups, &Group::has_experts);
-  const bool is_plain =
-      experts.has_packed_integers() && !experts.has_activations && experts.weights["symmetric"] == true;
-  if (groups == 1 && is_plain && std::ranges::none_of(layers.left, is_expert)) return;
+  if (groups == 1 && is_loaded_of_experts(experts) && std::ranges::none_of(layers.left, is_of_one_expert)) return;
   notes.emplace_back(
-      "transformers loads experts only where all have one scheme, symmetric and without activation_bits: this folder "
-      "it "
-      "cannot load");
+      "transformers loads experts only where all have one scheme, float8_e4m3 or integers that are symmetric and "
+      "without activation_bits: this folder it cannot load");
 }
 
 std::vector<std::string> notes_of(const Layers& layers, const Companion* companion) {
@@ -195,6 +191,7 @@ FolderQuantization describe_compressed_tensors(const Plan& plan, const Companion
   if (const FolderLoader& loader = folder_loader(companion); !loader.loads_compressed_tensors) {
     result.notes.push_back(formatted("{} does not load compressed-tensors: monoquant reads this folder", loader.name));
   }
+  add_note_on_experts(result.notes, plan, companion);
   std::vector<std::string> ignore = layers.left;
   if (renames_modules(companion)) std::ranges::copy(patterns_of(layers.left, true), std::back_inserter(ignore));
   add_heads(ignore, plan, companion);
@@ -224,7 +221,8 @@ const Format kCompressedTensorsFormat{
                 .rule = rule_of_compressed_tensors,
                 .choose_layout = layout_for_model,
                 .suffixes = kSuffixes,
-                .is_for_fused_layers = true},
+                .is_for_fused_layers = true,
+                .experts = ExpertForm::kApart},
     .is_folder = true,
     .quantization = &kCompressedTensorsMethod,
 };

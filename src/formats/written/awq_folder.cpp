@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text/format.h"
+#include "formats/experts/expert_models.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/written/linear_layers.h"
 #include "formats/written/written_formats.h"
@@ -54,6 +55,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
   require_one_size(layers.coded);
   const QuantizedSpec& spec = layers.coded.front().spec();
   FolderQuantization result;
+  add_note_on_experts(result.notes, plan, companion);
   result.config = Json{{"quant_method", kAwqFormat.name},
                        {"bits", code_bits(spec)},
                        {"group_size", group_size_of(spec)},
@@ -73,7 +75,8 @@ const Format kAwqFormat{
     .storage = {.title = kTitle,
                 .advice = "leave the key unset, or write safetensors",
                 .layout = &kAwqLayout,
-                .rule = rule_of_awq},
+                .rule = rule_of_awq,
+                .experts = ExpertForm::kApart},
     .is_folder = true,
     .quantization = &kMethod,
 };

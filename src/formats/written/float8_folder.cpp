@@ -1,6 +1,7 @@
 // Folders of floats of 8 bits as DeepSeek has them, quant_method fp8: a scale for each block of 128 x 128.
 // Source: transformers/utils/quantization_config.py, FineGrainedFP8Config; integrations/finegrained_fp8.py, 5.24
 #include "base/text/format.h"
+#include "formats/experts/expert_models.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/written/linear_layers.h"
 #include "formats/written/written_formats.h"
@@ -36,6 +37,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
   if (layers.coded.empty()) return {};
   const HeldKind& kind = kFloat8InverseLayout.holds.front();
   FolderQuantization result;
+  add_note_on_experts(result.notes, plan, companion);
   result.config = Json{{"quant_method", kFloat8Format.name},
                        {"fmt", "e4m3"},
                        {"activation_scheme", "dynamic"},
@@ -54,7 +56,8 @@ const Format kFloat8Format{
     .storage = {.title = kTitle,
                 .advice = "leave the key unset, or write safetensors",
                 .layout = &kFloat8InverseLayout,
-                .rule = rule_of_float8},
+                .rule = rule_of_float8,
+                .experts = ExpertForm::kApart},
     .is_folder = true,
     .quantization = &kMethod,
 };

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text/format.h"
+#include "formats/experts/expert_models.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/written/linear_layers.h"
 #include "formats/written/written_formats.h"
@@ -81,6 +82,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
       std::ranges::any_of(layers.coded, [&](const CodedLayer& layer) { return is_output_head(layer.name, companion); });
   const bool is_first_form = layers.coded.front().planned->layout == &kGptqLayout;
   FolderQuantization result;
+  add_note_on_experts(result.notes, plan, companion);
   result.config = Json{{"quant_method", kGptqFormat.name},
                        {"bits", most["bits"]},
                        {"group_size", most["group_size"]},
@@ -111,7 +113,8 @@ const Format kGptqFormat{
                 .rule = rule_of_gptq,
                 .choose_layout = [](const QuantizedSpec& spec, const Companion*) -> const Layout& {
                   return spec.symmetric ? kGptqLayout : kGptqV2Layout;
-                }},
+                },
+                .experts = ExpertForm::kApart},
     .is_folder = true,
     .quantization = &kMethod,
 };

@@ -5,6 +5,7 @@
 
 #include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors_models.h"
+#include "formats/experts/expert_models.h"
 #include "schemes/scheme.h"
 
 namespace mnq {
@@ -18,7 +19,9 @@ std::string reason_to_stay_float(std::string_view title, const WeightRequest& re
   const std::string_view kind = layer.kind == nullptr ? "" : layer.kind->name, name = layer.name.name;
   const std::string only = formatted("{} holds Linear layers only", title);
   if (kind == "Conv1D") return only + ", and in this model it is a Conv1D";
-  if (kind == "Experts") return only + ", and this is all experts in one tensor";
+  if (kind == "Experts") {
+    return formatted("{}, and this is all experts in one tensor, {}", only, reason_for_one_tensor(request.companion));
+  }
   if (kind != "Linear" || !layer.name.tensor.ends_with(".weight") || request.wanted.shape.size() != 2) return only;
   if (layer.is_router) return only + ", and the router of experts is none";
   const bool is_head = layer.is_sensitive || is_output_head(name, request.companion);

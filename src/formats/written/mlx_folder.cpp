@@ -1,7 +1,11 @@
 // MLX's folders, as mlx-lm loads them: config.json has one number of bits and one size of groups for all, and those of
 // each layer that has others under its name. What has scales is quantized, whatever layer it is.
 // Source: mlx_lm/utils.py, load_model; mlx/nn/layers/quantized.py
+#include <algorithm>
+#include <array>
+
 #include "base/text/format.h"
+#include "formats/experts/expert_models.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/written/linear_layers.h"
@@ -15,15 +19,29 @@ namespace {
 constexpr std::string_view kTitle = "MLX";
 constexpr std::int64_t kWord = 32;
 
+// Weights [experts, out, in] that are no gate and up in one.
+bool is_stack(std::string_view tensor, const Shape& shape) {
+  constexpr std::array<std::string_view, 3> kNames{".gate_proj.weight", ".up_proj.weight", ".down_proj.weight"};
+  return shape.size() == 3 &&
+         std::ranges::any_of(kNames, [&](std::string_view name) { return tensor.ends_with(name); });
+}
+
+std::string reason_for_experts(const Companion* companion) {
+  return formatted("MLX holds Linear layers and embeddings only, and this is all experts in one tensor, {}",
+                   reason_for_one_tensor(companion));
+}
+
 WeightRule rule_of_mlx(const WeightRequest& request) {
   if (!is_coded(request.wanted)) return {};
   const Layer& layer = request.layer;
   const Shape& shape = request.wanted.shape;
   const std::string_view kind = layer.kind == nullptr ? "" : layer.kind->name;
-  const bool is_held = (kind == "Linear" || kind == "Embedding") && layer.name.tensor.ends_with(".weight");
-  if (!is_held || shape.size() != 2) return {.leaves_for = "MLX holds Linear layers and embeddings only"};
+  const std::string_view tensor = layer.name.tensor;
+  if (kind == "Experts" && !is_stack(tensor, shape)) return {.leaves_for = reason_for_experts(request.companion)};
+  const bool is_matrix = (kind == "Linear" || kind == "Embedding") && tensor.ends_with(".weight") && shape.size() == 2;
+  if (!is_matrix && kind != "Experts") return {.leaves_for = "MLX holds Linear layers and embeddings only"};
   if (layer.is_router && !request.is_stored) return {.leaves_for = "MLX leaves the router of experts as it is"};
-  if (shape[1] % kWord == 0) return {};
+  if (shape.back() % kWord == 0) return {};
   return {.leaves_for = formatted("MLX holds rows of multiples of {}, and this has {}", kWord, shape_text(shape))};
 }
 
@@ -61,7 +79,8 @@ const Format kMlxFormat{
                 .advice = "leave the key unset, or write safetensors",
                 .layout = &kMlxLayout,
                 .method = &kSearchMethod,
-                .rule = rule_of_mlx},
+                .rule = rule_of_mlx,
+                .experts = ExpertForm::kStacked},
     .is_folder = true,
     .quantization = &kMethod,
 };

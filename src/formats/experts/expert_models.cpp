@@ -1,0 +1,108 @@
+#include "formats/experts/expert_models.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/text/format.h"
+
+namespace mnq {
+namespace {
+
+constexpr ExpertNames kNamed{"gate_proj", "up_proj", "down_proj"};
+constexpr ExpertNames kNumbered{"w1", "w3", "w2"};
+constexpr std::string_view kSwitch = "switch_mlp", kExperts = "experts";
+
+// Sources: transformers 5.24, conversion_mapping.py: what it merges, and quantizers/base.py for llama4; vLLM's
+// load_weights of granitemoe and qwen3_vl_moe; mlx-lm, models/*.py: the modules that its own files name.
+constexpr auto kModels = std::to_array<ExpertModel>({
+    {"afmoe", &kNamed, kExperts},
+    {"axk1", &kNamed},
+    {"axk2", &kNamed},
+    {"bailing_hybrid", &kNamed},
+    {"cohere2_moe", &kNamed},
+    {"deepseek_v2", &kNamed, kSwitch},
+    {"deepseek_v3", &kNamed, kSwitch},
+    {"deepseek_v32", &kNamed, kSwitch},
+    {"deepseek_v4", &kNumbered},
+    {"dots1", &kNamed, kExperts},
+    {"ernie4_5_moe", &kNamed, kSwitch},
+    {"exaone_moe", &kNamed, kSwitch},
+    {"flex_olmo", &kNamed},
+    {"glm4_moe", &kNamed, kSwitch},
+    {"glm4_moe_lite", &kNamed, kSwitch},
+    {"glm4v_moe", &kNamed},
+    {"glm4v_moe_text", &kNamed},
+    {"glm5_next", &kNamed},
+    {"glm5_next_text", &kNamed},
+    {"glm_moe_dsa", &kNamed, kSwitch},
+    {"gpt_oss", nullptr, kExperts, false, true},
+    {"granitemoe", &kNumbered, kSwitch, true},
+    {"granitemoehybrid", &kNumbered, kSwitch, true},
+    {"granitemoeshared", &kNumbered, "", true},
+    {"hunyuan_v1_moe", &kNamed},
+    {"hy_v3", &kNamed},
+    {"jamba", &kNamed, kSwitch},
+    {"kimi_linear", &kNumbered},
+    {"laguna", &kNamed, kSwitch},
+    {"lfm2_moe", &kNumbered, kSwitch},
+    {"llama4", &kNamed, kExperts},
+    {"llama4_text", &kNamed, kExperts},
+    {"longcat_flash", &kNamed, kSwitch},
+    {"mellum", &kNamed, kSwitch},
+    {"mimo_v2_flash", &kNamed, kSwitch},
+    {"minimax", &kNumbered, kSwitch},
+    {"minimax_m2", &kNumbered, kSwitch},
+    {"mixtral", &kNumbered, kSwitch},
+    {"nemotron_h", &kNamed},
+    {"olmoe", &kNamed, kSwitch},
+    {"phimoe", &kNumbered, kSwitch},
+    {"qwen2_moe", &kNamed, kSwitch},
+    {"qwen3_5_moe", &kNamed, kSwitch},
+    {"qwen3_5_moe_text", &kNamed, kSwitch},
+    {"qwen3_moe", &kNamed, kSwitch},
+    {"qwen3_next", &kNamed, kSwitch},
+    {"qwen3_omni_moe", &kNamed},
+    {"qwen3_vl_moe", &kNamed, kSwitch, true},
+    {"qwen3_vl_moe_text", &kNamed, kSwitch, true},
+    {"solar_open", &kNamed},
+});
+
+}  // namespace
+
+const ExpertModel* find_expert_model(const Companion* companion) {
+  if (companion == nullptr) return nullptr;
+  for (const std::string& type : companion->model_types) {
+    const auto found = std::ranges::find(kModels, std::string_view(type), &ExpertModel::type);
+    if (found != kModels.end()) return &*found;
+  }
+  return nullptr;
+}
+
+bool is_of_one_expert(std::string_view layer) {
+  constexpr std::string_view kModule = "experts.";
+  const std::size_t at = layer.find(kModule);
+  if (at == std::string_view::npos) return false;
+  const std::string_view number = layer.substr(at + kModule.size(), 1);
+  return !number.empty() && number[0] >= '0' && number[0] <= '9';
+}
+
+void add_note_on_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion) {
+  const ExpertModel* model = find_expert_model(companion);
+  if (model == nullptr || !model->is_for_vllm_only) return;
+  const bool has_experts = std::ranges::any_of(plan.tensors, [&](const PlannedTensor& planned) {
+    return has_codes(planned, plan.logical[planned.logical]) && is_of_one_expert(planned.layer.name.name);
+  });
+  if (!has_experts) return;
+  notes.push_back(
+      formatted("the experts of this {} lie one by one, as vLLM loads them: transformers does not", model->type));
+}
+
+std::string reason_for_one_tensor(const Companion* companion) {
+  if (companion == nullptr || companion->model_types.empty()) return "which no config.json says how to take apart";
+  const std::string& type = companion->model_types.front();
+  const bool is_known = find_expert_model(companion) != nullptr;
+  return is_known ? formatted("which its loaders do not have otherwise in a {}", type)
+                  : formatted("which it is not known how to take apart in a {}", type);
+}
+
+}  // namespace mnq

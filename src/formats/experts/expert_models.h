@@ -1,0 +1,40 @@
+// What the weights of experts are called that a model holds in one tensor, where a format's loaders want them
+// otherwise. A row for each type of model whose loaders are known: shapes alone do not tell gate from up.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/tensor_source.h"
+#include "plan/plan.h"
+
+namespace mnq {
+
+/// The three weights of an expert. Some have no gate.
+struct ExpertNames {
+  std::string_view gate, up, down;
+};
+
+/// A type of models.
+struct ExpertModel {
+  std::string_view type;               ///< in config.json
+  const ExpertNames* apart = nullptr;  ///< of X.experts.3.NAME.weight; null: nothing loads them one by one
+  std::string_view stacked = "";       ///< of X.STACKED.gate_proj.weight; empty: mlx-lm knows no such model
+  bool is_for_vllm_only = false;       ///< transformers does not load them one by one
+  bool is_interleaved = false;         ///< rows of gate and up take turns
+};
+
+/// Of the first type of the source's that is known; null: of none.
+const ExpertModel* find_expert_model(const Companion* companion);
+
+/// Whether it is a layer of one expert: "model.layers.0.mlp.experts.3.up_proj".
+bool is_of_one_expert(std::string_view layer);
+
+/// Adds what is to be said of a folder whose experts have codes one by one.
+void add_note_on_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion);
+
+/// Why a tensor of all experts was not taken apart: to follow "and this is all experts in one tensor".
+std::string reason_for_one_tensor(const Companion* companion);
+
+}  // namespace mnq

@@ -1,0 +1,271 @@
+// Models that hold all experts in one tensor, in folders whose loaders want them otherwise: what each expert's weights
+// are called there, and that they are its own. That the loaders take them: tests/loaders.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+
+#include "formats/experts/experts_apart.h"
+#include "quantize/job_fixture.h"
+#include "support/error_of.h"
+#include "support/safetensors_bytes.h"
+#include "support/temp_folder.h"
+
+namespace mnq::test {
+namespace {
+
+constexpr std::int64_t kExperts = 3, kInner = 32, kWidth = 64;
+
+// Of an expert's gate, up or down: whole numbers with 127 in each row, so that int8 loses nothing.
+enum Part { kGate, kUp, kDown };
+float value_of(Part part, std::int64_t expert, std::int64_t row, std::int64_t column) {
+  if (column == 0) return 127;
+  return static_cast<float>((expert * 31 + row * 7 + column * 3 + part * 11) % 254 - 127);
+}
+
+using Value = std::function<float(std::int64_t, std::int64_t, std::int64_t)>;  // expert, row, column
+
+NamedTensor experts(const std::string& name, std::int64_t rows, std::int64_t columns, const Value& value) {
+  std::vector<float> values;
+  for (std::int64_t expert = 0; expert < kExperts; ++expert) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t column = 0; column < columns; ++column) values.push_back(value(expert, row, column));
+    }
+  }
+  return {name, tensor_of(DType::kF32, {kExperts, rows, columns}, values)};
+}
+
+float gate_up(std::int64_t expert, std::int64_t row, std::int64_t column) {
+  return row < kInner ? value_of(kGate, expert, row, column) : value_of(kUp, expert, row - kInner, column);
+}
+float down(std::int64_t expert, std::int64_t row, std::int64_t column) { return value_of(kDown, expert, row, column); }
+
+// As transformers has them, [experts, out, in].
+std::vector<NamedTensor> in_rows(const std::string& module, const std::string& up = "gate_up_proj",
+                                 const std::string& below = "down_proj") {
+  return {experts(module + up, 2 * kInner, kWidth, gate_up), experts(module + below, kWidth, kInner, down)};
+}
+
+// [experts, in, out], as Llama 4 has them; in GPT-OSS, rows of gate and up take turns.
+std::vector<NamedTensor> in_columns(const std::string& module, bool is_interleaved) {
+  const auto turned = [&](std::int64_t expert, std::int64_t row, std::int64_t column) {
+    const std::int64_t output = is_interleaved ? column / 2 + column % 2 * kInner : column;
+    return gate_up(expert, output, row);
+  };
+  return {experts(module + "gate_up_proj", kWidth, 2 * kInner, turned),
+          experts(module + "down_proj", kInner, kWidth, [](std::int64_t expert, std::int64_t row, std::int64_t column) {
+            return down(expert, column, row);
+          })};
+}
+
+class Experts : public testing::Test {
+ protected:
+  void write_model(const std::vector<NamedTensor>& tensors, const std::string& type) {
+    SafetensorsBytes file;
+    for (const NamedTensor& each : tensors) {
+      file.add_bytes(each.name, dtype_name(each.tensor.dtype).data(), shape_text(each.tensor.shape),
+                     std::string(reinterpret_cast<const char*>(each.tensor.data.get()), each.tensor.size_bytes));
+    }
+    std::filesystem::create_directories(folder_.path("in"));
+    write_bytes(folder_.path("in/model.safetensors"), file.bytes());
+    write_bytes(folder_.path("in/config.json"), type.empty() ? "{}" : R"({"model_type": ")" + type + "\"}");
+  }
+
+  // The report; what was written is open then.
+  Json quantize_to(const std::string& format, const std::vector<NamedTensor>& tensors, const std::string& type,
+                   const std::string& more = "") {
+    write_model(tensors, type);
+    in_ = open_source(folder_.path("in"));
+    const Settings settings =
+        parse_settings(R"({"overwrite": true, "min_parameters": 0, "accuracy_warning": "ignore", "format": ")" +
+                       format + "\"" + more + "}");
+    const Config config(&settings, nullptr);
+    RunControl control;
+    const Json planned = plan_quantize(*in_, config).json();
+    const Json report =
+        quantize(*in_, config, control, file_output(*in_, folder_.path("out/"), config, control)).json();
+    EXPECT_EQ(planned["layers"].size(), report["layers"].size());
+    EXPECT_EQ(planned["model"]["bytes_after"], report["model"]["bytes_after"]);
+    out_ = open_source(folder_.path("out"));
+    const Settings wide = parse_settings(R"({"float_dtype": "float32"})");
+    dequantize(*out_, Config(&wide, nullptr), control, memory_output(*out_, floats_));
+    return report;
+  }
+
+  void expect_valid() {
+    RunControl control;
+    const Json validated = validate(*out_, in_.get(), Config(nullptr, nullptr), control).json();
+    EXPECT_EQ(validated["problems"].size(), 0) << validated["problems"];
+    const Json compared = compare(*in_, *out_, Config(nullptr, nullptr), control).json();
+    EXPECT_EQ(compared["model"]["tensors_skipped"], 0) << compared["layers"];
+  }
+
+  // Whether that weight of the output has these values.
+  void expect_matrix(const std::string& name, std::int64_t rows, std::int64_t columns, std::int64_t first_expert,
+                     std::int64_t expert_count, const Value& value, float tolerance) {
+    const std::vector<float> found = read_values<float>(*floats_, name);
+    ASSERT_EQ(found.size(), static_cast<std::size_t>(expert_count * rows * columns)) << name;
+    std::size_t i = 0;
+    for (std::int64_t expert = first_expert; expert < first_expert + expert_count; ++expert) {
+      for (std::int64_t row = 0; row < rows; ++row) {
+        for (std::int64_t column = 0; column < columns; ++column, ++i) {
+          ASSERT_NEAR(found[i], value(expert, row, column), tolerance) << name << " " << expert << " " << row;
+        }
+      }
+    }
+  }
+
+  void expect_apart(const std::string& module, const std::string& gate, const std::string& up,
+                    const std::string& down_name) {
+    for (std::int64_t expert = 0; expert < kExperts; ++expert) {
+      const std::string start = module + std::to_string(expert) + ".";
+      const auto of = [](Part part) { return std::bind_front(value_of, part); };
+      expect_matrix(start + gate + ".weight", kInner, kWidth, expert, 1, of(kGate), 1e-3f);
+      expect_matrix(start + up + ".weight", kInner, kWidth, expert, 1, of(kUp), 1e-3f);
+      expect_matrix(start + down_name + ".weight", kWidth, kInner, expert, 1, of(kDown), 1e-3f);
+    }
+    expect_valid();
+  }
+
+  // Steps of affine codes are 254 / 255 wide.
+  void expect_stacks(const std::string& module) {
+    const auto of = [](Part part) { return std::bind_front(value_of, part); };
+    expect_matrix(module + "gate_proj.weight", kInner, kWidth, 0, kExperts, of(kGate), 0.51f);
+    expect_matrix(module + "up_proj.weight", kInner, kWidth, 0, kExperts, of(kUp), 0.51f);
+    expect_matrix(module + "down_proj.weight", kWidth, kInner, 0, kExperts, of(kDown), 0.51f);
+    expect_valid();
+  }
+
+  static std::size_t count_of(const Json& report, const std::string& action) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(report["layers"], [&](const Json& layer) { return layer["action"].text() == action; }));
+  }
+
+  TempFolder folder_;
+  std::shared_ptr<const TensorSource> in_, out_, floats_;
+};
+
+TEST_F(Experts, AreLinearLayersWhereLoadersHaveThemSo) {
+  for (const char* format : {"compressed-tensors", "gptq", "fp8"}) {
+    const Json report = quantize_to(format, in_rows("layers.0.mlp.experts."), "qwen3_moe");
+    EXPECT_EQ(count_of(report, "quantize"), 3u * kExperts) << format;
+    EXPECT_EQ(report["layers"][0]["tensor"], "layers.0.mlp.experts.0.gate_proj.weight");
+    EXPECT_NE(report["remarks"].dump().find("2 tensors of all experts became several"), std::string::npos) << report;
+    if (format != std::string("fp8")) expect_apart("layers.0.mlp.experts.", "gate_proj", "up_proj", "down_proj");
+    EXPECT_EQ(report["warnings"].size(), 0) << report["warnings"];
+  }
+  const Json report = quantize_to("awq", in_rows("layers.0.mlp.experts."), "qwen3_moe", R"(, "group_size": 32)");
+  EXPECT_EQ(count_of(report, "quantize"), 3u * kExperts);
+  EXPECT_NE(out_->find("layers.0.mlp.experts.2.up_proj.qweight"), TensorSource::kNone);
+}
+
+TEST_F(Experts, AreCalledAsTheModelsFirstFilesHaveThem) {
+  quantize_to("compressed-tensors", in_rows("layers.0.block_sparse_moe.experts."), "mixtral");
+  expect_apart("layers.0.block_sparse_moe.experts.", "w1", "w3", "w2");
+  const std::string module = "layers.0.block_sparse_moe.";
+  const Json report = quantize_to("gptq", in_rows(module, "input_linear.weight", "output_linear.weight"), "granitemoe");
+  expect_apart(module + "experts.", "w1", "w3", "w2");
+}
+
+TEST_F(Experts, WhoseLoadersAreFewHaveANote) {
+  const auto tensors = in_rows("layers.0.block_sparse_moe.", "input_linear.weight", "output_linear.weight");
+  const Json report = quantize_to("compressed-tensors", tensors, "granitemoe");
+  EXPECT_NE(report["warnings"].dump().find("as vLLM loads them: transformers does not"), std::string::npos) << report;
+}
+
+TEST_F(Experts, MayLieTheOtherWayRound) {
+  quantize_to("compressed-tensors", in_columns("layers.0.feed_forward.experts.", false), "llama4_text");
+  expect_apart("layers.0.feed_forward.experts.", "gate_proj", "up_proj", "down_proj");
+}
+
+TEST_F(Experts, AreStacksInMlx) {
+  const std::string more = R"(, "group_size": 32)";
+  const Json report = quantize_to("mlx", in_rows("layers.0.mlp.experts."), "qwen3_moe", more);
+  EXPECT_EQ(count_of(report, "quantize"), 3u);
+  EXPECT_EQ(report["layers"][0]["kind"], "Experts");
+  expect_stacks("layers.0.mlp.switch_mlp.");
+  quantize_to("mlx", in_columns("layers.0.feed_forward.experts.", false), "llama4", more);
+  expect_stacks("layers.0.feed_forward.experts.");
+  const std::string module = "layers.0.block_sparse_moe.";
+  quantize_to("mlx", in_rows(module, "input_linear.weight", "output_linear.weight"), "granitemoe", more);
+  expect_stacks(module + "switch_mlp.");
+}
+
+// Its biases are called by the layers, too.
+TEST_F(Experts, OfGptOssTakeTurns) {
+  std::vector<NamedTensor> tensors = in_columns("layers.0.mlp.experts.", true);
+  std::vector<float> biases(kExperts * 2 * kInner), below(kExperts * kWidth, 2);
+  for (std::size_t i = 0; i < biases.size(); ++i) biases[i] = static_cast<float>(i);
+  tensors.push_back({"layers.0.mlp.experts.gate_up_proj_bias", tensor_of(DType::kF32, {kExperts, 2 * kInner}, biases)});
+  tensors.push_back({"layers.0.mlp.experts.down_proj_bias", tensor_of(DType::kF32, {kExperts, kWidth}, below)});
+  quantize_to("mlx", tensors, "gpt_oss", R"(, "group_size": 32)");
+  expect_stacks("layers.0.mlp.experts.");
+  const std::vector<float> gate = read_values<float>(*out_, "layers.0.mlp.experts.gate_proj.bias");
+  const std::vector<float> up = read_values<float>(*out_, "layers.0.mlp.experts.up_proj.bias");
+  ASSERT_EQ(gate.size(), static_cast<std::size_t>(kExperts * kInner));
+  ASSERT_EQ(up.size(), gate.size());
+  for (std::size_t i = 0; i < gate.size(); ++i) {
+    EXPECT_EQ(gate[i], static_cast<float>(2 * i));
+    EXPECT_EQ(up[i], static_cast<float>(2 * i + 1));
+  }
+  EXPECT_EQ(read_values<float>(*out_, "layers.0.mlp.experts.down_proj.bias"), below);
+}
+
+TEST_F(Experts, StayFloatWhereNoLoaderHasThemApart) {
+  const auto reason = [&](const std::string& format, const std::string& type) {
+    const Json report = quantize_to(format, in_rows("layers.0.mlp.experts."), type);
+    EXPECT_EQ(count_of(report, "copy"), 2u) << format << " " << type;
+    return report["layers"][0]["reason"].text();
+  };
+  EXPECT_EQ(reason("compressed-tensors", "gpt_oss"),
+            "compressed-tensors holds Linear layers only, and this is all experts in one tensor, which its loaders do "
+            "not have otherwise in a gpt_oss");
+  EXPECT_EQ(reason("gptq", "new_moe"),
+            "GPTQ holds Linear layers only, and this is all experts in one tensor, which it is not known how to take "
+            "apart in a new_moe");
+  EXPECT_EQ(reason("mlx", ""),
+            "MLX holds Linear layers and embeddings only, and this is all experts in one tensor, which no config.json "
+            "says how to take apart");
+}
+
+TEST_F(Experts, StayTogetherInFilesOfOurs) {
+  write_model(in_rows("layers.0.mlp.experts."), "qwen3_moe");
+  const auto source = open_source(folder_.path("in"));
+  EXPECT_EQ(take_experts_apart(*source, ExpertForm::kTogether), nullptr);
+  const Json report = quantize_in_memory(*source, R"({"min_parameters": 0})").report;
+  EXPECT_EQ(report["layers"].size(), 2u);
+  EXPECT_EQ(count_of(report, "quantize"), 2u);
+}
+
+// Gate and up are half of the rows each.
+TEST_F(Experts, OfAnOddNumberOfRowsStayTogether) {
+  write_model({experts("mlp.experts.gate_up_proj", 33, 8, gate_up), experts("mlp.experts.down_proj", 8, 16, down)},
+              "qwen3_moe");
+  const auto source = open_source(folder_.path("in"));
+  const auto apart = take_experts_apart(*source, ExpertForm::kApart);
+  ASSERT_NE(apart, nullptr);
+  EXPECT_NE(apart->find("mlp.experts.gate_up_proj"), TensorSource::kNone);
+  EXPECT_NE(apart->find("mlp.experts.2.down_proj.weight"), TensorSource::kNone);
+}
+
+// Any piece of one is what the whole has there, whichever way it lies.
+TEST_F(Experts, AreReadInAnyPieces) {
+  for (const bool is_interleaved : {false, true}) {
+    write_model(in_columns("mlp.experts.", is_interleaved), is_interleaved ? "gpt_oss" : "llama4");
+    const auto source = open_source(folder_.path("in"));
+    const auto apart = take_experts_apart(*source, is_interleaved ? ExpertForm::kStacked : ExpertForm::kApart);
+    ASSERT_NE(apart, nullptr);
+    for (std::size_t i = 0; i < apart->tensors().size(); ++i) {
+      const TensorInfo& info = apart->tensors()[i];
+      const std::vector<float> whole = read_values<float>(*apart, info.name);
+      for (const std::size_t count : {std::size_t{1}, std::size_t{37}, whole.size() - 40}) {
+        std::vector<float> piece(count);
+        apart->read(i, 40 * sizeof(float), std::as_writable_bytes(std::span(piece)));
+        EXPECT_TRUE(std::ranges::equal(piece, std::span(whole).subspan(40, count))) << info.name << " " << count;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mnq::test
