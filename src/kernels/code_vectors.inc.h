@@ -10,6 +10,12 @@
 // A tie in every group. Where a symmetric scale is max |weight| / (code_max + 1/2), the largest weight of each group is
 // a tie or beside one. Above, the highest code is all there is. Below, the codes are cut one step before the lowest
 // one, which is then that of the weights from `cut` on: the first one whose quotient, correctly rounded, is a tie.
+//
+// Codes that are floats. To the quotient's magnitude is added a power of two so much larger that the last bit of the sum
+// is the step between codes there; the power's own low bits are the code at which its steps begin, so that those of the
+// sum are the code. What is left when it is subtracted again is what the code stands for. Here the reciprocal is rounded
+// up and the quotient at most 7 steps of its own too large: only where it is as little above a tie, or below the normal
+// codes, is divided.
 #include "kernels/code_scale.h"
 #include "kernels/kernel_tables.h"
 
@@ -33,8 +39,19 @@ constexpr std::int32_t kGridOne = 1 << kGridBits;
 constexpr std::int32_t kGridNear = 1;  // steps to a tie at which a quotient is divided
 
 // kInside: the scale was made from these very weights and codes are mirrored, so that no quotient lies beyond them.
-// kTied: the scale was made from these very weights, the largest of which is a tie.
-enum class Codes { kInside, kTied, kClamped, kAboveMinimum };
+// kTied: the scale was made from these very weights, the largest of which is a tie. kFloats, kFloatsInside: by a
+// FloatRule; what lies beyond the codes is cut, or nothing does.
+enum class Codes { kInside, kTied, kClamped, kAboveMinimum, kFloats, kFloatsInside };
+
+constexpr bool are_floats(Codes codes) { return codes == Codes::kFloats || codes == Codes::kFloatsInside; }
+
+/// bfloat16, read as the floats that they are.
+struct BrainFloats {
+  const std::uint16_t* at;
+
+  BrainFloats operator+(std::size_t count) const { return {at + count}; }
+  float operator[](std::size_t i) const { return float_from_bits(std::uint32_t{at[i]} << 16); }
+};
 
 template <class V>
 struct LaneArray {
@@ -64,6 +81,59 @@ struct RowCoder {
   typename V::F unit;
   typename V::Bits least, most, to_steps, fraction, near;
   std::uint8_t code_xor;
+};
+
+// By a quotient's exponent, what is added to it: a power of two, the last bits of which are the code where its steps
+// begin.
+struct FloatPowers {
+  explicit FloatPowers(const FloatRule& float_rule)
+      : rule(float_rule),
+        dropped_bits(23 - rule.mantissa_bits),
+        first((dropped_bits << 23) - ((128 - rule.bias) << rule.mantissa_bits)) {
+    for (std::int32_t exponent = 112; exponent < 112 + kExponents; ++exponent) {
+      const std::int32_t bits = exponent << 23;
+      all[exponent % kExponents] = bits + (bits >> dropped_bits) + first;
+    }
+  }
+
+  static constexpr std::int32_t kExponents = 32;  // more than the normal codes have
+  const FloatRule& rule;
+  std::int32_t dropped_bits;
+  std::int32_t first;
+  alignas(64) std::int32_t all[kExponents];  // by the last bits of the biased exponent
+};
+
+template <class V>
+struct FloatRowCoder {
+  FloatRowCoder(const FloatPowers& float_powers, float row_unit)
+      : sign_shift(31 - float_powers.rule.exponent_bits - float_powers.rule.mantissa_bits),
+        unit(V::set(row_unit)),
+        largest(V::set(float_powers.rule.largest)),
+        tie(V::kept(V::set_ints(half_step(float_powers)))),
+        beside(V::kept(V::set_ints(2 * half_step(float_powers) - 8))),
+        least(V::kept(V::set_ints((128 - float_powers.rule.bias) << 23 | half_step(float_powers)))),
+        magnitude(V::set_ints((1 << (31 - sign_shift)) - 1)),
+        powers(float_powers) {}
+
+  // In the last bits of a float.
+  static std::int32_t half_step(const FloatPowers& of) { return 1 << (of.dropped_bits - 1); }
+
+  std::int32_t sign_shift;
+  typename V::F unit, largest;
+  typename V::Bits tie, beside;
+  typename V::Bits least;  // the first tie of the normal codes: what is below becomes one, too
+  typename V::Bits magnitude;
+  typename V::Powers powers;
+  static constexpr std::uint8_t code_xor = 0;
+};
+
+template <class V>
+struct RowCoder<V, Codes::kFloats> : FloatRowCoder<V> {
+  using FloatRowCoder<V>::FloatRowCoder;
+};
+template <class V>
+struct RowCoder<V, Codes::kFloatsInside> : FloatRowCoder<V> {
+  using FloatRowCoder<V>::FloatRowCoder;
 };
 
 template <class V>
@@ -96,12 +166,14 @@ class GroupCoders {
  public:
   using F = typename V::F;
 
-  void make(const GroupScales& groups, std::size_t count, const CodeRule& rule, float unit) {
+  template <class Rule>
+  void make(const GroupScales& groups, std::size_t count, const Rule& rule, float unit) {
     const F scale = V::load_part(groups.scales, count, V::set(1));
+    const auto reciprocal = V::as_ints(V::div(V::set(1), scale));
     scales_.set(scale);
-    reciprocals_.set(V::div(V::set(1), scale));
+    reciprocals_.set(V::as_floats(V::add_ints(reciprocal, V::set_ints(are_floats(kCodes) ? 1 : 0))));
     scaled_scales_.set(V::mul(scale, V::set(unit)));
-    if (kCodes == Codes::kTied) cuts_.set(cut_of(scale, rule.symmetric_divisor));
+    if constexpr (kCodes == Codes::kTied) cuts_.set(cut_of(scale, rule.symmetric_divisor));
     F zero = V::zero();
     if (groups.zero_points != nullptr) zero = typename V::CodeStart(0, 0).load_part(groups.zero_points, count);
     zeros_.set(zero);
@@ -160,9 +232,10 @@ __attribute__((noinline)) void divide_vectors(const typename V::F* numbers, std:
   }
 }
 
-// Codes of kCount vectors, of one group or, half of them each, of two.
+// Codes of kCount vectors, of one group or, half of them each, of two. What they stand for, but for zero points and
+// scales, takes the place of the numbers.
 template <class V, Codes kCodes, std::size_t kCount, std::size_t kGroups>
-MNQ_INLINE void code_vectors(const RowCoder<V, kCodes>& row, const GroupCoder<V>* groups, const typename V::F* numbers,
+MNQ_INLINE void code_vectors(const RowCoder<V, kCodes>& row, const GroupCoder<V>* groups, typename V::F* numbers,
                              typename V::Bits* codes) {
   constexpr std::size_t kOfGroup = kCount / kGroups;
   auto nearest = V::set_ints(-1);
@@ -178,26 +251,67 @@ MNQ_INLINE void code_vectors(const RowCoder<V, kCodes>& row, const GroupCoder<V>
   }
   bool divides = groups[0].divides;
   if constexpr (kGroups == 2) divides = divides || groups[1].divides;
-  if (!divides && !V::any_up_to(nearest, row.near)) [[likely]]
-    return;
-  for (std::size_t group = 0; group < kGroups; ++group) {
-    typename V::F again[kOfGroup];
-    typename V::Bits exact[kOfGroup];
+  if (divides || V::any_up_to(nearest, row.near)) [[unlikely]] {
+    for (std::size_t group = 0; group < kGroups; ++group) {
+      typename V::F again[kOfGroup];
+      typename V::Bits exact[kOfGroup];
+      MNQ_UNROLL
+      for (std::size_t k = 0; k < kOfGroup; ++k) again[k] = numbers[group * kOfGroup + k];
+      divide_vectors<V>(again, kOfGroup, groups[group].scale, groups[group].zero, row.lowest, row.highest, exact);
+      MNQ_UNROLL
+      for (std::size_t k = 0; k < kOfGroup; ++k) codes[group * kOfGroup + k] = exact[k];
+    }
+  }
+  MNQ_UNROLL
+  for (std::size_t k = 0; k < kCount; ++k) numbers[k] = V::to_floats(codes[k]);
+}
+
+// The same of floats: what codes stand for is without its sign. Scales are not below 0.
+template <class V, Codes kCodes, std::size_t kCount, std::size_t kGroups>
+requires(are_floats(kCodes)) MNQ_INLINE void code_vectors(const RowCoder<V, kCodes>& row, const GroupCoder<V>* groups,
+                                                          typename V::F* numbers, typename V::Bits* codes) {
+  using F = typename V::F;
+  constexpr std::size_t kOfGroup = kCount / kGroups;
+  F quotients[kCount];
+  typename V::Bits normal[kCount];
+  auto away = V::all_set();
+  MNQ_UNROLL
+  for (std::size_t k = 0; k < kCount; ++k) {
+    quotients[k] = V::mul(V::magnitude(numbers[k]), groups[k / kOfGroup].reciprocal);
+    normal[k] = V::max_ints(V::as_ints(quotients[k]), row.least);
+    away = V::also_set(away, V::xor_ints(normal[k], row.tie), row.beside);
+  }
+  bool divides = groups[0].divides;
+  if constexpr (kGroups == 2) divides = divides || groups[1].divides;
+  if (divides || !V::is_set(away)) [[unlikely]] {
     MNQ_UNROLL
-    for (std::size_t k = 0; k < kOfGroup; ++k) again[k] = numbers[group * kOfGroup + k];
-    divide_vectors<V>(again, kOfGroup, groups[group].scale, groups[group].zero, row.lowest, row.highest, exact);
-    MNQ_UNROLL
-    for (std::size_t k = 0; k < kOfGroup; ++k) codes[group * kOfGroup + k] = exact[k];
+    for (std::size_t k = 0; k < kCount; ++k) {
+      const float scale = groups[k / kOfGroup].scale;
+      if (scale == 0) numbers[k] = V::zero();
+      quotients[k] = scale == 0 ? V::zero() : V::div(V::magnitude(numbers[k]), V::set(scale));
+      normal[k] = V::max_ints(V::as_ints(quotients[k]), row.least);
+    }
+  }
+  MNQ_UNROLL
+  for (std::size_t k = 0; k < kCount; ++k) {
+    F quotient = quotients[k];
+    if constexpr (kCodes == Codes::kFloats) {
+      quotient = V::min(quotient, row.largest);
+      normal[k] = V::min_ints(normal[k], V::as_ints(row.largest));
+    }
+    const F power = V::as_floats(row.powers.of(normal[k]));
+    const F sum = V::add(quotient, power);
+    codes[k] = V::select(row.magnitude, V::as_ints(sum), V::shift_right_by(V::as_ints(numbers[k]), row.sign_shift));
+    numbers[k] = V::sub(sum, power);
   }
 }
 
-// What codes stand for, times the row's unit.
+// What codes stand for, times the row's unit. numbers: as code_vectors leaves them.
 template <class V, Codes kCodes>
-MNQ_INLINE typename V::F dequantize_vector(const GroupCoder<V>& group, typename V::Bits codes,
+MNQ_INLINE typename V::F dequantize_vector(const GroupCoder<V>& group, typename V::F numbers,
                                            typename V::F scaled_minimum) {
-  auto number = V::to_floats(codes);
-  if constexpr (kCodes == Codes::kClamped || kCodes == Codes::kAboveMinimum) number = V::sub(number, group.zero);
-  const auto dequantized = V::mul(number, group.scaled_scale);
+  if constexpr (kCodes == Codes::kClamped || kCodes == Codes::kAboveMinimum) numbers = V::sub(numbers, group.zero);
+  const auto dequantized = V::mul(numbers, group.scaled_scale);
   return kCodes == Codes::kAboveMinimum ? V::add(dequantized, scaled_minimum) : dequantized;
 }
 

@@ -162,12 +162,24 @@ struct KernelTable {
   /// Codes that are floats: weight / scale, a correctly rounded float32, saturated to the largest code and rounded half
   /// to even. What rounds to 0 keeps its sign. Codes of a scale of 0 are 0.
   /// weights  [row_count, row_length], finite
-  /// scales   [row_count, ceil(row_length / group_size)], any finite values
+  /// scales   [row_count, ceil(row_length / group_size)], finite, >= 0
   /// codes    [row_count, row_length], one a byte, written
+  /// sums     [row_count], written; null where nobody asks
   void (*encode_floats)(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
-                        const FloatRule& rule, const float* scales, std::int8_t* codes);
+                        const FloatRule& rule, const float* scales, std::int8_t* codes, ErrorSums* sums);
 
-  /// As encode_floats, for values of a book.
+  /// The same with scales of its own choice, which are written: that of a group is its largest |weight| / the largest
+  /// code, at least FLT_MIN and 1 where all are zeros. Returns what quantize_rows does.
+  std::size_t (*quantize_floats)(const float* weights, std::size_t row_count, std::size_t row_length,
+                                 std::size_t group_size, const FloatRule& rule, float* scales, std::int8_t* codes,
+                                 ErrorSums* sums);
+
+  /// As quantize_floats, of weights in 16 bits: see quantize_halves.
+  std::size_t (*quantize_float_halves)(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
+                                       std::size_t row_length, std::size_t group_size, const FloatRule& rule,
+                                       float* scales, std::int8_t* codes, ErrorSums* sums);
+
+  /// As encode_floats, for values of a book, with any finite scales and without sums.
   void (*encode_book)(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                       const BookRule& rule, const float* scales, std::int8_t* codes);
 

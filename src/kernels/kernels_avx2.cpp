@@ -38,6 +38,17 @@ struct Vector256x2 {
   static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static F set(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
   static F load(const float* from) { return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }
+  static F load(BrainFloats from) { return {widen(from.at), widen(from.at + 8)}; }
+  static F load_part(BrainFloats from, std::size_t count, F rest) {
+    float values[kLanes];
+    store(values, rest, false);
+    for (std::size_t i = 0; i < count; ++i) values[i] = from[i];
+    return load(values);
+  }
+  static __m256 widen(const std::uint16_t* from) {
+    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+  }
   static F load_part(const float* from, std::size_t count, F rest) {
     float values[kLanes];
     store(values, rest, false);
@@ -59,6 +70,9 @@ struct Vector256x2 {
     std::memcpy(to, all, count * sizeof(float));
   }
   static MNQ_INLINE void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
+  static MNQ_INLINE void prefetch(BrainFloats from) {
+    _mm_prefetch(reinterpret_cast<const char*>(from.at), _MM_HINT_T0);
+  }
   static void end_stream() { _mm_sfence(); }
 
   static F add(F x, F y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
@@ -70,6 +84,7 @@ struct Vector256x2 {
   static F max(F x, F y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
   /// As integers, which more units of a core can do.
   static F max_abs(F x, F y) { return as_floats(max_ints(as_ints(x), and_ints(as_ints(y), set_ints(0x7fffffff)))); }
+  static F magnitude(F x) { return as_floats(and_ints(as_ints(x), set_ints(0x7fffffff))); }
   static F round(F x) {
     constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     return {_mm256_round_ps(x.a, kMode), _mm256_round_ps(x.b, kMode)};
@@ -177,6 +192,18 @@ struct Vector256x2 {
     return {_mm256_max_epu32(largest.a, _mm256_and_si256(_mm256_castps_si256(values.a), mask)),
             _mm256_max_epu32(largest.b, _mm256_and_si256(_mm256_castps_si256(values.b), mask))};
   }
+  /// The larger magnitudes of 32 floats in 16 bits, each as those.
+  static Bits max_halves(Bits largest, const std::uint16_t* from) {
+    const __m256i mask = _mm256_set1_epi16(0x7fff);
+    const auto* halves = reinterpret_cast<const __m256i*>(from);
+    return {_mm256_max_epu16(largest.a, _mm256_and_si256(_mm256_loadu_si256(halves), mask)),
+            _mm256_max_epu16(largest.b, _mm256_and_si256(_mm256_loadu_si256(halves + 1), mask))};
+  }
+  /// Of each two bfloat16 the larger one.
+  static Bits widen_max_halves(Bits x) {
+    return max_unsigned({_mm256_slli_epi32(x.a, 16), _mm256_slli_epi32(x.b, 16)},
+                        and_ints(x, set_ints(static_cast<std::int32_t>(0xffff0000))));
+  }
   static std::uint32_t largest_bits(Bits x) {
     const __m256i eight = _mm256_max_epu32(x.a, x.b);
     __m128i four = _mm_max_epu32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
@@ -194,6 +221,7 @@ struct Vector256x2 {
   static Bits add_ints(Bits x, Bits y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
   static Bits sub_ints(Bits x, Bits y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
   static Bits and_ints(Bits x, Bits y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }
+  static Bits xor_ints(Bits x, Bits y) { return {_mm256_xor_si256(x.a, y.a), _mm256_xor_si256(x.b, y.b)}; }
   static Bits min_ints(Bits x, Bits y) { return {_mm256_min_epi32(x.a, y.a), _mm256_min_epi32(x.b, y.b)}; }
   static Bits max_ints(Bits x, Bits y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }
   static Bits min_unsigned(Bits x, Bits y) { return {_mm256_min_epu32(x.a, y.a), _mm256_min_epu32(x.b, y.b)}; }
@@ -202,6 +230,19 @@ struct Vector256x2 {
   static Bits shift_right(Bits x) {
     return {_mm256_srai_epi32(x.a, kCount), _mm256_srai_epi32(x.b, kCount)};
   }
+  static Bits shift_right_by(Bits x, std::int32_t count) {
+    const __m128i by = _mm_cvtsi32_si128(count);
+    return {_mm256_srl_epi32(x.a, by), _mm256_srl_epi32(x.b, by)};
+  }
+  /// The bits of `yes` where the mask has some, else those of `no`.
+  static Bits select(Bits mask, Bits yes, Bits no) {
+    return {_mm256_or_si256(_mm256_and_si256(mask.a, yes.a), _mm256_andnot_si256(mask.a, no.a)),
+            _mm256_or_si256(_mm256_and_si256(mask.b, yes.b), _mm256_andnot_si256(mask.b, no.b))};
+  }
+  /// Whether each of some vectors has in each lane one of the bits of a mask.
+  static Bits all_set() { return set_ints(-1); }
+  static Bits also_set(Bits before, Bits x, Bits mask) { return min_unsigned(before, and_ints(x, mask)); }
+  static bool is_set(Bits all) { return !any_up_to(all, zero_bits()); }
   static bool any_up_to(Bits x, Bits limit) {
     const __m256i least = _mm256_min_epu32(x.a, x.b);
     return _mm256_movemask_epi8(_mm256_cmpeq_epi32(_mm256_max_epu32(least, limit.a), limit.a)) != 0;
@@ -234,6 +275,20 @@ struct Vector256x2 {
     return _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
   }
 
+  /// The powers of exponents.
+  struct Powers {
+    explicit Powers(const FloatPowers& powers)
+        : exponent(set_ints(kInfinityBits)), first(set_ints(powers.first)), dropped_bits(powers.dropped_bits) {}
+
+    Bits of(Bits x) const {
+      const Bits of_x = and_ints(x, exponent);
+      return add_ints(add_ints(of_x, shift_right_by(of_x, dropped_bits)), first);
+    }
+
+    Bits exponent, first;
+    std::int32_t dropped_bits;
+  };
+
   /// The lanes as doubles, i with i + 8, then i + 4, i + 2, i + 1.
   static double sum(F x) {
     const __m256d low =
@@ -249,9 +304,11 @@ struct Vector256x2 {
   static __m256i words(Bits codes) { return _mm256_packs_epi32(codes.a, codes.b); }
 
   /// 32 codes of one byte each.
+  template <bool kUnsigned>
   static void store_codes(const Bits* codes, std::uint8_t code_xor, bool stream, std::int8_t* to) {
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    const __m256i packed = _mm256_packs_epi16(words(codes[0]), words(codes[1]));
+    const __m256i a = words(codes[0]), b = words(codes[1]);
+    const __m256i packed = kUnsigned ? _mm256_packus_epi16(a, b) : _mm256_packs_epi16(a, b);
     const __m256i flip = _mm256_set1_epi8(static_cast<char>(code_xor));
     const __m256i bytes = _mm256_xor_si256(_mm256_permutevar8x32_epi32(packed, order), flip);
     if (stream) {
@@ -261,9 +318,11 @@ struct Vector256x2 {
     }
   }
   /// Up to 16.
+  template <bool kUnsigned>
   static void store_codes_part(Bits codes, std::uint8_t code_xor, std::size_t count, std::int8_t* to) {
     const __m256i ordered = _mm256_permute4x64_epi64(words(codes), 0xD8);
-    const __m128i packed = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+    const __m128i low = _mm256_castsi256_si128(ordered), high = _mm256_extracti128_si256(ordered, 1);
+    const __m128i packed = kUnsigned ? _mm_packus_epi16(low, high) : _mm_packs_epi16(low, high);
     const __m128i bytes = _mm_xor_si128(packed, _mm_set1_epi8(static_cast<char>(code_xor)));
     if (count == kLanes) {
       _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);

@@ -39,6 +39,16 @@ struct Vector512 {
   static F zero() { return _mm512_setzero_ps(); }
   static F set(float value) { return _mm512_set1_ps(value); }
   static F load(const float* from) { return _mm512_loadu_ps(from); }
+  static F load(BrainFloats from) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from.at))); }
+  static F load_part(BrainFloats from, std::size_t count, F rest) {
+    return _mm512_mask_mov_ps(rest, mask_of(count), widen(_mm256_maskz_loadu_epi16(mask_of(count), from.at)));
+  }
+  /// Each half moves to the upper one of its lane.
+  static F widen(__m256i halves) {
+    const Bits places = _mm512_setr_epi32(0, 0x10000, 0x20000, 0x30000, 0x40000, 0x50000, 0x60000, 0x70000, 0x80000,
+                                          0x90000, 0xa0000, 0xb0000, 0xc0000, 0xd0000, 0xe0000, 0xf0000);
+    return as_floats(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, places, _mm512_castsi256_si512(halves)));
+  }
   static F load_part(const float* from, std::size_t count, F rest) {
     return _mm512_mask_loadu_ps(rest, mask_of(count), from);
   }
@@ -51,6 +61,9 @@ struct Vector512 {
   }
   static void store_part(float* to, std::size_t count, F values) { _mm512_mask_storeu_ps(to, mask_of(count), values); }
   static MNQ_INLINE void prefetch(const float* from) { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T1); }
+  static MNQ_INLINE void prefetch(BrainFloats from) {
+    _mm_prefetch(reinterpret_cast<const char*>(from.at), _MM_HINT_T0);
+  }
   static void end_stream() { _mm_sfence(); }
 
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
@@ -61,6 +74,7 @@ struct Vector512 {
   static F min(F a, F b) { return _mm512_min_ps(a, b); }
   static F max(F a, F b) { return _mm512_max_ps(a, b); }
   static F max_abs(F a, F b) { return _mm512_range_ps(a, b, 0x0B); }  // of the magnitudes the larger one, positive
+  static F magnitude(F a) { return as_floats(and_ints(as_ints(a), set_ints(0x7fffffff))); }
   static F round(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   static bool any_above(F a, float limit) { return _mm512_cmp_ps_mask(a, set(limit), _CMP_GT_OQ) != 0; }
   static float largest(F a) { return _mm512_reduce_max_ps(a); }
@@ -138,6 +152,14 @@ struct Vector512 {
   static Bits max_bits(Bits largest, F values) {
     return _mm512_max_epu32(largest, _mm512_and_si512(_mm512_castps_si512(values), _mm512_set1_epi32(0x7fffffff)));
   }
+  /// The larger magnitudes of 32 floats in 16 bits, each as those.
+  static Bits max_halves(Bits largest, const std::uint16_t* from) {
+    return _mm512_max_epu16(largest, _mm512_and_si512(_mm512_loadu_si512(from), _mm512_set1_epi16(0x7fff)));
+  }
+  /// Of each two bfloat16 the larger one.
+  static Bits widen_max_halves(Bits a) {
+    return max_unsigned(_mm512_slli_epi32(a, 16), and_ints(a, set_ints(static_cast<std::int32_t>(0xffff0000))));
+  }
   static std::uint32_t largest_bits(Bits a) { return _mm512_reduce_max_epu32(a); }
 
   static Bits as_ints(F a) { return _mm512_castps_si512(a); }
@@ -153,6 +175,7 @@ struct Vector512 {
   static Bits add_ints(Bits a, Bits b) { return _mm512_add_epi32(a, b); }
   static Bits sub_ints(Bits a, Bits b) { return _mm512_sub_epi32(a, b); }
   static Bits and_ints(Bits a, Bits b) { return _mm512_and_si512(a, b); }
+  static Bits xor_ints(Bits a, Bits b) { return _mm512_xor_si512(a, b); }
   static Bits min_ints(Bits a, Bits b) { return _mm512_min_epi32(a, b); }
   static Bits max_ints(Bits a, Bits b) { return _mm512_max_epi32(a, b); }
   static Bits min_unsigned(Bits a, Bits b) { return _mm512_min_epu32(a, b); }
@@ -161,6 +184,15 @@ struct Vector512 {
   static Bits shift_right(Bits a) {
     return _mm512_srai_epi32(a, kCount);
   }
+  static Bits shift_right_by(Bits a, std::int32_t count) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(count)); }
+  /// The bits of `yes` where the mask has some, else those of `no`.
+  static Bits select(Bits mask, Bits yes, Bits no) { return _mm512_ternarylogic_epi32(no, mask, yes, 0xB8); }
+  /// Whether each of some vectors has in each lane one of the bits of a mask.
+  static __mmask16 all_set() { return 0xffff; }
+  static __mmask16 also_set(__mmask16 before, Bits a, Bits mask) {
+    return _mm512_mask_test_epi32_mask(before, a, mask);
+  }
+  static bool is_set(__mmask16 all) { return all == 0xffff; }
   static bool any_up_to(Bits a, Bits limit) { return _mm512_cmple_epu32_mask(a, limit) != 0; }
   /// a, or one less where values <= limit.
   static Bits less_one_up_to(Bits a, F values, F limit) {
@@ -183,6 +215,16 @@ struct Vector512 {
     }
   }
 
+  /// The powers of all exponents, by the last five bits of those.
+  struct Powers {
+    explicit Powers(const FloatPowers& powers)
+        : low(_mm512_load_si512(powers.all)), high(_mm512_load_si512(powers.all + 16)) {}
+
+    Bits of(Bits a) const { return _mm512_permutex2var_epi32(low, _mm512_srli_epi32(a, 23), high); }
+
+    Bits low, high;
+  };
+
   /// The lanes as doubles, i with i + 8, then i + 4, i + 2, i + 1.
   static double sum(F a) {
     const __m512d wide =
@@ -193,10 +235,12 @@ struct Vector512 {
   }
 
   /// 64 codes of one byte each.
+  template <bool kUnsigned>
   static void store_codes(const Bits* codes, std::uint8_t code_xor, bool stream, std::int8_t* to) {
     const Bits low = _mm512_packs_epi32(codes[0], codes[1]), high = _mm512_packs_epi32(codes[2], codes[3]);
     const Bits order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const Bits packed = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+    const Bits packed =
+        _mm512_permutexvar_epi32(order, kUnsigned ? _mm512_packus_epi16(low, high) : _mm512_packs_epi16(low, high));
     const Bits bytes = _mm512_xor_si512(packed, _mm512_set1_epi8(static_cast<char>(code_xor)));
     if (stream) {
       _mm512_stream_si512(reinterpret_cast<Bits*>(to), bytes);
@@ -205,6 +249,7 @@ struct Vector512 {
     }
   }
   /// Up to 16.
+  template <bool kUnsigned>
   static void store_codes_part(Bits codes, std::uint8_t code_xor, std::size_t count, std::int8_t* to) {
     const __m128i bytes = _mm_xor_si128(_mm512_cvtepi32_epi8(codes), _mm_set1_epi8(static_cast<char>(code_xor)));
     _mm_mask_storeu_epi8(to, mask_of(count), bytes);

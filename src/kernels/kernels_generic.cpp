@@ -123,14 +123,16 @@ std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size
   return row_count;
 }
 
+void widen(const std::uint16_t* from, std::size_t count, bool is_brain, float* to) {
+  for (std::size_t i = 0; i < count; ++i) to[i] = is_brain ? float_from_bf16(from[i]) : float_from_f16(from[i]);
+}
+
 std::size_t quantize_halves(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
                             std::size_t row_length, std::size_t group_size, const CodeRule& rule, float* scales,
                             std::int8_t* zero_points, std::int8_t* codes, ErrorSums* sums) {
   const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
-  for (std::size_t i = 0; i < row_count; ++i) {
-    for (std::size_t k = 0; k < row_length; ++k, ++weights) {
-      row[k] = is_brain ? float_from_bf16(*weights) : float_from_f16(*weights);
-    }
+  for (std::size_t i = 0; i < row_count; ++i, weights += row_length) {
+    widen(weights, row_length, is_brain, row);
     std::int8_t* zeros = zero_points == nullptr ? nullptr : zero_points + i * groups;
     const std::size_t done = quantize_rows(row, 1, row_length, group_size, rule, scales + i * groups, zeros,
                                            codes + i * row_length, sums == nullptr ? nullptr : sums + i);
@@ -243,17 +245,69 @@ std::int32_t nearest_float(float magnitude, const FloatRule& rule) {
   return above < below ? code : code - 1;
 }
 
-void encode_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
-                   const FloatRule& rule, const float* scales, std::int8_t* codes) {
-  for (std::size_t row = 0; row < row_count; ++row) {
-    for (std::size_t i = 0; i < row_length; ++i, ++weights, ++codes) {
-      const float scale = scales[i / group_size];
-      const float quotient = scale == 0 ? 0 : *weights / scale;
-      const std::int32_t sign = std::signbit(quotient) ? 1 << (rule.exponent_bits + rule.mantissa_bits) : 0;
-      *codes = static_cast<std::int8_t>(nearest_float(std::fabs(quotient), rule) | sign);
+float value_of(std::uint8_t code, const FloatRule& rule) {
+  const std::int32_t sign = 1 << (rule.exponent_bits + rule.mantissa_bits);
+  return code >= sign ? -float_of(code - sign, rule) : float_of(code, rule);
+}
+
+std::int8_t encode_float(float weight, float scale, const FloatRule& rule) {
+  const float quotient = scale == 0 ? 0 : weight / scale;
+  const std::int32_t sign = std::signbit(quotient) ? 1 << (rule.exponent_bits + rule.mantissa_bits) : 0;
+  return static_cast<std::int8_t>(nearest_float(std::fabs(quotient), rule) | sign);
+}
+
+void encode_float_group(const float* weights, std::size_t count, const FloatRule& rule, float scale, std::int8_t* codes,
+                        LaneSums& sums) {
+  for (std::size_t begin = 0; begin < count; begin += kFlushSteps * kLanes) {
+    const std::size_t end = begin + kFlushSteps * kLanes < count ? begin + kFlushSteps * kLanes : count;
+    for (std::size_t i = begin; i < end; ++i) {
+      codes[i] = encode_float(weights[i], scale, rule);
+      const float value = value_of(static_cast<std::uint8_t>(codes[i]), rule);
+      sums.add(i, weights[i] * sums.unit(), value * (scale * sums.unit()));
     }
-    scales += (row_length + group_size - 1) / group_size;
+    sums.end_chunk(end - begin);
   }
+}
+
+void encode_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                   const FloatRule& rule, const float* scales, std::int8_t* codes, ErrorSums* sums) {
+  for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length) {
+    LaneSums row_sums(unit_for(range(weights, row_length).max_abs_bits));
+    for (std::size_t begin = 0; begin < row_length; begin += group_size) {
+      const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
+      encode_float_group(weights + begin, count, rule, *scales++, codes + begin, row_sums);
+    }
+    if (sums != nullptr) sums[row] = row_sums.finish();
+  }
+}
+
+std::size_t quantize_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                            const FloatRule& rule, float* scales, std::int8_t* codes, ErrorSums* sums) {
+  for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length) {
+    if (range(weights, row_length).max_abs_bits >= kInfinityBits) return row;
+    float* to = scales;
+    for (std::size_t begin = 0; begin < row_length; begin += group_size) {
+      const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
+      *to++ = scale_for(range(weights + begin, count), scale_rule_of(rule)).scale;
+    }
+    encode_floats(weights, 1, row_length, group_size, rule, scales, codes, sums == nullptr ? nullptr : sums + row);
+    scales = to;
+  }
+  return row_count;
+}
+
+std::size_t quantize_float_halves(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
+                                  std::size_t row_length, std::size_t group_size, const FloatRule& rule, float* scales,
+                                  std::int8_t* codes, ErrorSums* sums) {
+  const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
+  for (std::size_t i = 0; i < row_count; ++i, weights += row_length, codes += row_length, scales += groups) {
+    widen(weights, row_length, is_brain, row);
+    if (quantize_floats(row, 1, row_length, group_size, rule, scales, codes, sums == nullptr ? nullptr : sums + i) ==
+        0) {
+      return i;
+    }
+  }
+  return row_count;
 }
 
 void encode_book(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
@@ -315,6 +369,8 @@ constinit const KernelTable kGenericTable{
     .search_minimum = generic::search_minimum,
     .encode_rows = encode_rows,
     .encode_floats = encode_floats,
+    .quantize_floats = quantize_floats,
+    .quantize_float_halves = quantize_float_halves,
     .encode_book = encode_book,
     .code_sums = code_sums,
     .dequantize_rows = dequantize_rows,

@@ -3,7 +3,8 @@
 //
 // Two passes over a row: ranges and scales, then codes and sums while the row is still in cache and the next one is
 // being fetched. So the weights are read from memory once, at what one core can read. Fetching a part of it in the
-// first pass, too, was slower by a tenth. With AVX-512 it is fetched into L2, with AVX2 into L1, for which there is time.
+// first pass, too, was slower by a tenth. With AVX-512 floats are fetched into L2, else into L1, for which there is
+// time.
 #include "kernels/code_vectors.inc.h"
 
 namespace mnq::kernels {
@@ -20,6 +21,10 @@ constexpr std::size_t kStreamBytes = std::size_t{2} << 20;  // larger outputs go
 inline bool is_streamed(const void* output, std::size_t size_bytes, std::size_t row_bytes) {
   return size_bytes > kStreamBytes && reinterpret_cast<std::uintptr_t>(output) % 64 == 0 && row_bytes % 64 == 0;
 }
+
+// A vector of weights comes from one line of a cache, or half of one.
+constexpr std::size_t vectors_of_line(const float*) { return 1; }
+constexpr std::size_t vectors_of_line(BrainFloats) { return 2; }
 
 // 0 in the lanes from `count` on.
 template <class V>
@@ -83,8 +88,8 @@ struct RangeLanes {
   typename V::F minimum, maximum;
 };
 
-template <class V, bool kSigned>
-MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of(const float* weights, std::size_t count) {
+template <class V, bool kSigned, class Weights>
+MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of(Weights weights, std::size_t count) {
   using F = typename V::F;
   auto bits = V::zero_bits();
   auto more_bits = bits;
@@ -110,15 +115,36 @@ MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of(const float* weights, std::size
   return {V::max_unsigned(bits, more_bits), minimum, maximum};
 }
 
-// Of two vectors.
+// Magnitudes of bfloat16 are compared as they are, twice as many at once.
 template <class V, bool kSigned>
-MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of_two(const float* weights) {
+requires(!kSigned) MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of(BrainFloats weights, std::size_t count) {
+  auto halves = V::zero_bits(), more_halves = halves;
+  std::size_t i = 0;
+  for (; i + kRangeBlock <= count; i += kRangeBlock) {
+    halves = V::max_halves(halves, weights.at + i);
+    more_halves = V::max_halves(more_halves, weights.at + i + 2 * kLanes);
+  }
+  if (i + 2 * kLanes <= count) {
+    halves = V::max_halves(halves, weights.at + i);
+    i += 2 * kLanes;
+  }
+  auto bits = V::max_unsigned(V::widen_max_halves(halves), V::widen_max_halves(more_halves));
+  for (; i < count; i += kLanes) {
+    const std::size_t rest = count - i;
+    bits = V::max_bits(bits, rest < kLanes ? V::load_part(weights + i, rest, V::zero()) : V::load(weights + i));
+  }
+  return {bits, V::zero(), V::zero()};
+}
+
+// Of two vectors.
+template <class V, bool kSigned, class Weights>
+MNQ_INLINE RangeLanes<V, kSigned> range_lanes_of_two(Weights weights) {
   const auto a = V::load(weights), b = V::load(weights + kLanes);
   return {V::max_bits(V::max_bits(V::zero_bits(), a), b), V::min(a, b), V::max(a, b)};
 }
 
-template <class V, bool kSigned>
-Range range_of(const float* weights, std::size_t count) {
+template <class V, bool kSigned, class Weights>
+Range range_of(Weights weights, std::size_t count) {
   const RangeLanes<V, kSigned> lanes = range_lanes_of<V, kSigned>(weights, count);
   Range range{0, 0, V::largest_bits(lanes.magnitudes)};
   if constexpr (kSigned) {
@@ -139,14 +165,15 @@ template <class V, Codes kCodes>
 struct PieceCoder {
   using F = typename V::F;
   static constexpr std::size_t kVectors = V::kVectors, kBlock = kVectors * kLanes;
+  static constexpr bool kUnsigned = are_floats(kCodes);
 
   const RowCoder<V, kCodes> row;
   const bool stream;
   RowSums<V> sums;
 
   // A block whose vectors lie in one group or, half of them each, in two.
-  template <std::size_t kGroups>
-  MNQ_INLINE void block(const float* weights, const GroupCoder<V>* groups, const float* ahead, std::int8_t* codes) {
+  template <std::size_t kGroups, class Weights>
+  MNQ_INLINE void block(Weights weights, const GroupCoder<V>* groups, Weights ahead, std::int8_t* codes) {
     F w[kVectors], n[kVectors];
     typename V::Bits c[kVectors];
     MNQ_UNROLL
@@ -155,18 +182,19 @@ struct PieceCoder {
       n[k] = kCodes == Codes::kAboveMinimum ? V::sub(w[k], groups[k * kGroups / kVectors].minimum) : w[k];
     }
     MNQ_UNROLL
-    for (std::size_t k = 0; k < kVectors; ++k) V::prefetch(ahead + k * kLanes);
+    for (std::size_t k = 0; k < kVectors; k += vectors_of_line(ahead)) V::prefetch(ahead + k * kLanes);
     code_vectors<V, kCodes, kVectors, kGroups>(row, groups, n, c);
     MNQ_UNROLL
     for (std::size_t k = 0; k < kVectors; ++k) {
       const GroupCoder<V>& group = groups[k * kGroups / kVectors];
-      sums.add(V::mul(w[k], row.unit), dequantize_vector<V, kCodes>(group, c[k], group.scaled_minimum));
+      sums.add(scaled(w[k]), dequantize_vector<V, kCodes>(group, n[k], group.scaled_minimum));
     }
-    V::store_codes(c, row.code_xor, stream, codes);
+    V::template store_codes<kUnsigned>(c, row.code_xor, stream, codes);
   }
 
   // Up to one vector.
-  MNQ_INLINE void part(const float* weights, std::size_t count, const GroupCoder<V>& group, std::int8_t* codes) {
+  template <class Weights>
+  MNQ_INLINE void part(Weights weights, std::size_t count, const GroupCoder<V>& group, std::int8_t* codes) {
     const F w = count < kLanes ? V::load_part(weights, count, V::zero()) : V::load(weights);
     F n = w, scaled_minimum = group.scaled_minimum;
     if constexpr (kCodes == Codes::kAboveMinimum) {
@@ -175,12 +203,16 @@ struct PieceCoder {
     }
     typename V::Bits c;
     code_vectors<V, kCodes, 1, 1>(row, &group, &n, &c);
-    sums.add(V::mul(w, row.unit), dequantize_vector<V, kCodes>(group, c, scaled_minimum));
-    V::store_codes_part(c, row.code_xor, count, codes);
+    sums.add(scaled(w), dequantize_vector<V, kCodes>(group, n, scaled_minimum));
+    V::template store_codes_part<kUnsigned>(c, row.code_xor, count, codes);
   }
 
+  // A weight as the sums have it: beside codes that are floats without its sign.
+  MNQ_INLINE F scaled(F weight) const { return V::mul(are_floats(kCodes) ? V::magnitude(weight) : weight, row.unit); }
+
   // A group of any size.
-  MNQ_INLINE void group(const float* weights, std::size_t count, const GroupCoder<V>& group, const float* ahead,
+  template <class Weights>
+  MNQ_INLINE void group(Weights weights, std::size_t count, const GroupCoder<V>& group, Weights ahead,
                         std::int8_t* codes) {
     for (std::size_t begin = 0; begin < count; begin += kChunk) {
       const std::size_t size = count - begin < kChunk ? count - begin : kChunk;
@@ -197,9 +229,9 @@ struct PieceCoder {
   }
 
   // Groups of whole blocks, or kGroups of them to a block; up to a chunk each. The number of elements.
-  template <std::size_t kGroups>
-  MNQ_INLINE std::size_t whole_groups(const float* weights, std::size_t count, std::size_t size,
-                                      const GroupCoders<V, kCodes>& coders, const float* ahead, std::int8_t* codes) {
+  template <std::size_t kGroups, class Weights>
+  MNQ_INLINE std::size_t whole_groups(Weights weights, std::size_t count, std::size_t size,
+                                      const GroupCoders<V, kCodes>& coders, Weights ahead, std::int8_t* codes) {
     std::size_t i = 0;
     for (std::size_t first = 0; first + kGroups <= count; first += kGroups) {
       GroupCoder<V> groups[kGroups];
@@ -235,7 +267,7 @@ struct GroupRanges {
       zero = V::max(V::min(V::round(V::sub(code_min, V::div(low, scale))), code_max), code_min);
       zero = V::where_greater(range, V::zero(), zero, V::zero());
     }
-    V::store_codes_part(V::to_ints(zero), 0, count, zero_points);
+    V::template store_codes_part<false>(V::to_ints(zero), 0, count, zero_points);
   }
 
   void choose_each(const CodeRule& rule, std::size_t count, float* scales, std::int8_t* zero_points) const {
@@ -260,7 +292,8 @@ struct ChosenScales {
   std::int8_t* zero_points;
 
   /// The first pass; the bits of the row's largest magnitude.
-  std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t group_size) const {
+  template <class Weights>
+  std::uint32_t survey(Weights weights, std::size_t row_length, std::size_t group_size) const {
     if (row_length <= group_size) return survey_one(weights, row_length);
     auto largest = V::zero_bits();
     for (std::size_t begin = 0, group = 0; begin < row_length; begin += kLanes * group_size, group += kLanes) {
@@ -277,7 +310,8 @@ struct ChosenScales {
   }
 
  private:
-  std::uint32_t survey_one(const float* weights, std::size_t row_length) const {
+  template <class Weights>
+  std::uint32_t survey_one(Weights weights, std::size_t row_length) const {
     const Range range = range_of<V, kSigned>(weights, row_length);
     if (row_length == 0) return range.max_abs_bits;
     const CodeScale scale = scale_for(range, rule);
@@ -287,7 +321,8 @@ struct ChosenScales {
   }
 
   // Groups from `first` on, up to sixteen; the bits of their largest magnitudes, in any lanes.
-  typename V::Bits survey_sixteen(const float* weights, std::size_t length, std::size_t group_size,
+  template <class Weights>
+  typename V::Bits survey_sixteen(Weights weights, std::size_t length, std::size_t group_size,
                                   std::size_t first) const {
     typename V::F magnitudes[kLanes], minima[kLanes], maxima[kLanes];
     auto largest = V::zero_bits();
@@ -314,7 +349,6 @@ struct ChosenScales {
 
 template <class V>
 struct KnownScales {
-  const CodeRule& rule;
   GroupScales groups;
 
   std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t) const {
@@ -326,9 +360,9 @@ struct KnownScales {
 };
 
 // The second pass over a row.
-template <class V, Codes kCodes>
-void code_row(const float* weights, std::size_t row_length, std::size_t group_size, const GroupScales& scales,
-              const CodeRule& rule, const float* ahead, bool stream, std::int8_t* codes, RowSums<V>& sums) {
+template <class V, Codes kCodes, class Weights, class Rule>
+void code_row(Weights weights, std::size_t row_length, std::size_t group_size, const GroupScales& scales,
+              const Rule& rule, Weights ahead, bool stream, std::int8_t* codes, RowSums<V>& sums) {
   using Coder = PieceCoder<V, kCodes>;
   Coder coder{RowCoder<V, kCodes>(rule, sums.unit()), stream, sums};
   const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
@@ -357,22 +391,22 @@ void code_row(const float* weights, std::size_t row_length, std::size_t group_si
 }
 
 // Rows as they are stored, one after the other.
-struct FloatRows {
-  const float* weights;
+template <class Weights>
+struct StoredRows {
+  Weights weights;
 
-  const float* get(std::size_t) const { return weights; }
-  const float* ahead(std::size_t distance) const { return weights + distance; }
-  void end_row(std::size_t length) { weights += length; }
+  Weights get(std::size_t) const { return weights; }
+  Weights ahead(std::size_t distance) const { return weights + distance; }
+  void end_row(std::size_t length) { weights = weights + length; }
 };
 
-// Floats of 16 bits, each row as float32 in the same memory. What is fetched ahead are the two rows behind it.
+// float16, each row as float32 in the same memory. What is fetched ahead are the two rows behind it.
 struct HalfRows {
   const std::uint16_t* weights;
-  void (*widen)(const std::uint16_t* from, std::size_t count, float* to);
   float* row;
 
   const float* get(std::size_t length) const {
-    widen(weights, length, row);
+    avx2::f16_to_f32(weights, length, row);
     return row;
   }
   const float* ahead(std::size_t distance) const { return reinterpret_cast<const float*>(weights + distance); }
@@ -383,8 +417,9 @@ struct RowShape {
   std::size_t count, length, group_size;
 };
 
-template <class V, Codes kCodes, class Rows, class Scales>
-std::size_t quantize_rows_with(Rows rows, const RowShape& shape, Scales scales, std::int8_t* codes, ErrorSums* sums) {
+template <class V, Codes kCodes, class Rows, class Scales, class Rule>
+std::size_t quantize_rows_with(Rows rows, const RowShape& shape, Scales scales, const Rule& rule, std::int8_t* codes,
+                               ErrorSums* sums) {
   const std::size_t length = shape.length, group_size = shape.group_size;
   const std::size_t groups = length / group_size + (length % group_size != 0 ? 1 : 0);
   const bool has_whole_blocks = groups == 1 || group_size % 64 == 0 || group_size == 32;
@@ -392,11 +427,11 @@ std::size_t quantize_rows_with(Rows rows, const RowShape& shape, Scales scales, 
   const std::size_t distance = length > kMaxPrefetch ? 0 : length < kMinPrefetch ? kMinPrefetch : length;
   RowSums<V> row_sums;
   for (std::size_t row = 0; row < shape.count; ++row) {
-    const float* weights = rows.get(length);
+    const auto weights = rows.get(length);
     const std::uint32_t largest = scales.survey(weights, length, group_size);
     if (largest >= kInfinityBits) return row;
     row_sums.start(unit_for(largest));
-    code_row<V, kCodes>(weights, length, group_size, scales.known(), scales.rule, rows.ahead(distance), stream, codes,
+    code_row<V, kCodes>(weights, length, group_size, scales.known(), rule, rows.ahead(distance), stream, codes,
                         row_sums);
     if (sums != nullptr) sums[row] = row_sums.finish();
     rows.end_row(length);
@@ -412,12 +447,12 @@ std::size_t quantize_rows_of(const Rows& rows, const RowShape& shape, const Code
                              std::int8_t* zero_points, std::int8_t* codes, ErrorSums* sums) {
   if (!rule.symmetric) {
     const ChosenScales<V, true> chosen{rule, scales, zero_points};
-    return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, codes, sums);
+    return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, rule, codes, sums);
   }
   const ChosenScales<V, false> chosen{rule, scales, zero_points};
-  if (has_mirrored_codes(rule)) return quantize_rows_with<V, Codes::kInside>(rows, shape, chosen, codes, sums);
-  if (has_tied_codes(rule)) return quantize_rows_with<V, Codes::kTied>(rows, shape, chosen, codes, sums);
-  return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, codes, sums);
+  if (has_mirrored_codes(rule)) return quantize_rows_with<V, Codes::kInside>(rows, shape, chosen, rule, codes, sums);
+  if (has_tied_codes(rule)) return quantize_rows_with<V, Codes::kTied>(rows, shape, chosen, rule, codes, sums);
+  return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, rule, codes, sums);
 }
 
 template <class V>
@@ -425,27 +460,61 @@ std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size
                           const CodeRule& rule, float* scales, std::int8_t* zero_points, std::int8_t* codes,
                           ErrorSums* sums) {
   const RowShape shape{row_count, row_length, group_size};
-  return quantize_rows_of<V>(FloatRows{weights}, shape, rule, scales, zero_points, codes, sums);
+  return quantize_rows_of<V>(StoredRows<const float*>{weights}, shape, rule, scales, zero_points, codes, sums);
 }
 
 template <class V>
 std::size_t quantize_halves(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
                             std::size_t row_length, std::size_t group_size, const CodeRule& rule, float* scales,
                             std::int8_t* zero_points, std::int8_t* codes, ErrorSums* sums) {
-  const HalfRows rows{weights, is_brain ? avx2::bf16_to_f32 : avx2::f16_to_f32, row};
   const RowShape shape{row_count, row_length, group_size};
-  return quantize_rows_of<V>(rows, shape, rule, scales, zero_points, codes, sums);
+  const StoredRows<BrainFloats> brains{{weights}};
+  if (is_brain) return quantize_rows_of<V>(brains, shape, rule, scales, zero_points, codes, sums);
+  return quantize_rows_of<V>(HalfRows{weights, row}, shape, rule, scales, zero_points, codes, sums);
 }
 
 template <class V>
 std::size_t encode_rows(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                         const CodeRule& rule, const float* scales, const std::int8_t* zero_points, const float* minima,
                         std::int8_t* codes, ErrorSums* sums) {
-  const KnownScales<V> known{rule, {scales, zero_points, minima}};
+  const KnownScales<V> known{{scales, zero_points, minima}};
   const RowShape shape{row_count, row_length, group_size};
-  const FloatRows rows{weights};
-  if (minima == nullptr) return quantize_rows_with<V, Codes::kClamped>(rows, shape, known, codes, sums);
-  return quantize_rows_with<V, Codes::kAboveMinimum>(rows, shape, known, codes, sums);
+  const StoredRows<const float*> rows{weights};
+  if (minima == nullptr) return quantize_rows_with<V, Codes::kClamped>(rows, shape, known, rule, codes, sums);
+  return quantize_rows_with<V, Codes::kAboveMinimum>(rows, shape, known, rule, codes, sums);
+}
+
+template <class V>
+void encode_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                   const FloatRule& rule, const float* scales, std::int8_t* codes, ErrorSums* sums) {
+  const KnownScales<V> known{{scales, nullptr, nullptr}};
+  const RowShape shape{row_count, row_length, group_size};
+  quantize_rows_with<V, Codes::kFloats>(StoredRows<const float*>{weights}, shape, known, FloatPowers(rule), codes,
+                                        sums);
+}
+
+template <class V>
+std::size_t quantize_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                            const FloatRule& rule, float* scales, std::int8_t* codes, ErrorSums* sums) {
+  const FloatPowers powers(rule);
+  const CodeRule scale_rule = scale_rule_of(rule);
+  const ChosenScales<V, false> chosen{scale_rule, scales, nullptr};
+  const RowShape shape{row_count, row_length, group_size};
+  return quantize_rows_with<V, Codes::kFloatsInside>(StoredRows<const float*>{weights}, shape, chosen, powers, codes,
+                                                     sums);
+}
+
+template <class V>
+std::size_t quantize_float_halves(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
+                                  std::size_t row_length, std::size_t group_size, const FloatRule& rule, float* scales,
+                                  std::int8_t* codes, ErrorSums* sums) {
+  const FloatPowers powers(rule);
+  const CodeRule scale_rule = scale_rule_of(rule);
+  const ChosenScales<V, false> chosen{scale_rule, scales, nullptr};
+  const RowShape shape{row_count, row_length, group_size};
+  const StoredRows<BrainFloats> brains{{weights}};
+  if (is_brain) return quantize_rows_with<V, Codes::kFloatsInside>(brains, shape, chosen, powers, codes, sums);
+  return quantize_rows_with<V, Codes::kFloatsInside>(HalfRows{weights, row}, shape, chosen, powers, codes, sums);
 }
 
 template <class V>

@@ -1,5 +1,5 @@
 // The table of a vector instruction set: a wrapper of 16 lanes makes it.
-#include "kernels/encode_floats.inc.h"
+#include "kernels/encode_books.inc.h"
 #include "kernels/kernel_tables.h"
 #include "kernels/quantize_rows.inc.h"
 #include "kernels/search_rows.inc.h"
@@ -20,7 +20,9 @@ constexpr KernelTable table_of(const char* isa, std::span<const char* const> sha
       .search_zero_point = search_zero_point<V>,
       .search_minimum = search_minimum<V>,
       .encode_rows = encode_rows<V>,
-      .encode_floats = encode_floats,
+      .encode_floats = encode_floats<V>,
+      .quantize_floats = quantize_floats<V>,
+      .quantize_float_halves = quantize_float_halves<V>,
       .encode_book = encode_book,
       .code_sums = code_sums,
       .dequantize_rows = dequantize_rows<V>,

@@ -38,6 +38,14 @@ int code_of_e4m3(float value) {
          kLostExponent;
 }
 
+// As the kernel has it that chooses scales itself.
+float free_scale_of(const kernels::FloatRule& rule, float largest) {
+  float scale = 0;
+  std::int8_t code = 0;
+  kernels::kernel_table().quantize_floats(&largest, 1, 1, 1, rule, &scale, &code, nullptr);
+  return scale;
+}
+
 float two_level_scale(std::uint8_t code, float global_scale) {
   return value_of_e4m3(std::clamp(code, kLeastE4M3, kMostE4M3)) / global_scale;
 }
@@ -59,6 +67,7 @@ float book_scale_of(const QuantizedSpec& spec, const kernels::Range& range, floa
   }
   if (largest == 0) return 1;
   if (spec.scale_dtype == DType::kF8E8M0) return power_for(*scheme.floats, largest);
+  if (has_free_float_scales(spec)) return free_scale_of(*scheme.floats, largest);
   return round_scale(spec, std::max(largest / largest_value(scheme), 0x1p-126f));
 }
 
@@ -73,6 +82,11 @@ void take_book_scales(const QuantizedSpec& spec, const float* weights, const Pie
   }
 }
 
+bool has_free_float_scales(const QuantizedSpec& spec) {
+  const Scheme& scheme = scheme_of(spec);
+  return scheme.floats != nullptr && !scheme.has_global_scale && spec.scale_dtype == DType::kF32;
+}
+
 bool has_few_scales(const QuantizedSpec& spec) {
   return spec.scale_dtype == DType::kF8E8M0 || scheme_of(spec).has_global_scale;
 }
@@ -84,13 +98,19 @@ float neighbour_of_scale(const QuantizedSpec& spec, float scale, int steps, floa
 }
 
 void encode_values(const Scheme& scheme, const float* weights, std::uint64_t row_count, std::uint64_t column_count,
-                   std::uint64_t group_size, const float* scales, std::int8_t* codes) {
+                   std::uint64_t group_size, const float* scales, std::int8_t* codes, kernels::ErrorSums* sums) {
   const kernels::KernelTable& kernels = kernels::kernel_table();
   if (scheme.floats != nullptr) {
-    kernels.encode_floats(weights, row_count, column_count, group_size, *scheme.floats, scales, codes);
+    kernels.encode_floats(weights, row_count, column_count, group_size, *scheme.floats, scales, codes, sums);
   } else {
     kernels.encode_book(weights, row_count, column_count, group_size, *scheme.values, scales, codes);
   }
+}
+
+void encode_and_measure(const Scheme& scheme, const float* weights, const PiecePlace& place, std::uint64_t group_size,
+                        const float* scales, std::int8_t* codes, std::vector<kernels::ErrorSums>& sums) {
+  sums.resize(scheme.floats != nullptr ? place.row_count : 0);
+  encode_values(scheme, weights, place.row_count, place.column_count, group_size, scales, codes, sums.data());
 }
 
 }  // namespace mnq

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "schemes/coded_piece.h"
 
@@ -20,14 +21,21 @@ float book_scale_of(const QuantizedSpec& spec, const kernels::Range& range, floa
 void take_book_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, float global_scale,
                       float* scales);
 
+/// Whether codes are floats whose scales are any, so that a kernel chooses them.
+bool has_free_float_scales(const QuantizedSpec& spec);
+
 /// Whether scales are of 8 bits, so that one has neighbours.
 bool has_few_scales(const QuantizedSpec& spec);
 
 /// The scale that is so many steps above or below one that can be stored; the last one beyond the ends.
 float neighbour_of_scale(const QuantizedSpec& spec, float scale, int steps, float global_scale);
 
-/// Codes of a piece with scales that are known.
+/// Codes of rows with scales that are known. sums [row_count], written where codes are floats; may be null.
 void encode_values(const Scheme& scheme, const float* weights, std::uint64_t row_count, std::uint64_t column_count,
-                   std::uint64_t group_size, const float* scales, std::int8_t* codes);
+                   std::uint64_t group_size, const float* scales, std::int8_t* codes, kernels::ErrorSums* sums);
+
+/// The same of a piece. The sums of each row; none where nobody takes them in passing.
+void encode_and_measure(const Scheme& scheme, const float* weights, const PiecePlace& place, std::uint64_t group_size,
+                        const float* scales, std::int8_t* codes, std::vector<kernels::ErrorSums>& sums);
 
 }  // namespace mnq

@@ -24,7 +24,7 @@ std::optional<std::uint64_t> round_scales(const QuantizedSpec& spec, const Piece
   return std::nullopt;
 }
 
-// Codes of integers by a kernel: quantize(rule, group_size, scales, zero_points, codes) gives the element that cannot
+// Codes of integers or floats by a kernel that chooses their scales: quantize(rule, group_size, scales, zero_points, codes) gives the element that cannot
 // be coded.
 template <class Quantize>
 Coded code_rows(const QuantizedSpec& spec, const PiecePlace& place, MethodBuffers& buffers, const Quantize& quantize) {
@@ -34,8 +34,11 @@ Coded code_rows(const QuantizedSpec& spec, const PiecePlace& place, MethodBuffer
   auto* zero_points = buffers.zero_points.get<std::int8_t>(scale_count);
   auto* codes = buffers.codes.get<std::int8_t>(place.count());
   buffers.sums.resize(place.row_count);
-  const CodedPiece piece{
-      .place = place, .group_size = group_size, .codes = codes, .scales = scales, .zero_points = zero_points};
+  const CodedPiece piece{.place = place,
+                         .group_size = group_size,
+                         .codes = codes,
+                         .scales = scales,
+                         .zero_points = has_book_codes(scheme_of(spec)) ? nullptr : zero_points};
   const auto bad = quantize(code_rule(scheme_of(spec), spec), group_size, scales, zero_points, codes);
   if (!bad && spec.symmetric) std::memset(zero_points, 0, scale_count);
   return {piece, bad};
@@ -60,7 +63,7 @@ Coded code_integers(const QuantizedSpec& spec, const float* weights, const Piece
 }
 
 bool fits_halves(const QuantizedSpec& spec) {
-  return !has_book_codes(scheme_of(spec)) && spec.scale_dtype == DType::kF32;
+  return has_book_codes(scheme_of(spec)) ? has_free_float_scales(spec) : spec.scale_dtype == DType::kF32;
 }
 
 Coded code_halves(const QuantizedSpec& spec, DType dtype, const std::uint16_t* weights, const PiecePlace& place,
@@ -68,13 +71,29 @@ Coded code_halves(const QuantizedSpec& spec, DType dtype, const std::uint16_t* w
   auto* row = buffers.row.get<float>(place.column_count);
   const auto quantize = [&](const kernels::CodeRule& rule, std::uint64_t group_size, float* scales,
                             std::int8_t* zero_points, std::int8_t* codes) -> std::optional<std::uint64_t> {
+    const std::uint64_t rows = place.row_count, columns = place.column_count;
+    const bool is_brain = dtype == DType::kBF16;
+    const kernels::FloatRule* floats = scheme_of(spec).floats;
     const std::size_t done =
-        kernel_table().quantize_halves(weights, dtype == DType::kBF16, row, place.row_count, place.column_count,
-                                       group_size, rule, scales, zero_points, codes, buffers.sums.data());
+        floats == nullptr ? kernel_table().quantize_halves(weights, is_brain, row, rows, columns, group_size, rule,
+                                                           scales, zero_points, codes, buffers.sums.data())
+                          : kernel_table().quantize_float_halves(weights, is_brain, row, rows, columns, group_size,
+                                                                 *floats, scales, codes, buffers.sums.data());
     if (done == place.row_count) return std::nullopt;
     const std::uint64_t before = done * place.column_count;
     kernels::to_float32(kernel_table(), dtype, weights + before, place.column_count, row);
     return before + find_not_finite(row, place.column_count).value_or(0);
+  };
+  return code_rows(spec, place, buffers, quantize);
+}
+
+Coded code_floats(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+  const auto quantize = [&](const kernels::CodeRule&, std::uint64_t group_size, float* scales, std::int8_t*,
+                            std::int8_t* codes) -> std::optional<std::uint64_t> {
+    const std::size_t done =
+        kernel_table().quantize_floats(weights, place.row_count, place.column_count, group_size,
+                                       *scheme_of(spec).floats, scales, codes, buffers.sums.data());
+    return done < place.row_count ? find_not_finite(weights, place.count()) : std::nullopt;
   };
   return code_rows(spec, place, buffers, quantize);
 }
@@ -85,17 +104,17 @@ Coded code_values(const QuantizedSpec& spec, const float* weights, const PiecePl
   auto* scales = buffers.scales.get<float>(place.row_count * ceil_div(place.column_count, group_size));
   auto* codes = buffers.codes.get<std::int8_t>(place.count());
   const CodedPiece piece{.place = place, .group_size = group_size, .codes = codes, .scales = scales};
-  buffers.sums.clear();
   if (const auto bad = find_not_finite(weights, place.count())) return {piece, bad};
   take_book_scales(spec, weights, place, buffers.global_scale, scales);
   if (const auto bad = round_scales(spec, place, group_size, scales)) return {piece, bad};
-  encode_values(scheme_of(spec), weights, place.row_count, place.column_count, group_size, scales, codes);
+  encode_and_measure(scheme_of(spec), weights, place, group_size, scales, codes, buffers.sums);
   return {piece, std::nullopt};
 }
 
 Coded code(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
-  return has_book_codes(scheme_of(spec)) ? code_values(spec, weights, place, buffers)
-                                         : code_integers(spec, weights, place, buffers);
+  if (!has_book_codes(scheme_of(spec))) return code_integers(spec, weights, place, buffers);
+  return has_free_float_scales(spec) ? code_floats(spec, weights, place, buffers)
+                                     : code_values(spec, weights, place, buffers);
 }
 
 bool fits(const QuantizedSpec& spec) {
@@ -160,7 +179,8 @@ void code_run(const QuantizedSpec& spec, const float* weights, std::uint64_t cou
               std::int8_t* codes, std::vector<kernels::ErrorSums>& sums) {
   const Scheme& scheme = scheme_of(spec);
   if (has_book_codes(scheme)) {
-    return encode_values(scheme, weights, 1, count, std::max<std::uint64_t>(count, 1), &scale, codes);
+    kernels::ErrorSums* of_run = scheme.floats != nullptr ? &sums.emplace_back() : nullptr;
+    return encode_values(scheme, weights, 1, count, std::max<std::uint64_t>(count, 1), &scale, codes, of_run);
   }
   kernel_table().quantize_run(weights, count, scale, zero_point, code_rule(scheme, spec), codes, &sums.emplace_back());
 }

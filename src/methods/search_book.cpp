@@ -44,7 +44,7 @@ struct Search {
   float* explained() const { return scales + 3 * count; }
 
   void encode(const float* by) const {
-    encode_values(scheme, weights, place.row_count, place.column_count, group_size, by, codes);
+    encode_values(scheme, weights, place.row_count, place.column_count, group_size, by, codes, nullptr);
   }
 
   void take_sums(const float* by) const {
@@ -115,7 +115,6 @@ Coded search_book(const QuantizedSpec& spec, const float* weights, const PiecePl
                       buffers.scales.get<float>(4 * count),
                       buffers.zero_points.get<CodeSums>(count)};
   const CodedPiece piece{.place = place, .group_size = group_size, .codes = search.codes, .scales = search.scales};
-  buffers.sums.clear();
   if (const auto bad = find_not_finite(weights, place.count())) return {piece, bad};
   start(search);
   if (!has_few_scales(spec)) {
@@ -125,7 +124,7 @@ Coded search_book(const QuantizedSpec& spec, const float* weights, const PiecePl
   } else {
     try_neighbours(search, kPowers);
   }
-  search.encode(search.scales);
+  encode_and_measure(search.scheme, weights, place, group_size, search.scales, search.codes, buffers.sums);
   return {piece, std::nullopt};
 }
 

@@ -17,8 +17,6 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/search_rules.h"
-#include "methods/method.h"
-#include "schemes/schemes.h"
 
 namespace mnq::kernels {
 namespace {
@@ -186,24 +184,30 @@ void quantize_halves(benchmark::State& state, const KernelTable& table, const Qu
   report(state, static_cast<double>(kCount), 3);
 }
 
-// Floats of 8 bits as the loop makes them of blocks of bfloat16: floats, codes, and what those decode to, for the sums.
-// With the kernels that the program has here, or is told to have.
-void quantize_float8(benchmark::State& state) {
+// Floats of 8 bits. Blocks again, as the loop hands them on.
+constexpr FloatRule kE4M3{4, 3, 7, 448};
+
+void quantize_floats(benchmark::State& state, const KernelTable& table, std::size_t group) {
   Data& d = data();
-  const KernelTable& table = kernel_table();
-  table.f32_to_bf16(d.weights.get(), kCount, d.halves.get());
-  const QuantizedSpec spec{
-      .scheme = std::string(kFloat8E4M3Scheme.name), .weight_dtype = DType::kBF16, .shape = {kBlockRows, kLength}};
-  const PiecePlace place{0, kBlockRows, 0, kLength};
-  constexpr std::size_t kBlock = kBlockRows * kLength;
-  MethodBuffers buffers;
   for (auto _ : state) {
-    for (std::size_t at = 0; at < kCount; at += kBlock) {
-      table.bf16_to_f32(d.halves.get() + at, kBlock, d.floats.get());
-      const Coded coded = kMinmaxMethod.code(spec, d.floats.get(), place, buffers);
-      std::memcpy(d.codes.get() + at, coded.piece.codes, kBlock);
-      decode(table, kFloat8E4M3Scheme, coded.piece, d.floats.get() + kBlock);
-      benchmark::DoNotOptimize(table.error_sums(d.floats.get(), d.floats.get() + kBlock, kBlock));
+    for (std::size_t row = 0; row < kRows; row += kBlockRows) {
+      const std::size_t at = row * kLength;
+      table.quantize_floats(d.weights.get() + at, kBlockRows, kLength, group, kE4M3, d.scales.data(), d.codes.get(),
+                            d.sums.data());
+    }
+    benchmark::ClobberMemory();
+  }
+  report(state, static_cast<double>(kCount), 5);
+}
+
+void quantize_float_halves(benchmark::State& state, const KernelTable& table, std::size_t group) {
+  Data& d = data();
+  table.f32_to_bf16(d.weights.get(), kCount, d.halves.get());
+  for (auto _ : state) {
+    for (std::size_t row = 0; row < kRows; row += kBlockRows) {
+      const std::size_t at = row * kLength;
+      table.quantize_float_halves(d.halves.get() + at, true, d.floats.get(), kBlockRows, kLength, group, kE4M3,
+                                  d.scales.data(), d.codes.get(), d.sums.data());
     }
     benchmark::ClobberMemory();
   }
@@ -314,6 +318,15 @@ void add_table(const KernelTable& table) {
     benchmark::RegisterBenchmark((isa + "/quantize_packed_" + how.name).c_str(),
                                  [&table, &how](benchmark::State& state) { quantize_packed(state, table, how); });
   }
+  for (const auto& [name, group] : {std::pair{"channel", kLength}, std::pair{"g128", std::size_t{128}}}) {
+    const std::string what = std::string("_float8_") + name + "_sqnr";
+    benchmark::RegisterBenchmark(
+        (isa + "/quantize_f32" + what).c_str(),
+        [&table, size = group](benchmark::State& state) { quantize_floats(state, table, size); });
+    benchmark::RegisterBenchmark(
+        (isa + "/quantize_bf16" + what).c_str(),
+        [&table, size = group](benchmark::State& state) { quantize_float_halves(state, table, size); });
+  }
   for (const SearchCase& how : kSearchCases) {
     benchmark::RegisterBenchmark((isa + "/search_" + how.name).c_str(), [&table, &how](benchmark::State& state) {
       search(state, table, how);
@@ -359,8 +372,6 @@ int main(int count, char** arguments) {
   using namespace mnq::kernels;
   benchmark::RegisterBenchmark("limit/read", bench_read);
   benchmark::RegisterBenchmark("limit/memcpy", bench_memcpy);
-  benchmark::RegisterBenchmark((std::string(kernel_table().isa) + "/loop_bf16_float8_channel_sqnr").c_str(),
-                               quantize_float8);
   const auto all = available_kernel_tables();
   for (std::size_t i = all.size(); i-- > 0;) add_table(*all[i]);
   benchmark::Initialize(&count, arguments);

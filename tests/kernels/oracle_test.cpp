@@ -151,7 +151,7 @@ constexpr FloatRule kE4M3{4, 3, 7, 448}, kE5M2{5, 2, 15, 57344}, kE2M1{2, 1, 1, 
 
 std::vector<int> float_codes(const std::vector<float>& weights, const FloatRule& rule, float scale = 1) {
   std::vector<std::int8_t> codes(weights.size());
-  oracle().encode_floats(weights.data(), 1, weights.size(), weights.size(), rule, &scale, codes.data());
+  oracle().encode_floats(weights.data(), 1, weights.size(), weights.size(), rule, &scale, codes.data(), nullptr);
   std::vector<int> numbers;
   for (const std::int8_t code : codes) numbers.push_back(static_cast<std::uint8_t>(code));
   return numbers;
@@ -167,6 +167,36 @@ TEST(Oracle, FloatsOfEightBits) {
   EXPECT_EQ(float_codes({1, 57344, 60000, 0x1p-16f, 0x1p-17f}, kE5M2), (std::vector<int>{0x3c, 0x7b, 0x7b, 1, 0}));
   EXPECT_EQ(float_codes({2, 896}, kE4M3, 2), (std::vector<int>{0x38, 0x7e}));
   EXPECT_EQ(float_codes({2, -3}, kE4M3, 0), (std::vector<int>{0, 0}));
+}
+
+// The scale of a group is its largest weight / 448: 1, FLT_MIN at the least, and 1 for zeros. Beside the largest float it
+// is less, or what the largest code stands for would be infinite.
+TEST(Oracle, ScalesOfFloats) {
+  const std::vector<float> weights{448, -3.2f, 1e-37f, 0, 0, 0, FLT_MAX, 1};
+  std::vector<float> scales(4);
+  std::vector<std::int8_t> codes(weights.size());
+  ErrorSums sums;
+  ASSERT_EQ(oracle().quantize_floats(weights.data(), 1, 8, 2, kE4M3, scales.data(), codes.data(), &sums), 1u);
+  EXPECT_EQ(scales[0], 1);
+  EXPECT_EQ(scales[1], FLT_MIN);
+  EXPECT_EQ(scales[2], 1);
+  EXPECT_TRUE(std::isfinite(448 * scales[3]));
+  EXPECT_NEAR(scales[3] * 448 / FLT_MAX, 1, 1e-6);
+  EXPECT_EQ(codes, (std::vector<std::int8_t>{0x7e, static_cast<std::int8_t>(0xc5), 0x51, 0, 0, 0, 0x7e, 0}));
+  const float infinite = INFINITY;
+  EXPECT_EQ(oracle().quantize_floats(&infinite, 1, 1, 1, kE4M3, scales.data(), codes.data(), nullptr), 0u);
+}
+
+// 3.2 becomes 3.25: of it 0.05 is lost.
+TEST(Oracle, WhatFloatsLose) {
+  const std::vector<float> weights{448, 3.2f, -2};
+  const float scale = 1;
+  std::vector<std::int8_t> codes(weights.size());
+  ErrorSums sums;
+  oracle().encode_floats(weights.data(), 1, 3, 3, kE4M3, &scale, codes.data(), &sums);
+  EXPECT_NEAR(sums.signal, 448 * 448 + 3.2 * 3.2 + 4, 1e-2);
+  EXPECT_NEAR(sums.error, 0.0025, 1e-8);
+  EXPECT_NEAR(sums.max_error, 0.05, 1e-6);
 }
 
 // Values -1, 0.5 and 2 with codes 7, 3 and 9.

@@ -434,25 +434,125 @@ TEST(SameBits, EncodeBookAndWhatItsCodesExplain) {
   }
 }
 
+constexpr FloatRule kFloatRules[] = {{4, 3, 7, 448}, {5, 2, 15, 57344}, {2, 1, 1, 6}, {2, 3, 1, 7.5f}, {3, 2, 3, 28}};
+
+// Calls of(lengths that the slow oracle can do, group sizes, kinds of weights).
+template <class Of>
+void for_each_float_case(const Of& of) {
+  for (const std::size_t length : lengths()) {
+    if (length > 1025) continue;
+    for (const std::size_t group :
+         {std::size_t{16}, std::size_t{32}, std::size_t{100}, std::max<std::size_t>(length, 1)}) {
+      for (int kind = 0; kind < kKinds; ++kind) of(length, group, kind);
+    }
+  }
+}
+
 TEST(SameBits, EncodeFloats) {
-  constexpr FloatRule kRules[] = {{4, 3, 7, 448}, {5, 2, 15, 57344}, {2, 1, 1, 6}, {2, 3, 1, 7.5f}, {3, 2, 3, 28}};
-  for (const KernelTable* table : fast_tables()) {
-    for (const std::size_t length : lengths()) {
-      if (length > 1025) continue;  // the oracle is slow
-      for (const std::size_t group : {std::size_t{16}, std::size_t{100}, std::max<std::size_t>(length, 1)}) {
-        const std::size_t groups = (length + group - 1) / group;
-        for (int kind = 0; kind < kKinds; ++kind) {
-          const auto weights = weights_of(kind, 2 * length);
-          for (const float scale : {1.0f, -0.01f, 0.0f, 1e-38f}) {
-            const std::vector<float> scales(2 * groups, scale);
-            for (const FloatRule& rule : kRules) {
-              std::vector<std::int8_t> codes(2 * length), expected(2 * length);
-              oracle().encode_floats(weights.data(), 2, length, group, rule, scales.data(), expected.data());
-              table->encode_floats(weights.data(), 2, length, group, rule, scales.data(), codes.data());
-              ASSERT_EQ(codes, expected) << table->isa << ' ' << length << ' ' << group << ' ' << kind << ' ' << scale;
-            }
-          }
+  for_each_float_case([](std::size_t length, std::size_t group, int kind) {
+    const std::size_t groups = (length + group - 1) / group;
+    const auto weights = weights_of(kind, 2 * length);
+    for (const float scale : {1.0f, 0.01f, 0.0f, 1e-38f, 1e33f}) {
+      const std::vector<float> scales(2 * groups, scale);
+      for (const FloatRule& rule : kFloatRules) {
+        std::vector<std::int8_t> codes(2 * length), expected(2 * length);
+        std::vector<ErrorSums> sums(2), expected_sums(2);
+        oracle().encode_floats(weights.data(), 2, length, group, rule, scales.data(), expected.data(),
+                               expected_sums.data());
+        for (const KernelTable* table : fast_tables()) {
+          table->encode_floats(weights.data(), 2, length, group, rule, scales.data(), codes.data(), sums.data());
+          ASSERT_EQ(codes, expected) << table->isa << ' ' << length << ' ' << group << ' ' << kind << ' ' << scale;
+          if (scale > 1) continue;  // which not even the sums' unit can hold
+          expect_same(sums[0], expected_sums[0], table->isa);
+          expect_same(sums[1], expected_sums[1], table->isa);
         }
+      }
+    }
+  });
+}
+
+TEST(SameBits, QuantizeFloats) {
+  for_each_float_case([](std::size_t length, std::size_t group, int kind) {
+    const std::size_t groups = (length + group - 1) / group;
+    const auto weights = weights_of(kind, 2 * length);
+    for (const FloatRule& rule : kFloatRules) {
+      std::vector<std::int8_t> codes(2 * length), expected(2 * length);
+      std::vector<float> scales(2 * groups), expected_scales(2 * groups);
+      std::vector<ErrorSums> sums(2), expected_sums(2);
+      const std::size_t done = oracle().quantize_floats(weights.data(), 2, length, group, rule, expected_scales.data(),
+                                                        expected.data(), expected_sums.data());
+      for (const KernelTable* table : fast_tables()) {
+        ASSERT_EQ(
+            table->quantize_floats(weights.data(), 2, length, group, rule, scales.data(), codes.data(), sums.data()),
+            done);
+        if (done < 2) continue;
+        ASSERT_EQ(codes, expected) << table->isa << ' ' << length << ' ' << group << ' ' << kind;
+        ASSERT_EQ(scales, expected_scales) << table->isa << ' ' << length << ' ' << group << ' ' << kind;
+        expect_same(sums[0], expected_sums[0], table->isa);
+        expect_same(sums[1], expected_sums[1], table->isa);
+      }
+    }
+  });
+}
+
+// Floats of 16 bits become the floats of 8 bits of what they are in float32.
+TEST(SameBits, QuantizeFloatHalves) {
+  for (const KernelTable* table : available_kernel_tables()) {
+    for (const std::size_t length : {1, 33, 64, 1000}) {
+      for (const bool is_brain : {false, true}) {
+        std::vector<std::uint16_t> halves(3 * length);
+        std::vector<float> weights(halves.size()), row(length);
+        const auto some = weights_of(0, halves.size());
+        (is_brain ? table->f32_to_bf16 : table->f32_to_f16)(some.data(), some.size(), halves.data());
+        (is_brain ? table->bf16_to_f32 : table->f16_to_f32)(halves.data(), halves.size(), weights.data());
+        for (const std::size_t group : {std::size_t{32}, length}) {
+          const std::size_t groups = (length + group - 1) / group;
+          std::vector<float> scales(3 * groups), expected_scales(3 * groups);
+          std::vector<std::int8_t> codes(halves.size()), expected(halves.size());
+          std::vector<ErrorSums> sums(3), expected_sums(3);
+          ASSERT_EQ(table->quantize_float_halves(halves.data(), is_brain, row.data(), 3, length, group, kFloatRules[0],
+                                                 scales.data(), codes.data(), sums.data()),
+                    3u);
+          oracle().quantize_floats(weights.data(), 3, length, group, kFloatRules[0], expected_scales.data(),
+                                   expected.data(), expected_sums.data());
+          ASSERT_EQ(codes, expected) << table->isa << ' ' << length;
+          ASSERT_EQ(scales, expected_scales) << table->isa << ' ' << length;
+          for (std::size_t i = 0; i < 3; ++i) expect_same(sums[i], expected_sums[i], table->isa);
+        }
+        halves[2 * length - 1] = 0x7fff;
+        std::vector<float> scales(3);
+        std::vector<std::int8_t> codes(halves.size());
+        ASSERT_EQ(table->quantize_float_halves(halves.data(), is_brain, row.data(), 3, length, length, kFloatRules[0],
+                                               scales.data(), codes.data(), nullptr),
+                  1u);
+      }
+    }
+  }
+}
+
+// Weights whose quotients are codes, or halfway between two, and up to six floats away on both sides.
+std::vector<float> weights_beside_ties(const FloatRule& rule, float scale) {
+  std::vector<float> weights;
+  for (int exponent = 0; exponent < 1 << rule.exponent_bits; ++exponent) {
+    for (int half_steps = 0; half_steps < 4 << rule.mantissa_bits; ++half_steps) {
+      const float quotient = std::ldexp(static_cast<float>(half_steps), exponent - rule.bias - rule.mantissa_bits - 1);
+      float weight = quotient * scale;
+      for (int step = 0; step < 6; ++step) weight = std::nextafterf(weight, -INFINITY);
+      for (int step = 0; step < 13; ++step, weight = std::nextafterf(weight, INFINITY)) weights.push_back(weight);
+    }
+  }
+  return weights;
+}
+
+TEST(SameBits, FloatsBesideTies) {
+  for (const FloatRule& rule : kFloatRules) {
+    for (const float scale : {1.0f, 0.75f, 0.3f, 1.7e-5f}) {
+      const std::vector<float> weights = weights_beside_ties(rule, scale);
+      std::vector<std::int8_t> codes(weights.size()), expected(weights.size());
+      oracle().encode_floats(weights.data(), 1, weights.size(), weights.size(), rule, &scale, expected.data(), nullptr);
+      for (const KernelTable* table : fast_tables()) {
+        table->encode_floats(weights.data(), 1, weights.size(), weights.size(), rule, &scale, codes.data(), nullptr);
+        ASSERT_EQ(codes, expected) << table->isa << ' ' << scale;
       }
     }
   }

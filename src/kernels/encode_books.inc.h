@@ -1,5 +1,4 @@
-// Codes that are floats, by the bits of the quotients, or values of a book, and what they explain. Included inside a
-// target pragma, for whose registers the compiler arranges the loops: their counts are constants, without which GCC 12
+// Codes that are values of a book, and what codes explain. Included inside a target pragma, for whose registers the compiler arranges the loops: their counts are constants, without which GCC 12
 // at -O2 would not.
 #include <cstdint>
 #include <cstring>
@@ -9,35 +8,6 @@
 
 namespace mnq::kernels {
 namespace {
-
-// What of a rule is the same for all quotients.
-struct FloatCoder {
-  explicit FloatCoder(const FloatRule& rule)
-      : dropped_bits(23 - rule.mantissa_bits),
-        lost_exponent(static_cast<std::uint32_t>(127 - rule.bias) << rule.mantissa_bits),
-        least_normal(static_cast<std::uint32_t>(128 - rule.bias) << 23),
-        denormals(float_from_bits(static_cast<std::uint32_t>(128 - rule.bias + dropped_bits) << 23)),
-        sign_shift(31 - rule.exponent_bits - rule.mantissa_bits),
-        largest(rule.largest) {}
-
-  std::uint32_t code_of(float quotient) const {
-    const auto bits = bits_from_float(quotient);
-    const float unclamped = float_from_bits(bits & 0x7fffffffu);
-    const float magnitude = unclamped < largest ? unclamped : largest;
-    const auto from = bits_from_float(magnitude);
-    const std::uint32_t half = (1u << (dropped_bits - 1)) - 1;
-    const std::uint32_t normal = ((from + half + (from >> dropped_bits & 1)) >> dropped_bits) - lost_exponent;
-    const std::uint32_t denormal = bits_from_float(magnitude + denormals) - bits_from_float(denormals);
-    return (from < least_normal ? denormal : normal) | (bits & 0x80000000u) >> sign_shift;
-  }
-
-  std::int32_t dropped_bits;
-  std::uint32_t lost_exponent;
-  std::uint32_t least_normal;
-  float denormals;  // whose last bit is the step of denormal codes: adding it rounds to them
-  std::int32_t sign_shift;
-  float largest;
-};
 
 // From one value to the next its code changes by a step: those of all thresholds below are added up, without a look-up.
 struct BookCoder {
@@ -97,11 +67,6 @@ inline void encode_groups(const Coder& coder, const float* weights, std::size_t 
       encode_group(coder, weights + begin, count, *scales++, codes + begin);
     }
   }
-}
-
-void encode_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
-                   const FloatRule& rule, const float* scales, std::int8_t* codes) {
-  encode_groups(FloatCoder(rule), weights, row_count, row_length, group_size, scales, codes);
 }
 
 void encode_book(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
