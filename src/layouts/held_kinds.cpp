@@ -78,6 +78,25 @@ Change change_scales(const HeldKind& kind, QuantizedSpec& spec) {
   return change;
 }
 
+bool is_float_of_scales(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
+
+// Whether each group of one lies in a single group of the other.
+bool has_groups_within(const QuantizedSpec& from, const QuantizedSpec& to) {
+  if (from.granularity == Granularity::kTensor) return true;
+  const bool is_of_one_axis = from.channel_axis == to.channel_axis && from.stacked_axes == to.stacked_axes;
+  if (!is_of_one_axis || to.granularity == Granularity::kTensor) return false;
+  if (from.granularity == Granularity::kChannel) return true;
+  return to.granularity == Granularity::kGroup && from.group_size % to.group_size == 0;
+}
+
+bool has_codes_within(const QuantizedSpec& from, const QuantizedSpec& to) {
+  const Scheme &before = scheme_of(from), &after = scheme_of(to);
+  // Codes less their zero points have a bit more.
+  const bool has_zeros = from.symmetric || !to.symmetric || before.bits < after.bits;
+  const bool has_place = after.has_minima || (!before.has_minima && has_zeros);
+  return has_place && before.bits <= after.bits && before.rule.code_min >= after.rule.code_min;
+}
+
 }  // namespace
 
 bool holds(std::span<const HeldKind> kinds, const QuantizedSpec& spec) {
@@ -97,6 +116,11 @@ const HeldKind& nearest_kind(std::span<const HeldKind> kinds, const QuantizedSpe
     if (found != nullptr) return *found;
   }
   return *find_kind(kinds, wanted, [&](const HeldKind& kind) { return kind.scheme == kinds.front().scheme; });
+}
+
+bool keeps_scales(const QuantizedSpec& from, const QuantizedSpec& to) {
+  return has_integer_codes(from) && has_integer_codes(to) && from.group_rows == 1 && to.group_rows == 1 &&
+         is_float_of_scales(to.scale_dtype) && has_groups_within(from, to) && has_codes_within(from, to);
 }
 
 std::optional<NearestSpec> spec_of_kind(const HeldKind& kind, const QuantizedSpec& wanted) {

@@ -41,4 +41,8 @@ const HeldKind& nearest_kind(std::span<const HeldKind> kinds, const QuantizedSpe
 /// The weight quantized anew as one of a kind. Empty where its groups fit no row.
 std::optional<NearestSpec> spec_of_kind(const HeldKind& kind, const QuantizedSpec& wanted);
 
+/// Whether a weight of integers can become another one with the scales that it has, for as many columns or fewer. Its
+/// codes then are the same, but where a scale or a minimum is rounded by more than a code can show.
+bool keeps_scales(const QuantizedSpec& from, const QuantizedSpec& to);
+
 }  // namespace mnq

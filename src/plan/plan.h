@@ -34,7 +34,8 @@ struct PlannedTensor {
   const Layout* layout = nullptr;  ///< of the codes that it becomes or stays
   const Method* method = nullptr;  ///< kQuantize: how its codes are chosen
   std::string reason;              ///< why it is not changed, or not as was asked
-  bool is_deselected = false;      ///< the settings leave it out, by only, skip or layer_types
+  bool keeps_scales = false;   ///< kQuantize: of a weight that is quantized, as its codes get another scheme or groups
+  bool is_deselected = false;  ///< the settings leave it out, by only, skip or layer_types
   bool copies_nonfinite = false;
   std::vector<PlannedOutput> outputs;
   std::span<const std::string_view> taken_suffixes;  ///< no other output may have its name with one of these

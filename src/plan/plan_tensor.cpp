@@ -137,6 +137,17 @@ bool is_wanted_anew(const QuantizedSpec& stored, const LayerName& layer, const C
   return &scheme != &wanted && (is_dtype_set || scheme.is_taken_as_floats);
 }
 
+// The scales that a weight has are nearer to it than any that are chosen anew, where its codes can stay with them.
+void keep_scales(PlannedTensor& planned, const LogicalTensor& tensor, const Layout& layout, QuantizedSpec& spec) {
+  const bool has_known_scales = tensor.layout->has_tables || !scheme_of(*tensor.spec).has_minima;
+  planned.keeps_scales = has_known_scales && keeps_scales(*tensor.spec, spec);
+  if (!planned.keeps_scales) return;
+  spec.has_free_scales = tensor.spec->has_free_scales;
+  const std::string kind(layout.kind_name == nullptr ? scheme_text(spec) : layout.kind_name(spec));
+  planned.reason = formatted("as {} with the scales that it has as {}, in {}", kind, scheme_text(*tensor.spec),
+                             dtype_name(spec.scale_dtype));
+}
+
 }  // namespace
 
 void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
@@ -157,6 +168,7 @@ void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   if (found.spec != *tensor.spec) {
     planned.reason = std::move(found.reason);
     planned.action = found.spec ? Action::kQuantize : Action::kDequantize;
+    if (found.spec) keep_scales(planned, tensor, *found.layout, *found.spec);
   }
   set_storage(planned, found.spec ? *found.spec : *tensor.spec, found);
 }
@@ -171,6 +183,7 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   const bool is_kept = tensor.spec && planned.action != Action::kDequantize;
   if (is_kept && !is_wanted_anew(*tensor.spec, layer.name, config)) return;
   const std::string stored_reason = std::move(planned.reason);
+  planned.keeps_scales = false;
   Choice choice;
   if (layer.kind == nullptr) {
     choice = leave(std::move(layer.reason));

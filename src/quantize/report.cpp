@@ -177,7 +177,7 @@ Report make_plan_report(std::string_view kind, Plan plan, const TensorSource& in
     const bool was_quantized = tensor.spec.has_value();
     if (planned.action != Action::kCopy || was_quantized)
       report.set_spec(layer, was_quantized ? *tensor.spec : planned.spec);
-    if (planned.action == Action::kQuantize) layer.method = planned.method->name;
+    if (planned.action == Action::kQuantize && !planned.keeps_scales) layer.method = planned.method->name;
     layer.reason = report.kept(std::move(planned.reason));
     const std::uint64_t before = stored_bytes(input, tensor);
     std::uint64_t after = 0;

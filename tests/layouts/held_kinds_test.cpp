@@ -111,5 +111,39 @@ TEST(HeldKinds, GiveScalesTheDtypeOfTheWeight) {
   }
 }
 
+// Codes of the first are codes of the second one with the scales of the first.
+TEST(HeldKinds, KeepScalesOfAsManyColumnsOrFewer) {
+  const QuantizedSpec channel = spec_of("qint4", true, Granularity::kChannel);
+  const QuantizedSpec by_32 = spec_of("qint4", true, Granularity::kGroup, 32);
+  const QuantizedSpec by_64 = spec_of("qint4", true, Granularity::kGroup, 64);
+  const QuantizedSpec tensor = spec_of("qint8", true, Granularity::kTensor);
+  EXPECT_TRUE(keeps_scales(by_64, by_32));
+  EXPECT_FALSE(keeps_scales(by_32, by_64));
+  EXPECT_TRUE(keeps_scales(channel, by_64));
+  EXPECT_FALSE(keeps_scales(by_64, channel));
+  EXPECT_TRUE(keeps_scales(tensor, spec_of("qint8", true, Granularity::kGroup, 32)));
+  EXPECT_FALSE(keeps_scales(spec_of("qint8", true, Granularity::kChannel), tensor));
+  QuantizedSpec other_axis = channel, power_of_two = by_32;
+  other_axis.channel_axis = 1;
+  power_of_two.scale_dtype = DType::kF8E8M0;
+  EXPECT_FALSE(keeps_scales(other_axis, channel));
+  EXPECT_FALSE(keeps_scales(by_32, power_of_two));
+}
+
+TEST(HeldKinds, KeepScalesWhereCodesHaveAPlace) {
+  const auto group = [](const char* scheme, bool symmetric) {
+    return spec_of(scheme, symmetric, Granularity::kGroup, 32);
+  };
+  EXPECT_TRUE(keeps_scales(group("qint2", true), group("qint4", true)));
+  EXPECT_FALSE(keeps_scales(group("qint4", true), group("qint2", true)));
+  EXPECT_TRUE(keeps_scales(group("qint4", false), group("q4_1", false)));
+  EXPECT_FALSE(keeps_scales(group("q4_1", false), group("qint4", false)));
+  EXPECT_TRUE(keeps_scales(group("affine3", false), group("q4_1", false)));
+  // Codes of 4 bits less their zero points are -15 to 15.
+  EXPECT_FALSE(keeps_scales(group("qint4", false), group("qint4", true)));
+  EXPECT_TRUE(keeps_scales(group("qint4", false), group("qint5", true)));
+  EXPECT_FALSE(keeps_scales(group("nf4", true), group("qint8", true)));
+}
+
 }  // namespace
 }  // namespace mnq::test

@@ -149,6 +149,13 @@ void quantize_piece(const PieceOfTensor& piece, const WeightReader& reader, Weig
   writer.store(coded, scratch.out);
 }
 
+void rescale_piece(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, Scratch& scratch) {
+  scratch.bad_element = writer.element_out_of_range();
+  if (scratch.bad_element) return;
+  const CodedPiece coded = writer.encode_inherited(load(piece, reader, scratch), piece.place, scratch);
+  if (!is_refused(piece, scratch)) writer.store(coded, scratch.out);
+}
+
 void survey_piece(const PieceOfTensor& piece, const WeightReader& reader, const WeightWriter& writer,
                   Scratch& scratch) {
   const float* weights = load(piece, reader, scratch);

@@ -27,6 +27,9 @@ void dequantize_piece(const PieceOfTensor& piece, const WeightReader& reader, Sc
 void quantize_piece(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, bool is_settled,
                     Scratch& scratch);
 
+/// A piece of a weight that keeps its scales. Sets what quantize_piece does.
+void rescale_piece(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, Scratch& scratch);
+
 /// Ranges of a piece, into scratch.ranges.
 void survey_piece(const PieceOfTensor& piece, const WeightReader& reader, const WeightWriter& writer, Scratch& scratch);
 

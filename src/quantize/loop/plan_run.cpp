@@ -76,6 +76,12 @@ std::string explain(const TensorSource& source, const PlannedTensor& planned, co
                    dtype_name(planned.spec.scale_dtype));
 }
 
+// Without tables they lie with the codes.
+void inherit_scales(const QuantizedSpec& from, const WeightReader& reader, WeightWriter& writer) {
+  if (!reader.tables().scales.empty()) return writer.inherit(from, reader.tables());
+  writer.inherit(from, {.scales = reader.scales()});
+}
+
 void copy_bytes(const TensorSource& source, const PlannedTensor& planned, const Block& block, const PartWriter& out,
                 Scratch& scratch) {
   const std::size_t stored = planned.outputs[block.output].stored;
@@ -122,7 +128,7 @@ std::vector<Accuracy> PlanRun::accuracies() const {
 bool PlanRun::needs_two_passes(std::size_t item) const {
   const PlannedTensor& planned = plan_.tensor(item);
   const bool is_cut = items_[item].block_count > 1 || !planned.fused.empty();
-  return planned.action == Action::kQuantize && needs_survey(planned.spec) && is_cut;
+  return planned.action == Action::kQuantize && !planned.keeps_scales && needs_survey(planned.spec) && is_cut;
 }
 
 // Each of those that have one global scale is surveyed once, by the first one of the slice.
@@ -209,6 +215,7 @@ WeightWriter& PlanRun::writer_of(std::size_t item) {
   return items_[item].writer.get([&] {
     auto writer = std::make_unique<WeightWriter>(plan_.tensor(item), PartWriter(*sink_, items_[item].first_output));
     if (plan_.tensor(item).action == Action::kCopy) writer->adopt(reader_of(item).tables());
+    if (plan_.tensor(item).keeps_scales) inherit_scales(*plan_.logical(item).spec, reader_of(item), *writer);
     return writer;
   });
 }
@@ -230,6 +237,7 @@ void PlanRun::work(const Block& block, Scratch& scratch) {
     case Action::kQuantize:
       break;
   }
+  if (planned.keeps_scales) return rescale_piece(piece, reader_of(item), writer_of(item), scratch);
   const bool is_settled = !has_scales_in_pieces(planned.spec);
   if (needs_survey(planned.spec) && !needs_two_passes(item)) {
     survey_piece(piece, reader_of(item), writer_of(item), scratch);

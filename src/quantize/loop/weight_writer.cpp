@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "kernels/not_finite.h"
 #include "methods/book_scales.h"
 
 namespace mnq {
@@ -174,6 +175,59 @@ void WeightWriter::encode_rows(const float* weights, const PiecePlace& place, st
       encode_run(row * place.column_count + column, count, of_row + group);
     });
   }
+}
+
+void WeightWriter::inherit(const QuantizedSpec& from, const ScaleTables& tables) {
+  const ScaleShape before = scale_shape(from);
+  const Scheme& scheme = scheme_of(spec_);
+  tables_.scales.resize(scale_shape_.count());
+  zeros_.assign(scale_shape_.count(), static_cast<std::int8_t>(scheme.has_minima ? scheme.rule.code_min : 0));
+  if (scheme.has_minima) tables_.minima.resize(scale_shape_.count());
+  for (std::uint64_t i = 0; i < scale_shape_.count(); ++i) {
+    const std::uint64_t row = scale_shape_.first_row_of(i / scale_shape_.groups), group = i % scale_shape_.groups;
+    const std::uint64_t of_row = before.groups > 1 ? group * spec_.group_size / from.group_size : 0;
+    inherit_scale(from, tables, before.row_of(row) * before.groups + of_row, i);
+    const bool is_held = std::isfinite(tables_.scales[i]) && (!scheme.has_minima || std::isfinite(tables_.minima[i]));
+    if (!is_held && !out_of_range_) out_of_range_ = row * rows_.row_length + group * spec_.group_size;
+  }
+  if (has_zero_points(spec_)) tables_.zero_points = zeros_;
+}
+
+// A code without a minimum is as far from the lowest one as with it.
+void WeightWriter::inherit_scale(const QuantizedSpec& from, const ScaleTables& tables, std::uint64_t before,
+                                 std::uint64_t to) {
+  const float scale = tables.scales[before];
+  const std::int8_t zero_point = tables.zero_points.empty() ? std::int8_t{0} : tables.zero_points[before];
+  tables_.scales[to] = round_scale(spec_, scale);
+  if (tables_.minima.empty()) {
+    zeros_[to] = has_zero_points(spec_) ? zero_point : std::int8_t{0};
+  } else {
+    const int steps = scheme_of(from).rule.code_min - zero_point;
+    const float minimum = tables.minima.empty() ? static_cast<float>(steps) * scale : tables.minima[before];
+    tables_.minima[to] = round_to(spec_.scale_dtype, minimum);
+  }
+}
+
+CodedPiece WeightWriter::encode_inherited(const float* weights, const PiecePlace& place, Scratch& scratch) const {
+  auto* codes = scratch.coded.codes.get<std::int8_t>(place.count());
+  CodedPiece piece{.place = place, .group_size = group_size_in(spec_, place), .codes = codes};
+  kernels::CodeRule rule = code_rule(scheme_of(spec_), spec_);
+  rule.symmetric_divisor = static_cast<float>(rule.code_max) + 0.5f;  // all codes are used
+  scratch.sums.resize(place.row_count);
+  const std::uint64_t group = spec_.granularity == Granularity::kGroup ? place.first_column / piece.group_size : 0;
+  for (std::uint64_t row = 0; row < place.row_count; ++row) {
+    const std::uint64_t scale = scale_shape_.row_of(place.first_row + row) * scale_shape_.groups + group;
+    const std::uint64_t begin = row * place.column_count;
+    const float* minima = tables_.minima.empty() ? nullptr : &tables_.minima[scale];
+    const auto done =
+        kernel_table().encode_rows(weights + begin, 1, place.column_count, piece.group_size, rule,
+                                   &tables_.scales[scale], &zeros_[scale], minima, codes + begin, &scratch.sums[row]);
+    if (done == 0) scratch.bad_element = begin + find_not_finite(weights + begin, place.column_count).value_or(0);
+    if (row > 0 || layout_.has_tables) continue;
+    piece.scales = &tables_.scales[scale];
+    piece.minima = minima;
+  }
+  return piece;
 }
 
 // Turned around, so that each channel of a matrix is a run.

@@ -39,6 +39,15 @@ class WeightWriter {
   /// Codes a piece by those scales. Sets scratch.sums.
   CodedPiece encode_settled(const float* weights, const PiecePlace& place, Scratch& scratch) const;
 
+  /// Takes the scales of a weight that keeps them, with each as it is stored here.
+  void inherit(const QuantizedSpec& from, const ScaleTables& tables);
+
+  /// An element whose scale cannot be stored here, if there is one.
+  std::optional<std::uint64_t> element_out_of_range() const { return out_of_range_; }
+
+  /// Codes a piece by those scales. Sets scratch.sums, or scratch.bad_element from the start of the piece.
+  CodedPiece encode_inherited(const float* weights, const PiecePlace& place, Scratch& scratch) const;
+
   /// Stores a piece: its codes, its scales where it has them with it, and its zero points at the end.
   void store(const CodedPiece& piece, LayoutBuffers& buffers);
 
@@ -59,6 +68,7 @@ class WeightWriter {
   void encode_columns(const float* weights, const PiecePlace& place, std::int8_t* codes, Scratch& scratch) const;
   void encode_rows(const float* weights, const PiecePlace& place, std::int8_t* codes, Scratch& scratch) const;
   void keep_zero_points(const CodedPiece& piece);
+  void inherit_scale(const QuantizedSpec& from, const ScaleTables& tables, std::uint64_t before, std::uint64_t to);
 
   const QuantizedSpec& spec_;
   const Layout& layout_;
@@ -68,6 +78,8 @@ class WeightWriter {
   ScaleShape scale_shape_;
   std::vector<kernels::Range> ranges_;  // of each row of scales
   ScaleTables tables_;                  // what is stored at the end
+  std::vector<std::int8_t> zeros_;      // of inherited scales: the codes that stand for 0, or for the minimum
+  std::optional<std::uint64_t> out_of_range_;
 };
 
 }  // namespace mnq
