@@ -118,6 +118,12 @@ const HeldKind& nearest_kind(std::span<const HeldKind> kinds, const QuantizedSpe
   return *find_kind(kinds, wanted, [&](const HeldKind& kind) { return kind.scheme == kinds.front().scheme; });
 }
 
+std::uint64_t groups_of_fewer_bits(const HeldKind& kind, const QuantizedSpec& wanted) {
+  const Scheme& scheme = *find_scheme(kind.scheme);
+  const bool has_own = kind.group_size != 0 || kind.is_per_tensor;
+  return has_own || scheme.bits >= scheme_of(wanted).bits ? 0 : scheme.group_size_default;
+}
+
 bool keeps_scales(const QuantizedSpec& from, const QuantizedSpec& to) {
   return has_integer_codes(from) && has_integer_codes(to) && from.group_rows == 1 && to.group_rows == 1 &&
          is_float_of_scales(to.scale_dtype) && has_groups_within(from, to) && has_codes_within(from, to);

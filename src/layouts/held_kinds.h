@@ -41,6 +41,10 @@ const HeldKind& nearest_kind(std::span<const HeldKind> kinds, const QuantizedSpe
 /// The weight quantized anew as one of a kind. Empty where its groups fit no row.
 std::optional<NearestSpec> spec_of_kind(const HeldKind& kind, const QuantizedSpec& wanted);
 
+/// The groups that the scheme of a kind has by default, where its codes have fewer bits than those that are wanted. 0:
+/// it has no fewer, or groups of its own.
+std::uint64_t groups_of_fewer_bits(const HeldKind& kind, const QuantizedSpec& wanted);
+
 /// Whether a weight of integers can become another one with the scales that it has, for as many columns or fewer. Its
 /// codes then are the same, but where a scale or a minimum is rounded by more than a code can show.
 bool keeps_scales(const QuantizedSpec& from, const QuantizedSpec& to);

@@ -14,6 +14,7 @@ struct Fitting {
   const Storage& storage;
   const WeightRequest& request;
   const Config& config;
+  const QuantizedSpec& asked;  // as the settings say, or as it is stored
 
   FoundValue find(std::string_view key) const { return config.find(key, request.layer.name); }
   bool is_for_layer(std::string_view key) const { return find(key).source >= ValueSource::kConfigLayers; }
@@ -47,7 +48,7 @@ std::string joined(const std::vector<std::string>& texts) {
 // A key that the user set and that the kind cannot follow is an error, and not just a reason.
 void require_followed(const Fitting& fitting, const HeldKind& kind) {
   const Storage& storage = fitting.storage;
-  const QuantizedSpec& wanted = fitting.request.wanted;
+  const QuantizedSpec& wanted = fitting.asked;
   const std::vector<std::string> sizes = group_sizes_of(*storage.layout, kind);
   const bool has_size = std::ranges::find(sizes, fitting.find("group_size").value) != sizes.end();
   if (fitting.is_scheme_asked_for() && !has_bits(*find_scheme(kind.scheme), code_bits(wanted))) {
@@ -69,13 +70,14 @@ void require_followed(const Fitting& fitting, const HeldKind& kind) {
 }
 
 // Why a weight that is quantized already must be quantized anew, or gets other groups than were asked for.
-std::string reason_of_change(const Fitting& fitting, Change change) {
+std::string reason_of_change(const Fitting& fitting, const NearestSpec& nearest) {
   const std::string_view title = fitting.storage.title;
-  const QuantizedSpec& wanted = fitting.request.wanted;
-  switch (change) {
+  const QuantizedSpec& wanted = fitting.asked;
+  switch (nearest.change) {
     case Change::kNothing:
       return "";
     case Change::kScheme:
+      if (!fitting.request.is_stored) return formatted("as {}", scheme_text(nearest.spec));
       return formatted("quantized anew: {} has no {}", title,
                        scheme_of(wanted).has_minima ? "float minima" : scheme_text(wanted));
     case Change::kScalePerTensor:
@@ -150,7 +152,7 @@ Fit fit_anew(const Fitting& fitting, std::string_view widens_for) {
                           spec_of_kind(kinds.front(), fitting.request.wanted).has_value();
   const HeldKind& kind = is_widened ? kinds.front() : wanted_kind;
   const auto nearest = spec_of_kind(kind, fitting.request.wanted);
-  Fit fit{nearest->spec, kind.name.empty() ? reason_of_change(fitting, nearest->change)
+  Fit fit{nearest->spec, kind.name.empty() ? reason_of_change(fitting, *nearest)
                                            : reason_of_kind(fitting, kind, is_widened ? widens_for : "")};
   fit.method = fitting.storage.method;
   fit.spec->has_free_scales = fit.method != nullptr && fit.method->makes_free_scales;
@@ -166,9 +168,26 @@ const Layout& layout_of(const Storage& storage, const QuantizedSpec& spec, const
   return storage.choose_layout == nullptr ? *storage.layout : storage.choose_layout(spec, request.companion);
 }
 
-}  // namespace
+bool is_default(const WeightRequest& request, const Config& config, const char* key) {
+  const FoundValue found = config.find(key, request.layer.name);
+  return found.source == ValueSource::kDefault || found.value == "auto";
+}
 
-Fit fit_weight(const Storage& storage, WeightRequest request, const Config& config) {
+// One scale for a row is enough for the codes of the settings' default, and too little for fewer bits.
+QuantizedSpec with_groups_of_kind(const Storage& storage, const WeightRequest& request, const Config& config) {
+  QuantizedSpec spec = request.wanted;
+  const bool has_channels = is_coded(spec) && has_integer_codes(spec) && spec.granularity == Granularity::kChannel;
+  if (!has_channels || request.is_stored || storage.holds_everything()) return spec;
+  const std::uint64_t size = groups_of_fewer_bits(nearest_kind(storage.layout->holds, spec), spec);
+  const bool is_free = std::ranges::all_of(std::array{"dtype", "bits", "group_size"},
+                                           [&](const char* key) { return is_default(request, config, key); });
+  if (!is_free || size == 0) return spec;
+  spec.granularity = Granularity::kGroup;
+  spec.group_size = size;
+  return spec;
+}
+
+Fit fit_spec(const Storage& storage, WeightRequest request, const Config& config, const QuantizedSpec& asked) {
   const QuantizedSpec& wanted = request.wanted;
   const bool may_stay = storage.holds_everything() || holds(storage.layout->holds, wanted);
   const bool is_opaque = is_coded(wanted) && !has_integer_codes(wanted);
@@ -183,18 +202,31 @@ Fit fit_weight(const Storage& storage, WeightRequest request, const Config& conf
   const bool is_taken_as_it_is = storage.holds_everything() || (is_opaque && !is_of_a_kind);
   if (is_taken_as_it_is && !can_hold) {
     const bool is_asked_for = !request.is_stored && !storage.holds_everything();
-    const Fitting fitting{storage, request, config};
+    const Fitting fitting{storage, request, config, asked};
     if (is_asked_for) fitting.fail("dtype", formatted("{} has no {}", storage.title, scheme_text(wanted)));
     return {std::nullopt, formatted("the output has no {}", scheme_text(wanted)), storage.layout};
   }
   if (is_taken_as_it_is) return {wanted, "", &layout, nullptr, storage.suffixes};
   const bool stays = request.is_held || !is_coded(wanted);
-  Fit fit = stays ? Fit{wanted, ""} : fit_anew({storage, request, config}, rule.widens_for);
+  Fit fit = stays ? Fit{wanted, ""} : fit_anew({storage, request, config, asked}, rule.widens_for);
   fit.layout = storage.layout;
   if (!fit.spec || !is_coded(*fit.spec)) return fit;
   fit.layout = &layout_of(storage, *fit.spec, request);
   fit.suffixes = storage.suffixes;
   return fit;
+}
+
+}  // namespace
+
+Fit fit_weight(const Storage& storage, WeightRequest request, const Config& config) {
+  const QuantizedSpec spec = with_groups_of_kind(storage, request, config);
+  return fit_spec(storage,
+                  {.wanted = spec,
+                   .layer = request.layer,
+                   .companion = request.companion,
+                   .is_stored = request.is_stored,
+                   .is_selected = request.is_selected},
+                  config, request.wanted);
 }
 
 }  // namespace mnq

@@ -189,6 +189,15 @@ TEST_F(Written, Awq) {
   EXPECT_EQ(error.status(), Status::kUnsupported) << error.message();
 }
 
+// What is not asked for is of 8 bits per channel elsewhere; with 4 a scale for a row would be too few.
+TEST_F(Written, AwqHasGroupsByDefault) {
+  const Made made = quantize_folder("awq");
+  EXPECT_EQ(made.config["quantization_config"]["group_size"], 128);
+  EXPECT_EQ(made.reason("layers.0.up.weight"), "as int4 group 128");
+  EXPECT_EQ(quantize_folder("awq", R"("group_size": 32)").config["quantization_config"]["group_size"], 32);
+  EXPECT_EQ(quantize_folder("awq", R"("group_size": 0)").config["quantization_config"]["group_size"], -1);
+}
+
 // Blocks of whole rows are of multiples of eight, which one of 2^18 elements alone would not be.
 TEST_F(Written, AwqOfManyBlocks) { quantize_folder("awq", R"("bits": 4)", {weight("a", {64, 23 * 1024})}); }
 
