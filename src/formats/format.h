@@ -51,6 +51,7 @@ struct Format {
   bool may_be_shard = false;     ///< a file of it may be a shard of a checkpoint
   bool is_module = false;        ///< written from a module only: see torchscript.h
   bool is_folder = false;        ///< shards, an index and small files: see folder_output.h
+  bool is_for_codes = false;     ///< another tool's, for quantized weights: floats alone are none of it
   bool carries_members = false;  ///< of a PyTorch checkpoint what is no tensor, too: see Companion
 
   /// Of a folder: how its config.json says that weights are quantized.

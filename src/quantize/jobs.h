@@ -25,6 +25,7 @@ struct Output {
   std::shared_ptr<FolderOutput> folder;  ///< in place of open
   bool carries_members = false;          ///< of the format: see Format
   bool is_module = false;                ///< it is made of the module that the source is
+  bool is_for_codes = false;             ///< of the format, likewise
 };
 
 /// Of the format that the settings name. Where they name none, everything fits, and a module becomes a module.

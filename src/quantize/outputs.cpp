@@ -13,9 +13,11 @@ namespace {
 Output folder_output(const TensorSource& source, const std::string& path, const Format& format, const JobSettings& job,
                      const RunControl& control) {
   const FolderSettings settings{job.overwrite, job.is_resumed, job.part, job.part_count};
-  return {path, nullptr, format.storage,
-          std::make_shared<FolderOutput>(path, format, source.companion(), settings,
-                                         [&control] { return control.is_cancelled(); })};
+  Output output{path, nullptr, format.storage,
+                std::make_shared<FolderOutput>(path, format, source.companion(), settings,
+                                               [&control] { return control.is_cancelled(); })};
+  output.is_for_codes = format.is_for_codes;
+  return output;
 }
 
 // What only folders follow.
@@ -59,7 +61,7 @@ Output file_output(const TensorSource& source, const std::string& path, const Co
   const auto open = [&format, path, overwrite = job.overwrite](const SinkRequest& request) {
     return format.open_sink(request, file_bytes(path, overwrite, request.is_cancelled));
   };
-  return {path, open, format.storage, nullptr, format.carries_members, format.is_module};
+  return {path, open, format.storage, nullptr, format.carries_members, format.is_module, format.is_for_codes};
 }
 
 Output memory_output(const TensorSource& source, std::shared_ptr<const TensorSource>& model) {
@@ -91,7 +93,7 @@ Output host_output(const TensorSource& source, const Config& config, OpenByteSin
   const auto open = [&format, open_bytes = std::move(open_bytes)](const SinkRequest& request) {
     return format.open_sink(request, open_bytes);
   };
-  return {"", open, format.storage, nullptr, format.carries_members, format.is_module};
+  return {"", open, format.storage, nullptr, format.carries_members, format.is_module, format.is_for_codes};
 }
 
 }  // namespace mnq

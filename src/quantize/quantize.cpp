@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/error.h"
 #include "base/text/format.h"
 #include "config/config_table.h"
 #include "quantize/job_parts.h"
@@ -135,6 +136,14 @@ Report run_plan(const char* kind, const TensorSource& source, Plan plan, const C
   return report;
 }
 
+// What is named another tool's would not be loaded as that, and says nothing of what was asked for.
+void require_place_for_floats(const Config& config, const Output& output) {
+  if (!output.is_for_codes) return;
+  throw Error(Status::kConfig,
+              formatted("format={} is for quantized weights, and dequantize makes floats", config.find("format").value),
+              "leave format unset, or convert to it", "format");
+}
+
 }  // namespace
 
 Report quantize(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
@@ -204,6 +213,7 @@ Report plan_quantize(const TensorSource& given, const Config& config) {
 }
 
 Report dequantize(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
+  require_place_for_floats(config, output);
   const TensorSource& source = planned_source(given, output.is_module);
   Plan plan = make_dequantize_plan(source, find_float_dtype(config.find("float_dtype").value));
   return run_plan("dequantize", source, std::move(plan), config, control, output);

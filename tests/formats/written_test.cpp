@@ -198,6 +198,23 @@ TEST_F(Written, AwqHasGroupsByDefault) {
   EXPECT_EQ(quantize_folder("awq", R"("group_size": 0)").config["quantization_config"]["group_size"], -1);
 }
 
+// Floats are no folder of another tool's quantized weights.
+TEST_F(Written, HoldsNoFloatsAlone) {
+  quantize_folder("gptq", R"("bits": 4)");
+  const auto source = open_source(path("out/"));
+  for (const char* format : {"gptq", "awq", "mlx", "bitsandbytes", "fp8", "comfyui"}) {
+    const Settings settings = parse_settings(R"({"format": ")" + std::string(format) + "\"}");
+    const Config config(&settings, nullptr);
+    RunControl control;
+    const std::string to = path(std::string_view(format) == "comfyui" ? "floats.safetensors" : "floats/");
+    const Error error =
+        error_of([&] { dequantize(*source, config, control, file_output(*source, to, config, control)); });
+    EXPECT_EQ(error.status(), Status::kConfig) << format;
+    EXPECT_EQ(error.subject(), "format");
+    EXPECT_FALSE(std::filesystem::exists(to)) << format;
+  }
+}
+
 // Blocks of whole rows are of multiples of eight, which one of 2^18 elements alone would not be.
 TEST_F(Written, AwqOfManyBlocks) { quantize_folder("awq", R"("bits": 4)", {weight("a", {64, 23 * 1024})}); }
 

@@ -78,6 +78,7 @@ const Format kAwqFormat{
                 .rule = rule_of_awq,
                 .experts = ExpertForm::kApart},
     .is_folder = true,
+    .is_for_codes = true,
     .quantization = &kMethod,
 };
 

@@ -72,6 +72,7 @@ const Format kBitsandbytesFormat{
                 .layout = &kBitsandbytes4Layout,
                 .rule = rule_of_bitsandbytes},
     .is_folder = true,
+    .is_for_codes = true,
     .quantization = &kMethod,
 };
 

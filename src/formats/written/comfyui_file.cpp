@@ -48,6 +48,7 @@ const Format kComfyFormat{
                 .advice = "leave the key unset, or write safetensors",
                 .layout = &kComfyLayout,
                 .rule = rule_of_comfyui},
+    .is_for_codes = true,
 };
 
 }  // namespace mnq

@@ -59,6 +59,7 @@ const Format kFloat8Format{
                 .rule = rule_of_float8,
                 .experts = ExpertForm::kApart},
     .is_folder = true,
+    .is_for_codes = true,
     .quantization = &kMethod,
 };
 

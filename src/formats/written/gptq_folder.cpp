@@ -116,6 +116,7 @@ const Format kGptqFormat{
                 },
                 .experts = ExpertForm::kApart},
     .is_folder = true,
+    .is_for_codes = true,
     .quantization = &kMethod,
 };
 

@@ -82,6 +82,7 @@ const Format kMlxFormat{
                 .rule = rule_of_mlx,
                 .experts = ExpertForm::kStacked},
     .is_folder = true,
+    .is_for_codes = true,
     .quantization = &kMethod,
 };
 
