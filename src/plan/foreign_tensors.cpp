@@ -24,11 +24,15 @@ struct Kind {
   std::array<Part, 4> parts{};
   std::string_view advice = "";
   bool is_part = false;
+  std::array<std::string_view, 2> lacks{};  // suffixes of which there is no tensor: those of the codes
 };
 
 constexpr std::string_view kFloatAdvice = "pass the float checkpoint it was made from: its provider has it";
 constexpr std::string_view kFolderAdvice =
     "pass its folder, or put the config.json of its folder beside it: that says how the codes are laid out";
+
+constexpr std::string_view kWholeAdvice =
+    "pass the whole folder: the rest lies in its other files, or is lost; then fetch it again";
 
 constexpr std::string_view kFullAdvice =
     "make one checkpoint of all its parts first, with a full state dict (StateDictType.FULL_STATE_DICT)";
@@ -83,6 +87,62 @@ constexpr Kind kKinds[] = {
      {{{".flat_param"}}},
      kFullAdvice,
      true},
+    // What is left of weights where the rest lies in other shards, or is lost.
+    {"has codes of GPTQ or AWQ whose scales are not there", {{{".qweight", {"I32"}}}}, kWholeAdvice},
+    {"has codes of MLX whose scales are not there", {{{".weight", {"U32"}}}}, kWholeAdvice},
+    {"has codes of compressed-tensors whose scales are not there", {{{".weight_packed", {"I32", "U8"}}}}, kWholeAdvice},
+    {"has codes of bitsandbytes whose scales are not there",
+     {{{".weight", {"U8"}}, {".weight.quant_map"}}},
+     kWholeAdvice},
+    {"has codes of MXFP4 whose scales are not there", {{{"_blocks", {"U8"}}}}, kWholeAdvice},
+    {"has scales of GPTQ or AWQ whose codes are not there",
+     {{{".qzeros", {"I32"}}}},
+     kWholeAdvice,
+     false,
+     {".qweight"}},
+    {"has scales of MLX whose codes are not there",
+     {{{".scales"}, {".biases"}}},
+     kWholeAdvice,
+     false,
+     {".weight", ".qweight"}},
+    {"has scales of bitsandbytes whose codes are not there", {{{".weight.absmax"}}}, kWholeAdvice, false, {".weight"}},
+    {"has scales of bitsandbytes whose codes are not there", {{{".SCB"}}}, kWholeAdvice, false, {".weight"}},
+    {"has scales of compressed-tensors whose codes are not there",
+     {{{".weight_shape", {"I64"}}}},
+     kWholeAdvice,
+     false,
+     {".weight", ".weight_packed"}},
+    {"has scales of floats of 8 or 4 bits whose codes are not there",
+     {{{".weight_scale_inv"}}},
+     kWholeAdvice,
+     false,
+     {".weight", ".weight_packed"}},
+    {"has scales of quantized weights whose codes are not there",
+     {{{".weight_scale"}}},
+     kWholeAdvice,
+     false,
+     {".weight", ".weight_packed"}},
+    {"has scales of floats of 8 or 4 bits whose codes are not there",
+     {{{".scale", {"F8_E8M0"}}}},
+     kWholeAdvice,
+     false,
+     {".weight"}},
+    {"has scales of floats of 8 bits whose codes are not there",
+     {{{".scale_weight"}}},
+     kWholeAdvice,
+     false,
+     {".weight"}},
+    {"has scales of floats of 8 bits whose codes are not there",
+     {{{".qscale_weight"}}},
+     kWholeAdvice,
+     false,
+     {".weight"}},
+    {"has scales of MLX whose codes are not there",
+     {{{".scales", {"U8"}}}},
+     kWholeAdvice,
+     false,
+     {".weight", ".qweight"}},
+    {"has scales of MXFP4 whose codes are not there", {{{"_scales", {"U8"}}}}, kWholeAdvice, false, {"_blocks"}},
 };
 
 using Names = std::unordered_map<std::string_view, const LogicalTensor*>;
@@ -97,6 +157,10 @@ bool is_one(const Kind& kind, const LogicalTensor& tensor, const Names& names) {
   const Part& first = kind.parts[0];
   if (!tensor.name.ends_with(first.suffix) || !fits(first, tensor)) return false;
   const std::string stem = tensor.name.substr(0, tensor.name.size() - first.suffix.size());
+  const auto is_there = [&](std::string_view suffix) {
+    return !suffix.empty() && names.contains(stem + std::string(suffix));
+  };
+  if (std::ranges::any_of(kind.lacks, is_there)) return false;
   return std::ranges::all_of(kind.parts.begin() + 1, kind.parts.end(), [&](const Part& part) {
     if (part.suffix.empty()) return true;
     const auto found = names.find(stem + std::string(part.suffix));

@@ -49,7 +49,20 @@ Plan start_plan(const TensorSource& source) {
   return plan;
 }
 
+// Nothing says what they stand for.
+void remark_on_bare_codes(Plan& plan) {
+  const auto is_bare = [](const LogicalTensor& tensor) {
+    const bool is_byte = tensor.dtype == DType::kI8 || tensor.dtype == DType::kU8;
+    return !tensor.spec && is_byte && tensor.shape.size() >= 2 && tensor.name.ends_with(".weight");
+  };
+  const auto first = std::ranges::find_if(plan.logical, is_bare);
+  if (first == plan.logical.end()) return;
+  plan.warnings.push_back(formatted("weights that are integers without scales, copied as they are: {}, as {}",
+                                    std::ranges::count_if(plan.logical, is_bare), first->name));
+}
+
 void finish_plan(Plan& plan, const TensorSource& source) {
+  remark_on_bare_codes(plan);
   for (const std::string& remark : source.remarks()) plan.warnings.push_back(remark);
   require_distinct_names(plan);
 }

@@ -64,6 +64,24 @@ const std::vector<Case>& cases() {
       {"less than a byte", {{"a.weight", kU8}, {"a.weight_scale", kF32}, {"a.weight_zero_point", kI32}}},
       {"FSDP", {{"_fsdp_wrapped_module._flat_param", kF32, {8}}}},
       {"ZeRO-3", {{"a.weight", kBF16, {0}}, {"a.bias", kF32, {4}}}},
+      {"codes of GPTQ or AWQ whose scales", {{"a.qweight", kI32}, {"b.weight", kF32}}},
+      {"codes of MLX whose scales", {{"a.weight", kU32}}},
+      {"codes of compressed-tensors whose scales", {{"a.weight_packed", kI32}}},
+      {"codes of compressed-tensors whose scales", {{"a.weight_packed", kU8}}},
+      {"codes of bitsandbytes whose scales", {{"a.weight", kU8}, {"a.weight.quant_map", kF32}}},
+      {"codes of MXFP4 whose scales", {{"a.up_proj_blocks", kU8}}},
+      {"scales of GPTQ or AWQ whose codes", {{"a.qzeros", kI32}, {"a.scales", kF16}}},
+      {"scales of MLX whose codes", {{"a.scales", kBF16}, {"a.biases", kBF16}}},
+      {"scales of bitsandbytes whose codes", {{"a.weight.absmax", kF32}, {"a.weight.quant_map", kF32}}},
+      {"scales of bitsandbytes whose codes", {{"a.SCB", kF32}}},
+      {"scales of compressed-tensors whose codes", {{"a.weight_scale", kF16}, {"a.weight_shape", kI64, {2}}}},
+      {"scales of floats of 8 or 4 bits whose codes", {{"a.weight_scale_inv", kF32}}},
+      {"scales of quantized weights whose codes", {{"a.weight_scale", kF32}, {"a.weight_global_scale", kF32}}},
+      {"scales of floats of 8 or 4 bits whose codes", {{"a.scale", kF8E8M0}}},
+      {"scales of floats of 8 bits whose codes", {{"a.scale_weight", kF32, {}}}},
+      {"scales of floats of 8 bits whose codes", {{"a.qscale_weight", kBF16, {}}}},
+      {"scales of MLX whose codes", {{"a.scales", kU8}}},
+      {"scales of MXFP4 whose codes", {{"a.up_proj_scales", kU8}}},
   };
   return all;
 }
@@ -116,6 +134,9 @@ TEST(ForeignTensors, FloatsAndWhatComesWithThemAreNone) {
         {{"a.weight", kF8E4M3}},  // a cast, whole in itself
         {{"a.weight", kF32}, {"b.weight", kF32}, {"c.weight", kF32}, {"d.weight", kF32, {0}}},
         {{"codes", kI64}, {"a.codes", kI64}},
+        {{"a.weight", kF32}, {"a.SCB", kF32}},  // of a weight that was made float again
+        {{"a.weight", kF32}, {"a.weight_scale", kF32}, {"a.weight_shape", kI64, {2}}},
+        {{"a.weight", kF32}, {"a.scales", kF32}, {"a.biases", kF32}},
         {{"a.weight", kI8}},
         {}}) {
     EXPECT_FALSE(find_foreign_tensors(source_of(tensors)->require_weights()).has_value());
