@@ -1,4 +1,7 @@
 // bitsandbytes' weights: of 4 bits, whose state is JSON in a tensor, and of 8 bits.
+#include <algorithm>
+#include <vector>
+
 #include "adapted/weight_finders.h"
 #include "adapted/weight_in_making.h"
 #include "base/error.h"
@@ -94,6 +97,16 @@ LogicalTensor make_4_bits(const FinderInput& input, const TensorInfo& codes, con
   return weight.finish(codes.name, has_whole_rows ? kBitsandbytes4Layout : kBitsandbytes4FlatLayout);
 }
 
+// Other orders are those of kernels of old: what is loaded now is of rows.
+void require_rows(const NamedTensors& tensors, const std::string& name) {
+  const TensorInfo* info = tensors.find_info(name);
+  if (info == nullptr || info->size_bytes == 0) return;
+  std::vector<std::byte> stored(std::min<std::uint64_t>(info->size_bytes, sizeof(std::int64_t)));
+  tensors.source().read(tensors.require(name), 0, stored);
+  const auto is_zero = [](std::byte byte) { return byte == std::byte{0}; };
+  if (!std::ranges::all_of(stored, is_zero)) tensors.refuse(name, "bitsandbytes' codes are not in the order of rows");
+}
+
 LogicalTensor make_8_bits(const FinderInput& input, const TensorInfo& codes) {
   constexpr std::int64_t kWidth = 8;
   WeightInMaking weight(input.tensors);
@@ -102,6 +115,7 @@ LogicalTensor make_8_bits(const FinderInput& input, const TensorInfo& codes) {
   weight.add_part(stem_of(codes.name) + ".SCB", {DType::kF32}, {codes.shape[0]});
   weight.spec.granularity = Granularity::kChannel;
   weight.spec.has_free_scales = true;
+  require_rows(input.tensors, stem_of(codes.name) + ".weight_format");
   for (const char* extra : {".weight_format", ".threshold"}) {
     if (const auto index = input.tensors.find(stem_of(codes.name) + extra)) input.dropped.insert(*index);
   }

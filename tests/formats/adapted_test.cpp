@@ -439,6 +439,26 @@ TEST(LostOrder, IsSaid) {
   EXPECT_NE(std::ranges::find(remarks, text), remarks.end());
 }
 
+// bitsandbytes' kernels of old had orders of their own.
+TEST(OrderOfBytes, IsThatOfRows) {
+  const TempFolder folder;
+  write_bytes(folder.path("config.json"), R"({"quantization_config": {"quant_method": "bitsandbytes"}})");
+  for (const char format : {0, 1, 2, 3}) {
+    SafetensorsBytes bytes;
+    bytes.add_bytes("a.weight", "I8", "[2,4]", std::string(8, 'x'));
+    bytes.add("a.SCB", "F32", "[2]", std::vector<float>{1, 2});
+    bytes.add_bytes("a.weight_format", "U8", "[]", std::string(1, format));
+    write_bytes(folder.path("model.safetensors"), bytes.bytes());
+    if (format == 0) {
+      EXPECT_EQ(open_source(folder.path(""))->require_weights().size(), 1u);
+      continue;
+    }
+    const Error error = error_of([&] { open_source(folder.path("")); });
+    EXPECT_EQ(error.status(), Status::kUnsupported);
+    EXPECT_NE(error.message().find("a.weight_format"), std::string::npos) << error.message();
+  }
+}
+
 // Floats of 8 bits in two groups of 32 columns, and which group each column is of.
 std::string floats_in_order(const std::array<std::int32_t, 64>& groups) {
   SafetensorsBytes bytes;
