@@ -108,7 +108,21 @@ __attribute__((destructor)) static void write_counts(void) {
   }                                           \
   return real
 
+// LibTorch asks these twice what the machine is, and stops the process where only the second answer fails, or one of them
+// cannot be read.
+static int is_the_machine(const char* path) {
+  static const char kProcessors[] = "/sys/devices/system/cpu/";
+  return strncmp(path, kProcessors, sizeof kProcessors - 1) == 0;
+}
+
+static int tells_the_machine(int file) {
+  char name[32], path[64] = "";
+  snprintf(name, sizeof name, "/proc/self/fd/%d", file);
+  return syscall(SYS_readlink, name, path, sizeof path - 1) > 0 && is_the_machine(path);
+}
+
 static ssize_t read_some(int file, void* into, size_t size) {
+  if (tells_the_machine(file)) return syscall(SYS_read, file, into, size);
   TRANSFER(k_read, 0, syscall(SYS_read, file, into, size));
 }
 ssize_t read(int file, void* into, size_t size) { return read_some(file, into, size); }
@@ -138,12 +152,6 @@ static ssize_t pwrite_some(int file, const void* from, size_t size, off_t at) {
 }
 ssize_t pwrite(int file, const void* from, size_t size, off_t at) { return pwrite_some(file, from, size, at); }
 ssize_t pwrite64(int file, const void* from, size_t size, off64_t at) { return pwrite_some(file, from, size, at); }
-
-// LibTorch asks these twice what the machine is, and stops the process where only the second answer fails.
-static int is_the_machine(const char* path) {
-  static const char kProcessors[] = "/sys/devices/system/cpu/";
-  return strncmp(path, kProcessors, sizeof kProcessors - 1) == 0;
-}
 
 static int open_file(int folder, const char* path, int flags, mode_t mode) {
   if (!is_the_machine(path) && meets(k_open, (flags & (O_CREAT | O_TRUNC)) != 0)) return -1;
