@@ -88,8 +88,12 @@ inline CodeScale scale_for(const Range& range, const CodeRule& rule) {
 /// Floats have the scales of integers whose highest code is their largest value.
 inline CodeRule scale_rule_of(const FloatRule& rule) {
   const auto largest = static_cast<std::int32_t>(rule.largest);
-  return {
-      .code_min = -largest, .code_max = largest, .symmetric = true, .code_xor = 0, .symmetric_divisor = rule.largest};
+  return {.code_min = -largest,
+          .code_max = largest,
+          .symmetric = true,
+          .code_xor = 0,
+          .symmetric_divisor = rule.largest,
+          .scale_floats = rule.scale_floats};
 }
 
 /// The power of two that brings values of this magnitude into [1, 2) (the largest denormal and the smallest power

@@ -18,6 +18,7 @@
 // codes, is divided.
 #include "kernels/code_scale.h"
 #include "kernels/kernel_tables.h"
+#include "kernels/scalar_conversions.h"
 
 // GCC at -O2 keeps even loops of four, and with them their registers in memory: half the speed.
 #if defined(__clang__)
@@ -75,12 +76,14 @@ struct RowCoder {
         to_steps(V::kept(V::set_ints(kGridOne / 2 + kGridNear - kGridZero))),
         fraction(V::kept(V::set_ints(kGridOne - 1))),
         near(V::kept(V::set_ints(2 * kGridNear))),
-        code_xor(rule.code_xor) {}
+        code_xor(rule.code_xor),
+        codes_of_byte_log2(rule.is_packed ? 1 : 0) {}
 
   float lowest, highest;  // codes
   typename V::F unit;
   typename V::Bits least, most, to_steps, fraction, near;
   std::uint8_t code_xor;
+  std::uint8_t codes_of_byte_log2;
 };
 
 // By a quotient's exponent, what is added to it: a power of two, the last bits of which are the code where its steps
@@ -96,6 +99,7 @@ struct FloatPowers {
     }
   }
 
+  static constexpr bool is_packed = false;
   static constexpr std::int32_t kExponents = 32;  // more than the normal codes have
   const FloatRule& rule;
   std::int32_t dropped_bits;
@@ -124,7 +128,7 @@ struct FloatRowCoder {
   typename V::Bits least;  // the first tie of the normal codes: what is below becomes one, too
   typename V::Bits magnitude;
   typename V::Powers powers;
-  static constexpr std::uint8_t code_xor = 0;
+  static constexpr std::uint8_t code_xor = 0, codes_of_byte_log2 = 0;
 };
 
 template <class V>

@@ -1,5 +1,5 @@
-// Codes that are values of a book, and what codes explain. Included inside a target pragma, for whose registers the compiler arranges the loops: their counts are constants, without which GCC 12
-// at -O2 would not.
+// Codes that are values of a book, and what codes explain. Included inside a target pragma, for whose registers the
+// compiler arranges the loops: their counts are constants, without which GCC 12 at -O2 would not.
 #include <cstdint>
 #include <cstring>
 

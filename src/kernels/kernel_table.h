@@ -43,19 +43,27 @@ struct ErrorSums {
   }
 };
 
+/// What scales are stored in: those that a kernel chooses are rounded to it before it codes with them, half to even, but
+/// never to 0. What it cannot hold becomes infinite, and the codes some.
+enum class ScaleFloats : std::uint8_t { kFloat32, kBrain, kHalf };
+
 /// How quantize_rows turns a range into a scale and codes.
 ///   symmetric:  scale = max |weight| / symmetric_divisor, zero point 0. Where the divisor is code_max, codes are in
 ///               [-code_max, code_max]; else all codes are used, and the largest positive weight may be cut
 ///   asymmetric: the range is first extended to hold 0; scale = (max - min) / (code_max - code_min);
 ///               zero point = round_half_even(code_min - min / scale), clamped to [code_min, code_max]
 /// A scale is always finite and at least FLT_MIN, and 1 where the range is only zeros.
-/// code_xor is applied to each stored code: 0x80 turns -128..127 into 0..255. Zero points are stored without it.
+/// code_xor is applied to each stored code: 0x80 turns -128..127 into 0..255. Zero points are stored without it; they
+/// are those of a scale before it is rounded.
+/// Packed codes, of 4 bits, lie as pack_int4 has them, [row_count, row_length / 2]: rows and groups are multiples of 16.
 struct CodeRule {
   std::int32_t code_min;  ///< -128 or -8
   std::int32_t code_max;  ///< 127 or 7
   bool symmetric;
   std::uint8_t code_xor;    ///< 0 or 0x80
   float symmetric_divisor;  ///< 127, or 7.5 for 4 bits
+  ScaleFloats scale_floats = ScaleFloats::kFloat32;
+  bool is_packed = false;
 };
 
 /// Floats of 8 bits and fewer: a sign, then exponent, then mantissa; exponent 0 is denormal.
@@ -64,6 +72,7 @@ struct FloatRule {
   std::int32_t mantissa_bits;  ///< >= 1
   std::int32_t bias;           ///< of the exponent
   float largest;               ///< magnitude of a code that is a number
+  ScaleFloats scale_floats = ScaleFloats::kFloat32;
 };
 
 /// Values of 4 bits with steps of their own. A number gets the code of the value that has as many thresholds below it
@@ -110,7 +119,7 @@ struct KernelTable {
   /// group_size   1 <= group_size; the last group of a row may be shorter; row_length for one scale a row
   /// scales       [row_count, ceil(row_length / group_size)], weight units per code, written
   /// zero_points  as scales, written; may be null where the rule is symmetric
-  /// codes        [row_count, row_length], one code a byte, written
+  /// codes        [row_count, row_length], one code a byte, or packed; written
   /// sums         [row_count], written; null where nobody asks
   /// Returns the number of rows done: less than row_count means that the row of that index holds a weight that is not
   /// finite (it and what follows are unspecified).

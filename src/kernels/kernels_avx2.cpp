@@ -333,6 +333,26 @@ struct Vector256x2 {
     std::memcpy(to, all, count);
   }
 
+  /// 32 codes of 4 bits, two to a byte.
+  static void store_nibbles(const Bits* codes, std::int8_t* to) {
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m256i packed = _mm256_packs_epi16(words(codes[0]), words(codes[1]));
+    const __m256i pairs = nibbles_of(_mm256_permutevar8x32_epi32(packed, order));
+    const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(pairs, pairs), 0x08);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(bytes));
+  }
+  /// 16 of them.
+  static void store_nibbles_part(Bits codes, std::int8_t* to) {
+    const __m256i ordered = _mm256_permute4x64_epi64(words(codes), 0xD8);
+    const __m128i packed = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+    const __m128i pairs = _mm256_castsi256_si128(nibbles_of(_mm256_castsi128_si256(packed)));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(pairs, pairs));
+  }
+  /// Of pairs of codes, as words.
+  static __m256i nibbles_of(__m256i codes) {
+    return _mm256_maddubs_epi16(_mm256_add_epi8(codes, _mm256_set1_epi8(8)), _mm256_set1_epi16(0x1001));
+  }
+
   /// From stored codes to numbers that a scale makes weights.
   struct CodeStart {
     CodeStart(std::int32_t zero_point, std::uint8_t code_xor)

@@ -255,6 +255,22 @@ struct Vector512 {
     _mm_mask_storeu_epi8(to, mask_of(count), bytes);
   }
 
+  /// 64 codes of 4 bits, two to a byte.
+  static void store_nibbles(const Bits* codes, std::int8_t* to) {
+    const Bits low = _mm512_packs_epi32(codes[0], codes[1]), high = _mm512_packs_epi32(codes[2], codes[3]);
+    const Bits bytes = _mm512_add_epi8(_mm512_packs_epi16(low, high), _mm512_set1_epi8(8));
+    // Of each lane of 128 bits two words of each vector.
+    const __m256i pairs = _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(bytes, _mm512_set1_epi16(0x1001)));
+    const __m256i order = _mm256_setr_epi16(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permutexvar_epi16(order, pairs));
+  }
+  /// 16 of them.
+  static void store_nibbles_part(Bits codes, std::int8_t* to) {
+    const __m128i bytes = _mm_add_epi8(_mm512_cvtepi32_epi8(codes), _mm_set1_epi8(8));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to),
+                     _mm_cvtepi16_epi8(_mm_maddubs_epi16(bytes, _mm_set1_epi16(0x1001))));
+  }
+
   /// From stored codes to numbers that a scale makes weights.
   struct CodeStart {
     CodeStart(std::int32_t zero_point, std::uint8_t code_xor)

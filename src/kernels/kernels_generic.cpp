@@ -87,14 +87,25 @@ std::int32_t encode(float weight, const CodeScale& scale, float* rounded) {
   return static_cast<std::int32_t>(*rounded) + scale.zero_point;
 }
 
+void put_code(std::int32_t code, const CodeRule& rule, std::size_t i, std::int8_t* codes) {
+  if (!rule.is_packed) {
+    codes[i] = static_cast<std::int8_t>(static_cast<std::uint8_t>(code) ^ rule.code_xor);
+  } else if (i % 2 == 0) {
+    codes[i / 2] = static_cast<std::int8_t>(code + 8);
+  } else {
+    codes[i / 2] = static_cast<std::int8_t>(codes[i / 2] | (code + 8) << 4);
+  }
+}
+
+std::size_t bytes_of_codes(std::size_t count, const CodeRule& rule) { return rule.is_packed ? count / 2 : count; }
+
 void quantize_group(const float* weights, std::size_t count, const CodeScale& scale, float minimum,
-                    std::uint8_t code_xor, std::int8_t* codes, LaneSums* sums) {
+                    const CodeRule& rule, std::int8_t* codes, LaneSums* sums) {
   for (std::size_t begin = 0; begin < count; begin += kFlushSteps * kLanes) {
     const std::size_t end = begin + kFlushSteps * kLanes < count ? begin + kFlushSteps * kLanes : count;
     for (std::size_t i = begin; i < end; ++i) {
       float rounded;
-      codes[i] =
-          static_cast<std::int8_t>(static_cast<std::uint8_t>(encode(weights[i] - minimum, scale, &rounded)) ^ code_xor);
+      put_code(encode(weights[i] - minimum, scale, &rounded), rule, i, codes);
       if (sums == nullptr) continue;
       const float unit = sums->unit();
       sums->add(i, weights[i] * unit, rounded * (scale.scale * unit) + minimum * unit);
@@ -106,19 +117,21 @@ void quantize_group(const float* weights, std::size_t count, const CodeScale& sc
 std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                           const CodeRule& rule, float* scales, std::int8_t* zero_points, std::int8_t* codes,
                           ErrorSums* sums) {
-  for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length) {
+  for (std::size_t row = 0; row < row_count; ++row, weights += row_length) {
     const Range whole = range(weights, row_length);
     if (whole.max_abs_bits >= kInfinityBits) return row;
     LaneSums row_sums(unit_for(whole.max_abs_bits));
     for (std::size_t begin = 0; begin < row_length; begin += group_size) {
       const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
-      const CodeScale scale = scale_for(range(weights + begin, count), rule);
-      quantize_group(weights + begin, count, scale, 0, rule.code_xor, codes + begin,
+      CodeScale scale = scale_for(range(weights + begin, count), rule);
+      scale.scale = stored_scale(scale.scale, rule.scale_floats);
+      quantize_group(weights + begin, count, scale, 0, rule, codes + bytes_of_codes(begin, rule),
                      sums == nullptr ? nullptr : &row_sums);
       *scales++ = scale.scale;
       if (zero_points != nullptr) *zero_points++ = static_cast<std::int8_t>(scale.zero_point);
     }
     if (sums != nullptr) *sums++ = row_sums.finish();
+    codes += bytes_of_codes(row_length, rule);
   }
   return row_count;
 }
@@ -134,8 +147,9 @@ std::size_t quantize_halves(const std::uint16_t* weights, bool is_brain, float* 
   for (std::size_t i = 0; i < row_count; ++i, weights += row_length) {
     widen(weights, row_length, is_brain, row);
     std::int8_t* zeros = zero_points == nullptr ? nullptr : zero_points + i * groups;
-    const std::size_t done = quantize_rows(row, 1, row_length, group_size, rule, scales + i * groups, zeros,
-                                           codes + i * row_length, sums == nullptr ? nullptr : sums + i);
+    const std::size_t done =
+        quantize_rows(row, 1, row_length, group_size, rule, scales + i * groups, zeros,
+                      codes + i * bytes_of_codes(row_length, rule), sums == nullptr ? nullptr : sums + i);
     if (done == 0) return i;
   }
   return row_count;
@@ -144,7 +158,7 @@ std::size_t quantize_halves(const std::uint16_t* weights, bool is_brain, float* 
 void quantize_run(const float* weights, std::size_t count, float scale, std::int32_t zero_point, const CodeRule& rule,
                   std::int8_t* codes, ErrorSums* sums) {
   LaneSums run_sums(unit_for_scale(scale));
-  quantize_group(weights, count, with_limits(scale, zero_point, rule), 0, rule.code_xor, codes,
+  quantize_group(weights, count, with_limits(scale, zero_point, rule), 0, rule, codes,
                  sums == nullptr ? nullptr : &run_sums);
   if (sums != nullptr) *sums = run_sums.finish();
 }
@@ -152,17 +166,18 @@ void quantize_run(const float* weights, std::size_t count, float scale, std::int
 std::size_t encode_rows(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                         const CodeRule& rule, const float* scales, const std::int8_t* zero_points, const float* minima,
                         std::int8_t* codes, ErrorSums* sums) {
-  for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length) {
+  for (std::size_t row = 0; row < row_count; ++row, weights += row_length) {
     const Range whole = range(weights, row_length);
     if (whole.max_abs_bits >= kInfinityBits) return row;
     LaneSums row_sums(unit_for(whole.max_abs_bits));
     for (std::size_t begin = 0; begin < row_length; begin += group_size) {
       const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
       const CodeScale scale = with_limits(*scales++, zero_points == nullptr ? 0 : *zero_points++, rule);
-      quantize_group(weights + begin, count, scale, minima == nullptr ? 0 : *minima++, rule.code_xor, codes + begin,
-                     sums == nullptr ? nullptr : &row_sums);
+      quantize_group(weights + begin, count, scale, minima == nullptr ? 0 : *minima++, rule,
+                     codes + bytes_of_codes(begin, rule), sums == nullptr ? nullptr : &row_sums);
     }
     if (sums != nullptr) *sums++ = row_sums.finish();
+    codes += bytes_of_codes(row_length, rule);
   }
   return row_count;
 }
@@ -288,7 +303,8 @@ std::size_t quantize_floats(const float* weights, std::size_t row_count, std::si
     float* to = scales;
     for (std::size_t begin = 0; begin < row_length; begin += group_size) {
       const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;
-      *to++ = scale_for(range(weights + begin, count), scale_rule_of(rule)).scale;
+      const float scale = scale_for(range(weights + begin, count), scale_rule_of(rule)).scale;
+      *to++ = stored_scale(scale, rule.scale_floats);
     }
     encode_floats(weights, 1, row_length, group_size, rule, scales, codes, sums == nullptr ? nullptr : sums + row);
     scales = to;

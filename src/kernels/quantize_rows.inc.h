@@ -189,7 +189,7 @@ struct PieceCoder {
       const GroupCoder<V>& group = groups[k * kGroups / kVectors];
       sums.add(scaled(w[k]), dequantize_vector<V, kCodes>(group, n[k], group.scaled_minimum));
     }
-    V::template store_codes<kUnsigned>(c, row.code_xor, stream, codes);
+    store_block(c, codes);
   }
 
   // Up to one vector.
@@ -204,7 +204,18 @@ struct PieceCoder {
     typename V::Bits c;
     code_vectors<V, kCodes, 1, 1>(row, &group, &n, &c);
     sums.add(scaled(w), dequantize_vector<V, kCodes>(group, n, scaled_minimum));
+    if (row.codes_of_byte_log2 != 0) return V::store_nibbles_part(c, codes);
     V::template store_codes_part<kUnsigned>(c, row.code_xor, count, codes);
+  }
+
+  MNQ_INLINE void store_block(const typename V::Bits* block_codes, std::int8_t* codes) const {
+    if (row.codes_of_byte_log2 != 0) return V::store_nibbles(block_codes, codes);
+    V::template store_codes<kUnsigned>(block_codes, row.code_xor, stream, codes);
+  }
+
+  // Where the code of an element lies.
+  MNQ_INLINE std::int8_t* place(std::int8_t* codes, std::size_t i) const {
+    return codes + (i >> row.codes_of_byte_log2);
   }
 
   // A weight as the sums have it: beside codes that are floats without its sign.
@@ -218,11 +229,11 @@ struct PieceCoder {
       const std::size_t size = count - begin < kChunk ? count - begin : kChunk;
       std::size_t i = begin;
       for (; i + kBlock <= begin + size; i += kBlock) {
-        block<1>(weights + i, &group, ahead + i, codes + i);
+        block<1>(weights + i, &group, ahead + i, place(codes, i));
       }
       for (; i < begin + size; i += kLanes) {
         const std::size_t rest = begin + size - i;
-        part(weights + i, rest < kLanes ? rest : kLanes, group, codes + i);
+        part(weights + i, rest < kLanes ? rest : kLanes, group, place(codes, i));
       }
       sums.end_chunk(size);
     }
@@ -232,13 +243,14 @@ struct PieceCoder {
   template <std::size_t kGroups, class Weights>
   MNQ_INLINE std::size_t whole_groups(Weights weights, std::size_t count, std::size_t size,
                                       const GroupCoders<V, kCodes>& coders, Weights ahead, std::int8_t* codes) {
+    const std::size_t block_bytes = kBlock >> row.codes_of_byte_log2;
     std::size_t i = 0;
     for (std::size_t first = 0; first + kGroups <= count; first += kGroups) {
       GroupCoder<V> groups[kGroups];
       MNQ_UNROLL
       for (std::size_t k = 0; k < kGroups; ++k) groups[k] = coders.at(first + k);
-      for (const std::size_t end = i + kGroups * size; i < end; i += kBlock) {
-        block<kGroups>(weights + i, groups, ahead + i, codes + i);
+      for (const std::size_t end = i + kGroups * size; i < end; i += kBlock, codes += block_bytes) {
+        block<kGroups>(weights + i, groups, ahead + i, codes);
       }
       sums.end_chunk(kGroups * size);
     }
@@ -259,7 +271,7 @@ struct GroupRanges {
     const F steps = V::set(kSigned ? static_cast<float>(rule.code_max - rule.code_min) : rule.symmetric_divisor);
     const F some = V::max(V::div(range, steps), V::set(FLT_MIN));
     const F scale = V::where_greater(range, V::zero(), some, V::set(1));
-    V::store_part(scales, count, scale);
+    V::store_part(scales, count, stored(scale, rule.scale_floats));
     if (zero_points == nullptr) return;
     const F code_min = V::set(static_cast<float>(rule.code_min)), code_max = V::set(static_cast<float>(rule.code_max));
     F zero = V::zero();
@@ -270,6 +282,14 @@ struct GroupRanges {
     V::template store_codes_part<false>(V::to_ints(zero), 0, count, zero_points);
   }
 
+  static typename V::F stored(typename V::F scale, ScaleFloats as) {
+    std::uint16_t ignored[kLanes];
+    if (as == ScaleFloats::kFloat32) return scale;
+    if (as == ScaleFloats::kBrain) return V::template store_halves<true>(scale, ignored);
+    const auto rounded = V::template store_halves<false>(scale, ignored);
+    return V::where_greater(rounded, V::zero(), rounded, V::set(kLeastHalf));
+  }
+
   void choose_each(const CodeRule& rule, std::size_t count, float* scales, std::int8_t* zero_points) const {
     LaneArray<V> magnitude, minimum, maximum;
     magnitude.set(magnitudes);
@@ -278,7 +298,7 @@ struct GroupRanges {
     for (std::size_t i = 0; i < count; ++i) {
       const Range range{minimum[i] + 0.0f, maximum[i] + 0.0f, bits_from_float(magnitude[i])};
       const CodeScale scale = scale_for(range, rule);
-      scales[i] = scale.scale;
+      scales[i] = stored_scale(scale.scale, rule.scale_floats);
       if (zero_points != nullptr) zero_points[i] = static_cast<std::int8_t>(scale.zero_point);
     }
   }
@@ -315,7 +335,7 @@ struct ChosenScales {
     const Range range = range_of<V, kSigned>(weights, row_length);
     if (row_length == 0) return range.max_abs_bits;
     const CodeScale scale = scale_for(range, rule);
-    *scales = scale.scale;
+    *scales = stored_scale(scale.scale, rule.scale_floats);
     if (zero_points != nullptr) *zero_points = static_cast<std::int8_t>(scale.zero_point);
     return range.max_abs_bits;
   }
@@ -373,17 +393,19 @@ void code_row(Weights weights, std::size_t row_length, std::size_t group_size, c
     const std::size_t rest = (row_length - begin) / group_size, whole = rest < count ? rest : count;
     std::size_t done = 0;
     if (group_size % Coder::kBlock == 0 && group_size <= kChunk) {
-      done = coder.template whole_groups<1>(weights + begin, whole, group_size, coders, ahead + begin, codes + begin);
+      done = coder.template whole_groups<1>(weights + begin, whole, group_size, coders, ahead + begin,
+                                            coder.place(codes, begin));
     }
     if constexpr (V::kVectors > 1) {
       if (2 * group_size == Coder::kBlock) {
-        done = coder.template whole_groups<2>(weights + begin, whole, group_size, coders, ahead + begin, codes + begin);
+        done = coder.template whole_groups<2>(weights + begin, whole, group_size, coders, ahead + begin,
+                                              coder.place(codes, begin));
       }
     }
     begin += done;
     for (std::size_t group = done / group_size; group < count; ++group) {
       const std::size_t size = row_length - begin < group_size ? row_length - begin : group_size;
-      coder.group(weights + begin, size, coders.at(group), ahead + begin, codes + begin);
+      coder.group(weights + begin, size, coders.at(group), ahead + begin, coder.place(codes, begin));
       begin += size;
     }
   }
@@ -423,7 +445,8 @@ std::size_t quantize_rows_with(Rows rows, const RowShape& shape, Scales scales, 
   const std::size_t length = shape.length, group_size = shape.group_size;
   const std::size_t groups = length / group_size + (length % group_size != 0 ? 1 : 0);
   const bool has_whole_blocks = groups == 1 || group_size % 64 == 0 || group_size == 32;
-  const bool stream = has_whole_blocks && is_streamed(codes, shape.count * length, length);
+  const std::size_t code_bytes = rule.is_packed ? length / 2 : length;
+  const bool stream = has_whole_blocks && !rule.is_packed && is_streamed(codes, shape.count * length, length);
   const std::size_t distance = length > kMaxPrefetch ? 0 : length < kMinPrefetch ? kMinPrefetch : length;
   RowSums<V> row_sums;
   for (std::size_t row = 0; row < shape.count; ++row) {
@@ -435,7 +458,7 @@ std::size_t quantize_rows_with(Rows rows, const RowShape& shape, Scales scales, 
                         row_sums);
     if (sums != nullptr) sums[row] = row_sums.finish();
     rows.end_row(length);
-    codes += length;
+    codes += code_bytes;
     scales.end_row(groups);
   }
   if (stream) V::end_stream();
@@ -450,7 +473,9 @@ std::size_t quantize_rows_of(const Rows& rows, const RowShape& shape, const Code
     return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, rule, codes, sums);
   }
   const ChosenScales<V, false> chosen{rule, scales, zero_points};
-  if (has_mirrored_codes(rule)) return quantize_rows_with<V, Codes::kInside>(rows, shape, chosen, rule, codes, sums);
+  // Of float16 the least scales lose more than half a code.
+  const bool is_inside = has_mirrored_codes(rule) && rule.scale_floats != ScaleFloats::kHalf;
+  if (is_inside) return quantize_rows_with<V, Codes::kInside>(rows, shape, chosen, rule, codes, sums);
   if (has_tied_codes(rule)) return quantize_rows_with<V, Codes::kTied>(rows, shape, chosen, rule, codes, sums);
   return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, rule, codes, sums);
 }
@@ -493,28 +518,33 @@ void encode_floats(const float* weights, std::size_t row_count, std::size_t row_
                                         sums);
 }
 
-template <class V>
-std::size_t quantize_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
-                            const FloatRule& rule, float* scales, std::int8_t* codes, ErrorSums* sums) {
+template <class V, class Rows>
+std::size_t quantize_floats_of(const Rows& rows, const RowShape& shape, const FloatRule& rule, float* scales,
+                               std::int8_t* codes, ErrorSums* sums) {
   const FloatPowers powers(rule);
   const CodeRule scale_rule = scale_rule_of(rule);
   const ChosenScales<V, false> chosen{scale_rule, scales, nullptr};
+  if (rule.scale_floats != ScaleFloats::kHalf) {
+    return quantize_rows_with<V, Codes::kFloatsInside>(rows, shape, chosen, powers, codes, sums);
+  }
+  return quantize_rows_with<V, Codes::kFloats>(rows, shape, chosen, powers, codes, sums);
+}
+
+template <class V>
+std::size_t quantize_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
+                            const FloatRule& rule, float* scales, std::int8_t* codes, ErrorSums* sums) {
   const RowShape shape{row_count, row_length, group_size};
-  return quantize_rows_with<V, Codes::kFloatsInside>(StoredRows<const float*>{weights}, shape, chosen, powers, codes,
-                                                     sums);
+  return quantize_floats_of<V>(StoredRows<const float*>{weights}, shape, rule, scales, codes, sums);
 }
 
 template <class V>
 std::size_t quantize_float_halves(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
                                   std::size_t row_length, std::size_t group_size, const FloatRule& rule, float* scales,
                                   std::int8_t* codes, ErrorSums* sums) {
-  const FloatPowers powers(rule);
-  const CodeRule scale_rule = scale_rule_of(rule);
-  const ChosenScales<V, false> chosen{scale_rule, scales, nullptr};
   const RowShape shape{row_count, row_length, group_size};
   const StoredRows<BrainFloats> brains{{weights}};
-  if (is_brain) return quantize_rows_with<V, Codes::kFloatsInside>(brains, shape, chosen, powers, codes, sums);
-  return quantize_rows_with<V, Codes::kFloatsInside>(HalfRows{weights, row}, shape, chosen, powers, codes, sums);
+  return is_brain ? quantize_floats_of<V>(brains, shape, rule, scales, codes, sums)
+                  : quantize_floats_of<V>(HalfRows{weights, row}, shape, rule, scales, codes, sums);
 }
 
 template <class V>

@@ -42,6 +42,16 @@ inline std::uint16_t bf16_from_float(float value) {
   return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+constexpr float kLeastHalf = 0x1p-24f;
+
+/// What is read of a scale, > 0, that is stored so: at least the least one above 0.
+inline float stored_scale(float scale, ScaleFloats as) {
+  if (as == ScaleFloats::kFloat32) return scale;
+  if (as == ScaleFloats::kBrain) return float_from_bf16(bf16_from_float(scale));
+  const float rounded = float_from_f16(f16_from_float(scale));
+  return rounded > 0 ? rounded : kLeastHalf;
+}
+
 inline float float_from_double(double value) { return static_cast<float>(value); }
 inline double double_from_float(float value) { return value; }
 

@@ -237,6 +237,7 @@ constinit const Layout kPackQuantizedLayout{
     .has_tables = true,
     .can_hold = holds_integers,
     .unit = unit,
+    .takes_nibbles = [](const QuantizedSpec& spec) { return bits_of(spec) == kNibbleBits; },
     .parts = packed_parts,
     .told_part = [](const QuantizedSpec& spec) { return std::optional(shape_part(spec)); },
     .store = store_packed,

@@ -113,6 +113,9 @@ struct Layout {
   /// that are stored together.
   std::uint64_t (*unit)(const QuantizedSpec& spec) = nullptr;
 
+  /// Whether codes of a weight of this spec may come as CodedPiece::nibbles, rows and groups of whole words. Null: never.
+  bool (*takes_nibbles)(const QuantizedSpec& spec) = nullptr;
+
   /// What is stored of a weight, codes first.
   std::vector<StoredPart> (*parts)(const QuantizedSpec& spec) = nullptr;
 

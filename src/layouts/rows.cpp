@@ -184,6 +184,7 @@ constinit const Layout kRowsLayout{
     .has_tables = true,
     .can_hold = can_hold,
     .unit = unit,
+    .takes_nibbles = [](const QuantizedSpec& spec) { return is_packed(spec) && has_nibbles(spec); },
     .parts = parts_of,
     .told_part = told_part,
     .store = store,

@@ -67,7 +67,7 @@ float book_scale_of(const QuantizedSpec& spec, const kernels::Range& range, floa
   }
   if (largest == 0) return 1;
   if (spec.scale_dtype == DType::kF8E8M0) return power_for(*scheme.floats, largest);
-  if (has_free_float_scales(spec)) return free_scale_of(*scheme.floats, largest);
+  if (has_free_float_scales(spec)) return free_scale_of(float_rule(scheme, spec), largest);
   return round_scale(spec, std::max(largest / largest_value(scheme), 0x1p-126f));
 }
 
@@ -84,7 +84,7 @@ void take_book_scales(const QuantizedSpec& spec, const float* weights, const Pie
 
 bool has_free_float_scales(const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
-  return scheme.floats != nullptr && !scheme.has_global_scale && spec.scale_dtype == DType::kF32;
+  return scheme.floats != nullptr && !scheme.has_global_scale && is_weight_dtype(spec.scale_dtype);
 }
 
 bool has_few_scales(const QuantizedSpec& spec) {

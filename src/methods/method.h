@@ -21,6 +21,7 @@ struct MethodBuffers {
   Buffer zero_points;                    ///< one a byte
   Buffer row;                            ///< float32: of weights that are read as they are
   std::vector<kernels::ErrorSums> sums;  ///< of each row, where the method took them in passing; else empty
+  bool packs_nibbles = false;            ///< given: codes of 4 bits may come as CodedPiece::nibbles
   float global_scale = 1;                ///< given: what all scales are divided by where they are stored in two levels
 };
 
@@ -84,15 +85,13 @@ float round_to(DType dtype, float value);
 /// among what can be stored (book_scales.h).
 float round_scale(const QuantizedSpec& spec, float scale);
 
-/// Codes of every group with scales [place's groups] that are known; zero_points likewise. Codes are written, and sums
-/// of each row.
-void code_with_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, const float* scales,
-                      const std::int8_t* zero_points, std::int8_t* codes, std::vector<kernels::ErrorSums>& sums);
-
-/// Codes of a run with a scale that is known, as code_with_scales makes them. One element of `sums` is added where they
+/// Codes of a run with a scale that is known. One element of `sums` is added where they
 /// were taken in passing.
 void code_run(const QuantizedSpec& spec, const float* weights, std::uint64_t count, float scale, std::int8_t zero_point,
               std::int8_t* codes, std::vector<kernels::ErrorSums>& sums);
+
+/// Whether codes come as nibbles: where they may, and rows and groups are of whole words.
+bool packs_nibbles(const QuantizedSpec& spec, const PiecePlace& place, const MethodBuffers& buffers);
 
 /// The scale and zero point of a range, by minmax's rule, as they are stored. The scale is not finite where it cannot
 /// be.

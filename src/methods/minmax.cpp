@@ -14,88 +14,92 @@ namespace {
 using kernels::kernel_table;
 
 // The group whose scale no float of the stored dtype can hold; empty where all can.
-std::optional<std::uint64_t> round_scales(const QuantizedSpec& spec, const PiecePlace& place, std::uint64_t group_size,
-                                          float* scales) {
-  const std::uint64_t groups = ceil_div(place.column_count, group_size);
-  for (std::uint64_t i = 0; i < place.row_count * groups; ++i) {
-    scales[i] = round_scale(spec, scales[i]);
-    if (!std::isfinite(scales[i])) return i / groups * place.column_count + i % groups * group_size;
+std::optional<std::uint64_t> find_lost_scale(const CodedPiece& piece) {
+  const std::uint64_t groups = piece.groups();
+  for (std::uint64_t i = 0; i < piece.scale_count(); ++i) {
+    if (!std::isfinite(piece.scales[i])) return i / groups * piece.place.column_count + i % groups * piece.group_size;
   }
   return std::nullopt;
 }
 
-// Codes of integers or floats by a kernel that chooses their scales: quantize(rule, group_size, scales, zero_points, codes) gives the element that cannot
-// be coded.
+// Where a kernel puts what it makes of a piece.
+struct Made {
+  kernels::CodeRule rule;
+  std::uint64_t group_size;
+  float* scales;
+  std::int8_t* zero_points;
+  std::int8_t* codes;
+  kernels::ErrorSums* sums;
+};
+
+// Codes of integers or floats by a kernel that chooses their scales: quantize(made) gives the element that cannot be
+// coded.
 template <class Quantize>
 Coded code_rows(const QuantizedSpec& spec, const PiecePlace& place, MethodBuffers& buffers, const Quantize& quantize) {
   const std::uint64_t group_size = group_size_in(spec, place);
   const std::uint64_t scale_count = place.row_count * ceil_div(place.column_count, group_size);
-  auto* scales = buffers.scales.get<float>(scale_count);
-  auto* zero_points = buffers.zero_points.get<std::int8_t>(scale_count);
-  auto* codes = buffers.codes.get<std::int8_t>(place.count());
   buffers.sums.resize(place.row_count);
+  Made made{code_rule(scheme_of(spec), spec),
+            group_size,
+            buffers.scales.get<float>(scale_count),
+            buffers.zero_points.get<std::int8_t>(scale_count),
+            buffers.codes.get<std::int8_t>(place.count()),
+            buffers.sums.data()};
+  made.rule.is_packed = packs_nibbles(spec, place, buffers);
   const CodedPiece piece{.place = place,
                          .group_size = group_size,
-                         .codes = codes,
-                         .scales = scales,
-                         .zero_points = has_book_codes(scheme_of(spec)) ? nullptr : zero_points};
-  const auto bad = quantize(code_rule(scheme_of(spec), spec), group_size, scales, zero_points, codes);
-  if (!bad && spec.symmetric) std::memset(zero_points, 0, scale_count);
-  return {piece, bad};
+                         .codes = made.rule.is_packed ? nullptr : made.codes,
+                         .nibbles = made.rule.is_packed ? reinterpret_cast<const std::uint8_t*>(made.codes) : nullptr,
+                         .scales = made.scales,
+                         .zero_points = has_book_codes(scheme_of(spec)) ? nullptr : made.zero_points};
+  if (const auto bad = quantize(made)) return {piece, bad};
+  if (spec.symmetric) std::memset(made.zero_points, 0, scale_count);
+  return {piece, find_lost_scale(piece)};
 }
 
 Coded code_integers(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
-  const auto quantize = [&](const kernels::CodeRule& rule, std::uint64_t group_size, float* scales,
-                            std::int8_t* zero_points, std::int8_t* codes) -> std::optional<std::uint64_t> {
-    const std::size_t done = kernel_table().quantize_rows(weights, place.row_count, place.column_count, group_size,
-                                                          rule, scales, zero_points, codes, buffers.sums.data());
+  return code_rows(spec, place, buffers, [&](const Made& made) -> std::optional<std::uint64_t> {
+    const std::size_t done =
+        kernel_table().quantize_rows(weights, place.row_count, place.column_count, made.group_size, made.rule,
+                                     made.scales, made.zero_points, made.codes, made.sums);
     return done < place.row_count ? find_not_finite(weights, place.count()) : std::nullopt;
-  };
-  const Coded coded = code_rows(spec, place, buffers, quantize);
-  if (coded.bad_element || spec.scale_dtype == DType::kF32) return coded;
-  // Scales that are stored in fewer bits: the codes are made anew with what will be read.
-  const CodedPiece& piece = coded.piece;
-  auto* scales = buffers.scales.get<float>(piece.scale_count());
-  if (const auto bad = round_scales(spec, place, piece.group_size, scales)) return {piece, bad};
-  code_with_scales(spec, weights, place, scales, piece.zero_points, buffers.codes.get<std::int8_t>(place.count()),
-                   buffers.sums);
-  return coded;
+  });
+}
+
+Coded code_floats(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
+  return code_rows(spec, place, buffers, [&](const Made& made) -> std::optional<std::uint64_t> {
+    const std::size_t done =
+        kernel_table().quantize_floats(weights, place.row_count, place.column_count, made.group_size,
+                                       float_rule(scheme_of(spec), spec), made.scales, made.codes, made.sums);
+    return done < place.row_count ? find_not_finite(weights, place.count()) : std::nullopt;
+  });
 }
 
 bool fits_halves(const QuantizedSpec& spec) {
-  return has_book_codes(scheme_of(spec)) ? has_free_float_scales(spec) : spec.scale_dtype == DType::kF32;
+  return is_weight_dtype(spec.scale_dtype) && (!has_book_codes(scheme_of(spec)) || has_free_float_scales(spec));
+}
+
+std::size_t quantize_halves(const QuantizedSpec& spec, bool is_brain, const std::uint16_t* weights,
+                            const PiecePlace& place, float* row, const Made& made) {
+  const std::uint64_t rows = place.row_count, columns = place.column_count;
+  if (scheme_of(spec).floats == nullptr) {
+    return kernel_table().quantize_halves(weights, is_brain, row, rows, columns, made.group_size, made.rule,
+                                          made.scales, made.zero_points, made.codes, made.sums);
+  }
+  return kernel_table().quantize_float_halves(weights, is_brain, row, rows, columns, made.group_size,
+                                              float_rule(scheme_of(spec), spec), made.scales, made.codes, made.sums);
 }
 
 Coded code_halves(const QuantizedSpec& spec, DType dtype, const std::uint16_t* weights, const PiecePlace& place,
                   MethodBuffers& buffers) {
   auto* row = buffers.row.get<float>(place.column_count);
-  const auto quantize = [&](const kernels::CodeRule& rule, std::uint64_t group_size, float* scales,
-                            std::int8_t* zero_points, std::int8_t* codes) -> std::optional<std::uint64_t> {
-    const std::uint64_t rows = place.row_count, columns = place.column_count;
-    const bool is_brain = dtype == DType::kBF16;
-    const kernels::FloatRule* floats = scheme_of(spec).floats;
-    const std::size_t done =
-        floats == nullptr ? kernel_table().quantize_halves(weights, is_brain, row, rows, columns, group_size, rule,
-                                                           scales, zero_points, codes, buffers.sums.data())
-                          : kernel_table().quantize_float_halves(weights, is_brain, row, rows, columns, group_size,
-                                                                 *floats, scales, codes, buffers.sums.data());
+  return code_rows(spec, place, buffers, [&](const Made& made) -> std::optional<std::uint64_t> {
+    const std::size_t done = quantize_halves(spec, dtype == DType::kBF16, weights, place, row, made);
     if (done == place.row_count) return std::nullopt;
     const std::uint64_t before = done * place.column_count;
     kernels::to_float32(kernel_table(), dtype, weights + before, place.column_count, row);
     return before + find_not_finite(row, place.column_count).value_or(0);
-  };
-  return code_rows(spec, place, buffers, quantize);
-}
-
-Coded code_floats(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, MethodBuffers& buffers) {
-  const auto quantize = [&](const kernels::CodeRule&, std::uint64_t group_size, float* scales, std::int8_t*,
-                            std::int8_t* codes) -> std::optional<std::uint64_t> {
-    const std::size_t done =
-        kernel_table().quantize_floats(weights, place.row_count, place.column_count, group_size,
-                                       *scheme_of(spec).floats, scales, codes, buffers.sums.data());
-    return done < place.row_count ? find_not_finite(weights, place.count()) : std::nullopt;
-  };
-  return code_rows(spec, place, buffers, quantize);
+  });
 }
 
 // Of a book: a scale brings the largest weight of its group to the largest value.
@@ -106,7 +110,9 @@ Coded code_values(const QuantizedSpec& spec, const float* weights, const PiecePl
   const CodedPiece piece{.place = place, .group_size = group_size, .codes = codes, .scales = scales};
   if (const auto bad = find_not_finite(weights, place.count())) return {piece, bad};
   take_book_scales(spec, weights, place, buffers.global_scale, scales);
-  if (const auto bad = round_scales(spec, place, group_size, scales)) return {piece, bad};
+  std::ranges::transform(std::span(scales, piece.scale_count()), scales,
+                         [&](float scale) { return round_scale(spec, scale); });
+  if (const auto bad = find_lost_scale(piece)) return {piece, bad};
   encode_and_measure(scheme_of(spec), weights, place, group_size, scales, codes, buffers.sums);
   return {piece, std::nullopt};
 }
@@ -157,22 +163,10 @@ float round_scale(const QuantizedSpec& spec, float scale) {
   return rounded == 0 && scale != 0 ? std::copysign(least, scale) : rounded;
 }
 
-void code_with_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, const float* scales,
-                      const std::int8_t* zero_points, std::int8_t* codes, std::vector<kernels::ErrorSums>& sums) {
-  const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
-  const std::uint64_t group_size = group_size_in(spec, place);
-  sums.assign(place.row_count, {});
-  std::size_t scale = 0;
-  for (std::uint64_t row = 0; row < place.row_count; ++row) {
-    for (std::uint64_t column = 0; column < place.column_count; column += group_size, ++scale) {
-      const std::uint64_t begin = row * place.column_count + column;
-      const std::uint64_t size = std::min(group_size, place.column_count - column);
-      kernels::ErrorSums of_group{};
-      kernel_table().quantize_run(weights + begin, size, scales[scale], zero_points[scale], rule, codes + begin,
-                                  &of_group);
-      sums[row].add(of_group);
-    }
-  }
+bool packs_nibbles(const QuantizedSpec& spec, const PiecePlace& place, const MethodBuffers& buffers) {
+  constexpr std::uint64_t kWhole = 32;
+  return buffers.packs_nibbles && has_bits(scheme_of(spec), 4) && has_integer_codes(spec) &&
+         place.column_count % kWhole == 0 && group_size_in(spec, place) % kWhole == 0;
 }
 
 void code_run(const QuantizedSpec& spec, const float* weights, std::uint64_t count, float scale, std::int8_t zero_point,

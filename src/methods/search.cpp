@@ -60,9 +60,11 @@ Coded code_integers(const QuantizedSpec& spec, const float* weights, const Piece
   const Choice choice{scales, buffers.zero_points.get<std::int8_t>(count),
                       scheme.has_minima ? scales + count : nullptr};
   auto* codes = buffers.codes.get<std::int8_t>(place.count());
+  const bool is_packed = packs_nibbles(spec, place, buffers);
   const CodedPiece piece{.place = place,
                          .group_size = group_size,
-                         .codes = codes,
+                         .codes = is_packed ? nullptr : codes,
+                         .nibbles = is_packed ? reinterpret_cast<const std::uint8_t*>(codes) : nullptr,
                          .scales = scales,
                          .zero_points = scheme.has_minima ? nullptr : choice.zero_points,
                          .minima = choice.minima};
@@ -76,6 +78,7 @@ Coded code_integers(const QuantizedSpec& spec, const float* weights, const Piece
   }
   kernels::CodeRule rule = code_rule(scheme, spec);
   rule.symmetric_divisor = static_cast<float>(rule.code_max) + 0.5f;  // all codes are used
+  rule.is_packed = is_packed;
   buffers.sums.resize(place.row_count);
   kernel_table().encode_rows(weights, place.row_count, place.column_count, group_size, rule, choice.scales,
                              choice.zero_points, choice.minima, codes, buffers.sums.data());

@@ -22,9 +22,11 @@ struct PiecePlace {
 
 struct CodedPiece {
   PiecePlace place;
-  std::uint64_t group_size = 0;        ///< columns that share a scale; the last group of a row may be shorter
-  const std::int8_t* codes = nullptr;  ///< [row_count, column_count], with the rule's code_xor
-  const float* scales = nullptr;       ///< [row_count, groups()]; null where they are stored apart from codes
+  std::uint64_t group_size = 0;           ///< columns that share a scale; the last group of a row may be shorter
+  const std::int8_t* codes = nullptr;     ///< [row_count, column_count], with the rule's code_xor
+  const std::uint8_t* nibbles = nullptr;  ///< in place of codes, of 4 bits, where a layout takes them so: [row_count,
+                                          ///< column_count / 2] as KernelTable::pack_int4 has them
+  const float* scales = nullptr;          ///< [row_count, groups()]; null where they are stored apart from codes
   float global_scale = 1;  ///< where scales are stored in two levels: they are those of the first divided by this
   const std::int8_t* zero_points = nullptr;  ///< as scales; null: all zero, or stored apart
   const float* minima = nullptr;             ///< as scales; of schemes that have minima

@@ -103,6 +103,9 @@ std::string scheme_text(const QuantizedSpec& spec);
 /// The rule of an integer scheme as this spec uses it.
 kernels::CodeRule code_rule(const Scheme& scheme, const QuantizedSpec& spec);
 
+/// The rule of a scheme of floats, likewise.
+kernels::FloatRule float_rule(const Scheme& scheme, const QuantizedSpec& spec);
+
 /// Whether weights can become codes of a book.
 bool has_book_codes(const Scheme& scheme);
 

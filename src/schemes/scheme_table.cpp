@@ -17,6 +17,11 @@ constexpr std::array kSchemes{
 #undef MNQ_SCHEME
 };
 
+kernels::ScaleFloats scale_floats(DType dtype) {
+  if (dtype == DType::kBF16) return kernels::ScaleFloats::kBrain;
+  return dtype == DType::kF16 ? kernels::ScaleFloats::kHalf : kernels::ScaleFloats::kFloat32;
+}
+
 }  // namespace
 
 std::span<const Scheme* const> all_schemes() { return kSchemes; }
@@ -160,6 +165,13 @@ bool has_zero_points(const QuantizedSpec& spec) {
 kernels::CodeRule code_rule(const Scheme& scheme, const QuantizedSpec& spec) {
   kernels::CodeRule rule = scheme.rule;
   rule.symmetric = spec.symmetric;
+  rule.scale_floats = scale_floats(spec.scale_dtype);
+  return rule;
+}
+
+kernels::FloatRule float_rule(const Scheme& scheme, const QuantizedSpec& spec) {
+  kernels::FloatRule rule = *scheme.floats;
+  rule.scale_floats = scale_floats(spec.scale_dtype);
   return rule;
 }
 

@@ -187,6 +187,40 @@ TEST(Oracle, ScalesOfFloats) {
   EXPECT_EQ(oracle().quantize_floats(&infinite, 1, 1, 1, kE4M3, scales.data(), codes.data(), nullptr), 0u);
 }
 
+// 100 / 127 is 0.78740, and 0.7890625 the nearest bfloat16: 50 is 63.37 of those. 1e-9 / 127 is no float16 but 0: the
+// least one is 2^-24.
+TEST(Oracle, ScalesAsTheyAreStored) {
+  const std::vector<float> weights{100, 50};
+  CodeRule rule{-128, 127, true, 0, 127, ScaleFloats::kBrain};
+  float scale = 0;
+  std::int8_t codes[2];
+  oracle().quantize_rows(weights.data(), 1, 2, 2, rule, &scale, nullptr, codes, nullptr);
+  EXPECT_EQ(scale, 0.7890625f);
+  EXPECT_EQ(codes[0], 127);
+  EXPECT_EQ(codes[1], 63);
+  rule.scale_floats = ScaleFloats::kHalf;
+  const float least = 1e-9f;
+  oracle().quantize_rows(&least, 1, 1, 1, rule, &scale, nullptr, codes, nullptr);
+  EXPECT_EQ(scale, 0x1p-24f);
+  EXPECT_EQ(codes[0], 0);
+}
+
+// Low nibbles first, each code + 8.
+TEST(Oracle, PackedCodes) {
+  std::vector<float> weights(16, 0);
+  weights[0] = -7.5f;
+  weights[1] = 1;
+  weights[3] = 7;
+  CodeRule rule{-8, 7, true, 0, 7.5f};
+  rule.is_packed = true;
+  float scale = 0;
+  std::vector<std::int8_t> packed(8);
+  oracle().quantize_rows(weights.data(), 1, 16, 16, rule, &scale, nullptr, packed.data(), nullptr);
+  EXPECT_EQ(packed[0], static_cast<std::int8_t>(0x90));
+  EXPECT_EQ(packed[1], static_cast<std::int8_t>(0xf8));
+  EXPECT_EQ(packed[7], static_cast<std::int8_t>(0x88));
+}
+
 // 3.2 becomes 3.25: of it 0.05 is lost.
 TEST(Oracle, WhatFloatsLose) {
   const std::vector<float> weights{448, 3.2f, -2};

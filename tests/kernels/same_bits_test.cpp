@@ -144,6 +144,61 @@ TEST(SameBits, QuantizeHalves) {
   }
 }
 
+// Packed codes are those that pack_int4 makes of the others, row by row.
+TEST(SameBits, PackedCodes) {
+  for (const KernelTable* table : available_kernel_tables()) {
+    for (const std::size_t length : {32, 96, 1024, 2080}) {
+      for (const std::size_t group : {std::size_t{16}, std::size_t{32}, std::size_t{96}, std::size_t{128}, length}) {
+        const auto weights = weights_of(0, 3 * length);
+        for (const bool is_symmetric : {false, true}) {
+          CodeRule rule{-8, 7, is_symmetric, 0, 7.5f};
+          const Result plain = run(oracle(), weights, 3, group, rule, true);
+          std::vector<std::uint8_t> expected(3 * length / 2);
+          oracle().pack_int4(plain.codes.data(), plain.codes.size(), expected.data());
+          rule.is_packed = true;
+          Result got = plain;
+          std::vector<std::int8_t> packed(expected.size());
+          table->quantize_rows(weights.data(), 3, length, group, rule, got.scales.data(), got.zero_points.data(),
+                               packed.data(), got.sums.data());
+          EXPECT_EQ(std::memcmp(packed.data(), expected.data(), packed.size()), 0) << table->isa << length << group;
+          for (std::size_t i = 0; i < 3; ++i) expect_same(got.sums[i], plain.sums[i], table->isa);
+          packed.assign(packed.size(), 0);
+          table->encode_rows(weights.data(), 3, length, group, rule, plain.scales.data(), plain.zero_points.data(),
+                             nullptr, packed.data(), got.sums.data());
+          EXPECT_EQ(std::memcmp(packed.data(), expected.data(), packed.size()), 0) << table->isa << length << group;
+        }
+      }
+    }
+  }
+}
+
+// Scales are rounded to what they are stored in, and codes made with that.
+TEST(SameBits, RoundedScales) {
+  for (const std::size_t length : {33, 256}) {
+    for (const std::size_t group : {std::size_t{32}, length}) {
+      for (int kind = 0; kind < kKinds; ++kind) {
+        const auto weights = weights_of(kind, 2 * length);
+        for (CodeRule rule : rules()) {
+          for (const ScaleFloats floats : {ScaleFloats::kBrain, ScaleFloats::kHalf}) {
+            rule.scale_floats = floats;
+            Result expected = run(oracle(), weights, 2, group, rule, true);
+            if (std::ranges::any_of(expected.scales, [](float scale) { return std::isinf(scale); })) continue;
+            for (const KernelTable* table : fast_tables()) {
+              const Result got = run(*table, weights, 2, group, rule, true);
+              ASSERT_EQ(got.rows_done, expected.rows_done);
+              if (got.rows_done < 2) continue;
+              ASSERT_EQ(got.codes, expected.codes) << table->isa << ' ' << length << ' ' << kind;
+              ASSERT_EQ(got.scales, expected.scales) << table->isa << ' ' << length << ' ' << kind;
+              ASSERT_EQ(got.zero_points, expected.zero_points) << table->isa << ' ' << length << ' ' << kind;
+              for (std::size_t i = 0; i < 2; ++i) expect_same(got.sums[i], expected.sums[i], table->isa);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 // The largest weights of a group are ties of its codes, or a few floats beside one.
 TEST(SameBits, LargestWeightsThatAreTies) {
   std::mt19937 random(9);
@@ -475,7 +530,9 @@ TEST(SameBits, QuantizeFloats) {
   for_each_float_case([](std::size_t length, std::size_t group, int kind) {
     const std::size_t groups = (length + group - 1) / group;
     const auto weights = weights_of(kind, 2 * length);
-    for (const FloatRule& rule : kFloatRules) {
+    for (std::size_t i = 0; i < 3 * std::size(kFloatRules); ++i) {
+      FloatRule rule = kFloatRules[i / 3];
+      rule.scale_floats = static_cast<ScaleFloats>(i % 3);
       std::vector<std::int8_t> codes(2 * length), expected(2 * length);
       std::vector<float> scales(2 * groups), expected_scales(2 * groups);
       std::vector<ErrorSums> sums(2), expected_sums(2);
@@ -485,7 +542,7 @@ TEST(SameBits, QuantizeFloats) {
         ASSERT_EQ(
             table->quantize_floats(weights.data(), 2, length, group, rule, scales.data(), codes.data(), sums.data()),
             done);
-        if (done < 2) continue;
+        if (done < 2 || !std::ranges::all_of(scales, [](float scale) { return std::isfinite(scale); })) continue;
         ASSERT_EQ(codes, expected) << table->isa << ' ' << length << ' ' << group << ' ' << kind;
         ASSERT_EQ(scales, expected_scales) << table->isa << ' ' << length << ' ' << group << ' ' << kind;
         expect_same(sums[0], expected_sums[0], table->isa);

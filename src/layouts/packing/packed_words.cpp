@@ -40,6 +40,7 @@ BitPlace zero_point_place(std::uint64_t groups, std::uint64_t row, std::uint64_t
 void store_packed_rows(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter& out, std::size_t part,
                        LayoutBuffers& buffers) {
   const auto [offset, row_bytes] = packed_place(spec, piece.place);
+  if (piece.nibbles != nullptr) return out.write(part, offset, piece.nibbles, piece.place.row_count * row_bytes);
   const std::uint64_t count = piece.place.column_count, used_bytes = ceil_div(count, 2);
   auto* stored = buffers.stored.get<std::byte>(piece.place.row_count * row_bytes);
   for (std::uint64_t row = 0; row < piece.place.row_count; ++row) {

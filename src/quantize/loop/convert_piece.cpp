@@ -139,6 +139,8 @@ void dequantize_piece(const PieceOfTensor& piece, const WeightReader& reader, Sc
 
 void quantize_piece(const PieceOfTensor& piece, const WeightReader& reader, WeightWriter& writer, bool is_settled,
                     Scratch& scratch) {
+  // Those of doubles are decoded again.
+  scratch.coded.packs_nibbles = writer.takes_nibbles() && !reader.is_double();
   const bool is_narrow = reader.has_halves() && writer.encodes_halves();
   if (is_narrow && !is_settled) return quantize_halves(piece, reader, writer, scratch);
   const float* weights = load(piece, reader, scratch);

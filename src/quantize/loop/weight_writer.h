@@ -20,6 +20,9 @@ class WeightWriter {
   /// take them, or scratch.bad_element, from the start of the piece. From several threads.
   CodedPiece encode(const float* weights, const PiecePlace& place, Scratch& scratch);
 
+  /// Whether codes may be coded as nibbles, where scratch.coded says so.
+  bool takes_nibbles() const { return layout_.takes_nibbles != nullptr && layout_.takes_nibbles(spec_); }
+
   /// The same of weights as they are stored, where encodes_halves().
   bool encodes_halves() const { return method_.fits_halves != nullptr && method_.fits_halves(spec_); }
   CodedPiece encode_halves(DType dtype, const std::uint16_t* weights, const PiecePlace& place, Scratch& scratch);
