@@ -439,6 +439,64 @@ TEST(LostOrder, IsSaid) {
   EXPECT_NE(std::ranges::find(remarks, text), remarks.end());
 }
 
+// Two blocks of 48 of 96 rows and columns are not two of 64, nor are two groups of 48.
+TEST(Blocks, AreThoseOfTheConfig) {
+  struct Case {
+    const char *strategy, *scale_shape;
+    std::vector<float> scales;
+    std::vector<std::pair<std::size_t, float>> expected;  // by element
+  };
+  std::vector<float> of_rows(96 * 2);
+  for (std::size_t i = 0; i < of_rows.size(); ++i) of_rows[i] = static_cast<float>(i);
+  const Case cases[] = {
+      {R"("strategy": "block", "block_structure": [48, 48])",
+       "[2,2]",
+       {1, 2, 3, 4},
+       {{47, 1}, {48, 2}, {47 * 96, 1}, {48 * 96, 3}, {48 * 96 + 48, 4}}},
+      {R"("strategy": "group", "group_size": 48)", "[96,2]", of_rows, {{47, 0}, {48, 1}, {96 + 47, 2}, {96 + 48, 3}}},
+  };
+  const TempFolder folder;
+  for (const auto& [strategy, scale_shape, scales, expected] : cases) {
+    write_bytes(folder.path("config.json"),
+                R"({"quantization_config": {"quant_method": "compressed-tensors", "format": "float-quantized",
+                    "config_groups": {"group_0": {"targets": ["re:.*b$"], "weights": {"num_bits": 8, "type": "float",
+                    "strategy": "channel"}}, "group_1": {"targets": ["Linear"], "weights": {"num_bits": 8,
+                    "type": "float", )" +
+                    std::string(strategy) + "}}}}}");
+    SafetensorsBytes bytes;
+    bytes.add_bytes("a.weight", "F8_E4M3", "[96,96]", std::string(96 * 96, '\x38'));
+    bytes.add("a.weight_scale", "F32", scale_shape, scales);
+    write_bytes(folder.path("model.safetensors"), bytes.bytes());
+    const auto values = read_values<float>(*floats_of(*open_source(folder.path(""))), "a.weight");
+    ASSERT_EQ(values.size(), 96u * 96u);
+    for (const auto& [element, value] : expected) EXPECT_EQ(values[element], value) << strategy << " " << element;
+  }
+}
+
+// Rows of 8 codes of 2 or 3 bits are a word each.
+TEST(Widths, AreThoseOfTheGroupThatNamesALayer) {
+  const TempFolder folder;
+  write_bytes(folder.path("config.json"),
+              R"({"quantization_config": {"quant_method": "compressed-tensors", "format": "pack-quantized",
+                  "config_groups": {
+                  "group_0": {"targets": ["re:.*a$"], "weights": {"num_bits": 2, "strategy": "channel"}},
+                  "group_1": {"targets": ["re:.*b$"], "weights": {"num_bits": 3, "strategy": "channel"}}}}})");
+  SafetensorsBytes bytes;
+  const std::int64_t shape[] = {1, 8};
+  const std::pair<std::string, std::uint32_t> layers[] = {{"a", 0xe4e4}, {"b", 0xfac688}};  // 0 to 3 twice, 0 to 7
+  for (const auto& [name, word] : layers) {
+    bytes.add_bytes(name + ".weight_packed", "I32", "[1,1]",
+                    std::string(reinterpret_cast<const char*>(&word), sizeof word));
+    bytes.add(name + ".weight_scale", "F32", "[1,1]", std::vector<float>{1});
+    bytes.add_bytes(name + ".weight_shape", "I64", "[2]",
+                    std::string(reinterpret_cast<const char*>(shape), sizeof shape));
+  }
+  write_bytes(folder.path("model.safetensors"), bytes.bytes());
+  const auto floats = floats_of(*open_source(folder.path("")));
+  EXPECT_EQ(read_values<float>(*floats, "a.weight"), (std::vector<float>{-2, -1, 0, 1, -2, -1, 0, 1}));
+  EXPECT_EQ(read_values<float>(*floats, "b.weight"), (std::vector<float>{-4, -3, -2, -1, 0, 1, 2, 3}));
+}
+
 // bitsandbytes' kernels of old had orders of their own.
 TEST(OrderOfBytes, IsThatOfRows) {
   const TempFolder folder;

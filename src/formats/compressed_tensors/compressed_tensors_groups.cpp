@@ -45,6 +45,15 @@ bool is_dynamic_int8(const Json& activations) {
          is_true(activations, "symmetric", true);
 }
 
+// Rows and columns that share a scale.
+void read_block(CompressedGroup& read, const Json& weights) {
+  if (read.group_size > 0) read.block = {1, read.group_size};
+  const Json* block = weights.find("block_structure");
+  const bool is_pair = block != nullptr && block->is_array() && block->size() == 2 && (*block)[0].is_integer() &&
+                       (*block)[1].is_integer();
+  if (is_pair) read.block = {(*block)[0].get<std::int64_t>(), (*block)[1].get<std::int64_t>()};
+}
+
 CompressedGroup read_group(const std::string& title, const std::string& key, const Json& group, const Json& weights) {
   CompressedGroup read;
   const Json* bits = weights.find("num_bits");
@@ -62,6 +71,7 @@ CompressedGroup read_group(const std::string& title, const std::string& key, con
   }
   const Json* size = weights.find("group_size");
   if (size != nullptr && size->is_integer()) read.group_size = size->get<std::int64_t>();
+  read_block(read, weights);
   const Json* targets = group.find("targets");
   if (targets == nullptr || !targets->is_array()) return read;
   for (const Json& target : *targets) {

@@ -1,6 +1,7 @@
 // The config_groups of a compressed-tensors folder: which layers they name, and how those are quantized.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -15,8 +16,9 @@ struct CompressedGroup {
   std::int64_t width = 0;       ///< of a code that is an integer; 0: they are floats
   std::int64_t group_size = 0;  ///< 0: no groups
   bool is_symmetric = true;
-  bool is_ordered = false;  ///< columns have groups by their activations: actorder group
-  bool runs_int8 = false;   ///< activations become 8 bits, symmetric, for each token, as the model runs
+  std::array<std::int64_t, 2> block{};  ///< rows and columns that share a scale; 0: not said
+  bool is_ordered = false;              ///< columns have groups by their activations: actorder group
+  bool runs_int8 = false;               ///< activations become 8 bits, symmetric, for each token, as the model runs
   std::vector<std::string> targets;
 
   bool has_floats() const { return width == 0; }

@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "adapted/group_order.h"
+#include "adapted/left_layers.h"
 #include "adapted/weight_finders.h"
 #include "base/error.h"
 #include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors_layout.h"
 #include "layouts/layouts.h"
+#include "layouts/stored_specs.h"
 #include "plan/layer_kinds.h"
 
 namespace mnq {
@@ -43,18 +45,40 @@ LogicalTensor finish(WeightInMaking weight, const std::string& name, const Layou
   return made;
 }
 
-std::int64_t group_size(const WeightInMaking& weight, const std::string& name, std::int64_t groups) {
-  const std::int64_t columns = weight.spec.shape[1];
-  for (const CompressedGroup& group : weight.groups) {
-    const std::int64_t size = group.group_size;
-    if (size > 0 && (columns - 1) / size + 1 == groups) return size;
+// Of the groups that fit a weight the first one, but where they say different things the one that names its layer.
+template <class Fits>
+const CompressedGroup* fitting_group(std::span<const CompressedGroup> groups, const std::string& weight,
+                                     const Fits& fits) {
+  std::vector<const CompressedGroup*> fitting;
+  for (const CompressedGroup& group : groups) {
+    if (fits(group)) fitting.push_back(&group);
   }
+  const auto is_alike = [&](const CompressedGroup* group) {
+    return group->width == fitting.front()->width && group->block == fitting.front()->block;
+  };
+  if (fitting.empty() || std::ranges::all_of(fitting, is_alike)) return fitting.empty() ? nullptr : fitting.front();
+  const std::string layer(layer_name_from(weight).name);
+  const CompressedGroup* own = find_group(groups, layer);
+  if (std::ranges::find(fitting, own) != fitting.end()) return own;
+  const auto found = std::ranges::find_if(fitting, [&](const CompressedGroup* group) {
+    return std::ranges::any_of(group->targets, [&](const std::string& target) { return may_mean(target, layer); });
+  });
+  return found == fitting.end() ? fitting.front() : *found;
+}
+
+std::int64_t group_size(const WeightInMaking& weight, const std::string& base, const std::string& name,
+                        std::int64_t groups) {
+  const std::int64_t columns = weight.spec.shape[1];
+  const CompressedGroup* found = fitting_group(weight.groups, base, [&](const CompressedGroup& group) {
+    return group.group_size > 0 && (columns - 1) / group.group_size + 1 == groups;
+  });
+  if (found != nullptr) return found->group_size;
   if (columns % groups != 0) weight.tensors.fail(name, formatted("{} groups do not fit {} columns", groups, columns));
   return columns / groups;
 }
 
 // Scales are one a row, or one a group of a row.
-void set_groups(WeightInMaking& weight, const std::string& name, std::int64_t groups) {
+void set_groups(WeightInMaking& weight, const std::string& base, const std::string& name, std::int64_t groups) {
   QuantizedSpec& spec = weight.spec;
   const std::int64_t columns = spec.shape[1];
   spec.has_free_scales = weight.tensors.source().metadata().contains(std::string(kFreeScalesKey));
@@ -62,7 +86,7 @@ void set_groups(WeightInMaking& weight, const std::string& name, std::int64_t gr
   const bool is_block = spec.has_free_scales && columns == kGgmlBlockColumns;
   spec.granularity = groups > 1 || is_block ? Granularity::kGroup : Granularity::kChannel;
   if (spec.granularity == Granularity::kGroup) {
-    spec.group_size = static_cast<std::uint64_t>(groups > 1 ? group_size(weight, name, groups) : columns);
+    spec.group_size = static_cast<std::uint64_t>(groups > 1 ? group_size(weight, base, name, groups) : columns);
   }
 }
 
@@ -80,7 +104,7 @@ void add_scale(WeightInMaking& weight, const std::string& base) {
   if (element_count(scale.shape) == 1 && rows != 1) {
     spec.granularity = Granularity::kTensor;
   } else if (scale.shape.size() == 2 && scale.shape[0] == rows && scale.shape[1] >= 1 && scale.shape[1] <= columns) {
-    set_groups(weight, name, scale.shape[1]);
+    set_groups(weight, base, name, scale.shape[1]);
   } else {
     weight.tensors.fail(
         name, formatted("its shape {} does not fit a weight of {}", shape_text(scale.shape), shape_text(spec.shape)));
@@ -99,19 +123,18 @@ Shape read_shape(const NamedTensors& tensors, const std::string& name) {
 }
 
 // Of a code, by what the groups name and how many words a row has.
-std::int64_t find_width(const WeightInMaking& weight, const std::string& name, std::int64_t words) {
+std::int64_t find_width(const WeightInMaking& weight, const std::string& base, const std::string& name,
+                        std::int64_t words) {
   const auto columns = static_cast<std::uint64_t>(weight.spec.shape[1]);
-  std::int64_t width = 0;
-  for (const CompressedGroup& group : weight.groups) {
-    if (group.width == 0) continue;
-    if (find_integer_scheme(group.width) == nullptr) {
+  const CompressedGroup* found = fitting_group(weight.groups, base, [&](const CompressedGroup& group) {
+    if (group.width != 0 && find_integer_scheme(group.width) == nullptr) {
       weight.refuse(formatted("weights of {} bits are not supported", group.width));
     }
     const std::uint64_t bits = columns * static_cast<std::uint64_t>(group.width);
-    if (static_cast<std::uint64_t>(words) == ceil_div(bits, 32)) width = group.width;
-  }
-  if (width == 0) weight.tensors.fail(name, "has no number of bits that config.json names");
-  return width;
+    return group.width != 0 && static_cast<std::uint64_t>(words) == ceil_div(bits, 32);
+  });
+  if (found == nullptr) weight.tensors.fail(name, "has no number of bits that config.json names");
+  return found->width;
 }
 
 bool is_said_to_be(const WeightInMaking& weight, const std::string& base, bool (CompressedGroup::*what)() const) {
@@ -154,7 +177,7 @@ std::int64_t add_packed_codes(WeightInMaking& weight, const std::string& base) {
     weight.tensors.fail(name, formatted("{} {} does not fit a weight of {}", dtype_name(codes.dtype),
                                         shape_text(codes.shape), shape_text(shape)));
   }
-  return find_width(weight, name, words);
+  return find_width(weight, base, name, words);
 }
 
 // Whether columns of a group follow each other.
@@ -230,12 +253,28 @@ void require_order_of_floats(const WeightInMaking& weight, LogicalTensor& floats
   floats.parts.push_back(weight.tensors.require(list));
 }
 
+// The blocks of a group that make as many scales as there are, as other tools' config.json has them; null: none does.
+Json blocks_said(const NamedTensors& tensors, std::span<const CompressedGroup> groups, const TensorInfo& codes) {
+  const TensorInfo* scale = tensors.find_info(codes.name + std::string(kScaleSuffix));
+  if (scale == nullptr || scale->shape.size() != 2 || codes.shape.size() != 2) return {};
+  const CompressedGroup* found = fitting_group(groups, codes.name, [&](const CompressedGroup& group) {
+    const auto fits = [&](std::size_t axis) {
+      const std::int64_t size = group.block[axis];
+      return size > 0 && (codes.shape[axis] - 1) / size + 1 == scale->shape[axis];
+    };
+    return fits(0) && fits(1);
+  });
+  if (found == nullptr) return {};
+  return Json{{"weight_block_size", std::vector<std::int64_t>{found->block[0], found->block[1]}}};
+}
+
 // Weights whose codes are floats are as other tools have them.
-std::optional<LogicalTensor> find_float_weight(const NamedTensors& tensors, const TensorInfo& codes, DType dtype) {
-  const Json nothing;
+std::optional<LogicalTensor> find_float_weight(const NamedTensors& tensors, std::span<const CompressedGroup> groups,
+                                               const TensorInfo& codes, DType dtype) {
+  const Json said = find_float8_scheme(codes.dtype) == nullptr ? Json() : blocks_said(tensors, groups, codes);
   std::vector<std::string> remarks;
   std::set<std::size_t> dropped;
-  const FinderInput input{tensors, nothing, dtype, remarks, dropped};
+  const FinderInput input{tensors, said, dtype, remarks, dropped};
   auto found = find_float8_weight(input, codes);
   return found ? std::move(found) : find_small_float_weight(input, codes);
 }
@@ -249,7 +288,7 @@ std::vector<LogicalTensor> find_compressed_weights(const NamedTensors& tensors, 
   for (const TensorInfo& tensor : tensors.source().tensors()) {
     const std::string& name = tensor.name;
     const WeightInMaking weight{tensors, groups, is_part, {}, {}};
-    if (auto floats = find_float_weight(tensors, tensor, dtype)) {
+    if (auto floats = find_float_weight(tensors, groups, tensor, dtype)) {
       require_order_of_floats(weight, *floats);
       weights.push_back(std::move(*floats));
     } else if (name.ends_with(kPackedSuffix)) {
