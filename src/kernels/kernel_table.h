@@ -194,11 +194,11 @@ struct KernelTable {
 
   /// What codes explain of each group. Element i of a group goes to lane i mod 16, each product and each sum rounded to
   /// float32; then the upper half of the lanes is added to the lower one until one is left.
-  /// book   what codes, taken as unsigned, stand for
+  /// book   [book_size] what codes, taken as unsigned, stand for
   /// codes  [row_count, row_length]
   /// sums   [row_count, ceil(row_length / group_size)], written; not finite where weights are too large for that
   void (*code_sums)(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
-                    const float* book, const std::int8_t* codes, CodeSums* sums);
+                    const float* book, std::size_t book_size, const std::int8_t* codes, CodeSums* sums);
 
   /// The inverse of quantize_rows. zero_points may be null: all zero.
   /// weights [row_count, row_length], written.

@@ -275,6 +275,36 @@ struct Vector256x2 {
     return _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
   }
 
+  /// Looks 16 floats up.
+  struct Sixteen {
+    explicit Sixteen(const float* from) : all(load(from)) {}
+    F at(Bits i) const { return {at(i.a), at(i.b)}; }
+    __m256 at(__m256i i) const {
+      const __m256 low = _mm256_permutevar8x32_ps(all.a, i), high = _mm256_permutevar8x32_ps(all.b, i);
+      return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
+    }
+
+    F all;
+  };
+  /// As many as there are.
+  struct ManyFloats {
+    explicit ManyFloats(const float* from) : all(from) {}
+    F at(Bits i) const {
+      return {_mm256_i32gather_ps(all, i.a, sizeof(float)), _mm256_i32gather_ps(all, i.b, sizeof(float))};
+    }
+
+    const float* all;
+  };
+  static Bits load_unsigned(const std::int8_t* from) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(bytes, bytes))};
+  }
+  /// x + y where more > less, else x.
+  static Bits add_ints_where_greater(Bits x, F more, F less, Bits y) {
+    const __m256 a = _mm256_cmp_ps(more.a, less.a, _CMP_GT_OQ), b = _mm256_cmp_ps(more.b, less.b, _CMP_GT_OQ);
+    return add_ints(x, and_ints(y, as_ints({a, b})));
+  }
+
   /// The powers of exponents.
   struct Powers {
     explicit Powers(const FloatPowers& powers)

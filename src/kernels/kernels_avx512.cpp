@@ -215,6 +215,28 @@ struct Vector512 {
     }
   }
 
+  /// Looks 16 floats up.
+  struct Sixteen {
+    explicit Sixteen(const float* from) : all(load(from)) {}
+    F at(Bits i) const { return _mm512_permutexvar_ps(i, all); }
+
+    F all;
+  };
+  /// As many as there are.
+  struct ManyFloats {
+    explicit ManyFloats(const float* from) : all(from) {}
+    F at(Bits i) const { return _mm512_i32gather_ps(i, all, sizeof(float)); }
+
+    const float* all;
+  };
+  static Bits load_unsigned(const std::int8_t* from) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  }
+  /// a + b where more > less, else a.
+  static Bits add_ints_where_greater(Bits a, F more, F less, Bits b) {
+    return _mm512_mask_add_epi32(a, _mm512_cmp_ps_mask(more, less, _CMP_GT_OQ), a, b);
+  }
+
   /// The powers of all exponents, by the last five bits of those.
   struct Powers {
     explicit Powers(const FloatPowers& powers)

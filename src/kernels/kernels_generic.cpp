@@ -357,7 +357,7 @@ CodeSums sums_of_group(const float* weights, std::size_t count, const float* boo
 }
 
 void code_sums(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
-               const float* book, const std::int8_t* codes, CodeSums* sums) {
+               const float* book, std::size_t, const std::int8_t* codes, CodeSums* sums) {
   for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length) {
     for (std::size_t begin = 0; begin < row_length; begin += group_size) {
       const std::size_t count = row_length - begin < group_size ? row_length - begin : group_size;

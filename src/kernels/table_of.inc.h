@@ -1,7 +1,7 @@
 // The table of a vector instruction set: a wrapper of 16 lanes makes it.
-#include "kernels/encode_books.inc.h"
 #include "kernels/kernel_tables.h"
 #include "kernels/quantize_rows.inc.h"
+#include "kernels/rows_of_books.inc.h"
 #include "kernels/search_rows.inc.h"
 
 namespace mnq::kernels {
@@ -23,8 +23,8 @@ constexpr KernelTable table_of(const char* isa, std::span<const char* const> sha
       .encode_floats = encode_floats<V>,
       .quantize_floats = quantize_floats<V>,
       .quantize_float_halves = quantize_float_halves<V>,
-      .encode_book = encode_book,
-      .code_sums = code_sums,
+      .encode_book = encode_book<V>,
+      .code_sums = code_sums<V>,
       .dequantize_rows = dequantize_rows<V>,
       .pack_int4 = avx2::pack_int4,
       .unpack_int4 = avx2::unpack_int4,

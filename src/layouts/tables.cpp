@@ -112,14 +112,17 @@ std::vector<std::byte> load_bytes(const PartReader& in, std::size_t part) {
 
 float value_of_e4m3(std::uint8_t code) { return kFloat8E4M3Scheme.book[code]; }
 
-// Values of codes 0 to 126 rise.
+// Half to even: of a normal one in the bits of the float, of a denormal one in those of a sum whose last bit is its step.
 std::uint8_t nearest_e4m3(float value) {
-  const float* values = kFloat8E4M3Scheme.book;
-  const float* above = std::lower_bound(values, values + 126, value);
-  if (above == values) return 0;
-  const auto code = static_cast<std::uint8_t>(above - values);
-  const float up = *above - value, down = value - above[-1];
-  return up < down || (up == down && code % 2 == 0) ? code : static_cast<std::uint8_t>(code - 1);
+  constexpr std::uint32_t kDroppedBits = 20, kHalf = 1u << (kDroppedBits - 1), kLostExponent = (127 - 7) << 3;
+  constexpr float kLeastNormal = 0x1p-6f, kDenormals = 0x1p14f, kLargest = 448;
+  if (!(value > 0)) return 0;
+  if (value < kLeastNormal) {
+    return static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(value + kDenormals) -
+                                     std::bit_cast<std::uint32_t>(kDenormals));
+  }
+  const auto bits = std::bit_cast<std::uint32_t>(std::min(value, kLargest));
+  return static_cast<std::uint8_t>(((bits + kHalf - 1 + (bits >> kDroppedBits & 1)) >> kDroppedBits) - kLostExponent);
 }
 
 // The exponent of a float32; the lowest one is a denormal there, the highest one is NaN.

@@ -46,40 +46,12 @@ float free_scale_of(const kernels::FloatRule& rule, float largest) {
   return scale;
 }
 
-float two_level_scale(std::uint8_t code, float global_scale) {
-  return value_of_e4m3(std::clamp(code, kLeastE4M3, kMostE4M3)) / global_scale;
-}
-
 }  // namespace
 
 float global_scale_of(const Scheme& scheme, const kernels::Range& range) {
   const float largest = largest_of(range);
   constexpr float kMostGlobalScale = 0x1p120f;
   return largest == 0 ? 1 : std::min(kMostGlobalScale, kLargestE4M3 * largest_value(scheme) / largest);
-}
-
-float book_scale_of(const QuantizedSpec& spec, const kernels::Range& range, float global_scale) {
-  const float largest = largest_of(range);
-  const Scheme& scheme = scheme_of(spec);
-  if (scheme.has_global_scale) {
-    return two_level_scale(nearest_e4m3(largest == 0 ? 1 : largest / largest_value(scheme) * global_scale),
-                           global_scale);
-  }
-  if (largest == 0) return 1;
-  if (spec.scale_dtype == DType::kF8E8M0) return power_for(*scheme.floats, largest);
-  if (has_free_float_scales(spec)) return free_scale_of(float_rule(scheme, spec), largest);
-  return round_scale(spec, std::max(largest / largest_value(scheme), 0x1p-126f));
-}
-
-void take_book_scales(const QuantizedSpec& spec, const float* weights, const PiecePlace& place, float global_scale,
-                      float* scales) {
-  const std::uint64_t group_size = group_size_in(spec, place);
-  for (std::uint64_t row = 0; row < place.row_count; ++row, weights += place.column_count) {
-    for (std::uint64_t column = 0; column < place.column_count; column += group_size) {
-      const std::uint64_t count = std::min(group_size, place.column_count - column);
-      *scales++ = book_scale_of(spec, kernels::kernel_table().range(weights + column, count), global_scale);
-    }
-  }
 }
 
 bool has_free_float_scales(const QuantizedSpec& spec) {
@@ -91,10 +63,44 @@ bool has_few_scales(const QuantizedSpec& spec) {
   return spec.scale_dtype == DType::kF8E8M0 || scheme_of(spec).has_global_scale;
 }
 
-float neighbour_of_scale(const QuantizedSpec& spec, float scale, int steps, float global_scale) {
-  if (spec.scale_dtype == DType::kF8E8M0) return power_of_two(std::ilogb(scale) + steps);
-  const int code = code_of_e4m3(scale * global_scale) + steps;
-  return two_level_scale(static_cast<std::uint8_t>(std::clamp<int>(code, kLeastE4M3, kMostE4M3)), global_scale);
+BookScales::BookScales(const QuantizedSpec& spec, float global_scale)
+    : spec_(spec),
+      scheme_(scheme_of(spec)),
+      is_free_(has_free_float_scales(spec)),
+      largest_value_(largest_value(scheme_)),
+      global_scale_(global_scale) {
+  if (!scheme_.has_global_scale) return;
+  for (std::uint8_t code = kLeastE4M3; code <= kMostE4M3; ++code) stored_[code] = value_of_e4m3(code) / global_scale;
+}
+
+float BookScales::of(const kernels::Range& range) const {
+  const float largest = largest_of(range);
+  if (scheme_.has_global_scale) {
+    return two_levels(nearest_e4m3(largest == 0 ? 1 : largest / largest_value_ * global_scale_));
+  }
+  if (largest == 0) return 1;
+  if (spec_.scale_dtype == DType::kF8E8M0) return power_for(*scheme_.floats, largest);
+  if (is_free_) return free_scale_of(float_rule(scheme_, spec_), largest);
+  return round_scale(spec_, std::max(largest / largest_value_, 0x1p-126f));
+}
+
+float BookScales::neighbour(float scale, int steps) const {
+  if (spec_.scale_dtype == DType::kF8E8M0) return power_of_two(std::ilogb(scale) + steps);
+  return two_levels(code_of_e4m3(scale * global_scale_) + steps);
+}
+
+float BookScales::two_levels(int code) const {
+  return stored_[static_cast<std::size_t>(std::clamp<int>(code, kLeastE4M3, kMostE4M3))];
+}
+
+void BookScales::take(const float* weights, const PiecePlace& place, float* scales) const {
+  const std::uint64_t group_size = group_size_in(spec_, place);
+  for (std::uint64_t row = 0; row < place.row_count; ++row, weights += place.column_count) {
+    for (std::uint64_t column = 0; column < place.column_count; column += group_size) {
+      const std::uint64_t count = std::min(group_size, place.column_count - column);
+      *scales++ = of(kernels::kernel_table().range(weights + column, count));
+    }
+  }
 }
 
 void encode_values(const Scheme& scheme, const float* weights, std::uint64_t row_count, std::uint64_t column_count,

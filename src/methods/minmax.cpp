@@ -109,7 +109,7 @@ Coded code_values(const QuantizedSpec& spec, const float* weights, const PiecePl
   auto* codes = buffers.codes.get<std::int8_t>(place.count());
   const CodedPiece piece{.place = place, .group_size = group_size, .codes = codes, .scales = scales};
   if (const auto bad = find_not_finite(weights, place.count())) return {piece, bad};
-  take_book_scales(spec, weights, place, buffers.global_scale, scales);
+  BookScales(spec, buffers.global_scale).take(weights, place, scales);
   std::ranges::transform(std::span(scales, piece.scale_count()), scales,
                          [&](float scale) { return round_scale(spec, scale); });
   if (const auto bad = find_lost_scale(piece)) return {piece, bad};
@@ -181,7 +181,7 @@ void code_run(const QuantizedSpec& spec, const float* weights, std::uint64_t cou
 
 // By the same rule as everywhere: a row of just its two ends has that range.
 ScaleOfRange scale_of_range(const QuantizedSpec& spec, const kernels::Range& range) {
-  if (has_book_codes(scheme_of(spec))) return {book_scale_of(spec, range, 1), 0};
+  if (has_book_codes(scheme_of(spec))) return {BookScales(spec, 1).of(range), 0};
   const kernels::CodeRule rule = code_rule(scheme_of(spec), spec);
   const float ends[2] = {range.minimum, range.maximum};
   ScaleOfRange result;

@@ -34,7 +34,7 @@ struct Search {
   const PiecePlace& place;
   std::uint64_t group_size;
   std::uint64_t count;  // of groups
-  float global_scale;
+  BookScales stored;
   std::int8_t* codes;
   float* scales;  // the best so far, then those of minmax, those that are tried, and what the best explain
   CodeSums* sums;
@@ -49,12 +49,13 @@ struct Search {
 
   void take_sums(const float* by) const {
     encode(by);
-    kernel_table().code_sums(weights, place.row_count, place.column_count, group_size, scheme.book, codes, sums);
+    kernel_table().code_sums(weights, place.row_count, place.column_count, group_size, scheme.book,
+                             std::size_t{1} << scheme.bits, codes, sums);
   }
 };
 
 void start(const Search& search) {
-  take_book_scales(search.spec, search.weights, search.place, search.global_scale, search.starts());
+  search.stored.take(search.weights, search.place, search.starts());
   std::copy_n(search.starts(), search.count, search.scales);
   std::fill_n(search.explained(), search.count, -std::numeric_limits<float>::infinity());
 }
@@ -68,7 +69,7 @@ void keep_better(const Search& search, std::uint64_t group, float explained, flo
 void try_neighbours(const Search& search, std::span<const int> steps) {
   for (const int step : steps) {
     for (std::uint64_t i = 0; i < search.count; ++i) {
-      search.tried()[i] = neighbour_of_scale(search.spec, search.starts()[i], step, search.global_scale);
+      search.tried()[i] = search.stored.neighbour(search.starts()[i], step);
     }
     search.take_sums(search.tried());
     for (std::uint64_t i = 0; i < search.count; ++i) {
@@ -110,7 +111,7 @@ Coded search_book(const QuantizedSpec& spec, const float* weights, const PiecePl
                       place,
                       group_size,
                       count,
-                      buffers.global_scale,
+                      BookScales(spec, buffers.global_scale),
                       buffers.codes.get<std::int8_t>(place.count()),
                       buffers.scales.get<float>(4 * count),
                       buffers.zero_points.get<CodeSums>(count)};

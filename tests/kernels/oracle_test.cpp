@@ -255,7 +255,7 @@ TEST(Oracle, WhatCodesExplain) {
   const std::vector<float> book{0, 2, -3}, weights{1, 10, 100, 5, 7};
   const std::vector<std::int8_t> codes{1, 2, 0, 1, 2};
   CodeSums sums[2];
-  oracle().code_sums(weights.data(), 1, 5, 3, book.data(), codes.data(), sums);
+  oracle().code_sums(weights.data(), 1, 5, 3, book.data(), book.size(), codes.data(), sums);
   EXPECT_EQ(sums[0].a, 2 - 30);
   EXPECT_EQ(sums[0].b, 4 + 9);
   EXPECT_EQ(sums[1].a, 10 - 21);

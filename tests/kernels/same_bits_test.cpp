@@ -476,8 +476,9 @@ TEST(SameBits, EncodeBookAndWhatItsCodesExplain) {
               table->encode_book(weights.data(), 2, length, group, rule, scales.data(), codes.data());
               ASSERT_EQ(codes, expected) << table->isa << ' ' << length << ' ' << group << ' ' << kind << ' ' << scale;
               std::vector<CodeSums> sums(2 * groups), expected_sums(2 * groups);
-              oracle().code_sums(weights.data(), 2, length, group, book.data(), codes.data(), expected_sums.data());
-              table->code_sums(weights.data(), 2, length, group, book.data(), codes.data(), sums.data());
+              oracle().code_sums(weights.data(), 2, length, group, book.data(), book.size(), codes.data(),
+                                 expected_sums.data());
+              table->code_sums(weights.data(), 2, length, group, book.data(), book.size(), codes.data(), sums.data());
               const std::size_t size = sums.size() * sizeof(CodeSums);
               ASSERT_TRUE(size == 0 || std::memcmp(sums.data(), expected_sums.data(), size) == 0)
                   << table->isa << ' ' << length << ' ' << group << ' ' << kind;
