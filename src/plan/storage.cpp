@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/text/format.h"
@@ -91,7 +92,8 @@ std::string reason_of_change(const Fitting& fitting, const NearestSpec& nearest)
     case Change::kGroupSize:
       break;
   }
-  return formatted("per channel: groups of {} do not divide {} columns", wanted.group_size, wanted.shape.back());
+  return formatted("{}per channel: groups of {} do not divide {} columns",
+                   fitting.request.is_stored ? "quantized anew, " : "", wanted.group_size, wanted.shape.back());
 }
 
 // A kind that has a name of its own is told by it.
@@ -187,6 +189,18 @@ QuantizedSpec with_groups_of_kind(const Storage& storage, const WeightRequest& r
   return spec;
 }
 
+// The last group of a row may be shorter where a weight comes from. Groups that divide both keep its scales, unless they
+// are too small, or the format would leave the weight float for them.
+QuantizedSpec with_groups_that_divide(const Storage& storage, const WeightRequest& request, QuantizedSpec spec) {
+  constexpr std::uint64_t kSmallest = 16;
+  const bool has_groups = is_coded(spec) && has_integer_codes(spec) && spec.granularity == Granularity::kGroup;
+  if (!has_groups || !request.is_stored || storage.holds_everything()) return spec;
+  if (storage.rule != nullptr && !storage.rule(request).leaves_for.empty()) return spec;
+  const std::uint64_t size = std::gcd(spec.group_size, static_cast<std::uint64_t>(spec.shape.back()));
+  if (size >= kSmallest) spec.group_size = size;
+  return spec;
+}
+
 Fit fit_spec(const Storage& storage, WeightRequest request, const Config& config, const QuantizedSpec& asked) {
   const QuantizedSpec& wanted = request.wanted;
   const bool may_stay = storage.holds_everything() || holds(storage.layout->holds, wanted);
@@ -219,7 +233,7 @@ Fit fit_spec(const Storage& storage, WeightRequest request, const Config& config
 }  // namespace
 
 Fit fit_weight(const Storage& storage, WeightRequest request, const Config& config) {
-  const QuantizedSpec spec = with_groups_of_kind(storage, request, config);
+  const QuantizedSpec spec = with_groups_that_divide(storage, request, with_groups_of_kind(storage, request, config));
   return fit_spec(storage,
                   {.wanted = spec,
                    .layer = request.layer,

@@ -48,9 +48,12 @@ std::string file_of(const Source& source) {
   return bytes.bytes();
 }
 
-std::string config_of(const Source& source) {
-  const Json weights{
-      {"num_bits", source.bits}, {"type", "int"}, {"symmetric", true}, {"strategy", "group"}, {"group_size", 32}};
+std::string config_of(const Source& source, std::size_t group_size) {
+  const Json weights{{"num_bits", source.bits},
+                     {"type", "int"},
+                     {"symmetric", true},
+                     {"strategy", "group"},
+                     {"group_size", group_size}};
   const Json group{{"targets", std::vector<std::string>{"Linear"}}, {"weights", weights}};
   return Json{{"quantization_config", Json{{"quant_method", "compressed-tensors"},
                                            {"format", "pack-quantized"},
@@ -66,9 +69,9 @@ struct Converted {
 
 class KeptScales : public testing::Test {
  protected:
-  Converted convert_to(const char* format, const Source& made) {
+  Converted convert_to(const char* format, const Source& made, std::size_t group_size = 32) {
     std::filesystem::create_directories(folder_.path("in"));
-    write_bytes(folder_.path("in/config.json"), config_of(made));
+    write_bytes(folder_.path("in/config.json"), config_of(made, group_size));
     write_bytes(folder_.path("in/model.safetensors"), file_of(made));
     const auto source = open_source(folder_.path("in/"));
     const bool is_file = std::string_view(format) == "gguf";
@@ -129,6 +132,18 @@ TEST_F(KeptScales, GetOtherCodesWhereRoundingShows) {
   EXPECT_EQ(made.values[1], -0x1p-24f);
   EXPECT_EQ(made.values[2], 0);
   EXPECT_EQ(made.values[3], 0x1p-24f);
+}
+
+// Groups of 48 and then of 16 columns become four of 16: 64 columns have no other two groups of the same size.
+TEST_F(KeptScales, AreThoseOfShorterGroupsWhereTheLastIsShort) {
+  constexpr std::size_t kLong = 48;
+  for (const char* format : {"gptq", "compressed-tensors"}) {
+    const Converted made = convert_to(format, two_bits(0.5f), kLong);
+    EXPECT_EQ(made.compared["exact"], true) << format;
+    EXPECT_EQ(made.layer["group_size"], kLong);
+    EXPECT_EQ(made.layer["reason"], "as int2 group 16 with the scales that it has as int2 group 48, in " +
+                                        std::string(std::string_view(format) == "gptq" ? "F16" : "F32"));
+  }
 }
 
 TEST_F(KeptScales, ThatTheFormatCannotHoldAreAnError) {
