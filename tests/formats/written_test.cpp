@@ -232,6 +232,18 @@ TEST_F(Written, Float8) {
             "as float8_e4m3 in blocks of 128x128");
 }
 
+// What has no scales is of no layer that a config calls quantized: its own readers look for them.
+TEST_F(Written, PlainFloatsOf8BitsAreNamedAsLeft) {
+  const std::vector<std::uint8_t> codes(64 * 128, 0x38);
+  const NamedTensor plain{"m.plain.weight", tensor_of(DType::kF8E4M3, {64, 128}, codes)};
+  const Made fp8 = quantize_folder("fp8", "", {weight("m.a"), plain});
+  const Json& left = fp8.config["quantization_config"]["modules_to_not_convert"];
+  EXPECT_NE(left.dump().find("m.plain"), std::string::npos) << left.dump();
+  const Made compressed = quantize_folder("compressed-tensors", R"("dtype": "float8_e4m3")", {weight("m.a"), plain});
+  const Json& ignored = compressed.config["quantization_config"]["ignore"];
+  EXPECT_NE(ignored.dump().find("m.plain"), std::string::npos) << ignored.dump();
+}
+
 TEST_F(Written, Bitsandbytes) {
   const Made made = quantize_folder("bitsandbytes", "", {weight("a"), weight("odd", {64, 96}), weight("lm_head")});
   EXPECT_EQ(made.config["quantization_config"], (Json{{"quant_method", "bitsandbytes"},

@@ -10,6 +10,7 @@
 #include "formats/compressed_tensors/compressed_tensors_models.h"
 #include "formats/experts/expert_models.h"
 #include "formats/folder/folder_loaders.h"
+#include "formats/written/linear_layers.h"
 #include "layouts/layouts.h"
 #include "schemes/scheme.h"
 
@@ -90,6 +91,8 @@ Layers sort_layers(const Plan& plan) {
     } else if (planned.layer.kind != nullptr && planned.layer.kind->name == "Conv1D") {
       layers.left.push_back(layer);
       ++layers.conv1d;
+    } else if (planned.action == Action::kCopy && is_plain_float8(tensor)) {
+      layers.left.emplace_back(layer_name_from(tensor.name).name);
     }
   }
   // The largest stands for all Linear layers. It comes last: compressed-tensors warns of names that a group before

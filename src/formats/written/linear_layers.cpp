@@ -31,15 +31,23 @@ std::string reason_to_stay_float(std::string_view title, const WeightRequest& re
   return "";
 }
 
+bool is_plain_float8(const LogicalTensor& tensor) {
+  const bool is_float8 = tensor.dtype == DType::kF8E4M3 || tensor.dtype == DType::kF8E5M2;
+  return !tensor.spec && is_float8 && tensor.shape.size() == 2 && tensor.name.ends_with(".weight");
+}
+
 LinearLayers find_linear_layers(const Plan& plan) {
   LinearLayers layers;
   for (const PlannedTensor& planned : plan.tensors) {
     const std::string name(planned.layer.name.name);
     const std::string_view kind = planned.layer.kind == nullptr ? "" : planned.layer.kind->name;
-    if (has_codes(planned, plan.logical[planned.logical])) {
+    const LogicalTensor& tensor = plan.logical[planned.logical];
+    if (has_codes(planned, tensor)) {
       layers.coded.push_back({name, &planned});
     } else if (kind == "Linear" || kind == "Conv1D") {
       layers.left.push_back(name);
+    } else if (planned.action == Action::kCopy && is_plain_float8(tensor)) {
+      layers.left.emplace_back(layer_name_from(tensor.name).name);
     }
   }
   return layers;

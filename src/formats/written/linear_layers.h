@@ -30,6 +30,10 @@ struct LinearLayers {
 };
 LinearLayers find_linear_layers(const Plan& plan);
 
+/// Whether it is a matrix of floats of 8 bits without scales: what reads a quantized folder looks for them, but where its
+/// config leaves the layer.
+bool is_plain_float8(const LogicalTensor& tensor);
+
 /// What a config lists as not quantized: those that are left, and heads that share another weight.
 std::vector<std::string> names_left(const LinearLayers& layers, const Plan& plan, const Companion* companion);
 
