@@ -22,11 +22,13 @@ const std::string* find_for_layer(const Settings* settings, std::string_view key
   const auto globs = settings->globs.find(key);
   if (globs == settings->globs.end()) return nullptr;
   std::optional<std::size_t> last;
-  for (const std::string_view name : {layer.name, layer.tensor}) {
+  std::string_view before;
+  for (const std::string_view name : layer.all()) {
+    if (name.empty() || name == before) continue;
+    before = name;
     for (const auto& found : {globs->second.last_match(name), globs->second.find(name)}) {
       if (found) last = std::max(last.value_or(0), *found);
     }
-    if (layer.tensor == layer.name) break;
   }
   if (!last) return nullptr;
   const std::string& value = settings->for_layers[*last].value;
@@ -281,6 +283,7 @@ JobSettings resolve_job(const Config& config) {
                                                : AccuracyWarning::kWarn;
   job.sqnr_warning_db = number_of(config, "sqnr_warning_db");
   job.sqnr_critical_db = number_of(config, "sqnr_critical_db");
+  job.measures_experts = config.flag("expert_accuracy");
   const FoundValue threads = config.find("threads");
   job.threads = usable_thread_count(threads.value == "auto" || threads.value == "0"
                                         ? default_thread_count()

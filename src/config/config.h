@@ -4,6 +4,7 @@
 // those of the config; then the defaults. "auto" is as good as unset.
 #pragma once
 
+#include <array>
 #include <map>
 #include <string>
 #include <string_view>
@@ -42,6 +43,10 @@ std::string config_keys_json();
 struct LayerName {
   std::string_view name;
   std::string_view tensor;
+  std::string_view origin = {};  ///< the tensor of the input that it is a part of; empty: none but its own
+
+  /// All by which settings may call it; some may be empty, or the same.
+  std::array<std::string_view, 3> all() const { return {name, tensor, origin}; }
 };
 
 /// "encoder.0.query.weight" where a layer is given by either of its names: "encoder.0.query" or that.
@@ -100,6 +105,7 @@ struct JobSettings {
   AccuracyWarning accuracy_warning = AccuracyWarning::kWarn;
   double sqnr_warning_db = 20;
   double sqnr_critical_db = 10;
+  bool measures_experts = false;  ///< each by itself, where a weight is of them all
   std::uint32_t threads = 1;
   std::uint64_t memory_budget = 0;  ///< bytes
   bool overwrite = false;

@@ -383,7 +383,7 @@ void mark_heads(std::vector<Layer>& layers) {
 Layer find_hinted_layer(const LogicalTensor& tensor, const Known& known) {
   const LayerHint& hint = *tensor.hint;
   Layer layer;
-  layer.name = {tensor.name, tensor.name};
+  layer.name = {tensor.name, tensor.name, hint.origin};
   layer.reason = tensor.spec ? "" : reason_against(tensor, split_last(tensor.name).last);
   if (!layer.reason.empty()) return layer;
   layer.kind = find_layer_kind(hint.kind);

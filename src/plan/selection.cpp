@@ -31,8 +31,9 @@ class IdleGlobs {
     std::vector<bool> matches(list.globs.size(), false);
     const auto mark = [&](std::size_t glob) { matches[glob] = true; };
     for (const PlannedTensor& tensor : plan_.tensors) {
-      list.set.for_each_match(tensor.layer.name.name, mark);
-      list.set.for_each_match(tensor.layer.name.tensor, mark);
+      for (const std::string_view name : tensor.layer.name.all()) {
+        if (!name.empty()) list.set.for_each_match(name, mark);
+      }
     }
     for (std::size_t i = 0; i < matches.size(); ++i) {
       if (!matches[i]) warn(key, list.globs[i]);
@@ -63,13 +64,16 @@ NameList::NameList(const std::vector<std::string>& texts) {
 }
 
 const std::string* NameList::find_match(const LayerName& layer) const {
-  std::optional<std::size_t> first = set.first_match(layer.name);
-  if (const auto by_tensor = set.first_match(layer.tensor)) first = std::min(first.value_or(*by_tensor), *by_tensor);
+  std::optional<std::size_t> first;
+  for (const std::string_view name : layer.all()) {
+    const auto found = name.empty() ? std::nullopt : set.first_match(name);
+    if (found) first = std::min(first.value_or(*found), *found);
+  }
   return first ? &globs[*first] : nullptr;
 }
 
 bool NameList::names_exactly(const LayerName& layer) const {
-  return set.find(layer.name).has_value() || set.find(layer.tensor).has_value();
+  return std::ranges::any_of(layer.all(), [&](std::string_view name) { return !name.empty() && set.find(name); });
 }
 
 Selection read_selection(const Config& config) {

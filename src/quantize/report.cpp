@@ -30,6 +30,16 @@ void set_fields(Json& object, const SpecFields& fields) {
   object["channel_axis"] = fields.channel_axis;
 }
 
+Json experts_json(const std::vector<Accuracy>& experts) {
+  Json list = Json::array();
+  for (const Accuracy& expert : experts) {
+    Json object;
+    Report::set_accuracy(object, expert);
+    list.push_back(std::move(object));
+  }
+  return list;
+}
+
 std::string members_of(const TensorSource& source) {
   return source.companion() == nullptr ? std::string() : joined(source.companion()->members);
 }
@@ -72,6 +82,7 @@ Json ReportLayer::json() const {
   object["bytes_after"] = bytes_after ? Json(*bytes_after) : Json(nullptr);
   for (const char* field : {"sqnr_db", "exact", "max_error"}) object[field] = nullptr;
   if (accuracy.is_measured) Report::set_accuracy(object, accuracy);
+  if (!accuracy.experts.empty()) object["experts"] = experts_json(accuracy.experts);
   if (exact) object["exact"] = *exact;
   object["ties"] = Json::array();
   for (const std::string& tie : ties) object["ties"].push_back(tie);

@@ -20,7 +20,8 @@ struct Accuracy {
   double signal = 0;
   double error = 0;
   double max_error = 0;
-  bool is_measured = false;  ///< something was added
+  bool is_measured = false;       ///< something was added
+  std::vector<Accuracy> experts;  ///< of each by itself, where that was asked for
 
   void add(const kernels::ErrorSums& sums);
 

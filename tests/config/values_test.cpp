@@ -49,6 +49,7 @@ constexpr BadValue kBadValues[] = {
     {"min_parameters", "-5", "between 0 and"},
     {"nonfinite", "skip", "one of error,copy"},
     {"accuracy_warning", "fail", "one of warn,error,ignore"},
+    {"expert_accuracy", "each", "true or false"},
     {"sqnr_warning_db", "loud", "a number"},
     {"sqnr_warning_db", "nan", "between -1000 and 1000"},
     {"sqnr_warning_db", "inf", "between -1000 and 1000"},

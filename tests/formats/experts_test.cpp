@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "base/text/format.h"
 #include "formats/experts/experts_apart.h"
 #include "quantize/job_fixture.h"
 #include "support/error_of.h"
@@ -82,11 +83,12 @@ class Experts : public testing::Test {
     const Config config(&settings, nullptr);
     RunControl control;
     const Json planned = plan_quantize(*in_, config).json();
-    const Json report =
-        quantize(*in_, config, control, file_output(*in_, folder_.path("out/"), config, control)).json();
+    const bool is_file = format == "safetensors" || format == "gguf";
+    const std::string out = folder_.path(is_file ? "out." + format : "out/");
+    const Json report = quantize(*in_, config, control, file_output(*in_, out, config, control)).json();
     EXPECT_EQ(planned["layers"].size(), report["layers"].size());
     EXPECT_EQ(planned["model"]["bytes_after"], report["model"]["bytes_after"]);
-    out_ = open_source(folder_.path("out"));
+    out_ = open_source(out);
     const Settings wide = parse_settings(R"({"float_dtype": "float32"})");
     dequantize(*out_, Config(&wide, nullptr), control, memory_output(*out_, floats_));
     return report;
@@ -246,6 +248,131 @@ TEST_F(Experts, OfAnOddNumberOfRowsStayTogether) {
   ASSERT_NE(apart, nullptr);
   EXPECT_NE(apart->find("mlp.experts.gate_up_proj"), TensorSource::kNone);
   EXPECT_NE(apart->find("mlp.experts.2.down_proj.weight"), TensorSource::kNone);
+}
+
+// By either name: that of the input, and that of the output.
+TEST_F(Experts, AreNamedBySettingsAsTheInputHasThem) {
+  const auto counts = [&](const std::string& more) {
+    const Json report = quantize_to("compressed-tensors", in_rows("layers.0.mlp.experts."), "qwen3_moe", ", " + more);
+    EXPECT_EQ(report["warnings"].dump().find("matches no tensor"), std::string::npos) << report["warnings"];
+    return std::pair(count_of(report, "quantize"), count_of(report, "copy"));
+  };
+  using Counts = std::pair<std::size_t, std::size_t>;
+  EXPECT_EQ(counts(R"("skip": ["*.experts.gate_up_proj"])"), Counts(kExperts, 2 * kExperts));
+  EXPECT_EQ(counts(R"("skip": ["*.experts.1.*"])"), Counts(2 * 3, 3));
+  EXPECT_EQ(counts(R"("only": ["layers.0.mlp.experts.down_proj"])"), Counts(kExperts, 2 * kExperts));
+  const Json report = quantize_to("mlx", in_rows("layers.0.mlp.experts."), "qwen3_moe",
+                                  R"(, "bits": 4, "group_size": 32,
+                                      "layers": [{"name": "*.experts.down_proj", "bits": 8}])");
+  for (const Json& layer : report["layers"]) {
+    const bool is_down = layer["tensor"] == "layers.0.mlp.switch_mlp.down_proj.weight";
+    EXPECT_EQ(layer["bits"], is_down ? 8 : 4) << layer["tensor"];
+  }
+}
+
+// The accuracy of each is that of its rows alone, in a model of nothing else.
+TEST_F(Experts, AreMeasuredEachByItselfOnRequest) {
+  constexpr std::size_t kRows = 64, kColumns = 96, kCount = kRows * kColumns;
+  std::vector<float> values = normal_values(kExperts * kCount, 1);
+  for (std::size_t i = 0; i < kCount; ++i) values[i] *= i % 7 == 0 ? 20 : 1;  // the first one is coarse
+  for (const std::string settings : {R"("bits": 8)", R"("dtype": "quint8")", R"("bits": 4)", R"("dtype": "float16")",
+                                     R"("dtype": "float8_e4m3")", R"("dtype": "nf4")", R"("dtype": "mxfp4")"}) {
+    const std::string all = R"({"accuracy_warning": "ignore", )" + settings;
+    const auto model = one_weight({kExperts, kRows, kColumns}, values, "mlp.experts.down_proj");
+    const Json with = quantize_in_memory(*model, all + R"(, "expert_accuracy": true})").report["layers"][0];
+    const Json without = quantize_in_memory(*model, all + "}").report["layers"][0];
+    EXPECT_EQ(without.find("experts"), nullptr);
+    EXPECT_NEAR(with["sqnr_db"].get<double>(), without["sqnr_db"].get<double>(), 1e-9);
+    ASSERT_NE(with.find("experts"), nullptr) << settings;
+    ASSERT_EQ(with["experts"].size(), static_cast<std::size_t>(kExperts)) << settings;
+    for (std::size_t i = 0; i < kExperts; ++i) {
+      const auto begin = values.begin() + static_cast<std::ptrdiff_t>(i * kCount);
+      const std::vector<float> own(begin, begin + kCount);
+      const Json alone = quantize_in_memory(*one_weight({kRows, kColumns}, own), all + "}").report["layers"][0];
+      EXPECT_NEAR(with["experts"][i]["sqnr_db"].get<double>(), alone["sqnr_db"].get<double>(), 1e-9) << settings;
+      EXPECT_NEAR(with["experts"][i]["max_error"].get<double>(), alone["max_error"].get<double>(), 1e-12) << settings;
+    }
+  }
+}
+
+// Those of a turned weight, of blocks of ggml's, of long rows and of MLX's stacks are cut in other ways.
+TEST_F(Experts, AreMeasuredWhicheverWayTheyLie) {
+  const auto expect_three = [&](const std::string& format, const std::vector<NamedTensor>& tensors,
+                                const std::string& type) {
+    const Json report = quantize_to(format, tensors, type, R"(, "expert_accuracy": true)");
+    for (const Json& layer : report["layers"]) {
+      ASSERT_NE(layer.find("experts"), nullptr) << format << layer;
+      ASSERT_EQ(layer["experts"].size(), static_cast<std::size_t>(kExperts));
+      double error = 0;
+      for (const Json& expert : layer["experts"]) error = std::max(error, expert["max_error"].get<double>());
+      EXPECT_EQ(error, layer["max_error"].get<double>()) << format << layer;
+    }
+  };
+  const auto rows = in_rows("mlp.experts."), columns = in_columns("mlp.experts.", false);
+  expect_three("safetensors", rows, "qwen3_moe");
+  expect_three("safetensors", columns, "llama4");
+  expect_three("gguf", rows, "qwen3_moe");
+  expect_three("mlx", columns, "llama4");
+  const auto large = [](std::int64_t expert, std::int64_t row, std::int64_t column) {
+    return static_cast<float>((expert + row * 5 + column) % 101) - 50.5f;
+  };
+  expect_three("gguf", {experts("mlp.experts.down_proj", 40, 32768, large)}, "qwen3_moe");
+}
+
+// Experts that nothing was ever sent to.
+TEST_F(Experts, MayBeIdle) {
+  const auto but_one = [](const Value& value) {
+    return [value](std::int64_t expert, std::int64_t row, std::int64_t column) {
+      return expert == 1 ? 0.0f : value(expert, row, column);
+    };
+  };
+  const std::vector<NamedTensor> tensors{experts("mlp.experts.gate_up_proj", 2 * kInner, kWidth, but_one(gate_up)),
+                                         experts("mlp.experts.down_proj", kWidth, kInner, but_one(down))};
+  const auto is_exact = [](const Json& found) { return found["exact"] == true && found["sqnr_db"].is_null(); };
+  const auto check = [&](const std::string& format, const std::string& more) {
+    const Json report = quantize_to(format, tensors, "qwen3_moe", R"(, "expert_accuracy": true)" + more);
+    EXPECT_EQ(count_of(report, "copy"), 0u) << format << more;
+    EXPECT_EQ(report.dump().find("nan"), std::string::npos);
+    for (const Json& layer : report["layers"]) {
+      const Json* each = layer.find("experts");
+      const bool is_idle = layer["tensor"].text().find("experts.1.") != std::string::npos;
+      EXPECT_TRUE(!is_idle || is_exact(layer)) << format << more << layer;
+      EXPECT_TRUE(each == nullptr || is_exact((*each)[1])) << format << more << layer;
+    }
+    expect_valid();
+  };
+  for (const char* dtype : {"qint8", "quint8", "qint4", "float8_e4m3", "float8_e5m2", "nvfp4", "mxfp4", "mxfp6",
+                            "mxfp8", "nf4", "fp4", "bfloat16", "float16", "qint2"}) {
+    check("safetensors", formatted(R"(, "dtype": "{}")", dtype));
+  }
+  for (const char* dtype : {"qint8", "quint8", "qint4", "float8_e4m3", "nvfp4", "mxfp4", "mxfp8"}) {
+    check("compressed-tensors", formatted(R"(, "dtype": "{}")", dtype));
+  }
+  for (const int bits : {4, 5, 8}) check("gguf", formatted(R"(, "bits": {})", bits));
+  for (const int bits : {2, 4, 8}) check("mlx", formatted(R"(, "bits": {}, "group_size": 32)", bits));
+  for (const int bits : {2, 4, 8}) check("gptq", formatted(R"(, "bits": {}, "group_size": 32)", bits));
+  check("awq", R"(, "bits": 4, "group_size": 32)");
+  check("fp8", "");
+}
+
+// No expert, or none that has outputs or inputs.
+TEST_F(Experts, MayBeEmpty) {
+  for (const Shape& shape : {Shape{0, 64, 32}, Shape{3, 0, 32}, Shape{3, 64, 0}}) {
+    for (const std::string format :
+         {"safetensors", "gguf", "compressed-tensors", "gptq", "awq", "fp8", "mlx", "bitsandbytes", "folder"}) {
+      const std::vector<NamedTensor> tensors{
+          {"mlp.experts.gate_up_proj", tensor_of(DType::kF32, shape, std::vector<float>())},
+          {"mlp.experts.down_proj", tensor_of(DType::kF32, shape, std::vector<float>())},
+          {"attention.out.weight", tensor_of(DType::kF32, {64, 64}, normal_values(64 * 64, 1))}};
+      const std::string more = format == "awq" ? R"(, "group_size": 32)" : "";
+      const Json report = quantize_to(format, tensors, "qwen3_moe", R"(, "expert_accuracy": true)" + more);
+      EXPECT_EQ(count_of(report, "quantize"), 1u) << format;
+      EXPECT_EQ(report.dump().find("nan"), std::string::npos);
+      ASSERT_NE(out_->find("mlp.experts.down_proj"), TensorSource::kNone) << format;
+      EXPECT_EQ(out_->tensors()[out_->find("mlp.experts.down_proj")].shape, shape) << format;
+      expect_valid();
+    }
+  }
 }
 
 // Any piece of one is what the whole has there, whichever way it lies.

@@ -13,6 +13,7 @@ _monoquant_values() {
     layer_types) echo 'Linear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Embedding LSTM GRU RNN LSTMCell GRUCell RNNCell Conv1D Experts' ;;
     nonfinite) echo 'error copy' ;;
     accuracy_warning) echo 'warn error ignore' ;;
+    expert_accuracy) echo 'true false' ;;
     activations) echo 'dynamic float' ;;
     symmetric_activations) echo 'true false' ;;
     format) echo 'safetensors pytorch gguf torchscript compressed-tensors folder gptq mlx awq fp8 comfyui bitsandbytes' ;;
@@ -67,7 +68,7 @@ _monoquant() {
   [ "$COMP_CWORD" -lt 3 ] || [ "${COMP_WORDS[COMP_CWORD - 2]}" != --layer ] || key=-
   if [ "$key" = - ]; then
     compopt -o nospace 2>/dev/null
-    _monoquant_offer 'dtype= bits= symmetric= per_channel= group_size= block= channel_axis= method= positive_scales= kind= layer_types= only= skip= min_parameters= nonfinite= accuracy_warning= sqnr_warning_db= sqnr_critical_db= threads= memory_budget= activations= symmetric_activations= format= float_dtype= tensors_key= max_shard_size= shard= resume= activation_bits= overwrite=' "$word"
+    _monoquant_offer 'dtype= bits= symmetric= per_channel= group_size= block= channel_axis= method= positive_scales= kind= layer_types= only= skip= min_parameters= nonfinite= accuracy_warning= sqnr_warning_db= sqnr_critical_db= expert_accuracy= threads= memory_budget= activations= symmetric_activations= format= float_dtype= tensors_key= max_shard_size= shard= resume= activation_bits= overwrite=' "$word"
   elif [ -n "$key" ]; then
     _monoquant_offer "$(_monoquant_values "$key")" "$word"
   elif [ "$COMP_CWORD" -eq 1 ]; then

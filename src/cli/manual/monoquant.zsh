@@ -3,7 +3,7 @@
 
 _monoquant_setting() {
   if ! compset -P '*='; then
-    compadd -S = -q dtype bits symmetric per_channel group_size block channel_axis method positive_scales kind layer_types only skip min_parameters nonfinite accuracy_warning sqnr_warning_db sqnr_critical_db threads memory_budget activations symmetric_activations format float_dtype tensors_key max_shard_size shard resume activation_bits overwrite
+    compadd -S = -q dtype bits symmetric per_channel group_size block channel_axis method positive_scales kind layer_types only skip min_parameters nonfinite accuracy_warning sqnr_warning_db sqnr_critical_db expert_accuracy threads memory_budget activations symmetric_activations format float_dtype tensors_key max_shard_size shard resume activation_bits overwrite
     return
   fi
   case ${IPREFIX%=} in
@@ -18,6 +18,7 @@ _monoquant_setting() {
     layer_types) compadd Linear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Embedding LSTM GRU RNN LSTMCell GRUCell RNNCell Conv1D Experts ;;
     nonfinite) compadd error copy ;;
     accuracy_warning) compadd warn error ignore ;;
+    expert_accuracy) compadd true false ;;
     activations) compadd dynamic float ;;
     symmetric_activations) compadd true false ;;
     format) compadd safetensors pytorch gguf torchscript compressed-tensors folder gptq mlx awq fp8 comfyui bitsandbytes ;;

@@ -82,6 +82,22 @@ std::size_t count_schemes(const Json& layers) {
   return schemes.size();
 }
 
+// Each by itself, below the layer that they are of.
+void add_experts(Table& table, const Json& layer, const AccuracyLimits& limits) {
+  if (!layer.contains("experts")) return;
+  std::size_t number = 0;
+  for (const Json& expert : layer["experts"]) {
+    table.add_row({{formatted("  expert {}", number++)},
+                   {""},
+                   {""},
+                   {""},
+                   {sqnr_text(expert), accuracy_style(expert, limits)},
+                   {small_number_in(expert, "max_error")},
+                   {""},
+                   {""}});
+  }
+}
+
 std::string notices_of_kind(const Json& texts, const std::string& word, Style style, const Screen& screen,
                             bool verbose) {
   constexpr std::size_t kMost = 5;
@@ -120,6 +136,7 @@ std::string layer_table(const Json& layers, const Screen& screen, const Accuracy
                    {small_number_in(layer, "max_error")},
                    {bytes_in(layer, "bytes_before")},
                    {bytes_in(layer, "bytes_after")}});
+    add_experts(table, layer, limits);
   }
   return table.text(screen);
 }

@@ -173,7 +173,7 @@ class View final : public ExpertsApart {
       }
     }
     for (const Piece& piece : pieces_) tensors_.push_back(piece.info);
-    for (const Piece& piece : pieces_) hints_.push_back(hint_of(piece));
+    for (const Piece& piece : pieces_) hints_.push_back(hint_of(piece, source.tensors()[piece.stored].name));
   }
 
   std::string_view format() const override { return source_.format(); }
@@ -215,11 +215,12 @@ class View final : public ExpertsApart {
   }
 
  private:
-  // Stacks of matrices are called by names of layers; single ones are Linear by theirs.
-  static LayerHint hint_of(const Piece& piece) {
-    if (piece.is_whole || piece.info.shape.size() != 3) return {};
+  // Biases are told by their names.
+  static LayerHint hint_of(const Piece& piece, const std::string& origin) {
     const std::string& name = piece.info.name;
-    return {name.substr(0, name.rfind('.')), "Experts", 1, ""};
+    if (piece.is_whole || !name.ends_with(".weight")) return {};
+    const bool is_stack = piece.info.shape.size() == 3;
+    return {name.substr(0, name.rfind('.')), is_stack ? "Experts" : "Linear", is_stack ? 1 : 0, "", origin};
   }
 
   LogicalTensors find_weights() const override {

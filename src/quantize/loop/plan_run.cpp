@@ -82,6 +82,30 @@ void inherit_scales(const QuantizedSpec& from, const WeightReader& reader, Weigh
   writer.inherit(from, {.scales = reader.scales()});
 }
 
+// Of a weight that is changed and holds the rows of several, where a block can be of one alone; else 1.
+std::uint64_t experts_of(const PlannedTensor& planned, const LogicalTensor& tensor) {
+  const LayerKind* kind = planned.layer.kind;
+  const bool is_changed = planned.action == Action::kQuantize || planned.action == Action::kCast;
+  if (!is_changed || kind == nullptr || kind->stacked_axes == 0 || tensor.shape.size() != 3) return 1;
+  const std::uint64_t count = element_count(tensor.shape), experts = static_cast<std::uint64_t>(tensor.shape[0]);
+  if (count == 0) return 1;
+  const std::uint64_t alignment = piece_alignment(planned, tensor), row_length = rows_of(planned, tensor).row_length;
+  const bool has_rows_together = alignment > row_length && alignment % row_length == 0;
+  return has_rows_together && count / experts % alignment != 0 ? 1 : experts;
+}
+
+// Cuts a matrix into blocks, none of which has rows of two parts.
+void cut_parts(std::vector<Block>& blocks, std::size_t item, std::uint64_t parts, const RowView& rows,
+               std::uint64_t alignment, std::uint64_t element_bits) {
+  const RowView of_part{rows.row_count / parts, rows.row_length, rows.channel_count};
+  for (std::uint64_t part = 0; part < parts; ++part) {
+    const std::size_t first = blocks.size();
+    if (first > 0 && blocks.back().item == item) blocks.back().is_last = false;
+    cut_rows(blocks, item, of_part, alignment, element_bits);
+    for (Block& block : std::span(blocks).subspan(first)) block.first_row += part * of_part.row_count;
+  }
+}
+
 void copy_bytes(const TensorSource& source, const PlannedTensor& planned, const Block& block, const PartWriter& out,
                 Scratch& scratch) {
   const std::size_t stored = planned.outputs[block.output].stored;
@@ -111,7 +135,10 @@ void PlanRun::add_item(std::size_t index) {
       if (i != told) cut_bytes(blocks_, index, i, planned.outputs[i].info.size_bytes);
     }
   } else {
-    cut_rows(blocks_, index, rows_of(planned, tensor), piece_alignment(planned, tensor), stored_bits(source_, tensor));
+    const std::uint64_t experts = job_.measures_experts ? experts_of(planned, tensor) : 1;
+    if (experts > 1) item.accuracy.experts.resize(experts);
+    cut_parts(blocks_, index, experts, rows_of(planned, tensor), piece_alignment(planned, tensor),
+              stored_bits(source_, tensor));
   }
   item.block_count = blocks_.size() - item.first_block;
 }
@@ -284,6 +311,10 @@ void PlanRun::finish(const Block& block, Scratch& scratch) {
   const PlannedTensor& planned = plan_.tensor(block.item);
   if (planned.action == Action::kQuantize || planned.action == Action::kCast) {
     for (const kernels::ErrorSums& sums : scratch.sums) item.accuracy.add(sums);
+    if (const std::size_t experts = item.accuracy.experts.size(); experts > 0) {
+      const std::uint64_t rows = rows_of(planned, plan_.logical(block.item)).row_count / experts;
+      for (const kernels::ErrorSums& sums : scratch.sums) item.accuracy.experts[block.first_row / rows].add(sums);
+    }
   }
   const bool is_last = &block == &blocks_[item.first_block + item.block_count - 1];
   if (!is_last) return;
