@@ -270,6 +270,11 @@ MNQ_INLINE void code_vectors(const RowCoder<V, kCodes>& row, const GroupCoder<V>
   for (std::size_t k = 0; k < kCount; ++k) numbers[k] = V::to_floats(codes[k]);
 }
 
+template <class V>
+MNQ_INLINE typename V::F divide_floats(typename V::F numbers, float scale) {
+  return scale == 0 ? V::zero() : V::div(V::magnitude(numbers), V::set(scale));
+}
+
 // The same of floats: what codes stand for is without its sign. Scales are not below 0.
 template <class V, Codes kCodes, std::size_t kCount, std::size_t kGroups>
 requires(are_floats(kCodes)) MNQ_INLINE void code_vectors(const RowCoder<V, kCodes>& row, const GroupCoder<V>* groups,
@@ -290,9 +295,8 @@ requires(are_floats(kCodes)) MNQ_INLINE void code_vectors(const RowCoder<V, kCod
   if (divides || !V::is_set(away)) [[unlikely]] {
     MNQ_UNROLL
     for (std::size_t k = 0; k < kCount; ++k) {
-      const float scale = groups[k / kOfGroup].scale;
-      if (scale == 0) numbers[k] = V::zero();
-      quotients[k] = scale == 0 ? V::zero() : V::div(V::magnitude(numbers[k]), V::set(scale));
+      quotients[k] = divide_floats<V>(numbers[k], groups[k / kOfGroup].scale);
+      if (groups[k / kOfGroup].scale == 0) numbers[k] = V::zero();
       normal[k] = V::max_ints(V::as_ints(quotients[k]), row.least);
     }
   }

@@ -204,12 +204,16 @@ struct PieceCoder {
     typename V::Bits c;
     code_vectors<V, kCodes, 1, 1>(row, &group, &n, &c);
     sums.add(scaled(w), dequantize_vector<V, kCodes>(group, n, scaled_minimum));
-    if (row.codes_of_byte_log2 != 0) return V::store_nibbles_part(c, codes);
+    if constexpr (kCodes != Codes::kInside && !are_floats(kCodes)) {
+      if (row.codes_of_byte_log2 != 0) return V::store_nibbles_part(c, codes);
+    }
     V::template store_codes_part<kUnsigned>(c, row.code_xor, count, codes);
   }
 
   MNQ_INLINE void store_block(const typename V::Bits* block_codes, std::int8_t* codes) const {
-    if (row.codes_of_byte_log2 != 0) return V::store_nibbles(block_codes, codes);
+    if constexpr (kCodes != Codes::kInside && !are_floats(kCodes)) {
+      if (row.codes_of_byte_log2 != 0) return V::store_nibbles(block_codes, codes);
+    }
     V::template store_codes<kUnsigned>(block_codes, row.code_xor, stream, codes);
   }
 
@@ -396,7 +400,8 @@ void code_row(Weights weights, std::size_t row_length, std::size_t group_size, c
       done = coder.template whole_groups<1>(weights + begin, whole, group_size, coders, ahead + begin,
                                             coder.place(codes, begin));
     }
-    if constexpr (V::kVectors > 1) {
+    // Of 16 weights there are groups only of floats.
+    if constexpr (V::kVectors > 2 || are_floats(kCodes)) {
       if (2 * group_size == Coder::kBlock) {
         done = coder.template whole_groups<2>(weights + begin, whole, group_size, coders, ahead + begin,
                                               coder.place(codes, begin));
@@ -422,18 +427,9 @@ struct StoredRows {
   void end_row(std::size_t length) { weights = weights + length; }
 };
 
-// float16, each row as float32 in the same memory. What is fetched ahead are the two rows behind it.
-struct HalfRows {
-  const std::uint16_t* weights;
-  float* row;
-
-  const float* get(std::size_t length) const {
-    avx2::f16_to_f32(weights, length, row);
-    return row;
-  }
-  const float* ahead(std::size_t distance) const { return reinterpret_cast<const float*>(weights + distance); }
-  void end_row(std::size_t length) { weights += length; }
-};
+inline std::size_t groups_of(std::size_t row_length, std::size_t group_size) {
+  return row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
+}
 
 struct RowShape {
   std::size_t count, length, group_size;
@@ -443,7 +439,7 @@ template <class V, Codes kCodes, class Rows, class Scales, class Rule>
 std::size_t quantize_rows_with(Rows rows, const RowShape& shape, Scales scales, const Rule& rule, std::int8_t* codes,
                                ErrorSums* sums) {
   const std::size_t length = shape.length, group_size = shape.group_size;
-  const std::size_t groups = length / group_size + (length % group_size != 0 ? 1 : 0);
+  const std::size_t groups = groups_of(length, group_size);
   const bool has_whole_blocks = groups == 1 || group_size % 64 == 0 || group_size == 32;
   const std::size_t code_bytes = rule.is_packed ? length / 2 : length;
   const bool stream = has_whole_blocks && !rule.is_packed && is_streamed(codes, shape.count * length, length);
@@ -465,19 +461,9 @@ std::size_t quantize_rows_with(Rows rows, const RowShape& shape, Scales scales, 
   return shape.count;
 }
 
-template <class V, class Rows>
-std::size_t quantize_rows_of(const Rows& rows, const RowShape& shape, const CodeRule& rule, float* scales,
-                             std::int8_t* zero_points, std::int8_t* codes, ErrorSums* sums) {
-  if (!rule.symmetric) {
-    const ChosenScales<V, true> chosen{rule, scales, zero_points};
-    return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, rule, codes, sums);
-  }
-  const ChosenScales<V, false> chosen{rule, scales, zero_points};
-  // Of float16 the least scales lose more than half a code.
-  const bool is_inside = has_mirrored_codes(rule) && rule.scale_floats != ScaleFloats::kHalf;
-  if (is_inside) return quantize_rows_with<V, Codes::kInside>(rows, shape, chosen, rule, codes, sums);
-  if (has_tied_codes(rule)) return quantize_rows_with<V, Codes::kTied>(rows, shape, chosen, rule, codes, sums);
-  return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, rule, codes, sums);
+// Of float16 the least scales lose more than half a code.
+inline bool keeps_codes_inside(const CodeRule& rule) {
+  return has_mirrored_codes(rule) && rule.scale_floats != ScaleFloats::kHalf;
 }
 
 template <class V>
@@ -485,17 +471,47 @@ std::size_t quantize_rows(const float* weights, std::size_t row_count, std::size
                           const CodeRule& rule, float* scales, std::int8_t* zero_points, std::int8_t* codes,
                           ErrorSums* sums) {
   const RowShape shape{row_count, row_length, group_size};
-  return quantize_rows_of<V>(StoredRows<const float*>{weights}, shape, rule, scales, zero_points, codes, sums);
+  const StoredRows<const float*> rows{weights};
+  if (!rule.symmetric) {
+    const ChosenScales<V, true> chosen{rule, scales, zero_points};
+    return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, rule, codes, sums);
+  }
+  const ChosenScales<V, false> chosen{rule, scales, zero_points};
+  if (keeps_codes_inside(rule)) return quantize_rows_with<V, Codes::kInside>(rows, shape, chosen, rule, codes, sums);
+  if (has_tied_codes(rule)) return quantize_rows_with<V, Codes::kTied>(rows, shape, chosen, rule, codes, sums);
+  return quantize_rows_with<V, Codes::kClamped>(rows, shape, chosen, rule, codes, sums);
 }
 
+// Rows of floats of 16 bits, each as float32 in the same memory: quantize(row, index) says whether it could be done.
+template <class Quantize>
+std::size_t quantize_widened(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
+                             std::size_t row_length, const Quantize& quantize) {
+  for (std::size_t i = 0; i < row_count; ++i, weights += row_length) {
+    (is_brain ? avx2::bf16_to_f32 : avx2::f16_to_f32)(weights, row_length, row);
+    if (!quantize(i)) return i;
+  }
+  return row_count;
+}
+
+// bfloat16 is read as it is where codes are symmetric and not cut: there it gains most.
 template <class V>
 std::size_t quantize_halves(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
                             std::size_t row_length, std::size_t group_size, const CodeRule& rule, float* scales,
                             std::int8_t* zero_points, std::int8_t* codes, ErrorSums* sums) {
-  const RowShape shape{row_count, row_length, group_size};
-  const StoredRows<BrainFloats> brains{{weights}};
-  if (is_brain) return quantize_rows_of<V>(brains, shape, rule, scales, zero_points, codes, sums);
-  return quantize_rows_of<V>(HalfRows{weights, row}, shape, rule, scales, zero_points, codes, sums);
+  if (is_brain && rule.symmetric && (keeps_codes_inside(rule) || has_tied_codes(rule))) {
+    const RowShape shape{row_count, row_length, group_size};
+    const StoredRows<BrainFloats> rows{{weights}};
+    const ChosenScales<V, false> chosen{rule, scales, zero_points};
+    return keeps_codes_inside(rule) ? quantize_rows_with<V, Codes::kInside>(rows, shape, chosen, rule, codes, sums)
+                                    : quantize_rows_with<V, Codes::kTied>(rows, shape, chosen, rule, codes, sums);
+  }
+  const std::size_t groups = groups_of(row_length, group_size);
+  const std::size_t code_bytes = rule.is_packed ? row_length / 2 : row_length;
+  return quantize_widened(weights, is_brain, row, row_count, row_length, [&](std::size_t i) {
+    return quantize_rows<V>(row, 1, row_length, group_size, rule, scales + i * groups,
+                            zero_points == nullptr ? nullptr : zero_points + i * groups, codes + i * code_bytes,
+                            sums == nullptr ? nullptr : sums + i) == 1;
+  });
 }
 
 template <class V>
@@ -518,33 +534,32 @@ void encode_floats(const float* weights, std::size_t row_count, std::size_t row_
                                         sums);
 }
 
-template <class V, class Rows>
-std::size_t quantize_floats_of(const Rows& rows, const RowShape& shape, const FloatRule& rule, float* scales,
-                               std::int8_t* codes, ErrorSums* sums) {
-  const FloatPowers powers(rule);
-  const CodeRule scale_rule = scale_rule_of(rule);
-  const ChosenScales<V, false> chosen{scale_rule, scales, nullptr};
-  if (rule.scale_floats != ScaleFloats::kHalf) {
-    return quantize_rows_with<V, Codes::kFloatsInside>(rows, shape, chosen, powers, codes, sums);
-  }
-  return quantize_rows_with<V, Codes::kFloats>(rows, shape, chosen, powers, codes, sums);
-}
-
 template <class V>
 std::size_t quantize_floats(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                             const FloatRule& rule, float* scales, std::int8_t* codes, ErrorSums* sums) {
+  const CodeRule scale_rule = scale_rule_of(rule);
+  const ChosenScales<V, false> chosen{scale_rule, scales, nullptr};
   const RowShape shape{row_count, row_length, group_size};
-  return quantize_floats_of<V>(StoredRows<const float*>{weights}, shape, rule, scales, codes, sums);
+  return quantize_rows_with<V, Codes::kFloats>(StoredRows<const float*>{weights}, shape, chosen, FloatPowers(rule),
+                                               codes, sums);
 }
 
 template <class V>
 std::size_t quantize_float_halves(const std::uint16_t* weights, bool is_brain, float* row, std::size_t row_count,
                                   std::size_t row_length, std::size_t group_size, const FloatRule& rule, float* scales,
                                   std::int8_t* codes, ErrorSums* sums) {
-  const RowShape shape{row_count, row_length, group_size};
-  const StoredRows<BrainFloats> brains{{weights}};
-  return is_brain ? quantize_floats_of<V>(brains, shape, rule, scales, codes, sums)
-                  : quantize_floats_of<V>(HalfRows{weights, row}, shape, rule, scales, codes, sums);
+  if (is_brain && rule.scale_floats != ScaleFloats::kHalf) {
+    const CodeRule scale_rule = scale_rule_of(rule);
+    const ChosenScales<V, false> chosen{scale_rule, scales, nullptr};
+    const RowShape shape{row_count, row_length, group_size};
+    const StoredRows<BrainFloats> rows{{weights}};
+    return quantize_rows_with<V, Codes::kFloatsInside>(rows, shape, chosen, FloatPowers(rule), codes, sums);
+  }
+  const std::size_t groups = groups_of(row_length, group_size);
+  return quantize_widened(weights, is_brain, row, row_count, row_length, [&](std::size_t i) {
+    return quantize_floats<V>(row, 1, row_length, group_size, rule, scales + i * groups, codes + i * row_length,
+                              sums == nullptr ? nullptr : sums + i) == 1;
+  });
 }
 
 template <class V>

@@ -112,7 +112,7 @@ void code_sums_of(const float* weights, std::size_t row_length, std::size_t grou
 template <class V>
 void code_sums(const float* weights, std::size_t row_count, std::size_t row_length, std::size_t group_size,
                const float* book, std::size_t book_size, const std::int8_t* codes, CodeSums* sums) {
-  const std::size_t groups = row_length / group_size + (row_length % group_size != 0 ? 1 : 0);
+  const std::size_t groups = groups_of(row_length, group_size);
   for (std::size_t row = 0; row < row_count; ++row, weights += row_length, codes += row_length, sums += groups) {
     if (book_size == kLanes) {
       code_sums_of<V>(weights, row_length, group_size, typename V::Sixteen(book), codes, sums);
