@@ -8,15 +8,41 @@
 namespace mnq {
 namespace {
 
+constexpr std::uint64_t kOnes = 0x0101010101010101;
+
+// The lowest `bits` bits of each byte, 16 bits or 32 bits of a word.
+std::uint64_t low_bits(int bits, std::uint64_t ones) { return ((std::uint64_t{1} << bits) - 1) * ones; }
+
+// The same number to each byte, of which none carries into the next.
+std::uint64_t add_to_bytes(std::uint64_t bytes, int number) {
+  constexpr std::uint64_t kTop = 0x80 * kOnes;
+  const std::uint64_t numbers = static_cast<std::uint8_t>(number) * kOnes;
+  return ((bytes & ~kTop) + (numbers & ~kTop)) ^ ((bytes ^ numbers) & kTop);
+}
+
+// Eight codes, a byte each, to a string of bits: neighbours are moved together, then pairs, then fours.
+std::uint64_t join_eight(std::uint64_t bytes, int bits) {
+  constexpr std::uint64_t kPairs = 0x0001000100010001, kFours = 0x0000000100000001;
+  const std::uint64_t pairs = (bytes & 0xff * kPairs) | (bytes & (0xff * kPairs) << 8) >> (8 - bits);
+  const std::uint64_t fours = (pairs & 0xffff * kFours) | (pairs & (0xffff * kFours) << 16) >> (16 - 2 * bits);
+  return (fours & 0xffffffff) | fours >> 32 << 4 * bits;
+}
+
+std::uint64_t part_eight(std::uint64_t string, int bits) {
+  constexpr std::uint64_t kPairs = 0x0001000100010001, kFours = 0x0000000100000001;
+  const std::uint64_t fours = (string & low_bits(4 * bits, 1)) | string >> 4 * bits << 32;
+  const std::uint64_t pairs = (fours & low_bits(2 * bits, kFours)) | (fours >> 2 * bits & low_bits(2 * bits, kFours))
+                                                                         << 16;
+  return (pairs & low_bits(bits, kPairs)) | (pairs >> bits & low_bits(bits, kPairs)) << 8;
+}
+
 // Eight codes are as many bytes as one has bits.
 void unpack_eight(const std::uint8_t* from, int bits, std::uint64_t size, int less, std::int8_t* codes,
                   std::uint64_t count) {
   std::uint64_t string = 0;
   std::memcpy(&string, from, size);
-  const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
-  for (std::uint64_t i = 0; i < count; ++i, string >>= bits) {
-    codes[i] = static_cast<std::int8_t>(static_cast<int>(string & mask) - less);
-  }
+  const std::uint64_t bytes = add_to_bytes(part_eight(string, bits), -less);
+  std::memcpy(codes, &bytes, count);
 }
 
 std::uint64_t bytes_of(std::uint64_t count, int bits) { return ceil_div(count * static_cast<std::uint64_t>(bits), 8); }
@@ -31,13 +57,14 @@ void unpack_bits(const std::uint8_t* from, int bits, std::uint64_t count, int le
 }
 
 void pack_bits(const std::int8_t* codes, int bits, std::uint64_t count, int more, std::uint8_t* to) {
-  const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
+  const std::uint64_t mask = low_bits(bits, kOnes);
   while (count > 0) {
     const std::uint64_t here = std::min(count, kBitUnit), size = bytes_of(here, bits);
-    std::uint64_t string = 0;
-    for (std::uint64_t i = 0; i < here; ++i) {
-      string |= (static_cast<std::uint64_t>(codes[i] + more) & mask) << (i * static_cast<std::uint64_t>(bits));
-    }
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, codes, here);
+    bytes = add_to_bytes(bytes, more) & mask;
+    if (here < kBitUnit) bytes &= low_bits(static_cast<int>(here) * 8, 1);
+    const std::uint64_t string = join_eight(bytes, bits);
     std::memcpy(to, &string, size);
     count -= here, codes += here, to += size;
   }
