@@ -100,7 +100,7 @@ std::string reason_of_change(const Fitting& fitting, const NearestSpec& nearest)
 std::string reason_of_kind(const Fitting& fitting, const HeldKind& kind, std::string_view widened_for) {
   if (fitting.request.is_stored) {
     return formatted("quantized anew as {}: {} has no {}", kind.name, fitting.storage.title,
-                     scheme_text(fitting.request.wanted));
+                     scheme_text(fitting.asked));
   }
   const std::uint64_t size = fitting.request.wanted.group_size;
   if (kind.group_size != 0 && fitting.is_set("group_size") && size != kind.group_size) {
