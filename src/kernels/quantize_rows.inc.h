@@ -317,7 +317,8 @@ struct ChosenScales {
 
   /// The first pass; the bits of the row's largest magnitude.
   template <class Weights>
-  std::uint32_t survey(Weights weights, std::size_t row_length, std::size_t group_size) const {
+  __attribute__((noinline)) std::uint32_t survey(Weights weights, std::size_t row_length,
+                                                 std::size_t group_size) const {
     if (row_length <= group_size) return survey_one(weights, row_length);
     auto largest = V::zero_bits();
     for (std::size_t begin = 0, group = 0; begin < row_length; begin += kLanes * group_size, group += kLanes) {
@@ -375,7 +376,7 @@ template <class V>
 struct KnownScales {
   GroupScales groups;
 
-  std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t) const {
+  __attribute__((noinline)) std::uint32_t survey(const float* weights, std::size_t row_length, std::size_t) const {
     return range_of<V, false>(weights, row_length).max_abs_bits;
   }
 
