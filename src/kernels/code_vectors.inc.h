@@ -4,8 +4,8 @@
 // / scale), one fused multiply-add. Floats in [512, 1024) are 2^-14 apart: the bits of t count steps of 2^-14, and what
 // is above the lowest 14 of them is the code, all in integers. For a scale in [2^-100, 2^100] the reciprocal is off by
 // 2^-24 of itself, t by half a step, the quotient that is asked for by 2^-24: with |quotient| <= 256 the two differ by
-// less than a step. They round to the same integer unless t lies within a step of a tie. A block in which one does is
-// divided after all: 1 in 80 blocks of 64.
+// less than a step. They round to the same integer unless t lies within a step of a tie. A block in which one does, or
+// lies two steps above, is divided after all: 1 in 60 blocks of 64.
 //
 // A tie in every group. Where a symmetric scale is max |weight| / (code_max + 1/2), the largest weight of each group is
 // a tie or beside one. Above, the highest code is all there is. Below, the codes are cut one step before the lowest
@@ -37,7 +37,8 @@ constexpr int kGridBits = 14;
 constexpr float kGridMiddle = 768;
 constexpr std::int32_t kGridZero = 0x44400000;  // its bits
 constexpr std::int32_t kGridOne = 1 << kGridBits;
-constexpr std::int32_t kGridNear = 1;  // steps to a tie at which a quotient is divided
+constexpr std::int32_t kGridNear = 1;               // steps to a tie at which a quotient is divided
+constexpr std::int32_t kGridBeside = kGridOne - 4;  // counted from that far below a tie, bits of what lies beside one
 
 // kInside: the scale was made from these very weights and codes are mirrored, so that no quotient lies beyond them.
 // kTied: the scale was made from these very weights, the largest of which is a tie. kFloats, kFloatsInside: by a
@@ -74,14 +75,13 @@ struct RowCoder {
         least(V::set_ints(kGridZero + (static_cast<std::int32_t>(lowest) + (kCodes == Codes::kTied)) * kGridOne)),
         most(V::set_ints(kGridZero + rule.code_max * kGridOne)),
         to_steps(V::kept(V::set_ints(kGridOne / 2 + kGridNear - kGridZero))),
-        fraction(V::kept(V::set_ints(kGridOne - 1))),
-        near(V::kept(V::set_ints(2 * kGridNear))),
+        beside(V::kept(V::set_ints(kGridBeside))),
         code_xor(rule.code_xor),
         codes_of_byte_log2(rule.is_packed ? 1 : 0) {}
 
   float lowest, highest;  // codes
   typename V::F unit;
-  typename V::Bits least, most, to_steps, fraction, near;
+  typename V::Bits least, most, to_steps, beside;
   std::uint8_t code_xor;
   std::uint8_t codes_of_byte_log2;
 };
@@ -242,20 +242,20 @@ template <class V, Codes kCodes, std::size_t kCount, std::size_t kGroups>
 MNQ_INLINE void code_vectors(const RowCoder<V, kCodes>& row, const GroupCoder<V>* groups, typename V::F* numbers,
                              typename V::Bits* codes) {
   constexpr std::size_t kOfGroup = kCount / kGroups;
-  auto nearest = V::set_ints(-1);
+  auto away = V::all_set();
   MNQ_UNROLL
   for (std::size_t k = 0; k < kCount; ++k) {
     const GroupCoder<V>& group = groups[k / kOfGroup];
     auto place = V::as_ints(V::fma(numbers[k], group.reciprocal, group.middle));
     if constexpr (kCodes != Codes::kInside) place = V::min_ints(V::max_ints(place, row.least), row.most);
     const auto steps = V::add_ints(place, row.to_steps);
-    nearest = V::min_unsigned(nearest, V::and_ints(steps, row.fraction));
+    away = V::also_set(away, steps, row.beside);
     codes[k] = V::template shift_right<kGridBits>(steps);
     if constexpr (kCodes == Codes::kTied) codes[k] = V::less_one_up_to(codes[k], numbers[k], group.cut);
   }
   bool divides = groups[0].divides;
   if constexpr (kGroups == 2) divides = divides || groups[1].divides;
-  if (divides || V::any_up_to(nearest, row.near)) [[unlikely]] {
+  if (divides || !V::is_set(away)) [[unlikely]] {
     for (std::size_t group = 0; group < kGroups; ++group) {
       typename V::F again[kOfGroup];
       typename V::Bits exact[kOfGroup];

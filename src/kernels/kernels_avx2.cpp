@@ -242,10 +242,9 @@ struct Vector256x2 {
   /// Whether each of some vectors has in each lane one of the bits of a mask.
   static Bits all_set() { return set_ints(-1); }
   static Bits also_set(Bits before, Bits x, Bits mask) { return min_unsigned(before, and_ints(x, mask)); }
-  static bool is_set(Bits all) { return !any_up_to(all, zero_bits()); }
-  static bool any_up_to(Bits x, Bits limit) {
-    const __m256i least = _mm256_min_epu32(x.a, x.b);
-    return _mm256_movemask_epi8(_mm256_cmpeq_epi32(_mm256_max_epu32(least, limit.a), limit.a)) != 0;
+  static bool is_set(Bits all) {
+    const __m256i least = _mm256_min_epu32(all.a, all.b);
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi32(least, _mm256_setzero_si256())) == 0;
   }
   /// x, or one less where values <= limit.
   static Bits less_one_up_to(Bits x, F values, F limit) {

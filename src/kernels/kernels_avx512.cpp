@@ -193,7 +193,6 @@ struct Vector512 {
     return _mm512_mask_test_epi32_mask(before, a, mask);
   }
   static bool is_set(__mmask16 all) { return all == 0xffff; }
-  static bool any_up_to(Bits a, Bits limit) { return _mm512_cmple_epu32_mask(a, limit) != 0; }
   /// a, or one less where values <= limit.
   static Bits less_one_up_to(Bits a, F values, F limit) {
     return _mm512_mask_add_epi32(a, _mm512_cmp_ps_mask(values, limit, _CMP_LE_OQ), a, _mm512_set1_epi32(-1));
