@@ -98,11 +98,7 @@ void remark_on_format(const FinderInput& input) {
 
 // Whether columns of a group need not follow each other. static_groups: they do, whatever their order was.
 bool is_ordered_by_activations(const Json& config) {
-  const auto is_true = [&](const char* key) {
-    const Json* said = config.is_object() ? config.find(key) : nullptr;
-    return said != nullptr && *said == true;
-  };
-  return is_true("desc_act") && !is_true("static_groups");
+  return is_true_in(config, "desc_act", false) && !is_true_in(config, "static_groups", false);
 }
 
 void add_group_order(WeightInMaking& weight, const FinderInput& input, const Layer& layer) {

@@ -105,6 +105,11 @@ std::int64_t number_in(const Json& config, std::string_view key, std::int64_t ot
   return found != nullptr && found->is_integer() ? found->get<std::int64_t>() : otherwise;
 }
 
+bool is_true_in(const Json& config, std::string_view key, bool otherwise) {
+  const Json* found = config.is_object() ? config.find(key) : nullptr;
+  return found != nullptr && found->is_boolean() ? found->get<bool>() : otherwise;
+}
+
 std::string text_in(const Json& config, std::string_view key) {
   const Json* found = config.is_object() ? config.find(key) : nullptr;
   return found != nullptr && found->is_string() ? found->text() : std::string();

@@ -47,6 +47,9 @@ DType model_dtype_of(const TensorSource& source);
 /// A number of the config; `otherwise` where it says none.
 std::int64_t number_in(const Json& config, std::string_view key, std::int64_t otherwise);
 
+/// What the config says is true or false.
+bool is_true_in(const Json& config, std::string_view key, bool otherwise);
+
 /// A text of the config; empty where it says none.
 std::string text_in(const Json& config, std::string_view key);
 

@@ -178,7 +178,6 @@ struct Vector512 {
   static Bits xor_ints(Bits a, Bits b) { return _mm512_xor_si512(a, b); }
   static Bits min_ints(Bits a, Bits b) { return _mm512_min_epi32(a, b); }
   static Bits max_ints(Bits a, Bits b) { return _mm512_max_epi32(a, b); }
-  static Bits min_unsigned(Bits a, Bits b) { return _mm512_min_epu32(a, b); }
   static Bits max_unsigned(Bits a, Bits b) { return _mm512_max_epu32(a, b); }
   template <int kCount>
   static Bits shift_right(Bits a) {

@@ -28,16 +28,6 @@ float power_for(const kernels::FloatRule& rule, float largest) {
   return power_of_two(std::ilogb(largest / (rule.largest + half_step)) + 1);
 }
 
-// The code of a value that is one but for the rounding of what it was multiplied with: without the search that any
-// other needs. A search asks for it a dozen times a group.
-int code_of_e4m3(float value) {
-  constexpr float kLeastNormal = 0x1p-6f, kDenormals = 0x1p9f;
-  if (value < kLeastNormal) return static_cast<int>(value * kDenormals + 0.5f);
-  constexpr int kDroppedBits = 20, kLostExponent = (127 - 7) << 3;
-  return static_cast<int>((std::bit_cast<std::uint32_t>(value) + (1u << (kDroppedBits - 1))) >> kDroppedBits) -
-         kLostExponent;
-}
-
 // As the kernel has it that chooses scales itself.
 float free_scale_of(const kernels::FloatRule& rule, float largest) {
   float scale = 0;
@@ -86,7 +76,7 @@ float BookScales::of(const kernels::Range& range) const {
 
 float BookScales::neighbour(float scale, int steps) const {
   if (spec_.scale_dtype == DType::kF8E8M0) return power_of_two(std::ilogb(scale) + steps);
-  return two_levels(code_of_e4m3(scale * global_scale_) + steps);
+  return two_levels(nearest_e4m3(scale * global_scale_) + steps);
 }
 
 float BookScales::two_levels(int code) const {

@@ -111,16 +111,26 @@ TEST(SameBits, TheReciprocalNeverShows) {
   }
 }
 
+struct Halves {
+  std::vector<std::uint16_t> halves;
+  std::vector<float> weights;  // what they are in float32
+};
+
+Halves rounded_to_halves(const KernelTable& table, bool is_brain, std::size_t count) {
+  Halves result{std::vector<std::uint16_t>(count), std::vector<float>(count)};
+  const auto some = weights_of(0, count);
+  (is_brain ? table.f32_to_bf16 : table.f32_to_f16)(some.data(), count, result.halves.data());
+  (is_brain ? table.bf16_to_f32 : table.f16_to_f32)(result.halves.data(), count, result.weights.data());
+  return result;
+}
+
 // Floats of 16 bits are quantized as what they are in float32.
 TEST(SameBits, QuantizeHalves) {
   for (const KernelTable* table : available_kernel_tables()) {
     for (const std::size_t length : {1, 33, 64, 1025, 4096}) {
       for (const bool is_brain : {false, true}) {
-        std::vector<std::uint16_t> halves(3 * length);
-        std::vector<float> weights(halves.size()), row(length);
-        const auto some = weights_of(0, halves.size());
-        (is_brain ? table->f32_to_bf16 : table->f32_to_f16)(some.data(), some.size(), halves.data());
-        (is_brain ? table->bf16_to_f32 : table->f16_to_f32)(halves.data(), halves.size(), weights.data());
+        auto [halves, weights] = rounded_to_halves(*table, is_brain, 3 * length);
+        std::vector<float> row(length);
         for (const CodeRule& rule : rules()) {
           Result got = run(oracle(), weights, 3, 32, rule, true);
           const Result expected = got;
@@ -558,11 +568,8 @@ TEST(SameBits, QuantizeFloatHalves) {
   for (const KernelTable* table : available_kernel_tables()) {
     for (const std::size_t length : {1, 33, 64, 1000}) {
       for (const bool is_brain : {false, true}) {
-        std::vector<std::uint16_t> halves(3 * length);
-        std::vector<float> weights(halves.size()), row(length);
-        const auto some = weights_of(0, halves.size());
-        (is_brain ? table->f32_to_bf16 : table->f32_to_f16)(some.data(), some.size(), halves.data());
-        (is_brain ? table->bf16_to_f32 : table->f16_to_f32)(halves.data(), halves.size(), weights.data());
+        auto [halves, weights] = rounded_to_halves(*table, is_brain, 3 * length);
+        std::vector<float> row(length);
         for (const std::size_t group : {std::size_t{32}, length}) {
           const std::size_t groups = (length + group - 1) / group;
           std::vector<float> scales(3 * groups), expected_scales(3 * groups);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "adapted/left_layers.h"
+#include "adapted/weight_finders.h"
 #include "base/error.h"
 #include "base/text/format.h"
 
@@ -32,17 +33,12 @@ std::string text_of(const Json& json, std::string_view name, const char* otherwi
   return found != nullptr && found->is_string() ? found->text() : otherwise;
 }
 
-bool is_true(const Json& json, std::string_view name, bool otherwise) {
-  const Json* found = json.find(name);
-  return found != nullptr && found->is_boolean() ? found->get<bool>() : otherwise;
-}
-
 // The only activations that an output can have.
 bool is_dynamic_int8(const Json& activations) {
   const Json* bits = activations.find("num_bits");
   return bits != nullptr && *bits == 8 && text_of(activations, "type", "int") == "int" &&
-         text_of(activations, "strategy", "") == "token" && is_true(activations, "dynamic", false) &&
-         is_true(activations, "symmetric", true);
+         text_of(activations, "strategy", "") == "token" && is_true_in(activations, "dynamic", false) &&
+         is_true_in(activations, "symmetric", true);
 }
 
 // Rows and columns that share a scale.
@@ -62,9 +58,9 @@ CompressedGroup read_group(const std::string& title, const std::string& key, con
     refuse_compressed(title, formatted("the weights of its {} are neither integers nor floats", key));
   }
   if (type == "int") read.width = bits->get<std::int64_t>();
-  read.is_symmetric = is_true(weights, "symmetric", true);
+  read.is_symmetric = is_true_in(weights, "symmetric", true);
   const std::string order = text_of(weights, "actorder", "");
-  read.is_ordered = order == "group" || order == "dynamic" || is_true(weights, "actorder", false);
+  read.is_ordered = order == "group" || order == "dynamic" || is_true_in(weights, "actorder", false);
   const std::string strategy = text_of(weights, "strategy", "tensor");
   if (std::ranges::find(kStrategies, strategy) == kStrategies.end()) {
     refuse_compressed(title, formatted("the strategy {} of its {} is not supported", strategy, key));

@@ -209,9 +209,8 @@ class View final : public ExpertsApart {
   std::string remark() const override {
     const std::string& first = source_.tensors()[cut_.front()].name;
     const bool is_one = cut_.size() == 1;
-    return formatted("{} {} of all experts became several, as the output's loaders have them: {} became {}{}",
-                     cut_.size(), is_one ? "tensor" : "tensors", first, tensors_[shown_[cut_.front()]].name,
-                     " and so on");
+    return formatted("{} {} of all experts became several, as the output's loaders have them: {} became {} and so on",
+                     cut_.size(), is_one ? "tensor" : "tensors", first, tensors_[shown_[cut_.front()]].name);
   }
 
  private:

@@ -6,6 +6,7 @@
 #include "base/text/format.h"
 #include "formats/compressed_tensors/compressed_tensors_models.h"
 #include "formats/experts/expert_models.h"
+#include "layouts/stored_specs.h"
 #include "schemes/scheme.h"
 
 namespace mnq {
@@ -32,8 +33,8 @@ std::string reason_to_stay_float(std::string_view title, const WeightRequest& re
 }
 
 bool is_plain_float8(const LogicalTensor& tensor) {
-  const bool is_float8 = tensor.dtype == DType::kF8E4M3 || tensor.dtype == DType::kF8E5M2;
-  return !tensor.spec && is_float8 && tensor.shape.size() == 2 && tensor.name.ends_with(".weight");
+  return !tensor.spec && find_float8_scheme(tensor.dtype) != nullptr && tensor.shape.size() == 2 &&
+         tensor.name.ends_with(".weight");
 }
 
 LinearLayers find_linear_layers(const Plan& plan) {
