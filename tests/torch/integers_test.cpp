@@ -260,6 +260,9 @@ std::size_t status_mib(const std::string& name) {
 bool reset_peak() { return static_cast<bool>(std::ofstream("/proc/self/clear_refs") << "5" << std::flush); }
 
 TEST(Integers, HaveNoWeightsInFloats) {
+#ifdef MNQ_TEST_SANITIZED
+  GTEST_SKIP() << "sanitizers keep what was freed for a while";
+#endif
   constexpr std::int64_t kSize = 4096;  // 64 MiB of floats, 16 of int8 and 8 of int4
   for (const auto& [settings, most] : {std::pair(R"({})", 24), std::pair(R"({"bits": 4})", 16)}) {
     const Model integers =
@@ -273,6 +276,9 @@ TEST(Integers, HaveNoWeightsInFloats) {
 }
 
 TEST(Integers, ArePackedOnlyForAsLongAsTheModuleIsThere) {
+#ifdef MNQ_TEST_SANITIZED
+  GTEST_SKIP() << "sanitizers keep what was freed for a while";
+#endif
   constexpr std::int64_t kSize = 4096;
   const Model model = module_of("torch.linear(x, weight)", torch::randn({kSize, kSize}), std::nullopt);
   const at::Tensor x = torch::randn({1, kSize});
