@@ -204,12 +204,11 @@ void store_bias(const Panels& panels, std::size_t panel, std::size_t rows, const
   }
 }
 
-/// Outputs that could not be stored where they belong.
-template <class V>
-void move_outputs(const float* values, std::size_t rows, std::size_t row, std::size_t first, std::size_t count,
-                  const Target& out) {
+/// Outputs that could not be stored where they belong: [rows][stride], `count` of each row.
+inline void move_outputs(const float* values, std::size_t stride, std::size_t rows, std::size_t row, std::size_t first,
+                         std::size_t count, const Target& out) {
   for (std::size_t r = 0; r < rows; ++r) {
-    const float* from = values + r * kColumns<V>;
+    const float* from = values + r * stride;
     const std::size_t place = (row + r) * out.stride + first;
     if (out.floats != nullptr) {
       std::memcpy(out.floats + place, from, count * sizeof(float));
@@ -239,7 +238,7 @@ void multiply_tile(const Panels& panels, const CodedRows& coded, std::size_t pan
   if (is_direct) prefetch_outputs<V, kRows>(to);
   sum_groups<V, kNibbles, kRows>(panels, coded, panel, row, to);
   if (panels.group_count == 0) store_bias<V>(panels, panel, kRows, to);
-  if (!is_direct) move_outputs<V>(moved, kRows, row, first, count, out);
+  if (!is_direct) move_outputs(moved, kColumns<V>, kRows, row, first, count, out);
 }
 
 template <class V, bool kNibbles>

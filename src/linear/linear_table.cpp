@@ -2,6 +2,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -31,6 +33,19 @@ bool has_avx512_vnni() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
+
+// Tiles are large: Linux gives them to a process that asks, and not where a stack for signals is too small for them.
+bool may_use_tiles() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool has_amx() {
+  constexpr unsigned kTile = 1u << 24, kBytes = 1u << 25;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return has_avx512_vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kTile) != 0 && (d & kBytes) != 0 &&
+         may_use_tiles();
+}
 #elif defined(__aarch64__)
 bool has_dotprod() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 #endif
@@ -44,9 +59,8 @@ struct LinearRow {
 constexpr LinearRow kRows[] = {
     {&kGenericLinear, always},
 #if defined(__x86_64__)
-    {&kAvx2Linear, has_avx2},
-    {&kAvxVnniLinear, has_avx_vnni},
-    {&kAvx512VnniLinear, has_avx512_vnni},
+    {&kAvx2Linear, has_avx2},  {&kAvxVnniLinear, has_avx_vnni}, {&kAvx512VnniLinear, has_avx512_vnni},
+    {&kAmxLinear, has_amx},
 #elif defined(__aarch64__)
     {&kNeonLinear, always},
     {&kDotprodLinear, has_dotprod},

@@ -12,6 +12,7 @@ extern const LinearKernel kGenericLinear;  // linear_generic.cpp: the oracle
 extern const LinearKernel kAvx2Linear;        // linear_avx2.cpp: AVX2, FMA
 extern const LinearKernel kAvxVnniLinear;     // linear_avxvnni.cpp: besides those AVX-VNNI
 extern const LinearKernel kAvx512VnniLinear;  // linear_avx512vnni.cpp: AVX-512 F, BW, VL, VNNI
+extern const LinearKernel kAmxLinear;         // linear_amx.cpp: besides those AMX tiles of bytes
 #elif defined(__aarch64__)
 extern const LinearKernel kNeonLinear;     // linear_neon.cpp: every CPU has it
 extern const LinearKernel kDotprodLinear;  // linear_dotprod.cpp: the dot product of ARM 8.2

@@ -59,11 +59,32 @@ constexpr std::size_t kProbeSteps = 200000;
 MNQ_PROBE(probe_avx2, "avx2", MNQ_MADD, 32, 2)
 MNQ_PROBE(probe_avxvnni, "avx2", MNQ_VEX_DOT, 32, 4)
 MNQ_PROBE(probe_avx512vnni, "avx512f", MNQ_DOT, 64, 4)
+
+// Products of full tiles into four others. Of random bytes: zeros take less power, and the clock is higher.
+double probe_amx() {
+  alignas(64) std::uint8_t shapes[64] = {1}, bytes[1024];
+  for (std::size_t tile = 0; tile < 8; ++tile) shapes[16 + 2 * tile] = 64, shapes[48 + tile] = 16;
+  std::mt19937 random(3);
+  for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random());
+  const std::size_t stride = 64;
+  asm volatile("ldtilecfg %0\n\ttileloadd (%1, %2), %%tmm4\n\ttileloadd (%1, %2), %%tmm5"
+               :
+               : "m"(shapes), "r"(bytes), "r"(stride)
+               : "memory");
+  for (std::size_t step = 0; step < kProbeSteps; ++step) {
+    asm volatile(
+        "tdpbsud %%tmm5, %%tmm4, %%tmm0\n\ttdpbsud %%tmm5, %%tmm4, %%tmm1\n\t"
+        "tdpbsud %%tmm5, %%tmm4, %%tmm2\n\ttdpbsud %%tmm5, %%tmm4, %%tmm3" ::);
+  }
+  asm volatile("tilerelease" ::);
+  return 2.0 * 4 * kProbeSteps * 16 * 16 * 64;
+}
 #endif
 
 // Operations of one call of what multiplies fastest in this instruction set.
 double run_probe(std::string_view isa) {
 #if defined(__x86_64__)
+  if (isa == "amx") return probe_amx();
   if (isa == "avx512vnni") return probe_avx512vnni();
   if (isa == "avxvnni") return probe_avxvnni();
   if (isa == "avx2") return probe_avx2();

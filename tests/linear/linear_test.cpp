@@ -83,11 +83,11 @@ TEST_P(Layouts, MatchTheDefinition) {
 }
 
 TEST_P(Layouts, SameBitsFromEveryRowOfTheTable) {
-  for (const std::size_t length : {0, 1, 7, 32, 33, 95, 128, 129, 300}) {
-    for (const std::size_t outputs : {1, 63, 64, 65, 130}) {
+  for (const std::size_t length : {0, 1, 7, 32, 33, 95, 128, 129, 300, 576}) {
+    for (const std::size_t outputs : {1, 33, 63, 64, 65, 130}) {
       const Layer layer = make_layer(outputs, length, GetParam(), outputs % 2 == 0, 3);
-      const std::vector<float> rows = make_rows(13, length, 4, 0.5f);
-      for (const std::size_t count : {1, 2, 3, 4, 5, 6, 7, 13}) {
+      const std::vector<float> rows = make_rows(37, length, 4, 0.5f);
+      for (const std::size_t count : {1, 2, 3, 4, 5, 6, 7, 13, 16, 17, 32, 37}) {
         const std::vector<float> wanted = run({layer.weights(), false, oracle()}, rows, count);
         for (const LinearKernel* kernel : available_linear_kernels()) {
           const std::vector<float> out = run({layer.weights(), false, *kernel}, rows, count);
