@@ -59,7 +59,10 @@ struct LinearRow {
 constexpr LinearRow kRows[] = {
     {&kGenericLinear, always},
 #if defined(__x86_64__)
-    {&kAvx2Linear, has_avx2},  {&kAvxVnniLinear, has_avx_vnni}, {&kAvx512VnniLinear, has_avx512_vnni},
+    {&kAvx2Linear, has_avx2},
+    {&kAvxVnniLinear, has_avx_vnni},
+    // The panels of these two are the same.
+    {&kAvx512VnniLinear, has_avx512_vnni},
     {&kAmxLinear, has_amx},
 #elif defined(__aarch64__)
     {&kNeonLinear, always},
