@@ -142,8 +142,8 @@ constexpr ConfigKey kKeys[] = {
     {.name = "activations",
      .default_value = "dynamic",
      .choices = "dynamic,float",
-     .help = "when a module runs here: Linear layers and 1 x 1 convolutions of int8 and int4 in integer arithmetic, or "
-             "as the file holds them"},
+     .help = "when a module runs here: in integers Linear layers and 1 x 1 convolutions of int8 and int4, and other "
+             "convolutions of int8 on CPUs that add their products exactly; or as the file holds them"},
     {.name = "symmetric_activations",
      .type = KeyType::kBool,
      .default_value = "false",

@@ -69,6 +69,11 @@ struct IntegerKernels {
   /// out [row_count, output_count] of packed weights and rows [row_count, row_length], which are quantized one by one;
   /// a row that is not finite has NaN. dtype: of both, F32 or BF16.
   void (*run)(const void* packed, const void* rows, std::size_t row_count, void* out, DType dtype) = nullptr;
+
+  /// Codes of a byte for values [count], all with one scale and zero point: value = (code - zero point) * scale. False
+  /// where a value is not finite.
+  bool (*code)(const float* values, std::size_t count, std::uint8_t* codes, float* scale,
+               std::int32_t* zero_point) = nullptr;
 };
 
 /// A TorchScript module. Immutable: what runs is a private copy of it. Every member may be called from several threads.
@@ -95,7 +100,7 @@ class Module {
   /// not called again.
   virtual void save(const std::function<void(std::span<const std::byte>)>& write) const = 0;
 
-  /// Runs a method. integer_linear: Linear layers and 1 x 1 convolutions of int8 and int4 in integer arithmetic.
+  /// Runs a method. integer_linear: layers of int8 and int4 in integers.
   /// Errors: kInvalidArg for inputs that do not fit the method; kNotFound; kTorch with TorchScript's message.
   virtual std::vector<ModuleValue> run(const std::string& method, const std::vector<ModuleValue>& inputs,
                                        bool integer_linear) const = 0;

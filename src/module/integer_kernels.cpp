@@ -100,11 +100,21 @@ void run_packed(const void* packed, const void* rows, std::size_t row_count, voi
   weights.run({rows, dtype, row_count, out, dtype}, threads, scratch.get<std::byte>(size), size);
 }
 
+bool code_values(const float* values, std::size_t count, std::uint8_t* codes, float* scale, std::int32_t* zero_point) {
+  constexpr kernels::CodeRule kRule{
+      .code_min = -128, .code_max = 127, .symmetric = false, .code_xor = 0x80, .symmetric_divisor = 127};
+  std::int8_t signed_zero_point = 0;
+  const std::size_t done = kernels::kernel_table().quantize_rows(
+      values, 1, count, count, kRule, scale, &signed_zero_point, reinterpret_cast<std::int8_t*>(codes), nullptr);
+  *zero_point = signed_zero_point - kRule.code_min;
+  return done == 1;
+}
+
 }  // namespace
 
 // Those in use.
 const IntegerKernels& integer_kernels() {
-  static const IntegerKernels kernels{pack_weights, run_packed};
+  static const IntegerKernels kernels{pack_weights, run_packed, code_values};
   return kernels;
 }
 

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,7 @@ struct Forward {
   std::string what;
   at::Tensor x;
   int repeats;
+  std::optional<std::size_t> bar = std::nullopt;  // which of a form's
 };
 
 // Milliseconds that one thread had of the CPU for a call: on a machine that has other work the wall's say little.
@@ -105,11 +107,9 @@ void bench_forward(torch::jit::Module& module, const mono_quant::Model& model, c
     }
   }
   row(work.what + ", LibTorch float32, one thread, ms", median(floats), "");
-  const std::int64_t rows = work.x.size(0);
   for (std::size_t i = 0; i < std::size(kForms); ++i) {
     row("  ours " + std::string(kForms[i].name) + ", ms", median(times[i]), "");
-    row("    the first to it in each round, median", median(ratios[i]),
-        rows == 1 ? kForms[i].bars[0] : (rows == 128 ? kForms[i].bars[1] : ""));
+    row("    the first to it in each round, median", median(ratios[i]), work.bar ? kForms[i].bars[*work.bar] : "");
   }
 }
 
@@ -118,24 +118,25 @@ void bench_linear(const std::string& folder) {
   save_linears(input, 1);
   auto module = torch::jit::load(input);
   const auto model = mono_quant::Model::open(input);
-  for (const std::int64_t rows : {1, 32, 128}) {
-    bench_forward(
-        module, model,
-        {"Linear " + std::to_string(rows) + " x 2048 x 2048", torch::randn({rows, kSize}), rows == 1 ? 50 : 5});
-  }
+  const auto bench = [&](std::int64_t rows, int repeats, std::optional<std::size_t> bar) {
+    bench_forward(module, model,
+                  {"Linear " + std::to_string(rows) + " x 2048 x 2048", torch::randn({rows, kSize}), repeats, bar});
+  };
+  bench(1, 50, 0);
+  bench(32, 5, std::nullopt);
+  bench(128, 5, 1);
   std::filesystem::remove(input);
 }
 
-void bench_convolution(const std::string& folder) {
+void bench_convolution(const std::string& folder, const char* name, const at::Tensor& weight, const at::Tensor& x) {
   const std::string input = folder + "/convolution.pt";
-  torch::jit::Module module("__torch__.Pointwise");
-  module.register_parameter("weight", torch::randn({512, 512, 1, 1}) * 0.05, false);
+  torch::jit::Module module("__torch__.Convolution");
+  module.register_parameter("weight", weight * 0.05, false);
   module.define("def forward(self, x: Tensor) -> Tensor:\n  return torch.conv2d(x, self.weight)\n");
   module.eval();
   module.save(input);
   auto loaded = torch::jit::load(input);
-  bench_forward(loaded, mono_quant::Model::open(input),
-                {"1 x 1 convolution, 512 to 512 channels of 4 x 28 x 28", torch::randn({4, 512, 28, 28}), 3});
+  bench_forward(loaded, mono_quant::Model::open(input), {name, x, 3});
   std::filesystem::remove(input);
 }
 
@@ -152,5 +153,10 @@ int main(int count, char** arguments) {
   at::set_num_threads(1);
   mono_quant::set_threads(1);
   bench_linear(arguments[1]);
-  bench_convolution(arguments[1]);
+  bench_convolution(arguments[1], "1 x 1 convolution, 512 to 512 channels of 4 x 28 x 28",
+                    torch::randn({512, 512, 1, 1}), torch::randn({4, 512, 28, 28}));
+  bench_convolution(arguments[1], "3 x 3 convolution, 64 to 64 channels of 56 x 56", torch::randn({64, 64, 3, 3}),
+                    torch::randn({1, 64, 56, 56}));
+  bench_convolution(arguments[1], "3 x 3 convolution, 256 to 256 channels of 4 x 14 x 14",
+                    torch::randn({256, 256, 3, 3}), torch::randn({4, 256, 14, 14}));
 }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <mono_quant/torch.hpp>
 #include <sstream>
@@ -150,22 +151,143 @@ TEST(Integers, OfPointwiseConvolutionsOfBfloat16StayBfloat16) {
   EXPECT_TRUE(y.equal(run_alone(integers, x.movedim(1, -1)).movedim(-1, 1)));
 }
 
-TEST(Integers, AreNotForOtherConvolutions) {
-  torch::manual_seed(4);
-  const std::pair<const char*, std::vector<std::int64_t>> others[] = {
-      {"torch.conv2d(x, weight, self.bias, [2, 2], [0, 0], [1, 1], 1)", {24, 32, 1, 1}},
-      {"torch.conv2d(x, weight, self.bias, [1, 1], [1, 0], [1, 1], 1)", {24, 32, 1, 1}},
-      {"torch.conv2d(x, weight, self.bias, [1, 1], [0, 0], [1, 1], 2)", {24, 16, 1, 1}},
-      {"torch.conv2d(x, weight, self.bias, [1, 1], \"same\", [1, 1], 1)", {24, 32, 1, 1}},
-      {"torch.conv2d(x, weight, self.bias, [1, 1], [0, 0], [1, 1], 1)", {24, 32, 1, 3}},
-      {"torch.conv_transpose2d(x, weight, self.bias, [1, 1], [0, 0], [0, 0], 1, [1, 1])", {32, 24, 1, 1}},
+// Whether products of bytes are added without saturating: where LibTorch's convolutions of integers are exact.
+bool multiplies_bytes_exactly() {
+  std::ifstream cpus("/proc/cpuinfo");
+  for (std::string line; std::getline(cpus, line);) {
+    if (line.starts_with("flags")) return (line + " ").find("vnni ") != std::string::npos;
+  }
+  return false;
+}
+
+struct PlacesForm {
+  std::string expression;
+  std::vector<std::int64_t> weight, x;
+  std::function<at::Tensor(const at::Tensor& x, const at::Tensor& weight)> sums;  // without a bias
+};
+
+std::vector<PlacesForm> places_forms() {
+  using List = at::IntArrayRef;
+  return {
+      {"torch.conv2d(x, weight, self.bias, [1, 1], [1, 1], [1, 1], 1)",
+       {24, 64, 3, 3},
+       {2, 64, 14, 13},
+       [](const auto& x, const auto& w) { return at::conv2d(x, w, {}, 1, 1); }},
+      {"torch.conv2d(x, weight, self.bias, [2, 1], [0, 2], [1, 2], 2)",
+       {24, 32, 3, 3},
+       {64, 24, 29},
+       [](const auto& x, const auto& w) {
+         return at::conv2d(x, w, {}, List{2, 1}, List{0, 2}, List{1, 2}, 2);
+       }},
+      {"torch.conv2d(x.contiguous(memory_format=2), weight, self.bias, [1, 1], [1, 1], [1, 1], 1)",
+       {24, 64, 3, 3},
+       {2, 64, 14, 13},
+       [](const auto& x, const auto& w) { return at::conv2d(x, w, {}, 1, 1); }},
+      {"torch._convolution(x, weight, self.bias, [2, 2], [0, 0], [1, 1], False, [0, 0], 1, False, False, True, True)",
+       {64, 128, 1, 1},
+       {1, 128, 30, 30},
+       [](const auto& x, const auto& w) { return at::conv2d(x, w, {}, 2); }},
+      {"torch.conv2d(x, weight, self.bias, [1, 1], [1, 1], [1, 1], 96)",
+       {96, 1, 3, 3},
+       {2, 96, 40, 40},
+       [](const auto& x, const auto& w) { return at::conv2d(x, w, {}, 1, 1, 1, 96); }},
+      {"torch.conv1d(x, weight, self.bias, [1], [2], [1], 1)",
+       {48, 64, 5},
+       {2, 64, 100},
+       [](const auto& x, const auto& w) { return at::conv1d(x, w, {}, 1, 2); }},
+      {"torch.conv3d(x, weight, self.bias, [1, 1, 1], [1, 1, 1], [1, 1, 1], 1)",
+       {16, 16, 3, 3, 3},
+       {1, 16, 8, 7, 9},
+       [](const auto& x, const auto& w) { return at::conv3d(x, w, {}, 1, 1); }},
   };
-  for (const auto& [expression, shape] : others) {
-    for (const char* settings : {R"({})", R"({"group_size": 32})", R"({"bits": 4, "group_size": 32})"}) {
-      const Model integers = quantized(module_of(expression, torch::randn(shape), torch::randn({24})), settings);
-      const at::Tensor x = torch::randn({2, 32, 6, 5});
-      EXPECT_TRUE(run(integers, x).equal(run(integers, x, "float"))) << expression << settings;
+}
+
+// By the definition, in double: codes of an example times the file's codes.
+at::Tensor convolved(const PlacesForm& form, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const bool is_single = x.dim() < weight.dim();
+  const at::Tensor examples = is_single ? x.unsqueeze(0) : x;
+  std::vector<std::int64_t> over_rows(static_cast<std::size_t>(weight.dim()), 1), over_outputs = over_rows;
+  over_rows.front() = over_outputs[1] = -1;
+  const at::Tensor scales = weight.abs().flatten(1).amax(1) / 127;
+  const at::Tensor codes = (weight / scales.view(over_rows)).round().clamp(-127, 127).to(at::kDouble);
+  std::vector<at::Tensor> outputs;
+  for (const at::Tensor& example : examples.split(1)) {
+    const float low = std::min(example.min().item<float>(), 0.0f), high = std::max(example.max().item<float>(), 0.0f);
+    const float scale = (high - low) / 255, zero_point = std::nearbyint(-low / scale);
+    const at::Tensor inputs = ((example / scale).round() + zero_point).clamp(0, 255) - zero_point;
+    outputs.push_back(form.sums(inputs.to(at::kDouble), codes) * scale * scales.to(at::kDouble).view(over_outputs) +
+                      bias.to(at::kDouble).view(over_outputs));
+  }
+  const at::Tensor all = at::cat(outputs);
+  return is_single ? all.squeeze(0) : all;
+}
+
+TEST(Integers, OfOtherConvolutionsAreTheExactSums) {
+  torch::manual_seed(4);
+  for (const PlacesForm& form : places_forms()) {
+    const at::Tensor weight = torch::randn(form.weight) * 0.1, bias = torch::randn({form.weight.front()});
+    const Model integers = quantized(module_of(form.expression, weight, bias), "{}");
+    for (const float least : {-100.0f, 0.0f}) {
+      const at::Tensor x = (torch::randn(form.x) + 0.3).clamp_min(least), y = run(integers, x);
+      const at::Tensor floats = run(integers, x, "float");
+      EXPECT_EQ(y.sizes(), floats.sizes()) << form.expression;
+      EXPECT_EQ(y.is_contiguous(), floats.is_contiguous()) << form.expression;
+      if (!multiplies_bytes_exactly()) {
+        EXPECT_TRUE(y.equal(floats)) << form.expression;
+        continue;
+      }
+      const at::Tensor wanted = convolved(form, x, weight, bias);
+      EXPECT_LE((y - wanted).abs().max().item<double>(), 1e-6 * wanted.abs().max().item<double>()) << form.expression;
+      EXPECT_GE(sqnr_db(floats, y), 38) << form.expression << ": only activations were rounded";
+      EXPECT_FALSE(y.equal(floats)) << form.expression << ": it ran in floats";
     }
+  }
+}
+
+TEST(Integers, OfOtherConvolutionsTakeExamplesOneByOne) {
+  torch::manual_seed(10);
+  const PlacesForm form = places_forms().front();
+  const Model integers =
+      quantized(module_of(form.expression, torch::randn(form.weight), torch::randn({form.weight.front()})), "{}");
+  const at::Tensor one = torch::randn(form.x), other = torch::randn(form.x) * 100;
+  const at::Tensor together = run(integers, at::cat({one, other}));
+  EXPECT_TRUE(together.equal(at::cat({run(integers, one), run(integers, other)})));
+  at::Tensor infinite = one.clone();
+  infinite[0][0][0][0] = INFINITY;
+  EXPECT_TRUE(run(integers, infinite).allclose(run(integers, infinite, "float"), 1e-5, 1e-8, true));
+}
+
+TEST(Integers, OfOtherConvolutionsOfBfloat16StayBfloat16) {
+  torch::manual_seed(11);
+  const PlacesForm form = places_forms().front();
+  const at::Tensor weight = torch::randn(form.weight).to(at::kBFloat16), bias = torch::randn({24}).to(at::kBFloat16);
+  const Model integers = quantized(module_of(form.expression, weight, bias), "{}");
+  const at::Tensor x = torch::randn(form.x).to(at::kBFloat16), y = run(integers, x);
+  EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+  EXPECT_GE(sqnr_db(convolved(form, x.to(at::kFloat), weight.to(at::kFloat), bias), y), 35);
+}
+
+TEST(Integers, AreNotForConvolutionsThatCannotBeExact) {
+  torch::manual_seed(4);
+  struct Other {
+    const char* expression;
+    std::vector<std::int64_t> weight;
+    const char* settings;
+  };
+  const char* plain = "torch.conv2d(x, weight, self.bias, [1, 1], [1, 1], [1, 1], 1)";
+  const Other others[] = {
+      {plain, {24, 64, 3, 3}, R"({"group_size": 32})"},
+      {plain, {24, 64, 3, 3}, R"({"bits": 4, "group_size": 32})"},
+      {plain, {24, 64, 3, 3}, R"({"symmetric": false})"},
+      {plain, {24, 64, 3, 3}, R"({"dtype": "quint8"})"},
+      {"torch.conv2d(x, weight, self.bias, [1, 1], \"same\", [1, 1], 1)", {24, 64, 3, 3}, "{}"},
+      {"torch.conv_transpose2d(x, weight, self.bias, [1, 1], [0, 0], [0, 0], 1, [1, 1])", {64, 24, 3, 3}, "{}"},
+      {"torch.conv2d(x[:, :, :3, :3], weight, self.bias, [1, 1], [1, 1], [1, 1], 1)", {24, 64, 3, 3}, "{}"},
+  };
+  for (const auto& [expression, shape, settings] : others) {
+    const Model integers = quantized(module_of(expression, torch::randn(shape), torch::randn({24})), settings);
+    const at::Tensor x = torch::randn({2, 64, 14, 13});
+    EXPECT_TRUE(run(integers, x).equal(run(integers, x, "float"))) << expression << settings;
   }
 }
 

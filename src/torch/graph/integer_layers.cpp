@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "base/buffer.h"
+#include "torch/graph/integer_convolutions.h"
 #include "torch/graph/packed_weights.h"
 
 namespace mnq::libtorch {
@@ -13,7 +14,7 @@ namespace {
 const IntegerKernels* kernels_in_use = nullptr;
 
 using Arguments = at::ArrayRef<c10::IValue>;
-constexpr std::size_t kLinearArguments = 8, kConvolutionArguments = 11;
+constexpr std::size_t kLinearArguments = 8, kConvolutionArguments = 12;
 
 // As the schemas have them; the input comes before them.
 LayerTensors layer_of(const Arguments& arguments) {
@@ -23,7 +24,8 @@ LayerTensors layer_of(const Arguments& arguments) {
                      .bias = arguments[4].toOptional<at::Tensor>(),
                      .shape = {},
                      .has_nibbles = !arguments[5].isNone(),
-                     .group_size = arguments[6].toInt()};
+                     .group_size = arguments[6].toInt(),
+                     .convolution = std::nullopt};
   layer.shape = layer.has_nibbles ? arguments[5].toIntVector() : layer.codes.sizes().vec();
   return layer;
 }
@@ -39,7 +41,7 @@ std::optional<at::Tensor> multiply(const at::Tensor& x, const LayerTensors& laye
   shape.back() = layer.output_count();
   at::Tensor out = at::empty(shape, x.options());
   if (out.numel() == 0) return out;
-  const auto packed = packed_weights(*kernels_in_use, layer);
+  const auto packed = packed_weights(*kernels_in_use, layer, pack_rows);
   if (packed == nullptr) return std::nullopt;
   const at::Tensor rows = x.contiguous();
   kernels_in_use->run(packed.get(), rows.const_data_ptr(), static_cast<std::size_t>(out.numel() / layer.output_count()),
@@ -60,9 +62,9 @@ bool are_all(const std::vector<std::int64_t>& values, std::int64_t value) {
 }
 
 // Whether each output is a product of one place of the input, whatever the dilation.
-bool is_pointwise(const Arguments& arguments, const LayerTensors& layer) {
-  return layer.shape.size() > 2 && are_all({layer.shape.begin() + 2, layer.shape.end()}, 1) &&
-         are_all(arguments[8].toIntVector(), 1) && are_all(arguments[9].toIntVector(), 0) && arguments[10].toInt() == 1;
+bool is_pointwise(const LayerTensors& layer, const Convolution& how) {
+  return are_all({layer.shape.begin() + 2, layer.shape.end()}, 1) && are_all(how.stride, 1) &&
+         are_all(how.padding, 0) && how.groups == 1;
 }
 
 // Matrices are transposed in blocks of a line of the cache each way, and those of floats in squares, in registers.
@@ -159,7 +161,7 @@ std::optional<at::Tensor> convolve(const at::Tensor& x, const LayerTensors& laye
     const auto y = multiply(moved, layer);
     return y ? std::optional(y->movedim(-1, 1)) : y;
   }
-  const auto packed = packed_weights(*kernels_in_use, layer);
+  const auto packed = packed_weights(*kernels_in_use, layer, pack_rows);
   if (packed == nullptr) return std::nullopt;
   std::vector<std::int64_t> shape = x.sizes().vec();
   shape[1] = layer.output_count();
@@ -171,14 +173,18 @@ std::optional<at::Tensor> convolve(const at::Tensor& x, const LayerTensors& laye
 
 std::optional<at::Tensor> run_convolution(const Arguments& arguments) {
   const at::Tensor x = arguments[0].toTensor();
-  const LayerTensors layer = layer_of(arguments);
-  if (!fits_kernels(x, layer, arguments[7].toBool()) || !is_pointwise(arguments, layer)) return std::nullopt;
+  LayerTensors layer = layer_of(arguments);
   const auto rank = static_cast<std::int64_t>(layer.shape.size());
+  if (!fits_kernels(x, layer, arguments[7].toBool()) || rank < 3) return std::nullopt;
   const bool is_single = x.dim() == rank - 1;  // without an axis of examples
   if (x.numel() == 0 || (x.dim() != rank && !is_single)) return std::nullopt;
   const at::Tensor examples = is_single ? x.unsqueeze(0) : x;
-  if (examples.size(1) != layer.row_length()) return std::nullopt;
-  const auto y = convolve(examples, layer);
+  const Convolution how{arguments[8].toIntVector(), arguments[9].toIntVector(), arguments[10].toIntVector(),
+                        arguments[11].toInt()};
+  if (examples.size(1) != layer.shape[1] * how.groups) return std::nullopt;
+  const bool is_of_rows = is_pointwise(layer, how);
+  if (!is_of_rows) layer.convolution = how;
+  const auto y = is_of_rows ? convolve(examples, layer) : convolve_places(*kernels_in_use, examples, layer);
   return y && is_single ? std::optional(y->squeeze(0)) : y;
 }
 
@@ -204,7 +210,7 @@ void register_integer_layers(const IntegerKernels& kernels) {
            c10::AliasAnalysisKind::FROM_SCHEMA),
        jit::Operator(
            "mono_quant::integer_convolution(" + kLayerArguments +
-               ", int[] stride, int[] padding, int groups) -> Tensor?",
+               ", int[] stride, int[] padding, int[] dilation, int groups) -> Tensor?",
            [](jit::Stack& stack) { run_operator<run_convolution, kConvolutionArguments>(stack); },
            c10::AliasAnalysisKind::FROM_SCHEMA)});
 }

@@ -41,23 +41,6 @@ bool are_zero_points_sound(const LayerTensors& layer) {
   return !has_one_scale(layer) && count == word_bytes(layer.output_count()) * layer.groups();
 }
 
-std::shared_ptr<const void> pack(const IntegerKernels& kernels, const LayerTensors& layer) {
-  const bool is_signed = layer.has_nibbles || layer.codes.scalar_type() == at::kChar;
-  const at::Tensor bias = layer.bias ? layer.bias->to(at::kFloat) : at::Tensor();
-  StoredIntegers stored;
-  stored.output_count = static_cast<std::size_t>(layer.output_count());
-  stored.row_length = static_cast<std::size_t>(layer.row_length());
-  stored.has_nibbles = layer.has_nibbles;
-  stored.code_xor = is_signed ? 0 : 0x80;
-  stored.group_size = static_cast<std::size_t>(layer.group_size);
-  stored.has_one_scale = has_one_scale(layer);
-  stored.codes = static_cast<const std::uint8_t*>(layer.codes.const_data_ptr());
-  stored.scales = layer.scale.const_data_ptr<float>();
-  if (layer.zero_point) stored.zero_points = static_cast<const std::uint8_t*>(layer.zero_point->const_data_ptr());
-  if (layer.bias) stored.bias = bias.const_data_ptr<float>();
-  return kernels.pack(stored);
-}
-
 // Counts what code writes into it.
 std::uint32_t version_of(const at::Tensor& tensor) {
   return tensor.is_inference() ? 0 : static_cast<std::uint32_t>(tensor._version());
@@ -101,13 +84,14 @@ struct Entry {
         bias(layer.bias),
         shape(layer.shape),
         group_size(layer.group_size),
+        convolution(layer.convolution),
         packed(std::move(packed_layer)) {}
 
   bool is_of(const LayerTensors& layer) const {
     const bool same_zero_point =
         zero_point && layer.zero_point ? zero_point->is(*layer.zero_point) : !zero_point && !layer.zero_point;
     return codes.is(layer.codes) && scale.is(layer.scale) && same_zero_point && group_size == layer.group_size &&
-           shape == layer.shape && bias.is(layer.bias);
+           shape == layer.shape && convolution == layer.convolution && bias.is(layer.bias);
   }
 
   Held codes, scale;
@@ -115,12 +99,13 @@ struct Entry {
   HeldBias bias;
   std::vector<std::int64_t> shape;
   std::int64_t group_size;
+  std::optional<Convolution> convolution;
   std::shared_ptr<const void> packed;
 };
 
 class PackedWeights {
  public:
-  std::shared_ptr<const void> get(const IntegerKernels& kernels, const LayerTensors& layer) {
+  std::shared_ptr<const void> get(const IntegerKernels& kernels, const LayerTensors& layer, Pack& pack) {
     const std::lock_guard lock(mutex_);
     const auto found = entries_.find(layer.codes.unsafeGetTensorImpl());
     if (found != entries_.end() && found->second.is_of(layer)) return found->second.packed;
@@ -164,8 +149,25 @@ bool LayerTensors::is_sound(at::ScalarType bias_type) const {
          (!bias || (is_plain_of(*bias, bias_type) && bias->dim() == 1 && bias->numel() == output_count()));
 }
 
-std::shared_ptr<const void> packed_weights(const IntegerKernels& kernels, const LayerTensors& layer) {
-  return all_packed_weights().get(kernels, layer);
+std::shared_ptr<const void> pack_rows(const IntegerKernels& kernels, const LayerTensors& layer) {
+  const bool is_signed = layer.has_nibbles || layer.codes.scalar_type() == at::kChar;
+  const at::Tensor bias = layer.bias ? layer.bias->to(at::kFloat) : at::Tensor();
+  StoredIntegers stored;
+  stored.output_count = static_cast<std::size_t>(layer.output_count());
+  stored.row_length = static_cast<std::size_t>(layer.row_length());
+  stored.has_nibbles = layer.has_nibbles;
+  stored.code_xor = is_signed ? 0 : 0x80;
+  stored.group_size = static_cast<std::size_t>(layer.group_size);
+  stored.has_one_scale = has_one_scale(layer);
+  stored.codes = static_cast<const std::uint8_t*>(layer.codes.const_data_ptr());
+  stored.scales = layer.scale.const_data_ptr<float>();
+  if (layer.zero_point) stored.zero_points = static_cast<const std::uint8_t*>(layer.zero_point->const_data_ptr());
+  if (layer.bias) stored.bias = bias.const_data_ptr<float>();
+  return kernels.pack(stored);
+}
+
+std::shared_ptr<const void> packed_weights(const IntegerKernels& kernels, const LayerTensors& layer, Pack& pack) {
+  return all_packed_weights().get(kernels, layer, pack);
 }
 
 void forget_packed_weights() { all_packed_weights().clean(); }

@@ -19,12 +19,12 @@ using jit::Value;
 // Operators of a layer, and where they have what ours take; 0: nowhere.
 struct LayerOperator {
   std::string_view name;
-  std::size_t stride, padding, transposed, groups;
+  std::size_t stride, padding, dilation, transposed, groups;
 };
 constexpr std::array kLayerOperators{
-    LayerOperator{"aten::linear", 0, 0, 0, 0},       LayerOperator{"aten::conv1d", 3, 4, 0, 6},
-    LayerOperator{"aten::conv2d", 3, 4, 0, 6},       LayerOperator{"aten::conv3d", 3, 4, 0, 6},
-    LayerOperator{"aten::_convolution", 3, 4, 6, 8},
+    LayerOperator{"aten::linear", 0, 0, 0, 0, 0},       LayerOperator{"aten::conv1d", 3, 4, 5, 0, 6},
+    LayerOperator{"aten::conv2d", 3, 4, 5, 0, 6},       LayerOperator{"aten::conv3d", 3, 4, 5, 0, 6},
+    LayerOperator{"aten::_convolution", 3, 4, 5, 6, 8},
 };
 constexpr std::size_t kWeight = 1, kBias = 2;
 
@@ -122,7 +122,8 @@ class IntegerUser {
                                                         : decode->input(kConstants + (is_packed ? 1 : 0)));
     arguments.push_back(graph_.insertConstant(c10::IValue(true)));
     if (known.stride == 0) return choose(node, decode, integer_linear_symbol(), arguments);
-    for (const std::size_t at : {known.stride, known.padding, known.groups}) arguments.push_back(node.input(at));
+    for (const std::size_t at : {known.stride, known.padding, known.dilation, known.groups})
+      arguments.push_back(node.input(at));
     choose(node, decode, integer_convolution_symbol(), arguments);
   }
 
