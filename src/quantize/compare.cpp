@@ -1,6 +1,7 @@
 // Compares two checkpoints: the accuracy of each tensor of one against that of the same name in the other.
 #include "base/text/format.h"
 #include "quantize/comparison.h"
+#include "quantize/experts_view.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
 
@@ -114,8 +115,8 @@ class ComparedModels {
 Report compare(const TensorSource& reference, const TensorSource& other, const Config& config, RunControl& control) {
   const Stopwatch stopwatch;
   const JobSettings job = resolve_job(config);
-  const auto apart = take_experts_apart_as_in(reference, other);
-  ComparedModels models(apart ? *apart : reference, other);
+  const ExpertsView seen(reference, other);
+  ComparedModels models(seen.get(), other);
   models.measure(job, control);
   Report report("compare", &reference, other.path(), job.threads);
   models.describe(report);

@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 
-#include "formats/experts/experts_apart.h"
 #include "formats/folder/output/folder_output.h"
 #include "formats/format.h"
 #include "plan/plan.h"
@@ -41,20 +40,6 @@ bool planned_to_carry(const Config& config);
 
 /// What a plan goes by: where a module becomes a module, LibTorch's reading of it, else the source itself.
 const TensorSource& planned_source(const TensorSource& source, bool makes_module);
-
-/// The same, with experts as the output's format wants them. The source must outlive it.
-class PlannedSource {
- public:
-  PlannedSource(const TensorSource& source, bool makes_module, ExpertForm experts);
-  const TensorSource& get() const { return apart_ ? *apart_ : source_; }
-  void add_remark(Report& report) const {
-    if (apart_) report.add_remark(apart_->remark());
-  }
-
- private:
-  const TensorSource& source_;
-  std::unique_ptr<ExpertsApart> apart_;
-};
 
 /// A file or folder: its name is checked now, it is opened when the job asks. Errors: as output_format, then as
 /// OutputFile.

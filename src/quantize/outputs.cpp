@@ -44,9 +44,6 @@ const TensorSource& planned_source(const TensorSource& source, bool makes_module
   return module == nullptr ? source : module->loaded();
 }
 
-PlannedSource::PlannedSource(const TensorSource& source, bool makes_module, ExpertForm experts)
-    : source_(planned_source(source, makes_module)), apart_(take_experts_apart(source_, experts)) {}
-
 bool planned_to_carry(const Config& config) {
   const Format* format = find_format(config.find("format").value);
   return format == nullptr || format->carries_members;

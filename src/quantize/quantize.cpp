@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text/format.h"
 #include "config/config_table.h"
+#include "quantize/experts_view.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
 #include "quantize/loop/plan_run.h"
@@ -148,7 +149,7 @@ void require_place_for_floats(const Config& config, const Output& output) {
 
 Report quantize(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
   const Stopwatch stopwatch;
-  const PlannedSource planned(given, output.is_module, output.storage.experts);
+  const ExpertsView planned(planned_source(given, output.is_module), output.storage.experts);
   const TensorSource& source = planned.get();
   const JobSettings job = resolve_job(config);
   control.set_has_quantized();
@@ -187,7 +188,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
     for (const std::string& warning : warnings) report.add_warning(warning);
     for (const auto& [name, why] : unfit) report.add_warning(formatted("{}: kept as it was: {}", name, why));
     tell(report, extreme);
-    planned.add_remark(report);
+    planned.add_remarks(report);
     report.finish(stopwatch.seconds());
     log_warnings(report, control);
     return report;
@@ -197,7 +198,7 @@ Report quantize(const TensorSource& given, const Config& config, RunControl& con
 Report plan_quantize(const TensorSource& given, const Config& config) {
   const JobSettings job = resolve_job(config);
   const OutputForm output = output_form(config, given);
-  const PlannedSource planned(given, output.is_module, output.storage.experts);
+  const ExpertsView planned(planned_source(given, output.is_module), output.storage.experts);
   const TensorSource& source = planned.get();
   Plan plan = make_plan(source, config, output.storage);
   const Extreme extreme = find_extreme(plan);
@@ -207,7 +208,7 @@ Report plan_quantize(const TensorSource& given, const Config& config) {
   if (size) report.json()["model"]["file_bytes"] = *size;
   warn_of_members(report, source, planned_to_carry(config));
   tell(report, extreme);
-  planned.add_remark(report);
+  planned.add_remarks(report);
   report.finish(0);
   return report;
 }

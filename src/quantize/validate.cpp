@@ -6,6 +6,7 @@
 #include "kernels/not_finite.h"
 #include "plan/foreign_tensors.h"
 #include "quantize/comparison.h"
+#include "quantize/experts_view.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
 #include "quantize/loop/lazy.h"
@@ -290,8 +291,9 @@ Report validate(const TensorSource& source, const TensorSource* given, const Con
   if (!check_foreign(report, tensors)) check_orphans(report, tensors);
   const std::vector<Layer> layers = find_layers(tensors, source.companion());
   std::vector<TensorPair> pairs;
-  const auto apart = given == nullptr ? nullptr : take_experts_apart_as_in(*given, source);
-  const TensorSource* original = apart ? apart.get() : given;
+  std::optional<ExpertsView> seen;
+  if (given != nullptr) seen.emplace(*given, source);
+  const TensorSource* original = seen ? &seen->get() : nullptr;
   const std::uint64_t bytes = original == nullptr ? 0 : original->size_bytes();
   if (original != nullptr) {
     const std::vector<LogicalTensor>& expected = original->require_weights();

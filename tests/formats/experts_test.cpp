@@ -76,7 +76,11 @@ class Experts : public testing::Test {
   Json quantize_to(const std::string& format, const std::vector<NamedTensor>& tensors, const std::string& type,
                    const std::string& more = "") {
     write_model(tensors, type);
-    in_ = open_source(folder_.path("in"));
+    return quantize_folder(folder_.path("in"), format, more);
+  }
+
+  Json quantize_folder(const std::string& in, const std::string& format, const std::string& more) {
+    in_ = open_source(in);
     const Settings settings =
         parse_settings(R"({"overwrite": true, "min_parameters": 0, "accuracy_warning": "ignore", "format": ")" +
                        format + "\"" + more + "}");
@@ -136,6 +140,21 @@ class Experts : public testing::Test {
     expect_matrix(module + "up_proj.weight", kInner, kWidth, 0, kExperts, of(kUp), 0.51f);
     expect_matrix(module + "down_proj.weight", kWidth, kInner, 0, kExperts, of(kDown), 0.51f);
     expect_valid();
+  }
+
+  // One that its publishers quantized.
+  void copy_gpt_oss() {
+    std::filesystem::copy(MNQ_TEST_DATA "/adapted/gpt_oss", folder_.path("oss"));
+    write_bytes(folder_.path("oss/config.json"),
+                R"({"model_type": "gpt_oss", "quantization_config": {"quant_method": "mxfp4"}})");
+  }
+
+  static std::string stored(const TensorSource& source, const std::string& name) {
+    const std::size_t tensor = source.find(name);
+    if (tensor == TensorSource::kNone) return "none";
+    std::string bytes(source.tensors()[tensor].size_bytes, '\0');
+    source.read(tensor, 0, std::as_writable_bytes(std::span(bytes)));
+    return bytes;
   }
 
   static std::size_t count_of(const Json& report, const std::string& action) {
@@ -211,6 +230,54 @@ TEST_F(Experts, OfGptOssTakeTurns) {
     EXPECT_EQ(up[i], static_cast<float>(2 * i + 1));
   }
   EXPECT_EQ(read_values<float>(*out_, "layers.0.mlp.experts.down_proj.bias"), below);
+}
+
+// Their values are whole, so that int8 has lost nothing of them.
+TEST_F(Experts, ThatAreQuantizedAlreadyAreSoAnew) {
+  const auto quantize_twice = [&](const std::vector<NamedTensor>& tensors, const char* type, const char* format,
+                                  const char* more) {
+    quantize_to("folder", tensors, type);
+    std::filesystem::remove_all(folder_.path("again"));
+    std::filesystem::rename(folder_.path("out"), folder_.path("again"));
+    const Json report = quantize_folder(folder_.path("again"), format, more);
+    EXPECT_EQ(report["model"]["layers_dequantized"], 0) << report;
+    EXPECT_NE(report["remarks"].dump().find("of all experts quantized already"), std::string::npos) << report;
+  };
+  const std::string module = "layers.0.mlp.experts.";
+  quantize_twice(in_rows(module), "qwen3_moe", "compressed-tensors", "");
+  expect_apart(module, "gate_proj", "up_proj", "down_proj");
+  quantize_twice(in_rows(module), "qwen3_moe", "gptq", "");
+  expect_apart(module, "gate_proj", "up_proj", "down_proj");
+  quantize_twice(in_rows(module), "qwen3_moe", "mlx", R"(, "bits": 8, "group_size": 32)");
+  expect_stacks("layers.0.mlp.switch_mlp.");
+  quantize_twice(in_columns(module, true), "gpt_oss", "mlx", R"(, "bits": 8, "group_size": 32)");
+  expect_stacks(module);
+}
+
+// GPT-OSS's own files: the same as by way of floats.
+TEST_F(Experts, OfGptOssFilesBecomeStacks) {
+  const std::string more = R"(, "bits": 4, "group_size": 32)";
+  copy_gpt_oss();
+  const Json report = quantize_folder(folder_.path("oss"), "mlx", more);
+  EXPECT_EQ(report["model"]["layers_dequantized"], 0) << report;
+  const auto at_once = out_;
+  RunControl control;
+  const Config config(nullptr, nullptr);
+  const auto source = open_source(folder_.path("oss"));
+  dequantize(*source, config, control, file_output(*source, folder_.path("floats/"), config, control));
+  std::filesystem::rename(folder_.path("out"), folder_.path("at_once"));
+  quantize_folder(folder_.path("floats"), "mlx", more);
+  ASSERT_EQ(at_once->tensors().size(), out_->tensors().size());
+  for (const TensorInfo& info : out_->tensors()) {
+    EXPECT_EQ(stored(*at_once, info.name), stored(*out_, info.name)) << info.name;
+  }
+}
+
+// Nobody asked for floats, and they are larger.
+TEST_F(Experts, ThatBecomeFloatsAreAWarning) {
+  copy_gpt_oss();
+  const Json report = quantize_folder(folder_.path("oss"), "gptq", R"(, "bits": 4, "group_size": 32)");
+  EXPECT_NE(report["warnings"].dump().find("made floats, which are larger"), std::string::npos) << report;
 }
 
 TEST_F(Experts, StayFloatWhereNoLoaderHasThemApart) {

@@ -7,6 +7,7 @@
 #include "cli/commands/job.h"
 #include "cli/read_file.h"
 #include "cli/terminal/format.h"
+#include "cli/terminal/human.h"
 #include "cli/terminal/report_view.h"
 #include "cli/terminal/utf8.h"
 
@@ -61,7 +62,8 @@ std::string output_beside(std::string input, std::string dtype) {
 std::string schemes_fact(const Json& layers) {
   std::map<std::string, int> counts;
   for (const Json& layer : layers) {
-    if (text_in(layer, "action") != "copy") ++counts[text_in(layer, "scheme")];
+    const std::string action = text_in(layer, "action");
+    if (action == "quantize" || action == "cast") ++counts[text_in(layer, "scheme")];
   }
   std::string text;
   for (const auto& [scheme, count] : counts) text += formatted("{}{} {}", text.empty() ? "" : ", ", count, scheme);
@@ -71,10 +73,12 @@ std::string schemes_fact(const Json& layers) {
 std::string view(const Json& report, const Screen& screen, const AccuracyLimits& limits, const std::string& output,
                  const Options& options) {
   const Json& model = report["model"];
+  const double dequantized = number_in(model, "layers_dequantized");
   return layer_table(report["layers"], screen, limits) +
          untouched_table(report["layers"], screen, "copied as they are", options.verbose) +
          notices_text(report, screen, options.verbose) + "\n" +
          facts_text({{"quantized", schemes_fact(report["layers"])},
+                     {"dequantized", dequantized > 0 ? counted(dequantized, "layer") : ""},
                      {"size", size_fact(model, screen)},
                      {"SQNR", accuracy_fact(model)},
                      {"time", options.dry_run ? "" : effort_fact(report)},

@@ -77,6 +77,9 @@ class Cutter {
   // By the tensor of the source.
   std::map<std::size_t, std::vector<Piece>> pieces;
 
+  // Of the source's weights: those that would have to be floats.
+  std::vector<std::size_t> quantized;
+
  private:
   void find_weights() {
     const std::vector<LogicalTensor>& tensors = source_.require_weights();
@@ -85,7 +88,11 @@ class Cutter {
     for (std::size_t i = 0; i < source_.tensors().size(); ++i) by_name.emplace(source_.tensors()[i].name, i);
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       const bool is_of_all = layers[i].kind != nullptr && layers[i].kind->stacked_axes == 1;
-      if (!is_of_all || tensors[i].spec || tensors[i].shape.size() != 3 || !tensors[i].ties.empty()) continue;
+      if (!is_of_all || tensors[i].shape.size() != 3 || !tensors[i].ties.empty()) continue;
+      if (tensors[i].spec) {
+        if (is_to_be_cut(tensors[i], layers[i].channel_axis)) quantized.push_back(i);
+        continue;
+      }
       const std::size_t stored = tensors[i].parts.front();
       cut(stored, layers[i].channel_axis);
       const std::string& name = tensors[i].name;
@@ -97,6 +104,17 @@ class Cutter {
     }
   }
 
+  // Not where they are called so already.
+  bool is_to_be_cut(const LogicalTensor& tensor, std::int64_t axis) const {
+    const Place place = place_of(tensor.name);
+    const auto outputs =
+        outputs_of(place.part, tensor.shape[static_cast<std::size_t>(axis)], names(), model_->is_interleaved);
+    if (outputs.size() != 1 || form_ == ExpertForm::kApart) return !outputs.empty();
+    return stacked_module(place) + std::string(outputs.front().name) + ".weight" != tensor.name;
+  }
+
+  const ExpertNames& names() const { return form_ == ExpertForm::kApart ? *model_->apart : kStackedNames; }
+
   // A weight [experts, out, in] or [experts, in, out], or its bias [experts, out].
   void cut(std::size_t stored, std::int64_t axis) {
     const TensorInfo& info = source_.tensors()[stored];
@@ -104,12 +122,11 @@ class Cutter {
     const bool is_bias = shape.size() == 2;
     if (!is_bias && shape.size() != 3) return;
     const Place place = place_of(info.name);
-    const ExpertNames& names = form_ == ExpertForm::kApart ? *model_->apart : kStackedNames;
     const std::int64_t count = shape[static_cast<std::size_t>(axis)];
     const std::int64_t of_expert = is_bias ? shape[1] : shape[1] * shape[2];
     const std::int64_t step = is_bias || axis == 2 ? 1 : shape[2], in_step = axis == 2 ? shape[2] : 1;
     std::vector<Piece> cuts;
-    for (const Outputs& outputs : outputs_of(place.part, count, names, model_->is_interleaved)) {
+    for (const Outputs& outputs : outputs_of(place.part, count, names(), model_->is_interleaved)) {
       Shape size{shape[0], outputs.count}, strides{of_expert, outputs.step * step};
       if (!is_bias) {
         size.push_back(shape[axis == 2 ? 1 : 2]);
@@ -249,6 +266,10 @@ std::unique_ptr<ExpertsApart> view_of(const TensorSource& source, Cutter cutter)
 
 std::unique_ptr<ExpertsApart> take_experts_apart(const TensorSource& source, ExpertForm form) {
   return view_of(source, Cutter(source, form));
+}
+
+std::vector<std::size_t> find_quantized_experts(const TensorSource& source, ExpertForm form) {
+  return Cutter(source, form).quantized;
 }
 
 std::unique_ptr<ExpertsApart> take_experts_apart_as_in(const TensorSource& source, const TensorSource& other) {
