@@ -2,7 +2,10 @@
 file(GLOB kernel_sources CONFIGURE_DEPENDS src/kernels/*.cpp)
 file(GLOB_RECURSE loop_sources CONFIGURE_DEPENDS src/schemes/*.cpp src/layouts/*.cpp src/methods/*.cpp
      src/quantize/loop/*.cpp)
-list(REMOVE_ITEM loop_sources ${PROJECT_SOURCE_DIR}/src/quantize/loop/plan_run.cpp) # it only says what comes next
+foreach(file quantize/loop/plan_run quantize/loop/block_loop schemes/scheme_table schemes/decode_in_torchscript
+             layouts/layout_table layouts/held_kinds layouts/stored_specs methods/method_table methods/minmax) # none loops
+  list(REMOVE_ITEM loop_sources ${PROJECT_SOURCE_DIR}/src/${file}.cpp)
+endforeach()
 foreach(file quantize/comparison quantize/job_parts quantize/write/input_identity base/threads containers/strided_read)
   list(APPEND loop_sources ${PROJECT_SOURCE_DIR}/src/${file}.cpp)
 endforeach()
@@ -11,6 +14,13 @@ function(mono_quant_optimize_for_size target)
   if(NOT MONO_QUANT_SANITIZE)
     # For size GCC 12 takes optionals that were checked for uninitialised ones.
     target_compile_options(${target} PRIVATE "$<$<CONFIG:Release>:-Os;-Wno-maybe-uninitialized>")
+  endif()
+endfunction()
+
+# Nothing here asks for types when it runs; their names, of every lambda that is handed on, are 2 % of the library.
+function(mono_quant_leave_out_types target)
+  if(NOT MONO_QUANT_SANITIZE)
+    target_compile_options(${target} PRIVATE "$<$<CONFIG:Release>:-fno-rtti>")
   endif()
 endfunction()
 

@@ -24,7 +24,8 @@ set_source_files_properties(src/torch/backend.cpp src/torch/errors.cpp src/torch
                             src/torch/torch_module.cpp PROPERTIES UNITY_GROUP module)
 set_source_files_properties(src/torch/clone_module.cpp src/torch/graph/decode_weight.cpp
                             src/torch/graph/rewrite_graph.cpp src/torch/graph/use_integers.cpp PROPERTIES UNITY_GROUP clone)
-set_source_files_properties(src/torch/graph/inlined_size.cpp src/torch/graph/integer_layers.cpp
+set_source_files_properties(src/torch/graph/inlined_size.cpp src/torch/graph/integer_convolutions.cpp
+                            src/torch/graph/integer_layers.cpp
                             src/torch/graph/method_writes.cpp src/torch/graph/packed_weights.cpp
                             src/torch/graph/stock_functions.cpp
                             PROPERTIES UNITY_GROUP graph)
