@@ -1,7 +1,6 @@
 #include "quantize/report.h"
 
 #include <cmath>
-#include <map>
 #include <utility>
 
 #include "base/text/format.h"
@@ -177,41 +176,11 @@ const std::string& Report::text() const {
   return made_->text;
 }
 
-namespace {
-
-// Quantized weights that a job makes floats of though nobody asked for that, by the reason.
-class BecomeFloats {
- public:
-  void add(const std::string& tensor, std::string_view reason) {
-    Group& group = groups_[std::string(reason)];
-    if (group.count++ == 0) group.first = tensor;
-  }
-
-  void warn(Report& report) const {
-    for (const auto& [reason, group] : groups_) {
-      const bool is_one = group.count == 1;
-      report.add_warning(formatted("{} quantized {} made floats, which are larger: {}: {}{}", group.count,
-                                   is_one ? "weight is" : "weights are", reason, group.first,
-                                   is_one ? "" : " and so on"));
-    }
-  }
-
- private:
-  struct Group {
-    std::uint64_t count = 0;
-    std::string first;
-  };
-  std::map<std::string, Group> groups_;
-};
-
-}  // namespace
-
 Report make_plan_report(std::string_view kind, Plan plan, const TensorSource& input, const std::string& output,
                         std::uint32_t threads) {
   Report report(kind, &input, output, threads);
   std::uint64_t parameters = 0, parameters_changed = 0, bytes_before = 0, bytes_after = 0;
   std::uint64_t counts[4] = {};
-  BecomeFloats floats;
   report.layers().reserve(plan.tensors.size());
   for (PlannedTensor& planned : plan.tensors) {
     const LogicalTensor& tensor = plan.logical[planned.logical];
@@ -220,7 +189,6 @@ Report make_plan_report(std::string_view kind, Plan plan, const TensorSource& in
     if (planned.action != Action::kCopy || was_quantized)
       report.set_spec(layer, was_quantized ? *tensor.spec : planned.spec);
     if (planned.action == Action::kQuantize && !planned.keeps_scales) layer.method = planned.method->name;
-    if (planned.action == Action::kDequantize) floats.add(tensor.name, planned.reason);
     layer.reason = report.kept(std::move(planned.reason));
     const std::uint64_t before = stored_bytes(input, tensor);
     std::uint64_t after = 0;
@@ -254,7 +222,6 @@ Report make_plan_report(std::string_view kind, Plan plan, const TensorSource& in
   model["exact"] = nullptr;
   model["max_error"] = nullptr;
   for (const std::string& warning : plan.warnings) report.add_warning(warning);
-  if (kind != "dequantize") floats.warn(report);
   return report;
 }
 
