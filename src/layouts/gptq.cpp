@@ -5,9 +5,11 @@
 //   L.g_idx    I32 [in]: which group an input is of. Where they do not follow each other (desc_act), that is a layout
 //              of its own, since codes can then lie nowhere else
 // L is the layer, of whose L.weight these are the parts. Format gptq stores zero points less by one, gptq_v2 as they
-// are. Readers of the first one disagree of a zero point of 0, which nothing is less than by one: it is written of
-// symmetric weights, whose zero points are all in the middle, and the other one of all else.
-// Source: gptqmodel/nn_modules/qlinear/__init__.py
+// are. What wrote the first one took the one from whole words, so that a zero point of 0 borrows from the next one of
+// its word; those of 3 bits, which reach over the ends of words, are less by one each. Readers disagree of a zero point
+// of 0: the first form is written of symmetric weights, whose zero points are all in the middle, and the other one of
+// all else.
+// Source: gptqmodel/nn_modules/qlinear/__init__.py; utils/model.py, convert_gptq_v2_to_v1_format_module, 7.7
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -21,6 +23,7 @@ namespace {
 
 constexpr std::size_t kCodes = 0, kZeroPoints = 1, kScales = 2, kGroups = 3;
 constexpr std::uint64_t kWord = sizeof(std::uint32_t), kWordBits = 32;
+using Words = std::vector<std::uint32_t>;
 
 // Codes that lie in whole words whatever their bits: in as many as one code has bits.
 constexpr std::uint64_t kRun = 32;
@@ -105,10 +108,48 @@ void store(const QuantizedSpec& spec, const CodedPiece& piece, const PartWriter&
   store_piece_floats_turned(spec, piece, piece.scales, spec.scale_dtype, out, kScales, buffers);
 }
 
-// What is added to a zero point when it is stored, within its bits.
-std::int8_t moved(std::int8_t zero_point, int by, const QuantizedSpec& spec) {
-  const int mask = (1 << bits_of(spec)) - 1;
-  return static_cast<std::int8_t>(((zero_point + half_of(spec) + by) & mask) - half_of(spec));
+// Zero points in whole words, of which they then move all at once.
+bool fill_words(const QuantizedSpec& spec) { return kWordBits % static_cast<std::uint64_t>(bits_of(spec)) == 0; }
+
+// [groups, words], as they are stored.
+Words empty_words(const QuantizedSpec& spec) {
+  const std::uint64_t bits = outputs_of(spec) * static_cast<std::uint64_t>(bits_of(spec));
+  return Words(scale_shape(spec).groups * bits / kWordBits);
+}
+
+void move_words(Words& words, int by, const QuantizedSpec& spec) {
+  std::uint32_t ones = 0;
+  for (int at = 0; at < static_cast<int>(kWordBits); at += bits_of(spec)) ones |= std::uint32_t{1} << at;
+  for (std::uint32_t& word : words) word += ones * static_cast<std::uint32_t>(by);
+}
+
+// Each by itself, within its bits.
+void move_each(std::vector<std::int8_t>& zero_points, int by, const QuantizedSpec& spec) {
+  const int half = half_of(spec), mask = (1 << bits_of(spec)) - 1;
+  for (std::int8_t& zero_point : zero_points) {
+    zero_point = static_cast<std::int8_t>(((zero_point + half + by) & mask) - half);
+  }
+}
+
+// zero_points [groups, outputs]
+Words packed(const std::vector<std::int8_t>& zero_points, const QuantizedSpec& spec) {
+  Words words = empty_words(spec);
+  const std::uint64_t outputs = outputs_of(spec), groups = scale_shape(spec).groups;
+  for (std::uint64_t group = 0; group < groups; ++group) {
+    pack_bits(zero_points.data() + group * outputs, bits_of(spec), outputs, half_of(spec),
+              reinterpret_cast<std::uint8_t*>(words.data() + group * words.size() / groups));
+  }
+  return words;
+}
+
+std::vector<std::int8_t> unpacked(const Words& words, const QuantizedSpec& spec) {
+  const std::uint64_t outputs = outputs_of(spec), groups = scale_shape(spec).groups;
+  std::vector<std::int8_t> zero_points(groups * outputs);
+  for (std::uint64_t group = 0; group < groups; ++group) {
+    unpack_bits(reinterpret_cast<const std::uint8_t*>(words.data() + group * words.size() / groups), bits_of(spec),
+                outputs, half_of(spec), zero_points.data() + group * outputs);
+  }
+  return zero_points;
 }
 
 // Symmetric weights have them all the same.
@@ -116,14 +157,20 @@ void store_zero_points(const QuantizedSpec& spec, const ScaleTables& tables, int
   const std::uint64_t outputs = outputs_of(spec), groups = scale_shape(spec).groups;
   std::vector<std::int8_t> zero_points = turned(tables.zero_points, outputs);
   if (spec.symmetric) zero_points.assign(groups * outputs, 0);
-  for (std::int8_t& zero_point : zero_points) zero_point = moved(zero_point, -moved_by, spec);
-  const std::uint64_t row_bytes = outputs * static_cast<std::uint64_t>(bits_of(spec)) / 8;
-  std::vector<std::uint8_t> stored(groups * row_bytes);
-  for (std::uint64_t group = 0; group < groups && !zero_points.empty(); ++group) {
-    pack_bits(zero_points.data() + group * outputs, bits_of(spec), outputs, half_of(spec),
-              stored.data() + group * row_bytes);
-  }
-  if (!zero_points.empty()) out.write(kZeroPoints, 0, stored.data(), stored.size());
+  if (zero_points.empty()) return;
+  if (!fill_words(spec)) move_each(zero_points, -moved_by, spec);
+  Words words = packed(zero_points, spec);
+  if (fill_words(spec)) move_words(words, -moved_by, spec);
+  out.write(kZeroPoints, 0, words.data(), words.size() * kWord);
+}
+
+std::vector<std::int8_t> load_zero_points(const QuantizedSpec& spec, int moved_by, const PartReader& in) {
+  Words words = empty_words(spec);
+  in.read(kZeroPoints, 0, std::as_writable_bytes(std::span(words)));
+  if (fill_words(spec)) move_words(words, moved_by, spec);
+  std::vector<std::int8_t> zero_points = unpacked(words, spec);
+  if (!fill_words(spec)) move_each(zero_points, moved_by, spec);
+  return zero_points;
 }
 
 template <int moved_by>
@@ -138,18 +185,10 @@ void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const Pa
 
 template <int moved_by>
 ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
-  const std::uint64_t outputs = outputs_of(spec), groups = scale_shape(spec).groups;
+  const std::uint64_t groups = scale_shape(spec).groups;
   ScaleTables tables;
   tables.scales = turned(load_floats(in, kScales), groups);
-  if (spec.symmetric) return tables;
-  const std::vector<std::byte> stored = load_bytes(in, kZeroPoints);
-  std::vector<std::int8_t> zero_points(groups * outputs);
-  for (std::uint64_t group = 0; group < groups; ++group) {
-    unpack_bits(reinterpret_cast<const std::uint8_t*>(stored.data() + group * stored.size() / groups), bits_of(spec),
-                outputs, half_of(spec), zero_points.data() + group * outputs);
-  }
-  for (std::int8_t& zero_point : zero_points) zero_point = moved(zero_point, moved_by, spec);
-  tables.zero_points = turned(zero_points, groups);
+  if (!spec.symmetric) tables.zero_points = turned(load_zero_points(spec, moved_by, in), groups);
   return tables;
 }
 

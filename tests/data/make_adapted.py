@@ -175,15 +175,22 @@ def string_of(codes, bits, axis):
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(words, -1, axis)))
 
 
+def gptq_zeros(zeros, bits, form):
+    """Less by one in the first form, as gptqmodel stores them: whole words at once, but for 3 bits, which reach over their ends."""
+    if form == "gptq" and bits == 3:
+        return string_of((zeros - 1) % 8, bits, 1)
+    words = string_of(zeros, bits, 1)
+    return words - sum(1 << at for at in range(0, 32, bits)) if form == "gptq" else words
+
+
 def gptq(name, bits, outputs, inputs, groups, form, order):
     codes, zeros = integers(2**bits, outputs, inputs).numpy(), integers(2**bits, groups, outputs).numpy()
     scales = (normal(groups, outputs) / 10).half()
     index = torch.arange(inputs) // (inputs // groups)
     if order:
         index = index[torch.randperm(inputs, generator=random)]
-    stored = zeros if form == "gptq_v2" else (zeros - 1) % 2**bits
     values = (torch.from_numpy(codes).float() - torch.from_numpy(zeros).float()[index].T) * scales.float()[index].T
-    save(name, {"a.qweight": string_of(codes.T, bits, 0), "a.qzeros": string_of(stored, bits, 1), "a.scales": scales,
+    save(name, {"a.qweight": string_of(codes.T, bits, 0), "a.qzeros": gptq_zeros(zeros, bits, form), "a.scales": scales,
                 "a.g_idx": index.int(), "a.bias": normal(outputs).half(), "expected.a.weight": values},
          {"quantization_config": {"quant_method": "gptq", "bits": bits, "group_size": inputs // groups if groups > 1 else -1,
                                   "desc_act": order, "sym": False, "checkpoint_format": form}})

@@ -161,6 +161,20 @@ TEST(Gptq, ColumnsAreStringsOfBitsAlongTheInputs) {
   EXPECT_EQ(words_of(store_zero_points(kGptqV2Layout, spec, {}, 1)), Words(4, 0x88888888u));
 }
 
+// What wrote the first form took one from each zero point of a word at once: one of 0 becomes 15, and the next one of
+// its word is less by one more, but for those of 3 bits, which reach over the ends of words.
+TEST(Gptq, AZeroPointOf0BorrowsFromTheNextOneOfItsWord) {
+  const auto stored = [](const char* scheme, std::int8_t lowest) {
+    Codes zero_points(32, 0);
+    zero_points.front() = lowest;
+    return words_of(store_zero_points(kGptqLayout, spec_of(scheme, {32, 32}, false), zero_points, 1));
+  };
+  EXPECT_EQ(stored("qint2", -2), (Words{0x55555553u, 0x55555555u}));
+  EXPECT_EQ(stored("qint3", -4), (Words{0xdb6db6dfu, 0xb6db6db6u, 0x6db6db6du}));
+  EXPECT_EQ(stored("qint4", -8), (Words{0x7777776fu, 0x77777777u, 0x77777777u, 0x77777777u}));
+  EXPECT_EQ(stored("qint8", -128).front(), 0x7f7f7effu);
+}
+
 TEST(Awq, AWordHasEightOutputsInItsOwnOrder) {
   const QuantizedSpec spec = spec_of("qint4", {32, 32});
   const Words words = words_of(store(kAwqLayout, spec, squares(true)));
@@ -293,6 +307,12 @@ TEST(EveryLayout, WhatIsStoredIsLoaded) {
           RoundTrip(*layout, spec_of(scheme->name.data(), {9, columns}, false, group_size)).run();
         }
       }
+    }
+  }
+  for (const Layout* layout : {&kGptqLayout, &kGptqV2Layout}) {
+    for (const char* scheme : {"qint2", "qint3", "qint4", "qint8"}) {
+      SCOPED_TRACE(std::string(layout->name) + " " + scheme);
+      RoundTrip(*layout, spec_of(scheme, {64, 96}, false, 32)).run();
     }
   }
   for (const GgmlBlock& block : all_ggml_blocks()) {
