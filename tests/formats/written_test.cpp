@@ -181,7 +181,8 @@ TEST_F(Written, Awq) {
                                                       {"group_size", 64},
                                                       {"zero_point", true},
                                                       {"version", "gemm"},
-                                                      {"modules_to_not_convert", Names{"lm_head", "odd"}}}));
+                                                      {"modules_to_not_convert", Names{"lm_head", "odd"}},
+                                                      {"dynamic", Json{{"-:^odd$", Json::object()}}}}));
   for (const char* name : {"a.qweight", "a.qzeros", "a.scales"}) EXPECT_TRUE(made.has(name)) << name;
   EXPECT_EQ(made.reason("odd.weight"), "AWQ has one size of groups for all layers, and 64 do not divide 96 columns");
   const Error error =
@@ -192,6 +193,7 @@ TEST_F(Written, Awq) {
 // What is not asked for is of 8 bits per channel elsewhere; with 4 a scale for a row would be too few.
 TEST_F(Written, AwqHasGroupsByDefault) {
   const Made made = quantize_folder("awq");
+  EXPECT_EQ(made.config["quantization_config"].find("dynamic"), nullptr);
   EXPECT_EQ(made.config["quantization_config"]["group_size"], 128);
   EXPECT_EQ(made.reason("layers.0.up.weight"), "as int4 group 128");
   EXPECT_EQ(quantize_folder("awq", R"("group_size": 32)").config["quantization_config"]["group_size"], 32);

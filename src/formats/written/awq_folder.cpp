@@ -62,6 +62,9 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
                        {"zero_point", true},
                        {"version", "gemm"},
                        {"modules_to_not_convert", names_left(layers, plan, companion)}};
+  Json dynamic = Json::object();  // gptqmodel does not go by modules_to_not_convert
+  add_rules_for_left(dynamic, layers, companion);
+  if (!dynamic.members().empty()) result.config.add("dynamic", std::move(dynamic));
   return result;
 }
 

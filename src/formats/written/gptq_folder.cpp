@@ -65,9 +65,7 @@ Json dynamic_of(const LinearLayers& layers, const Json& most, const Companion* c
     Json own = settings_of(layer.spec());
     if (own != most) rules.add("+:" + pattern_of_name(layer.name), std::move(own));
   }
-  for (const std::string& name : layers.left) {
-    if (!is_output_head(name, companion)) rules.add("-:" + pattern_of_name(name), Json::object());
-  }
+  add_rules_for_left(rules, layers, companion);
   return rules;
 }
 

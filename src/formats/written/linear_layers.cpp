@@ -77,4 +77,10 @@ std::string pattern_of_name(std::string_view name) {
   return pattern + "$";
 }
 
+void add_rules_for_left(Json& dynamic, const LinearLayers& layers, const Companion* companion) {
+  for (const std::string& name : layers.left) {
+    if (!is_output_head(name, companion)) dynamic.add("-:" + pattern_of_name(name), Json::object());
+  }
+}
+
 }  // namespace mnq

@@ -46,4 +46,7 @@ Json most_frequent(std::span<const Json> layers);
 /// A regular expression for the name alone, from its start on.
 std::string pattern_of_name(std::string_view name);
 
+/// Adds to a config's `dynamic`, by which gptqmodel goes, the layers that are left. Heads are left without it.
+void add_rules_for_left(Json& dynamic, const LinearLayers& layers, const Companion* companion);
+
 }  // namespace mnq
