@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "base/text/format.h"
 #include "quantize/job_fixture.h"
 #include "support/error_of.h"
 #include "support/temp_folder.h"
@@ -188,6 +189,15 @@ TEST_F(Written, Awq) {
   const Error error =
       error_of([&] { quantize_folder("awq", R"("bits": 4, "layers": [{"name": "*up", "group_size": 32}])"); });
   EXPECT_EQ(error.status(), Status::kUnsupported) << error.message();
+}
+
+TEST_F(Written, GroupsOfOtherSizesStayFloatInAwq) {
+  for (const int size : {8, 256}) {
+    const Made made = quantize_folder("awq", formatted(R"("layers": [{{"name": "*up", "group_size": {}}}])", size),
+                                      {weight("layers.0.up", {64, 256}), weight("layers.0.down")});
+    EXPECT_EQ(made.reason("layers.0.up.weight"),
+              formatted("AWQ has groups of 16, 32, 64 and 128, and none of {}", size));
+  }
 }
 
 // What is not asked for is of 8 bits per channel elsewhere; with 4 a scale for a row would be too few.

@@ -1,6 +1,8 @@
 // AWQ's folders, version GEMM: 4 bits, and one size of groups for all layers.
-// Source: awq/models/_config.py; transformers/utils/quantization_config.py, AwqConfig, 5.24
+// Source: awq/models/_config.py; transformers/utils/quantization_config.py, AwqConfig, 5.24;
+// gptqmodel/nn_modules/qlinear/torch_awq.py, 7.7
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 #include "base/text/format.h"
@@ -16,6 +18,18 @@ namespace {
 
 constexpr std::string_view kTitle = "AWQ";
 constexpr std::int64_t kOutputs = 8, kMostInputs = 1 << 17;
+constexpr std::array<std::uint64_t, 4> kGroupSizes{16, 32, 64, 128};  // or whole rows
+
+// Empty: there is none.
+std::string reason_against_groups(const QuantizedSpec& wanted) {
+  if (!has_integer_codes(wanted) || wanted.granularity != Granularity::kGroup) return "";
+  if (std::ranges::find(kGroupSizes, wanted.group_size) == kGroupSizes.end()) {
+    return formatted("AWQ has groups of 16, 32, 64 and 128, and none of {}", wanted.group_size);
+  }
+  if (static_cast<std::uint64_t>(wanted.shape[1]) % wanted.group_size == 0) return "";
+  return formatted("AWQ has one size of groups for all layers, and {} do not divide {} columns", wanted.group_size,
+                   wanted.shape[1]);
+}
 
 WeightRule rule_of_awq(const WeightRequest& request) {
   if (!is_coded(request.wanted)) return {};
@@ -26,12 +40,7 @@ WeightRule rule_of_awq(const WeightRequest& request) {
     return {.leaves_for = formatted("AWQ holds multiples of {} rows of up to {} columns, and this has {}", kOutputs,
                                     kMostInputs, shape_text(wanted.shape))};
   }
-  const bool has_groups = has_integer_codes(wanted) && wanted.granularity == Granularity::kGroup;
-  if (has_groups && static_cast<std::uint64_t>(wanted.shape[1]) % wanted.group_size != 0) {
-    return {.leaves_for = formatted("AWQ has one size of groups for all layers, and {} do not divide {} columns",
-                                    wanted.group_size, wanted.shape[1])};
-  }
-  return {};
+  return {.leaves_for = reason_against_groups(wanted)};
 }
 
 std::int64_t group_size_of(const QuantizedSpec& spec) {
