@@ -200,6 +200,21 @@ TEST_F(Written, GroupsOfOtherSizesStayFloatInAwq) {
   }
 }
 
+// A head is quantized only where it is named, and not all that loads such a folder looks for codes in it.
+TEST_F(Written, AQuantizedHeadHasANote) {
+  const auto warnings = [&](const std::string& format, const std::string& only) {
+    const std::string more = formatted(R"("bits": 4, "group_size": 64, "only": {})", only);
+    return quantize_folder(format, more, {weight("m.a"), weight("lm_head")}).report["warnings"].dump();
+  };
+  for (const char* format : {"gptq", "awq"}) {
+    EXPECT_NE(warnings(format, R"(["*a", "lm_head"])")
+                  .find("lm_head is quantized: gptqmodel loads it, transformers does not"),
+              std::string::npos)
+        << format;
+    EXPECT_EQ(warnings(format, R"(["*a"])").find("lm_head"), std::string::npos) << format;
+  }
+}
+
 // What is not asked for is of 8 bits per channel elsewhere; with 4 a scale for a row would be too few.
 TEST_F(Written, AwqHasGroupsByDefault) {
   const Made made = quantize_folder("awq");

@@ -65,6 +65,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
   const QuantizedSpec& spec = layers.coded.front().spec();
   FolderQuantization result;
   add_note_on_experts(result.notes, plan, companion);
+  add_note_on_heads(result.notes, layers, companion);
   result.config = Json{{"quant_method", kAwqFormat.name},
                        {"bits", code_bits(spec)},
                        {"group_size", group_size_of(spec)},

@@ -81,6 +81,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
   const bool is_first_form = layers.coded.front().planned->layout == &kGptqLayout;
   FolderQuantization result;
   add_note_on_experts(result.notes, plan, companion);
+  add_note_on_heads(result.notes, layers, companion);
   result.config = Json{{"quant_method", kGptqFormat.name},
                        {"bits", most["bits"]},
                        {"group_size", most["group_size"]},

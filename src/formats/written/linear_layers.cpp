@@ -64,6 +64,13 @@ std::vector<std::string> names_left(const LinearLayers& layers, const Plan& plan
   return names;
 }
 
+void add_note_on_heads(std::vector<std::string>& notes, const LinearLayers& layers, const Companion* companion) {
+  for (const CodedLayer& layer : layers.coded) {
+    if (!is_output_head(layer.name, companion)) continue;
+    notes.push_back(formatted("{} is quantized: gptqmodel loads it, transformers does not", layer.name));
+  }
+}
+
 Json most_frequent(std::span<const Json> layers) {
   std::map<std::string, std::size_t> counts;
   for (const Json& settings : layers) ++counts[settings.dump()];

@@ -40,6 +40,9 @@ std::vector<std::string> names_left(const LinearLayers& layers, const Plan& plan
 /// Whether the layer is an output head of the model.
 bool is_output_head(std::string_view layer, const Companion* companion);
 
+/// Adds what is to be said of output heads that have codes, which not all loaders of GPTQ's and AWQ's folders look for.
+void add_note_on_heads(std::vector<std::string>& notes, const LinearLayers& layers, const Companion* companion);
+
 /// What most layers have; layers: settings of each, one at least.
 Json most_frequent(std::span<const Json> layers);
 
