@@ -67,6 +67,20 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"solar_open", &kNamed},
 });
 
+// The first layer of one expert that has codes; empty: there is none.
+std::string_view find_coded_expert(const Plan& plan) {
+  for (const PlannedTensor& planned : plan.tensors) {
+    const std::string_view name = planned.layer.name.name;
+    if (has_codes(planned, plan.logical[planned.logical]) && is_of_one_expert(name)) return name;
+  }
+  return "";
+}
+
+bool is_numbered(std::string_view layer) {
+  const std::string_view name = layer.substr(layer.rfind('.') + 1);
+  return name == kNumbered.gate || name == kNumbered.up || name == kNumbered.down;
+}
+
 }  // namespace
 
 const ExpertModel* find_expert_model(const Companion* companion) {
@@ -88,13 +102,24 @@ bool is_of_one_expert(std::string_view layer) {
 
 void add_note_on_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion) {
   const ExpertModel* model = find_expert_model(companion);
-  if (model == nullptr || !model->is_for_vllm_only) return;
-  const bool has_experts = std::ranges::any_of(plan.tensors, [&](const PlannedTensor& planned) {
-    return has_codes(planned, plan.logical[planned.logical]) && is_of_one_expert(planned.layer.name.name);
-  });
-  if (!has_experts) return;
+  if (model == nullptr || !model->is_for_vllm_only || find_coded_expert(plan).empty()) return;
   notes.push_back(
       formatted("the experts of this {} lie one by one, as vLLM loads them: transformers does not", model->type));
+}
+
+void add_note_on_modules_of_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion) {
+  const std::string_view expert = find_coded_expert(plan);
+  const ExpertModel* model = find_expert_model(companion);
+  if (expert.empty()) return;
+  if (is_numbered(expert)) {
+    notes.emplace_back(
+        "the experts are quantized one by one as w1, w2 and w3, as vLLM has them: gptqmodel and transformers do not "
+        "load them");
+  } else if (model != nullptr && model->is_for_vllm_only) {
+    add_note_on_experts(notes, plan, companion);
+  } else {
+    notes.emplace_back("the experts are quantized one by one, as gptqmodel loads them: transformers does not");
+  }
 }
 
 std::string reason_for_one_tensor(const Companion* companion) {

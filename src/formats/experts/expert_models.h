@@ -34,6 +34,10 @@ bool is_of_one_expert(std::string_view layer);
 /// Adds what is to be said of a folder whose experts have codes one by one.
 void add_note_on_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion);
 
+/// The same of GPTQ and AWQ, for which transformers has no quantized experts, whatever the model, and gptqmodel has
+/// modules of one name: gate_proj, up_proj and down_proj.
+void add_note_on_modules_of_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion);
+
 /// Why a tensor of all experts was not taken apart: to follow "and this is all experts in one tensor".
 std::string reason_for_one_tensor(const Companion* companion);
 

@@ -64,7 +64,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
   require_one_size(layers.coded);
   const QuantizedSpec& spec = layers.coded.front().spec();
   FolderQuantization result;
-  add_note_on_experts(result.notes, plan, companion);
+  add_note_on_modules_of_experts(result.notes, plan, companion);
   add_note_on_heads(result.notes, layers, companion);
   result.config = Json{{"quant_method", kAwqFormat.name},
                        {"bits", code_bits(spec)},

@@ -80,7 +80,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
       std::ranges::any_of(layers.coded, [&](const CodedLayer& layer) { return is_output_head(layer.name, companion); });
   const bool is_first_form = layers.coded.front().planned->layout == &kGptqLayout;
   FolderQuantization result;
-  add_note_on_experts(result.notes, plan, companion);
+  add_note_on_modules_of_experts(result.notes, plan, companion);
   add_note_on_heads(result.notes, layers, companion);
   result.config = Json{{"quant_method", kGptqFormat.name},
                        {"bits", most["bits"]},
