@@ -64,6 +64,10 @@ std::vector<NamedTensor> one_by_one(const std::string& layer) {
   return {{layer + ".weight", tensor_of(DType::kF32, {kInner, kWidth}, normal_values(kInner * kWidth, 1))}};
 }
 
+NamedTensor router(const std::string& layer) {
+  return {layer + ".weight", tensor_of(DType::kF32, {kExperts, kWidth}, std::vector<float>(kExperts * kWidth, 1))};
+}
+
 class Experts : public testing::Test {
  protected:
   void write_model(const std::vector<NamedTensor>& tensors, const std::string& type) {
@@ -218,6 +222,16 @@ TEST_F(Experts, OfGptqAndAwqHaveNotesOnTheirLoaders) {
   expect_note(one_by_one("layers.0.block_sparse_moe.experts.0.w2"), "mixtral", numbered);
   expect_note(in_rows("layers.0.mlp.experts."), "qwen3_vl_moe",
               "the experts of this qwen3_vl_moe lie one by one, as vLLM loads them: transformers does not");
+}
+
+// PhiMoE's router is a Linear layer to transformers, which looks for its scales where the config does not leave it.
+TEST_F(Experts, HaveRoutersThatAConfigLeavesByAllNames) {
+  std::vector<NamedTensor> tensors = one_by_one("layers.0.block_sparse_moe.experts.0.w1");
+  tensors.push_back(router("layers.0.block_sparse_moe.gate"));
+  quantize_to("compressed-tensors", tensors, "phimoe");
+  const Json config = parse_json(read_bytes(folder_.path("out/config.json")))["quantization_config"];
+  EXPECT_EQ(config["ignore"],
+            (Json{std::vector<std::string>{"layers.0.block_sparse_moe.gate", "layers.0.mlp.router"}}));
 }
 
 TEST_F(Experts, MayLieTheOtherWayRound) {

@@ -197,6 +197,7 @@ FolderQuantization describe_compressed_tensors(const Plan& plan, const Companion
   add_note_on_experts(result.notes, plan, companion);
   std::vector<std::string> ignore = layers.left;
   if (renames_modules(companion)) std::ranges::copy(patterns_of(layers.left, true), std::back_inserter(ignore));
+  add_names_in_transformers(ignore, companion);
   add_heads(ignore, plan, companion);
   const std::string_view layout = layers.groups.front().layout->name;
   const bool is_mixed =

@@ -11,9 +11,11 @@ namespace {
 constexpr ExpertNames kNamed{"gate_proj", "up_proj", "down_proj"};
 constexpr ExpertNames kNumbered{"w1", "w3", "w2"};
 constexpr std::string_view kSwitch = "switch_mlp", kExperts = "experts";
+constexpr ExpertBlock kSparse{"block_sparse_moe", "gate"}, kSparseOfRouter{"block_sparse_moe", "router"};
 
 // Sources: transformers 5.24, conversion_mapping.py: what it merges, and quantizers/base.py for llama4; vLLM's
-// load_weights of granitemoe and qwen3_vl_moe; mlx-lm, models/*.py: the modules that its own files name.
+// load_weights of granitemoe and qwen3_vl_moe, and its modules where there is a block; mlx-lm, models/*.py: the modules
+// that its own files name.
 constexpr auto kModels = std::to_array<ExpertModel>({
     {"afmoe", &kNamed, kExperts},
     {"axk1", &kNamed},
@@ -35,14 +37,14 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"glm5_next", &kNamed},
     {"glm5_next_text", &kNamed},
     {"glm_moe_dsa", &kNamed, kSwitch},
-    {"gpt_oss", nullptr, kExperts, false, true},
-    {"granitemoe", &kNumbered, kSwitch, true},
-    {"granitemoehybrid", &kNumbered, kSwitch, true},
-    {"granitemoeshared", &kNumbered, "", true},
+    {"gpt_oss", nullptr, kExperts, nullptr, false, true},
+    {"granitemoe", &kNumbered, kSwitch, nullptr, true},
+    {"granitemoehybrid", &kNumbered, kSwitch, nullptr, true},
+    {"granitemoeshared", &kNumbered, "", nullptr, true},
     {"hunyuan_v1_moe", &kNamed},
     {"hy_v3", &kNamed},
     {"jamba", &kNamed, kSwitch},
-    {"kimi_linear", &kNumbered},
+    {"kimi_linear", &kNumbered, "", &kSparse},
     {"laguna", &kNamed, kSwitch},
     {"lfm2_moe", &kNumbered, kSwitch},
     {"llama4", &kNamed, kExperts},
@@ -50,20 +52,20 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"longcat_flash", &kNamed, kSwitch},
     {"mellum", &kNamed, kSwitch},
     {"mimo_v2_flash", &kNamed, kSwitch},
-    {"minimax", &kNumbered, kSwitch},
-    {"minimax_m2", &kNumbered, kSwitch},
-    {"mixtral", &kNumbered, kSwitch},
+    {"minimax", &kNumbered, kSwitch, &kSparse},
+    {"minimax_m2", &kNumbered, kSwitch, &kSparse},
+    {"mixtral", &kNumbered, kSwitch, &kSparse},
     {"nemotron_h", &kNamed},
     {"olmoe", &kNamed, kSwitch},
-    {"phimoe", &kNumbered, kSwitch},
+    {"phimoe", &kNumbered, kSwitch, &kSparseOfRouter},
     {"qwen2_moe", &kNamed, kSwitch},
     {"qwen3_5_moe", &kNamed, kSwitch},
     {"qwen3_5_moe_text", &kNamed, kSwitch},
     {"qwen3_moe", &kNamed, kSwitch},
     {"qwen3_next", &kNamed, kSwitch},
     {"qwen3_omni_moe", &kNamed},
-    {"qwen3_vl_moe", &kNamed, kSwitch, true},
-    {"qwen3_vl_moe_text", &kNamed, kSwitch, true},
+    {"qwen3_vl_moe", &kNamed, kSwitch, nullptr, true},
+    {"qwen3_vl_moe_text", &kNamed, kSwitch, nullptr, true},
     {"solar_open", &kNamed},
 });
 
@@ -119,6 +121,18 @@ void add_note_on_modules_of_experts(std::vector<std::string>& notes, const Plan&
     add_note_on_experts(notes, plan, companion);
   } else {
     notes.emplace_back("the experts are quantized one by one, as gptqmodel loads them: transformers does not");
+  }
+}
+
+void add_names_in_transformers(std::vector<std::string>& layers, const Companion* companion) {
+  const ExpertModel* model = find_expert_model(companion);
+  if (model == nullptr || model->block == nullptr) return;
+  const std::string module = formatted(".{}.", model->block->name);
+  for (std::size_t i = 0, count = layers.size(); i < count; ++i) {
+    const std::size_t at = layers[i].find(module);
+    if (at == std::string::npos) continue;
+    const std::string rest = layers[i].substr(at + module.size());
+    layers.push_back(formatted("{}.mlp.{}", layers[i].substr(0, at), rest == "gate" ? model->block->router : rest));
   }
 }
 

@@ -16,11 +16,18 @@ struct ExpertNames {
   std::string_view gate, up, down;
 };
 
+/// The module around experts where transformers 5, which calls it mlp, has another name than files and other loaders.
+struct ExpertBlock {
+  std::string_view name;
+  std::string_view router;  ///< transformers' name of its gate
+};
+
 /// A type of models.
 struct ExpertModel {
   std::string_view type;               ///< in config.json
   const ExpertNames* apart = nullptr;  ///< of X.experts.3.NAME.weight; null: nothing loads them one by one
   std::string_view stacked = "";       ///< of X.STACKED.gate_proj.weight; empty: mlx-lm knows no such model
+  const ExpertBlock* block = nullptr;  ///< null: all loaders have one name
   bool is_for_vllm_only = false;       ///< transformers does not load them one by one
   bool is_interleaved = false;         ///< rows of gate and up take turns
 };
@@ -37,6 +44,10 @@ void add_note_on_experts(std::vector<std::string>& notes, const Plan& plan, cons
 /// The same of GPTQ and AWQ, for which transformers has no quantized experts, whatever the model, and gptqmodel has
 /// modules of one name: gate_proj, up_proj and down_proj.
 void add_note_on_modules_of_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion);
+
+/// Adds what transformers calls those of the layers that lie beside experts, where that is otherwise: some of what reads
+/// a config goes by these names.
+void add_names_in_transformers(std::vector<std::string>& layers, const Companion* companion);
 
 /// Why a tensor of all experts was not taken apart: to follow "and this is all experts in one tensor".
 std::string reason_for_one_tensor(const Companion* companion);
