@@ -30,7 +30,7 @@ struct LayerHint {
   std::string kind;               ///< of the table of layer kinds; empty: no weight that can be quantized
   std::int64_t channel_axis = 0;  ///< of the weight
   std::string reason;             ///< why there is no kind
-  std::string origin = {};        ///< the tensor that it is a part of, where another source has it whole
+  std::string origin = {};        ///< the tensor of another source that it is a part of, or is: then without a kind
 };
 
 struct Layout;  // layouts/layout.h

@@ -445,10 +445,11 @@ void find_kind(Layer& layer, const LogicalTensor& tensor, const Known& known, co
 }
 
 Layer find_layer(const LogicalTensor& tensor, const Known& known) {
-  if (tensor.hint) return find_hinted_layer(tensor, known);
+  const bool has_name_only = tensor.hint && tensor.hint->kind.empty() && !tensor.hint->origin.empty();
+  if (tensor.hint && !has_name_only) return find_hinted_layer(tensor, known);
   const DottedName dotted = split_last(tensor.name);
   Layer layer;
-  layer.name = {tensor.name, tensor.name};
+  layer.name = {tensor.name, tensor.name, has_name_only ? std::string_view(tensor.hint->origin) : ""};
   layer.reason = reason_against(tensor, dotted.last);
   if (!layer.reason.empty()) return layer;
   const std::optional<Remade> remade = find_remade(tensor.name, known);

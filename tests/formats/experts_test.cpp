@@ -234,6 +234,28 @@ TEST_F(Experts, HaveRoutersThatAConfigLeavesByAllNames) {
             (Json{std::vector<std::string>{"layers.0.block_sparse_moe.gate", "layers.0.mlp.router"}}));
 }
 
+// The module around them, too: transformers has other names than its files, and may save either.
+TEST_F(Experts, LieInTheModuleThatTheirLoadersHave) {
+  std::vector<NamedTensor> tensors = in_rows("layers.0.mlp.experts.");
+  tensors.push_back(router("layers.0.mlp.gate"));
+  tensors.push_back(one_by_one("layers.1.mlp.up_proj").front());  // of a layer without experts
+  const std::string gate = "layers.0.block_sparse_moe.gate.weight";
+  for (const char* format : {"compressed-tensors", "gptq"}) {
+    const Json report = quantize_to(format, tensors, "mixtral");
+    expect_apart("layers.0.block_sparse_moe.experts.", "w1", "w3", "w2");
+    EXPECT_NE(out_->find(gate), TensorSource::kNone) << format;
+    EXPECT_NE(report.dump().find("layers.1.mlp.up_proj.weight"), std::string::npos) << format;
+    EXPECT_NE(report["remarks"].dump().find("2 tensors of all experts became several"), std::string::npos) << report;
+  }
+  quantize_to("mlx", tensors, "mixtral", R"(, "group_size": 32)");
+  expect_stacks("layers.0.block_sparse_moe.switch_mlp.");
+  EXPECT_NE(out_->find(gate), TensorSource::kNone);
+  tensors[2] = router("layers.0.mlp.router");
+  const Json report = quantize_to("compressed-tensors", tensors, "phimoe", R"(, "skip": ["*mlp.router*"])");
+  EXPECT_NE(out_->find(gate), TensorSource::kNone);
+  EXPECT_EQ(report["warnings"].size(), 0) << report["warnings"];  // it is known by either name
+}
+
 TEST_F(Experts, MayLieTheOtherWayRound) {
   quantize_to("compressed-tensors", in_columns("layers.0.feed_forward.experts.", false), "llama4_text");
   expect_apart("layers.0.feed_forward.experts.", "gate_proj", "up_proj", "down_proj");

@@ -64,6 +64,34 @@ Place place_of(std::string_view tensor) {
 
 bool ends_in_experts(std::string_view module) { return module == "experts" || module.ends_with(".experts"); }
 
+// The modules of experts that a source calls as transformers does, and the loaders otherwise.
+class Blocks {
+ public:
+  explicit Blocks(const ExpertBlock* block) : block_(block) {}
+
+  // "layers.0.mlp."
+  void add(const std::string& module) {
+    if (block_ != nullptr && ("." + module).ends_with(".mlp.")) modules_.insert(module);
+  }
+
+  // "layers.0.mlp.gate.weight" -> "layers.0.block_sparse_moe.gate.weight"
+  std::string renamed(const std::string& tensor) const {
+    const auto found =
+        std::ranges::find_if(modules_, [&](const std::string& module) { return tensor.starts_with(module); });
+    if (found == modules_.end()) return tensor;
+    const std::string above = found->substr(0, found->size() - kOwn.size());
+    const std::string rest = tensor.substr(found->size()), router = formatted("{}.", block_->router);
+    if (!rest.starts_with(router)) return formatted("{}{}.{}", above, block_->name, rest);
+    return formatted("{}{}.gate.{}", above, block_->name, rest.substr(router.size()));
+  }
+
+ private:
+  static constexpr std::string_view kOwn = "mlp.";
+
+  const ExpertBlock* block_;
+  std::set<std::string> modules_;
+};
+
 // What takes all experts apart that a source holds in one tensor.
 class Cutter {
  public:
@@ -71,11 +99,14 @@ class Cutter {
       : source_(source), form_(form), model_(find_expert_model(source.companion())) {
     if (source.as_module() != nullptr || form == ExpertForm::kTogether || model_ == nullptr) return;
     if (form == ExpertForm::kApart ? model_->apart == nullptr : model_->stacked.empty()) return;
+    blocks = Blocks(model_->block);
     find_weights();
+    rename_others();
   }
 
-  // By the tensor of the source.
+  // By the tensor of the source: of those that are cut, and of those that get another name.
   std::map<std::size_t, std::vector<Piece>> pieces;
+  Blocks blocks{nullptr};
 
   // Of the source's weights: those that would have to be floats.
   std::vector<std::size_t> quantized;
@@ -115,6 +146,15 @@ class Cutter {
 
   const ExpertNames& names() const { return form_ == ExpertForm::kApart ? *model_->apart : kStackedNames; }
 
+  // What lies beside experts goes with them.
+  void rename_others() {
+    for (std::size_t i = 0; i < source_.tensors().size(); ++i) {
+      TensorInfo info = source_.tensors()[i];
+      info.name = blocks.renamed(info.name);
+      if (info.name != source_.tensors()[i].name) pieces.try_emplace(i, 1, Piece{i, 0, std::move(info), {}, true});
+    }
+  }
+
   // A weight [experts, out, in] or [experts, in, out], or its bias [experts, out].
   void cut(std::size_t stored, std::int64_t axis) {
     const TensorInfo& info = source_.tensors()[stored];
@@ -122,6 +162,7 @@ class Cutter {
     const bool is_bias = shape.size() == 2;
     if (!is_bias && shape.size() != 3) return;
     const Place place = place_of(info.name);
+    blocks.add(above(place));
     const std::int64_t count = shape[static_cast<std::size_t>(axis)];
     const std::int64_t of_expert = is_bias ? shape[1] : shape[1] * shape[2];
     const std::int64_t step = is_bias || axis == 2 ? 1 : shape[2], in_step = axis == 2 ? shape[2] : 1;
@@ -152,9 +193,10 @@ class Cutter {
     const std::uint64_t size = *checked_size_bytes(dtype, shape);
     cuts.push_back({stored, first, {std::move(name), dtype, std::move(shape), size}, std::move(strides), false});
   }
-  void add(std::vector<Piece>& cuts, std::size_t stored, std::string name, std::uint64_t first, Shape shape,
+  void add(std::vector<Piece>& cuts, std::size_t stored, const std::string& name, std::uint64_t first, Shape shape,
            Shape strides) const {
-    add(cuts, stored, std::move(name), first, std::move(shape), std::move(strides), source_.tensors()[stored].dtype);
+    add(cuts, stored, blocks.renamed(name), first, std::move(shape), std::move(strides),
+        source_.tensors()[stored].dtype);
   }
 
   // "x.experts" and "x" alike.
@@ -176,17 +218,17 @@ class Cutter {
 
 class View final : public ExpertsApart {
  public:
-  View(const TensorSource& source, std::map<std::size_t, std::vector<Piece>> cut) : source_(source) {
+  View(const TensorSource& source, Cutter cutter) : source_(source), blocks_(std::move(cutter.blocks)) {
     metadata_ = source.metadata();
     remarks_ = source.remarks();
     inputs_ = source.inputs();
     for (std::size_t i = 0; i < source.tensors().size(); ++i) {
       shown_.push_back(pieces_.size());
-      if (const auto found = cut.find(i); found == cut.end()) {
+      if (const auto found = cutter.pieces.find(i); found == cutter.pieces.end()) {
         pieces_.push_back({i, 0, source.tensors()[i], {}, true});
       } else {
+        if (!found->second.front().is_whole) cut_.push_back(i);
         std::ranges::move(found->second, std::back_inserter(pieces_));
-        cut_.push_back(i);
       }
     }
     for (const Piece& piece : pieces_) tensors_.push_back(piece.info);
@@ -199,8 +241,8 @@ class View final : public ExpertsApart {
   const Companion* companion() const override { return source_.companion(); }
   const OwnMetadata* own_metadata() const override { return source_.own_metadata(); }
   const LayerHint* hint(std::size_t tensor) const override {
-    if (pieces_[tensor].is_whole) return source_.hint(pieces_[tensor].stored);
-    return hints_[tensor].kind.empty() ? nullptr : &hints_[tensor];
+    const LayerHint* own = pieces_[tensor].is_whole ? source_.hint(pieces_[tensor].stored) : nullptr;
+    return own != nullptr || hints_[tensor].origin.empty() ? own : &hints_[tensor];
   }
   std::vector<std::string> ties(std::size_t tensor) const override {
     return pieces_[tensor].is_whole ? source_.ties(pieces_[tensor].stored) : std::vector<std::string>();
@@ -231,10 +273,11 @@ class View final : public ExpertsApart {
   }
 
  private:
-  // Biases are told by their names.
+  // Biases are told by their names, and so is what has another one only.
   static LayerHint hint_of(const Piece& piece, const std::string& origin) {
     const std::string& name = piece.info.name;
-    if (piece.is_whole || !name.ends_with(".weight")) return {};
+    if (piece.is_whole) return {"", "", 0, "", name == origin ? "" : origin};
+    if (!name.ends_with(".weight")) return {};
     const bool is_stack = piece.info.shape.size() == 3;
     return {name.substr(0, name.rfind('.')), is_stack ? "Experts" : "Linear", is_stack ? 1 : 0, "", origin};
   }
@@ -244,12 +287,14 @@ class View final : public ExpertsApart {
     for (LogicalTensor tensor : source_.weights()) {
       if (!tensor.spec) continue;
       for (std::size_t& part : tensor.parts) part = shown_[part];
+      tensor.name = blocks_.renamed(tensor.name);
       quantized.push_back(std::move(tensor));
     }
     return complete({std::move(quantized), source_.problems()});
   }
 
   const TensorSource& source_;
+  Blocks blocks_;
   std::vector<Piece> pieces_;       // of each tensor
   std::vector<std::size_t> shown_;  // of each tensor of the source: the first of what it is here
   std::vector<std::size_t> cut_;    // those of the source that were taken apart
@@ -258,8 +303,10 @@ class View final : public ExpertsApart {
 };
 
 std::unique_ptr<ExpertsApart> view_of(const TensorSource& source, Cutter cutter) {
-  if (cutter.pieces.empty()) return nullptr;
-  return std::make_unique<View>(source, std::move(cutter.pieces));
+  const bool has_cuts =
+      std::ranges::any_of(cutter.pieces, [](const auto& cut) { return !cut.second.front().is_whole; });
+  if (!has_cuts) return nullptr;
+  return std::make_unique<View>(source, std::move(cutter));
 }
 
 }  // namespace
