@@ -1,6 +1,7 @@
 #include "plan/plan.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/text/format.h"
 #include "plan/foreign_tensors.h"
@@ -59,6 +60,24 @@ void remark_on_bare_codes(Plan& plan) {
   if (first == plan.logical.end()) return;
   plan.warnings.push_back(formatted("weights that are integers without scales, copied as they are: {}, as {}",
                                     std::ranges::count_if(plan.logical, is_bare), first->name));
+}
+
+// Where floats were not asked for.
+void warn_of_floats(Plan& plan) {
+  struct Lost {
+    std::size_t count = 0;
+    std::string_view first;
+  };
+  std::map<std::string_view, Lost> by_reason;
+  for (const PlannedTensor& planned : plan.tensors) {
+    if (planned.action != Action::kDequantize) continue;
+    Lost& lost = by_reason[planned.reason];
+    if (lost.count++ == 0) lost.first = plan.logical[planned.logical].name;
+  }
+  for (const auto& [reason, lost] : by_reason) {
+    plan.warnings.push_back(
+        formatted("quantized weights that become floats: {}, as {}: {}", lost.count, lost.first, reason));
+  }
 }
 
 void finish_plan(Plan& plan, const TensorSource& source) {
@@ -138,6 +157,7 @@ Plan make_plan(const TensorSource& source, const Config& config, const Storage& 
   remark_on_conv1d(plan, source.companion());
   warn_of_idle_globs(plan, config, selection);
   warn_of_idle_activation_bits(plan, config);
+  warn_of_floats(plan);
   finish_plan(plan, source);
   return plan;
 }
@@ -170,6 +190,7 @@ Plan make_convert_plan(const TensorSource& source, const Config& config, const S
   Plan plan = plan_quantized(source, [&](PlannedTensor& planned, const LogicalTensor& tensor) {
     plan_stored(planned, tensor, source, config, storage);
   });
+  warn_of_floats(plan);
   if (is_copied) {
     plan.warnings.push_back(
         formatted("{}: its tensors are copied as they are, none is read as a weight", foreign->text()));

@@ -96,6 +96,22 @@ TEST_P(Adapted, IsConverted) {
   }
 }
 
+// A folder that was to be GPTQ's and is none any more is no surprise.
+TEST(Adapted, ThatCannotKeepItsCodesIsSaid) {
+  const TempFolder folder;
+  const auto source = open_source(kFolder + "gptq_desc_act");
+  const Settings settings = parse_settings(R"({"format": "gptq"})");
+  const Config config(&settings, nullptr);
+  RunControl control;
+  const Json report =
+      convert(*source, config, control, file_output(*source, folder.path("x/"), config, control)).json();
+  ASSERT_EQ(report["warnings"].size(), 1) << report["warnings"];
+  EXPECT_EQ(
+      report["warnings"][0],
+      "quantized weights that become floats: 1, as a.weight: its codes lie in an order of their own (int4 group 32 "
+      "asymmetric)");
+}
+
 // ---- Symmetric weights of GPTQ and AWQ: their zero points are stored, all in the middle
 
 struct MiddleZeroPoints {
