@@ -52,10 +52,8 @@ inline CodeScale with_limits(float scale, std::int32_t zero_point, const CodeRul
 }
 
 /// Half to even for |value| < 2^22, whatever the rounding of library calls costs.
-inline float round_half_even(float value) {
-  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23
-  return (value + kMagic) - kMagic;
-}
+constexpr float kRoundingMagic = 12582912.0f;  // 1.5 * 2^23
+inline float round_half_even(float value) { return (value + kRoundingMagic) - kRoundingMagic; }
 
 inline float quotient_of_range(const Range& range, const CodeRule& rule, float low, float high) {
   if (rule.symmetric) return float_from_bits(range.max_abs_bits) / rule.symmetric_divisor;

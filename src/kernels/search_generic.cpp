@@ -66,7 +66,8 @@ Explained explain(const Group& group, float unit, const Trial& trial) {
   LaneSum with_weights, squares;
   for (std::size_t i = 0; i < group.count; ++i) {
     const float weight = group.weights[i] * unit;
-    const float code = clamp(std::nearbyintf(weight * trial.inverse), trial.low, trial.high);
+    const float nearest = std::fma(weight, trial.inverse, kRoundingMagic) - kRoundingMagic;
+    const float code = clamp(nearest, trial.low, trial.high);
     with_weights.add_product(i, weight, code);
     squares.add_product(i, code, code);
   }
