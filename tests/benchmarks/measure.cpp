@@ -1,4 +1,4 @@
-// Runs a command and prints what it took: "SECONDS PEAK_KIB". measure COMMAND [ARGUMENTS]...
+// Runs a command and prints what it took: "SECONDS PEAK_KIB CPU_SECONDS". measure COMMAND [ARGUMENTS]...
 // Standard output of the command is dropped; its failure is ours.
 #include <chrono>
 #include <cstdio>
@@ -19,6 +19,10 @@ namespace {
   _exit(127);
 }
 
+double seconds_of(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -34,6 +38,7 @@ int main(int count, char** arguments) {
   if (child < 0 || wait4(child, &status, 0, &usage) != child) return 1;
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return 1;
-  std::printf("%.4f %ld\n", seconds.count(), usage.ru_maxrss);
+  std::printf("%.4f %ld %.4f\n", seconds.count(), usage.ru_maxrss,
+              seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
   return 0;
 }
