@@ -133,6 +133,9 @@ class TensorSource {
   /// What is known of the layer of a stored tensor; null where nothing is.
   virtual const LayerHint* hint(std::size_t /*tensor*/) const { return nullptr; }
 
+  /// What a weight that is shown as floats is quantized as where it lies; empty: it is not.
+  virtual std::string_view quantized_as(std::size_t /*tensor*/) const { return {}; }
+
   /// Other names of the same tensor.
   virtual std::vector<std::string> ties(std::size_t /*tensor*/) const { return {}; }
 

@@ -29,6 +29,9 @@ using V = Avx512Vnni;
 constexpr std::size_t kTileHeight = 16;  // rows of activations
 constexpr std::size_t kWidth = 32;       // columns that are worked on together: two tiles
 
+/// What the compiler has yet to store is seen by tiles, whose instructions it does not look into.
+MNQ_INLINE void finish_stores() { __asm__ volatile("" ::: "memory"); }
+
 /// What LDTILECFG reads.
 struct alignas(64) TileShapes {
   std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -39,10 +42,14 @@ struct alignas(64) TileShapes {
     rows[tile] = static_cast<std::uint8_t>(height);
     row_bytes[tile] = static_cast<std::uint16_t>(height == 0 ? 0 : width_bytes);
   }
-};
 
-/// What the compiler has yet to store is seen by tiles, whose instructions it does not look into.
-MNQ_INLINE void finish_stores() { __asm__ volatile("" ::: "memory"); }
+  // The compiler knows of the first bytes alone that they are read.
+  MNQ_INLINE void load() const {
+    finish_stores();
+    _tile_loadconfig(this);
+    finish_stores();
+  }
+};
 
 /// Elements to an instruction.
 std::size_t step_of(const Panels& panels) {
@@ -184,8 +191,7 @@ class ByteProduct {
     shapes.set(4, upper, step_);
     shapes.set(5, lower, step_);
     for (std::size_t tile : {6, 7}) shapes.set(tile, step_ / 4, 64);
-    finish_stores();
-    _tile_loadconfig(&shapes);
+    shapes.load();
   }
 
   MNQ_INLINE void sum_tiles(const Piece& piece, std::size_t group) {
@@ -283,8 +289,7 @@ class NibbleProduct {
     shapes.set(0, height_, 64);
     shapes.set(4, height_, step_);
     shapes.set(6, step_ / 4, 64);
-    finish_stores();
-    _tile_loadconfig(&shapes);
+    shapes.load();
   }
 
   void multiply() {

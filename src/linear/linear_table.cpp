@@ -34,7 +34,8 @@ bool has_avx512_vnni() {
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
 
-// Tiles are large: Linux gives them to a process that asks, and not where a stack for signals is too small for them.
+// Tiles are large: Linux gives them to a process that asks, and not where a stack for signals is too small for them. It
+// refuses such a stack from then on: one of 8 KB, which was enough before.
 bool may_use_tiles() {
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
@@ -93,14 +94,14 @@ bool fits(const LinearKernel& kernel, std::string_view isa) {
 }
 
 const LinearKernel& choose_kernel() {
-  const auto available = available_linear_kernels();
   const char* forced = std::getenv("MNQ_ISA");
-  if (forced == nullptr || *forced == '\0') return *available.back();
+  if (forced == nullptr || *forced == '\0') return *available_linear_kernels().back();
   const std::string_view isa = kernels::kernel_table().isa;
-  for (std::size_t i = available.size(); i-- > 1;) {
-    if (fits(*available[i], isa)) return *available[i];
+  // What does not fit is not even asked for: see has_amx.
+  for (std::size_t i = std::size(kRows); i-- > 1;) {
+    if (fits(*kRows[i].kernel, isa) && kRows[i].runs_here()) return *kRows[i].kernel;
   }
-  return *available.front();
+  return *kRows[0].kernel;
 }
 
 }  // namespace

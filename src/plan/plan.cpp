@@ -63,14 +63,16 @@ void remark_on_bare_codes(Plan& plan) {
 }
 
 // Where floats were not asked for.
-void warn_of_floats(Plan& plan) {
+void warn_of_floats(Plan& plan, const TensorSource& source) {
   struct Lost {
     std::size_t count = 0;
     std::string_view first;
   };
   std::map<std::string_view, Lost> by_reason;
   for (const PlannedTensor& planned : plan.tensors) {
-    if (planned.action != Action::kDequantize) continue;
+    const bool is_copied_as_floats =
+        planned.action == Action::kCopy && !source.quantized_as(plan.logical[planned.logical].parts.front()).empty();
+    if (planned.action != Action::kDequantize && !is_copied_as_floats) continue;
     Lost& lost = by_reason[planned.reason];
     if (lost.count++ == 0) lost.first = plan.logical[planned.logical].name;
   }
@@ -157,7 +159,7 @@ Plan make_plan(const TensorSource& source, const Config& config, const Storage& 
   remark_on_conv1d(plan, source.companion());
   warn_of_idle_globs(plan, config, selection);
   warn_of_idle_activation_bits(plan, config);
-  warn_of_floats(plan);
+  warn_of_floats(plan, source);
   finish_plan(plan, source);
   return plan;
 }
@@ -190,7 +192,7 @@ Plan make_convert_plan(const TensorSource& source, const Config& config, const S
   Plan plan = plan_quantized(source, [&](PlannedTensor& planned, const LogicalTensor& tensor) {
     plan_stored(planned, tensor, source, config, storage);
   });
-  warn_of_floats(plan);
+  warn_of_floats(plan, source);
   if (is_copied) {
     plan.warnings.push_back(
         formatted("{}: its tensors are copied as they are, none is read as a weight", foreign->text()));

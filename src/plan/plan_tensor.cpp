@@ -205,6 +205,12 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   } else if (tensor.spec) {
     planned.reason = stored_reason;
   }
+  const std::string_view quantized_as = source.quantized_as(tensor.parts.front());
+  if (quantized_as.empty()) return;
+  const bool becomes_floats = planned.action == Action::kCopy;
+  const char* between = planned.reason.empty() ? "" : becomes_floats ? ": " : ", ";
+  planned.reason = formatted("{} {}{}{}", becomes_floats ? "made floats of" : "quantized anew, before", quantized_as,
+                             between, planned.reason);
 }
 
 }  // namespace mnq

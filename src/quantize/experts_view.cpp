@@ -33,7 +33,8 @@ class DecodedWeights final : public TensorSource {
       shown_.push_back(stored_.size());
       if (hidden.contains(i)) continue;
       const auto found = decoded.find(i);
-      stored_.push_back({i, found == decoded.end() ? nullptr : found->second});
+      const LogicalTensor* weight = found == decoded.end() ? nullptr : found->second;
+      stored_.push_back({i, weight, weight == nullptr ? "" : scheme_text(*weight->spec)});
       tensors_.push_back(found == decoded.end() ? source.tensors()[i] : info_of(*found->second));
     }
   }
@@ -44,6 +45,7 @@ class DecodedWeights final : public TensorSource {
   const Companion* companion() const override { return source_.companion(); }
   const OwnMetadata* own_metadata() const override { return source_.own_metadata(); }
   const LayerHint* hint(std::size_t tensor) const override { return source_.hint(stored_[tensor].index); }
+  std::string_view quantized_as(std::size_t tensor) const override { return stored_[tensor].quantized_as; }
   std::vector<std::string> ties(std::size_t tensor) const override { return source_.ties(stored_[tensor].index); }
 
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override {
@@ -75,6 +77,7 @@ class DecodedWeights final : public TensorSource {
   struct Stored {
     std::size_t index;            // of the source's
     const LogicalTensor* weight;  // null: as it is stored
+    std::string quantized_as;
   };
 
   static TensorInfo info_of(const LogicalTensor& tensor) {
@@ -116,10 +119,9 @@ class DecodedWeights final : public TensorSource {
 std::string remark_on(const TensorSource& source, const std::vector<std::size_t>& decoded) {
   const LogicalTensor& first = source.weights()[decoded.front()];
   const bool is_one = decoded.size() == 1;
-  return formatted(
-      "{} of all experts quantized already ({}) {} quantized anew from {} floats, whose sizes are those before: {}{}",
-      is_one ? "one weight" : formatted("{} weights", decoded.size()), scheme_text(*first.spec),
-      is_one ? "was" : "were", is_one ? "its" : "their", first.name, is_one ? "" : " and so on");
+  return formatted("{} of all experts quantized already ({}) {} taken as floats, whose sizes are those before: {}{}",
+                   is_one ? "one weight" : formatted("{} weights", decoded.size()), scheme_text(*first.spec),
+                   is_one ? "is" : "are", first.name, is_one ? "" : " and so on");
 }
 
 }  // namespace

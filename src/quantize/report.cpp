@@ -187,7 +187,7 @@ Report make_plan_report(std::string_view kind, Plan plan, const TensorSource& in
     ReportLayer& layer = report.layers().emplace_back(planned.layer, tensor, action_name(planned.action));
     const bool was_quantized = tensor.spec.has_value();
     if (planned.action != Action::kCopy || was_quantized)
-      report.set_spec(layer, was_quantized ? *tensor.spec : planned.spec);
+      report.set_spec(layer, was_quantized && planned.action != Action::kQuantize ? *tensor.spec : planned.spec);
     if (planned.action == Action::kQuantize && !planned.keeps_scales) layer.method = planned.method->name;
     layer.reason = report.kept(std::move(planned.reason));
     const std::uint64_t before = stored_bytes(input, tensor);

@@ -335,6 +335,21 @@ TEST_F(Experts, OfGptOssFilesBecomeStacks) {
   }
 }
 
+// Where settings leave them out they become floats, too: nothing says that they were copied.
+TEST_F(Experts, ThatAreQuantizedAlreadyAndLeftOutAreAWarning) {
+  const std::string module = "layers.0.mlp.experts.";
+  quantize_to("folder", in_rows(module), "qwen3_moe");
+  std::filesystem::rename(folder_.path("out"), folder_.path("again"));
+  const Json report =
+      quantize_folder(folder_.path("again"), "compressed-tensors", R"(, "skip": ["*.experts.*.down_proj*"])");
+  EXPECT_EQ(count_of(report, "copy"), 3u);
+  EXPECT_NE(report["warnings"].dump().find("quantized weights that become floats: 3, as"), std::string::npos) << report;
+  for (const Json& layer : report["layers"]) {
+    const char* wanted = layer["action"] == "copy" ? "made floats of int8 per channel" : "quantized anew, before int8";
+    EXPECT_NE(layer["reason"].text().find(wanted), std::string::npos) << layer;
+  }
+}
+
 // Nobody asked for floats, and they are larger.
 TEST_F(Experts, ThatBecomeFloatsAreAWarning) {
   copy_gpt_oss();

@@ -191,6 +191,26 @@ std::vector<PlacesForm> places_forms() {
        {96, 1, 3, 3},
        {2, 96, 40, 40},
        [](const auto& x, const auto& w) { return at::conv2d(x, w, {}, 1, 1, 1, 96); }},
+      {"torch.conv2d(x, weight, self.bias, [1, 1], [1, 1], [1, 1], 9)",  // as RegNet has them
+       {216, 24, 3, 3},
+       {1, 216, 28, 28},
+       [](const auto& x, const auto& w) { return at::conv2d(x, w, {}, 1, 1, 1, 9); }},
+      {"torch.conv2d(x, weight, self.bias, [1, 1], [2, 2], [2, 2], 1)",  // as DeepLab has them
+       {64, 64, 3, 3},
+       {1, 64, 56, 56},
+       [](const auto& x, const auto& w) { return at::conv2d(x, w, {}, 1, 2, 2); }},
+      {"torch.conv2d(x, weight, self.bias, [1, 1], [3, 3], [1, 1], 8)",
+       {16, 1, 3, 3},
+       {1, 8, 100, 100},
+       [](const auto& x, const auto& w) { return at::conv2d(x, w, {}, 1, 3, 1, 8); }},
+      {"torch.conv2d(x, weight, self.bias, [1, 1], [1, 1], [1, 1], 2)",
+       {34, 17, 3, 3},
+       {1, 34, 57, 57},
+       [](const auto& x, const auto& w) { return at::conv2d(x, w, {}, 1, 1, 1, 2); }},
+      {"torch.conv1d(x, weight, self.bias, [2], [0], [1], 1)",
+       {7, 32, 7},
+       {1, 32, 20000},
+       [](const auto& x, const auto& w) { return at::conv1d(x, w, {}, 2); }},
       {"torch.conv1d(x, weight, self.bias, [1], [2], [1], 1)",
        {48, 64, 5},
        {2, 64, 100},
@@ -227,8 +247,8 @@ TEST(Integers, OfOtherConvolutionsAreTheExactSums) {
   for (const PlacesForm& form : places_forms()) {
     const at::Tensor weight = torch::randn(form.weight) * 0.1, bias = torch::randn({form.weight.front()});
     const Model integers = quantized(module_of(form.expression, weight, bias), "{}");
-    for (const float least : {-100.0f, 0.0f}) {
-      const at::Tensor x = (torch::randn(form.x) + 0.3).clamp_min(least), y = run(integers, x);
+    for (const auto& [least, most] : {std::pair(-100.0f, 100.0f), std::pair(0.0f, 100.0f), std::pair(-100.0f, 0.0f)}) {
+      const at::Tensor x = (torch::randn(form.x) + 0.3).clamp(least, most), y = run(integers, x);
       const at::Tensor floats = run(integers, x, "float");
       EXPECT_EQ(y.sizes(), floats.sizes()) << form.expression;
       EXPECT_EQ(y.is_contiguous(), floats.is_contiguous()) << form.expression;
@@ -255,6 +275,26 @@ TEST(Integers, OfOtherConvolutionsTakeExamplesOneByOne) {
   at::Tensor infinite = one.clone();
   infinite[0][0][0][0] = INFINITY;
   EXPECT_TRUE(run(integers, infinite).allclose(run(integers, infinite, "float"), 1e-5, 1e-8, true));
+}
+
+// What has no output is an error, in integers as in floats.
+TEST(Integers, OfOtherConvolutionsFailAsFloatsDo) {
+  for (const char* padding : {"[-1, -1]", "[0, 0]"}) {
+    const Model integers =
+        quantized(module_of("torch.conv2d(x, weight, self.bias, [1, 1], " + std::string(padding) + ", [1, 1], 1)",
+                            torch::randn({48, 64, 7, 7}), torch::randn({48})),
+                  "{}");
+    const auto message = [&](const char* activations) -> std::string {
+      try {
+        run(integers, torch::randn({1, 64, 6, 6}), activations);
+      } catch (const mono_quant::Error& error) {
+        return error.what();
+      }
+      return "none";
+    };
+    EXPECT_EQ(message("dynamic"), message("float"));
+    EXPECT_NE(message("float"), "none");
+  }
 }
 
 TEST(Integers, OfOtherConvolutionsOfBfloat16StayBfloat16) {

@@ -139,9 +139,10 @@ void add_names_in_transformers(std::vector<std::string>& layers, const Companion
 std::string reason_for_one_tensor(const Companion* companion) {
   if (companion == nullptr || companion->model_types.empty()) return "which no config.json says how to take apart";
   const std::string& type = companion->model_types.front();
-  const bool is_known = find_expert_model(companion) != nullptr;
-  return is_known ? formatted("which its loaders do not have otherwise in a {}", type)
-                  : formatted("which it is not known how to take apart in a {}", type);
+  const ExpertModel* model = find_expert_model(companion);
+  if (model != nullptr && model->apart != nullptr) return "which quantize alone takes apart, where it can";
+  return model != nullptr ? formatted("which its loaders do not have otherwise in a {}", type)
+                          : formatted("which it is not known how to take apart in a {}", type);
 }
 
 }  // namespace mnq

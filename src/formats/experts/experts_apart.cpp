@@ -244,6 +244,9 @@ class View final : public ExpertsApart {
     const LayerHint* own = pieces_[tensor].is_whole ? source_.hint(pieces_[tensor].stored) : nullptr;
     return own != nullptr || hints_[tensor].origin.empty() ? own : &hints_[tensor];
   }
+  std::string_view quantized_as(std::size_t tensor) const override {
+    return source_.quantized_as(pieces_[tensor].stored);
+  }
   std::vector<std::string> ties(std::size_t tensor) const override {
     return pieces_[tensor].is_whole ? source_.ties(pieces_[tensor].stored) : std::vector<std::string>();
   }
@@ -286,8 +289,9 @@ class View final : public ExpertsApart {
     std::vector<LogicalTensor> quantized;
     for (LogicalTensor tensor : source_.weights()) {
       if (!tensor.spec) continue;
+      const Piece& first = pieces_[shown_[tensor.parts.front()]];
+      if (first.info.name != source_.tensors()[first.stored].name) tensor.name = blocks_.renamed(tensor.name);
       for (std::size_t& part : tensor.parts) part = shown_[part];
-      tensor.name = blocks_.renamed(tensor.name);
       quantized.push_back(std::move(tensor));
     }
     return complete({std::move(quantized), source_.problems()});

@@ -7,8 +7,8 @@
 
 namespace mnq::libtorch {
 
-/// x [n, channels, places...] float32, each example of which is quantized by itself, to [n, outputs, places...]. None
-/// where oneDNN does not take it: for other weights than symmetric int8 with a scale a row or one in all, few products,
+/// x [n, channels, places...] float32 or bfloat16, each example of which is quantized by itself, to [n, outputs,
+/// places...]. None where oneDNN does not take it: for other weights than symmetric int8 with a scale a row or one in all, few products,
 /// values that are not finite, and on CPUs whose products of bytes saturate (none of AVX-VNNI, AVX-512 VNNI and AMX).
 /// layer: sound, with its convolution.
 std::optional<at::Tensor> convolve_places(const IntegerKernels& kernels, const at::Tensor& x,
