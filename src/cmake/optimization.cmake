@@ -30,6 +30,9 @@ if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
 endif()
 set_source_files_properties(${kernel_sources} src/methods/ggml_rounding.cpp src/schemes/ggml/q4_k.cpp
   PROPERTIES COMPILE_OPTIONS "-O2;-ffp-contract=off" SKIP_PRECOMPILE_HEADERS ON)
+# Its loops are over groups of 32, which GCC takes for too short.
+set_property(SOURCE src/methods/ggml_rounding.cpp
+  APPEND PROPERTY COMPILE_OPTIONS $<$<CXX_COMPILER_ID:GNU>:-fvect-cost-model=dynamic>)
 # GCC 12 copies registers around each product otherwise: half the speed.
 file(GLOB linear_sources CONFIGURE_DEPENDS src/linear/*.cpp)
 set_source_files_properties(${linear_sources} PROPERTIES SKIP_PRECOMPILE_HEADERS ON

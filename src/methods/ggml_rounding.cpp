@@ -32,10 +32,41 @@ std::int8_t lowered(float value, int half) {
   return static_cast<std::int8_t>(std::min(2 * half - 1, static_cast<int>(value)) - half);
 }
 
+// Loops over a group compare floats as integers of the same order, which compilers can do in vectors.
+std::int32_t ordered(float value) {
+  const auto bits = std::bit_cast<std::int32_t>(value);
+  return bits ^ ((bits >> 31) & 0x7fffffff);
+}
+float unordered(std::int32_t value) { return std::bit_cast<float>(value ^ ((value >> 31) & 0x7fffffff)); }
+
 float largest_of(const float* weights, std::size_t count) {
-  float largest = 0;
-  for (std::size_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(weights[i]));
-  return largest;
+  std::int32_t largest = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    largest = std::max(largest, std::bit_cast<std::int32_t>(weights[i]) & 0x7fffffff);
+  }
+  return std::bit_cast<float>(largest);
+}
+
+struct GroupRange {
+  float least, most;
+};
+GroupRange range_of_group(const float* weights) {
+  std::int32_t least = INT32_MAX, most = INT32_MIN;
+  for (std::size_t i = 0; i < kGgmlGroup; ++i) {
+    const std::int32_t value = ordered(weights[i]);
+    least = std::min(least, value);
+    most = std::max(most, value);
+  }
+  return {unordered(least), unordered(most)};
+}
+
+// The weight of the largest magnitude; of several the first one. No zero is negative.
+float extreme_of_group(const float* weights) {
+  const GroupRange range = range_of_group(weights);
+  if (-range.least > range.most) return range.least;
+  if (-range.least < range.most) return range.most;
+  const auto is_first = [&](float weight) { return std::fabs(weight) == range.most; };
+  return *std::find_if(weights, weights + kGgmlGroup, is_first) + 0.0f;
 }
 
 // The nearest, and of two that are as near the first one.
@@ -67,16 +98,16 @@ std::uint8_t ggml_e4m3(float value) {
 void quantize_as_q8_0(const kernels::KernelTable& kernels, const float* weights, std::size_t count, float* scales,
                       std::int8_t* codes) {
   for (std::size_t group = 0; group < count / kGgmlGroup; ++group, weights += kGgmlGroup, codes += kGgmlGroup) {
-    float largest = 0;
-    for (std::size_t i = 0; i < kGgmlGroup; ++i) largest = std::max(largest, std::fabs(weights[i]));
-    const float scale = largest / 127;
+    const float scale = largest_of(weights, kGgmlGroup) / 127;
     const float factor = inverse(scale);
     scales[group] = scale;
+    std::int32_t rounded[kGgmlGroup];
     for (std::size_t i = 0; i < kGgmlGroup; ++i) {  // half away from zero
       const float value = weights[i] * factor;
       const int whole = static_cast<int>(value);
-      codes[i] = static_cast<std::int8_t>(whole + static_cast<int>(2 * (value - static_cast<float>(whole))));
+      rounded[i] = whole + static_cast<int>(2 * (value - static_cast<float>(whole)));
     }
+    for (std::size_t i = 0; i < kGgmlGroup; ++i) codes[i] = static_cast<std::int8_t>(rounded[i]);
   }
   round_to_half(kernels, scales, count / kGgmlGroup);
 }
@@ -85,14 +116,7 @@ void quantize_as_qx_0(const kernels::KernelTable& kernels, int bits, const float
                       float* scales, std::int8_t* codes) {
   const int half = 1 << (bits - 1);
   for (std::size_t group = 0; group < count / kGgmlGroup; ++group, weights += kGgmlGroup, codes += kGgmlGroup) {
-    float largest = 0, signed_largest = 0;
-    for (std::size_t i = 0; i < kGgmlGroup; ++i) {
-      if (std::fabs(weights[i]) > largest) {
-        largest = std::fabs(weights[i]);
-        signed_largest = weights[i];
-      }
-    }
-    const float scale = signed_largest / static_cast<float>(-half);
+    const float scale = extreme_of_group(weights) / static_cast<float>(-half);
     const float factor = inverse(scale);
     scales[group] = scale;
     const float middle = static_cast<float>(half) + 0.5f;
