@@ -24,17 +24,22 @@ const float* load(const PieceOfTensor& piece, const WeightReader& reader, Scratc
   return reader.read(piece.first_element, piece.place.count(), scratch.in);
 }
 
-// The lowest code may lie a little beyond the weight that it was made of: that is the most that the dtype holds. What
-// lies further away never was of that dtype: it is remembered.
+// How much further from zero a code may lie than the weight that it was made of.
+float furthest_of(const QuantizedSpec& spec) {
+  if (!has_integer_codes(spec)) return 2;
+  return 1 + 1 / (std::exp2(static_cast<float>(code_bits(spec))) - 1);  // -8 of what 7.5 steps held
+}
+
+// Such a code becomes the most that the dtype holds. What lies further away never was of that dtype: it is remembered.
 const float* clamp_to(float most, const PieceOfTensor& piece, const float* weights, Scratch& scratch) {
-  constexpr float kFurthest = 2;  // of 2 bits
+  const float furthest = furthest_of(piece.planned.spec);
   const std::uint64_t count = piece.place.count();
   if (kernel_table().range(weights, count).max_abs_bits <= std::bit_cast<std::uint32_t>(most)) return weights;
   auto* clamped = scratch.decoded.get<float>(count);
   for (std::uint64_t i = 0; i < count; ++i) {
     const bool is_finite = std::isfinite(weights[i]);
     clamped[i] = is_finite ? std::clamp(weights[i], -most, most) : weights[i];
-    const bool is_lost = is_finite && std::abs(weights[i]) / kFurthest > most;
+    const bool is_lost = is_finite && std::abs(weights[i]) / furthest > most;
     if (is_lost && !scratch.bad_element) scratch.bad_element = piece.first_element + i;
   }
   return clamped;
