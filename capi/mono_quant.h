@@ -587,10 +587,11 @@ MNQ_API void mnq_values_free(mnq_values* values) MNQ_NOEXCEPT;
  * NULL, one key applies: activations. "dynamic", the default, gives Linear layers and 1 x 1 convolutions of int8 and
  * int4 integer arithmetic, their input quantized a row at a time, and other convolutions of symmetric int8 and a
  * million products and more, their input quantized an example at a time, on CPUs with AVX-VNNI, AVX-512 VNNI or AMX,
- * where oneDNN's sums are exact; "float" runs what the file holds. Outputs are named by their place: "0" for a single one, "0", "1", "1.hidden" in tuples, lists and dicts. Their tensors are the module's
- * own results, copied only where they are not contiguous or the module or an input has them, too. UNSUPPORTED for a
- * model that is no module; NOT_FOUND for a method that is none; INVALID_ARG for inputs that do not fit it, naming the
- * argument; TORCH with TorchScript's message where running it fails. */
+ * where oneDNN's sums are exact; "float" runs what the file holds. Outputs are named by their place: "0" for a single
+ * one, "0", "1", "1.hidden" in tuples, lists and dicts. Their tensors are the module's own results, copied only where
+ * they are not contiguous or the module or an input has them, too. UNSUPPORTED for a model that is no module; NOT_FOUND
+ * for a method that is none; INVALID_ARG for inputs that do not fit it, naming the argument; TORCH with TorchScript's
+ * message where running it fails. */
 MNQ_CALL mnq_status mnq_model_forward(const mnq_model* model, const char* method, const mnq_values* inputs,
                                       const mnq_run* run, mnq_values** outputs, mnq_error** error) MNQ_NOEXCEPT;
 

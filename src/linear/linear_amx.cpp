@@ -1,5 +1,5 @@
-// AMX: sums of 16 rows and 16 columns to a tile, 64 elements of each in one instruction. Panels are those of AVX-512 VNNI,
-// which does what has few rows.
+// AMX: sums of 16 rows and 16 columns to a tile, 64 elements of each in one instruction. Panels are those of AVX-512
+// VNNI, which does what has few rows.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12's own header, bug 105593
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"

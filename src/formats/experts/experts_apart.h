@@ -22,7 +22,8 @@ class ExpertsApart : public TensorSource {
 /// form are not known (expert_models.h). The source must outlive it. Errors: kFormat where it is not sound.
 std::unique_ptr<ExpertsApart> take_experts_apart(const TensorSource& source, ExpertForm form);
 
-/// Of the quantized ones among source.weights() those that could be taken apart if they were floats, and that have to be.
+/// Of the quantized ones among source.weights() those that could be taken apart if they were floats, and that have to
+/// be.
 std::vector<std::size_t> find_quantized_experts(const TensorSource& source, ExpertForm form);
 
 /// As take_experts_apart, of those that `other` has so, and not in one tensor.

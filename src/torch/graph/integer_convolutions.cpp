@@ -13,9 +13,9 @@ using List = std::vector<std::int64_t>;
 
 List spread(const List& values, std::size_t count) { return values.size() == 1 ? List(count, values.front()) : values; }
 
-/// What oneDNN is given of a layer. It never gets a zero point, nor padding, which would be of that value: with AMX, 3.12
-/// then writes beyond its memory for some shapes (64 channels, 3 x 3, padding and dilation 2), and its sums are wrong for
-/// more.
+/// What oneDNN is given of a layer. It never gets a zero point, nor padding, which would be of that value: with AMX,
+/// 3.12 then writes beyond its memory for some shapes (64 channels, 3 x 3, padding and dilation 2), and its sums are
+/// wrong for more.
 struct PreparedWeights {
   at::Tensor codes, scales, zero_points;
   at::Tensor sums, bias;  ///< of each row, in double: its scale times the sum of its codes; and what is added to it
