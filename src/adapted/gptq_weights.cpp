@@ -57,11 +57,6 @@ std::int64_t width_of(const FinderInput& input, const Layer& layer) {
 
 bool is_of_second_form(const FinderInput& input) { return text_in(input.config, "checkpoint_format") == kSecondForm; }
 
-const Layout& gptq_layout(const FinderInput& input, bool is_in_order) {
-  if (is_of_second_form(input)) return is_in_order ? kGptqV2Layout : kGptqV2OrderedLayout;
-  return is_in_order ? kGptqLayout : kGptqOrderedLayout;
-}
-
 // Zero points in the middle as they are stored, less by `moved_by`: they repeat after as many words as a code has bits.
 std::vector<std::uint32_t> middle_words(int bits, int moved_by) {
   std::array<std::int8_t, 32> zero_points;
@@ -123,11 +118,11 @@ LogicalTensor make_weight(const FinderInput& input, const Layer& layer, const Sc
   weight.spec.symmetric = is_symmetric(input.tensors, layer.zero_points, code_bits(weight.spec), moved_by);
   weight.spec.has_free_scales = true;
   if (!is_gptq) return weight.finish(layer.name + ".weight", kAwqLayout);
-  const bool in_order =
-      has_groups_in_order(input.tensors, layer.name + ".g_idx", inputs, layer.scales.shape[0], group_size);
+  weight.spec.has_group_order =
+      !has_groups_in_order(input.tensors, layer.name + ".g_idx", inputs, layer.scales.shape[0], group_size);
   add_group_order(weight, input, layer);
   remark_on_format(input);
-  return weight.finish(layer.name + ".weight", gptq_layout(input, in_order));
+  return weight.finish(layer.name + ".weight", is_of_second_form(input) ? kGptqV2Layout : kGptqLayout);
 }
 
 LogicalTensor make_gptq(const FinderInput& input, const Layer& layer) {

@@ -22,6 +22,8 @@ struct QuantizedSpec {
   DType scale_dtype = DType::kF32;   ///< scales, and minima, have values of this dtype
   std::int32_t activation_bits = 0;  ///< 8: meant to be run with activations quantized for each row as the model runs
   bool has_free_scales = false;      ///< scales may be 0 or negative: an encoder that searches makes them so
+  bool has_group_order = false;      ///< kGroup only: columns of a group need not follow each other, a table says which
+                                     ///< ones they are (ScaleTables::group_of_column)
   std::int64_t stacked_axes = 0;  ///< leading axes, at most channel_axis, behind each index of which is a matrix with
                                   ///< channels of its own: 1 for the weights of all experts in one tensor
 

@@ -168,6 +168,7 @@ CodedPiece load_bytes_of(const QuantizedSpec& spec, const PartReader& in, const 
 ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
   ScaleTables tables;
   tables.scales = load_floats(in, kScales);
+  tables.group_of_column = load_group_order(spec, in, in.count() - 1);  // the last part, of those that have one
   if (spec.symmetric) return tables;
   const std::vector<std::byte> stored = load_bytes(in, kZeroPoints);
   const bool is_packed = in.info(kZeroPoints).dtype == DType::kI32;
@@ -186,14 +187,6 @@ std::string_view strategy_of(const QuantizedSpec& spec) {
 std::string_view scale_dtype_of(const QuantizedSpec& spec) {
   if (scheme_of(spec).has_global_scale) return "torch.float8_e4m3fn";
   return spec.scale_dtype == DType::kF8E8M0 ? "torch.uint8" : "";
-}
-
-// The last part lists groups: which they are was checked when the file was opened.
-ScaleTables load_ordered_tables(const QuantizedSpec& spec, const PartReader& in) {
-  ScaleTables tables = load_tables(spec, in);
-  tables.group_of_column.resize(static_cast<std::size_t>(spec.shape[1]));
-  in.read(in.count() - 1, 0, std::as_writable_bytes(std::span(tables.group_of_column)));
-  return tables;
 }
 
 }  // namespace
@@ -246,17 +239,6 @@ constinit const Layout kPackQuantizedLayout{
     .load_tables = load_tables,
 };
 
-constinit const Layout kPackQuantizedOrderedLayout{
-    .name = "pack-quantized actorder",
-    .has_own_order = true,
-    .has_tables = true,
-    .can_hold = [](const QuantizedSpec&) { return false; },
-    .unit = unit,
-    .parts = packed_parts,
-    .load = load_packed,
-    .load_tables = load_ordered_tables,
-};
-
 constinit const Layout kIntQuantizedLayout{
     .name = "int-quantized",
     .holds = kByteKinds,
@@ -271,17 +253,6 @@ constinit const Layout kIntQuantizedLayout{
     .store_tables = store_byte_tables,
     .load = load_bytes_of,
     .load_tables = load_tables,
-};
-
-constinit const Layout kIntQuantizedOrderedLayout{
-    .name = "int-quantized actorder",
-    .has_own_order = true,
-    .has_tables = true,
-    .can_hold = [](const QuantizedSpec&) { return false; },
-    .unit = unit,
-    .parts = byte_parts,
-    .load = load_bytes_of,
-    .load_tables = load_ordered_tables,
 };
 
 }  // namespace mnq

@@ -2,8 +2,7 @@
 //   L.qweight  I32 [in * bits / 32, out]: of each output a string of bits along the inputs, the lowest first
 //   L.qzeros   I32 [groups, out * bits / 32]: of each group a string of bits along the outputs
 //   L.scales   F16 [groups, out]
-//   L.g_idx    I32 [in]: which group an input is of. Where they do not follow each other (desc_act), that is a layout
-//              of its own, since codes can then lie nowhere else
+//   L.g_idx    I32 [in]: which group an input is of; with desc_act they do not follow each other
 // L is the layer, of whose L.weight these are the parts. Format gptq stores zero points less by one, gptq_v2 as they
 // are. What wrote the first one took the one from whole words, so that a zero point of 0 borrows from the next one of
 // its word; those of 3 bits, which reach over the ends of words, are less by one each. Readers disagree of a zero point
@@ -177,10 +176,7 @@ template <int moved_by>
 void store_tables(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out) {
   store_floats(turned(tables.scales, outputs_of(spec)), spec.scale_dtype, out, kScales);
   store_zero_points(spec, tables, moved_by, out);
-  std::vector<std::int32_t> group_of(static_cast<std::size_t>(spec.shape[1]));
-  const std::uint64_t size = spec.granularity == Granularity::kGroup ? spec.group_size : group_of.size();
-  for (std::size_t i = 0; i < group_of.size(); ++i) group_of[i] = static_cast<std::int32_t>(i / size);
-  out.write(kGroups, 0, group_of.data(), group_of.size() * sizeof group_of[0]);
+  store_group_order(spec, tables, out, kGroups);
 }
 
 template <int moved_by>
@@ -189,15 +185,7 @@ ScaleTables load_tables(const QuantizedSpec& spec, const PartReader& in) {
   ScaleTables tables;
   tables.scales = turned(load_floats(in, kScales), groups);
   if (!spec.symmetric) tables.zero_points = turned(load_zero_points(spec, moved_by, in), groups);
-  return tables;
-}
-
-// Which groups they are was checked when the file was opened.
-template <int moved_by>
-ScaleTables load_ordered_tables(const QuantizedSpec& spec, const PartReader& in) {
-  ScaleTables tables = load_tables<moved_by>(spec, in);
-  tables.group_of_column.resize(static_cast<std::size_t>(spec.shape[1]));
-  in.read(kGroups, 0, std::as_writable_bytes(std::span(tables.group_of_column)));
+  tables.group_of_column = load_group_order(spec, in, kGroups);
   return tables;
 }
 
@@ -213,36 +201,28 @@ constexpr std::array kKinds{
     HeldKind{.scheme = "qint2", .has_channels = true, .scale_dtype = DType::kBF16},
 };
 
-constexpr Layout layout(std::string_view name, ScaleTables (*load_of)(const QuantizedSpec&, const PartReader&),
-                        void (*store_of)(const QuantizedSpec&, const ScaleTables&, const PartWriter&),
-                        bool is_ordered) {
-  Layout made{
+template <int moved_by>
+constexpr Layout layout(std::string_view name) {
+  return {
       .name = name,
       .holds = kKinds,
       .scales_text = "has a scale for each channel or group",
       .axis_text = "has its channels on axis 0",
-      .has_own_order = is_ordered,
+      .holds_group_order = true,
       .has_tables = true,
       .can_hold = can_hold,
       .unit = [](const QuantizedSpec&) { return kRun; },
       .parts = parts,
       .store = store,
-      .store_tables = store_of,
+      .store_tables = store_tables<moved_by>,
       .load = load,
-      .load_tables = load_of,
+      .load_tables = load_tables<moved_by>,
   };
-  if (is_ordered) {
-    made.holds = {};
-    made.can_hold = [](const QuantizedSpec&) { return false; };
-  }
-  return made;
 }
 
 }  // namespace
 
-constinit const Layout kGptqLayout = layout("gptq", load_tables<1>, store_tables<1>, false);
-constinit const Layout kGptqV2Layout = layout("gptq_v2", load_tables<0>, store_tables<0>, false);
-constinit const Layout kGptqOrderedLayout = layout("gptq desc_act", load_ordered_tables<1>, store_tables<1>, true);
-constinit const Layout kGptqV2OrderedLayout = layout("gptq_v2 desc_act", load_ordered_tables<0>, store_tables<0>, true);
+constinit const Layout kGptqLayout = layout<1>("gptq");
+constinit const Layout kGptqV2Layout = layout<0>("gptq_v2");
 
 }  // namespace mnq

@@ -1,6 +1,7 @@
 #include "layouts/held_kinds.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace mnq {
 namespace {
@@ -125,8 +126,8 @@ std::uint64_t groups_of_fewer_bits(const HeldKind& kind, const QuantizedSpec& wa
 }
 
 bool keeps_scales(const QuantizedSpec& from, const QuantizedSpec& to) {
-  return has_integer_codes(from) && has_integer_codes(to) && from.group_rows == 1 && to.group_rows == 1 &&
-         is_float_of_scales(to.scale_dtype) && has_groups_within(from, to) && has_codes_within(from, to);
+  return has_integer_codes(from) && has_integer_codes(to) && !from.has_group_order && from.group_rows == 1 &&
+         to.group_rows == 1 && is_float_of_scales(to.scale_dtype) && has_groups_within(from, to) && has_codes_within(from, to);
 }
 
 std::optional<NearestSpec> spec_of_kind(const HeldKind& kind, const QuantizedSpec& wanted) {
@@ -138,6 +139,9 @@ std::optional<NearestSpec> spec_of_kind(const HeldKind& kind, const QuantizedSpe
   spec.symmetric = kind.symmetric.value_or(wanted.symmetric && !scheme_of(wanted).has_minima);
   const Change change = change_scales(kind, spec);
   if (change != Change::kNothing) nearest.change = change;
+  if (std::exchange(spec.has_group_order, false) && nearest.change == Change::kNothing) {
+    nearest.change = Change::kGroupOrder;
+  }
   spec.group_rows = kind.group_rows;
   spec.scale_dtype = new_scale_dtype(kind, spec.weight_dtype);
   const bool has_other_scales = kind.scale_dtype && spec.scale_dtype != wanted.scale_dtype;

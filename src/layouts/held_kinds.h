@@ -24,7 +24,7 @@ struct HeldKind {
 };
 
 /// What had to be changed to come from a spec to one that is held.
-enum class Change { kNothing, kScheme, kScalePerTensor, kChannelAxis, kGroupSize, kScaleDType };
+enum class Change { kNothing, kScheme, kScalePerTensor, kChannelAxis, kGroupSize, kGroupOrder, kScaleDType };
 
 struct NearestSpec {
   QuantizedSpec spec;

@@ -97,8 +97,11 @@ struct Layout {
   /// What its readers call a weight of this spec, "Q4_0". Null: as the layout.
   std::string_view (*kind_name)(const QuantizedSpec& spec) = nullptr;
 
-  /// Whether columns of a group do not follow each other, so that codes can be decoded, but lie in no other layout.
+  /// Whether codes can be decoded, but lie in no other layout.
   bool has_own_order = false;
+
+  /// Whether columns of a group need not follow each other.
+  bool holds_group_order = false;
 
   /// Whether activations of 8 bits can be asked for with a weight of this spec. Null: with none.
   bool (*may_run_in_integers)(const QuantizedSpec& spec) = nullptr;

@@ -96,6 +96,7 @@ std::vector<StoredPart> parts_of(const QuantizedSpec& spec) {
 // Only what is packed has a place for minima.
 bool can_hold(const QuantizedSpec& spec) {
   if (!is_coded(spec)) return true;
+  if (spec.has_group_order) return false;
   const Scheme& scheme = scheme_of(spec);
   const bool has_codes = has_integer_codes(spec) || has_book_codes(scheme);
   const bool has_place = is_packed(spec) || !scheme.has_minima;

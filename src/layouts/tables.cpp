@@ -138,6 +138,23 @@ std::uint8_t nearest_e8m0(float value) {
   return static_cast<std::uint8_t>(std::clamp(static_cast<int>(std::lround(std::log2(value))) + kBias, 0, 254));
 }
 
+void store_group_order(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out, std::size_t part) {
+  std::vector<std::uint32_t> group_of = tables.group_of_column;
+  if (group_of.empty()) {
+    group_of.resize(static_cast<std::size_t>(spec.shape[1]));
+    const std::uint64_t size = spec.granularity == Granularity::kGroup ? spec.group_size : group_of.size();
+    for (std::size_t i = 0; i < group_of.size(); ++i) group_of[i] = static_cast<std::uint32_t>(i / size);
+  }
+  out.write(part, 0, group_of.data(), group_of.size() * sizeof group_of[0]);
+}
+
+std::vector<std::uint32_t> load_group_order(const QuantizedSpec& spec, const PartReader& in, std::size_t part) {
+  if (!spec.has_group_order) return {};
+  std::vector<std::uint32_t> group_of(static_cast<std::size_t>(spec.shape[1]));
+  in.read(part, 0, std::as_writable_bytes(std::span(group_of)));
+  return group_of;
+}
+
 std::vector<std::byte> to_bytes(std::span<const std::int8_t> zero_points, std::uint8_t code_xor) {
   std::vector<std::byte> stored(zero_points.size());
   std::ranges::transform(zero_points, stored.begin(), [code_xor](std::int8_t zero_point) {

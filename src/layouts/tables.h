@@ -44,6 +44,12 @@ std::vector<float> load_floats(const PartReader& in, std::size_t part);
 
 std::vector<std::byte> load_bytes(const PartReader& in, std::size_t part);
 
+/// Which group each column is of, I32 [columns]: as a weight has it, else one group after the other.
+void store_group_order(const QuantizedSpec& spec, const ScaleTables& tables, const PartWriter& out, std::size_t part);
+
+/// Checked when the file was opened. Empty where the columns of a group follow each other. Errors: kIo.
+std::vector<std::uint32_t> load_group_order(const QuantizedSpec& spec, const PartReader& in, std::size_t part);
+
 /// Scales that are floats of 8 bits, E4M3, or powers of two, E8M0: what codes stand for, and the code that is nearest,
 /// the even one of two.
 float value_of_e4m3(std::uint8_t code);

@@ -153,7 +153,8 @@ void keep_scales(PlannedTensor& planned, const LogicalTensor& tensor, const Layo
 void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
                  const Storage& storage) {
   planned.reason = formatted("quantized already ({})", scheme_text(*tensor.spec));
-  if (tensor.layout->has_own_order && storage.layout != tensor.layout) {
+  const bool is_kept_apart = tensor.layout->has_own_order && storage.layout != tensor.layout;
+  if (is_kept_apart || (tensor.spec->has_group_order && storage.holds_everything())) {
     planned.reason = formatted("its codes lie in an order of their own ({})", scheme_text(*tensor.spec));
     planned.action = Action::kDequantize;
     return set_storage(planned, *tensor.spec, {.layout = storage.layout});

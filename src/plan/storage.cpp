@@ -89,6 +89,8 @@ std::string reason_of_change(const Fitting& fitting, const NearestSpec& nearest)
       return fitting.request.is_stored
                  ? formatted("quantized anew: {} has no scales of {}", title, dtype_name(wanted.scale_dtype))
                  : "";
+    case Change::kGroupOrder:
+      return formatted("quantized anew: {} has no groups of columns that do not follow each other", title);
     case Change::kGroupSize:
       break;
   }
@@ -197,13 +199,16 @@ QuantizedSpec with_groups_that_divide(const Storage& storage, const WeightReques
   if (!has_groups || !request.is_stored || storage.holds_everything()) return spec;
   if (storage.rule != nullptr && !storage.rule(request).leaves_for.empty()) return spec;
   const std::uint64_t size = std::gcd(spec.group_size, static_cast<std::uint64_t>(spec.shape.back()));
-  if (size >= kSmallest) spec.group_size = size;
+  if (size < kSmallest || size == spec.group_size) return spec;
+  spec.group_size = size;
+  spec.has_group_order = false;
   return spec;
 }
 
 Fit fit_spec(const Storage& storage, WeightRequest request, const Config& config, const QuantizedSpec& asked) {
   const QuantizedSpec& wanted = request.wanted;
-  const bool may_stay = storage.holds_everything() || holds(storage.layout->holds, wanted);
+  const bool has_place = !wanted.has_group_order || storage.layout->holds_group_order;
+  const bool may_stay = storage.holds_everything() || (has_place && holds(storage.layout->holds, wanted));
   const bool is_opaque = is_coded(wanted) && !has_integer_codes(wanted);
   const Layout& layout = is_opaque ? layout_of(storage, wanted, request) : *storage.layout;
   const bool can_hold = !is_coded(wanted) || layout.can_hold(wanted);

@@ -141,6 +141,7 @@ std::string scheme_text(const QuantizedSpec& spec) {
     text += spec.group_rows > 1 ? formatted(" block {}x{}", spec.group_rows, spec.group_size)
                                 : formatted(" group {}", spec.group_size);
   }
+  if (spec.has_group_order) text += " actorder";
   if (spec.symmetric != scheme.symmetric_default) text += spec.symmetric ? " symmetric" : " asymmetric";
   return text;
 }

@@ -26,7 +26,8 @@ std::ostream& operator<<(std::ostream& out, const Stored& stored) {
 // The last blocks of rows and columns are partial ones.
 std::vector<QuantizedSpec> specs_of(const Scheme& scheme) {
   std::vector<QuantizedSpec> specs;
-  const auto add = [&](Granularity granularity, std::uint64_t group_size, std::uint64_t group_rows) {
+  const auto add = [&](Granularity granularity, std::uint64_t group_size, std::uint64_t group_rows,
+                       bool has_group_order = false) {
     for (const Shape& shape : {Shape{5, 512}, Shape{130, 272}, Shape{32, 256}, Shape{2, 129, 256}}) {
       for (const bool symmetric : {true, false}) {
         QuantizedSpec spec;
@@ -35,6 +36,7 @@ std::vector<QuantizedSpec> specs_of(const Scheme& scheme) {
         spec.symmetric = symmetric;
         spec.group_size = group_size;
         spec.group_rows = group_rows;
+        spec.has_group_order = has_group_order;
         spec.scale_dtype = scheme.scale_dtype;
         spec.shape = shape;
         spec.channel_axis = static_cast<std::int64_t>(shape.size()) - 2;
@@ -46,6 +48,7 @@ std::vector<QuantizedSpec> specs_of(const Scheme& scheme) {
   if (scheme.may_be_per_tensor) add(Granularity::kTensor, 0, 1);
   add(Granularity::kChannel, 0, 1);
   for (const std::uint64_t size : {16, 32, 64}) add(Granularity::kGroup, size, 1);
+  add(Granularity::kGroup, 16, 1, true);
   add(Granularity::kGroup, 128, 128);
   for (const GgmlBlock& block : all_ggml_blocks()) {
     if (block.scheme != scheme.name) continue;
@@ -58,6 +61,7 @@ std::vector<QuantizedSpec> specs_of(const Scheme& scheme) {
 bool is_meant(const Layout& layout, const QuantizedSpec& spec) {
   const Scheme& scheme = scheme_of(spec);
   if (spec.symmetric != scheme.symmetric_default && (!has_integer_codes(spec) || scheme.has_minima)) return false;
+  if (spec.has_group_order && !layout.holds_group_order) return false;
   // Elsewhere its codes are those of int8.
   return layout.can_hold(spec) && (&layout == &kRowsLayout || !scheme.always_has_zero_points);
 }
@@ -142,6 +146,9 @@ class MadeUp {
       if (scheme_.has_minima) tables_.minima.push_back(-0.5f * static_cast<float>(i % 5));
     }
     tables_.global_scale = 4;
+    for (std::uint64_t i = 0; spec_.has_group_order && i < rows.row_length; ++i) {
+      tables_.group_of_column.push_back(static_cast<std::uint32_t>(i * 5 % scales_.groups));
+    }
     for (std::uint64_t i = 0; i < element_count(spec_.shape); ++i) {
       const std::uint64_t row = i / rows.row_length, column = i % rows.row_length;
       add_code(i * 7 + row, scale_of(row, column));
@@ -154,6 +161,7 @@ class MadeUp {
     const auto matrix_rows = static_cast<std::uint64_t>(spec_.shape[spec_.shape.size() - 2]);
     const std::uint64_t blocks_of_rows = (matrix_rows + spec_.group_rows - 1) / spec_.group_rows;
     const std::uint64_t of_row = row / matrix_rows * blocks_of_rows + row % matrix_rows / spec_.group_rows;
+    if (spec_.has_group_order) return of_row * scales_.groups + tables_.group_of_column[column];
     return spec_.granularity == Granularity::kChannel ? row : of_row * scales_.groups + column / spec_.group_size;
   }
 
@@ -255,7 +263,9 @@ TEST_P(EveryStoredWeight, BecomesWhatOurOwnLayoutHolds) {
   EXPECT_EQ(report["action"], stays ? "copy" : "dequantize");
   EXPECT_EQ(model->require_weights().at(0).spec.has_value(), stays);
   if (!stays) {
-    EXPECT_EQ(report["reason"], "the output has no " + scheme_text(spec));
+    EXPECT_EQ(report["reason"], spec.has_group_order
+                                    ? "its codes lie in an order of their own (" + scheme_text(spec) + ")"
+                                    : "the output has no " + scheme_text(spec));
   }
   EXPECT_EQ(read_values<float>(stays ? *dequantize_in_memory(*model).model : *model, "fc.weight"),
             MadeUp(spec).weights());

@@ -258,16 +258,16 @@ for mode, bits, group in (("mxfp4", 4, 32), ("mxfp8", 8, 32), ("nvfp4", 4, 16)):
 random = torch.Generator().manual_seed(15)
 
 
-def ordered(name, form, symmetric):
-    bits, outputs, inputs = 8, 24, 96
+def ordered(name, form, symmetric, outputs=24, dtype=torch.float32):
+    bits, inputs = 8, 96
     index = torch.arange(inputs)[torch.randperm(inputs, generator=random)] // 32
     scheme = QuantizationScheme(targets=["Linear"], format=form, weights=QuantizationArgs(
         num_bits=bits, type="int", symmetric=symmetric, strategy="group", group_size=32))
-    codes, scales = (integers(256, outputs, inputs) - 128).to(torch.int8), normal(outputs, 3).abs()
+    codes, scales = (integers(256, outputs, inputs) - 128).to(torch.int8), normal(outputs, 3).abs().to(dtype)
     zeros = {} if symmetric else {"weight_zero_point": (integers(200, outputs, 3) - 100).to(torch.int8)}
     by_group = torch.argsort(index, stable=True)
     values = BaseCompressor.get_value_from_registry(form).decompress(
-        {"weight": codes[:, by_group], "weight_scale": scales} | zeros, scheme)["weight"]
+        {"weight": codes[:, by_group], "weight_scale": scales.float()} | zeros, scheme)["weight"]
     group = {"targets": ["Linear"], "weights": scheme.weights.model_dump(mode="json") | {"actorder": "group"}, "format": form}
     save(name, {"a.weight": codes, "a.weight_scale": scales, "a.weight_g_idx": index.int(),
                 "expected.a.weight": values[:, torch.argsort(by_group)]} | {f"a.{key}": value for key, value in zeros.items()},
@@ -276,3 +276,4 @@ def ordered(name, form, symmetric):
 
 ordered("ct_w8_int_actorder", "int-quantized", True)
 ordered("ct_w8_naive_actorder", "naive-quantized", False)
+ordered("ct_actorder_f16", "int-quantized", False, 32, torch.float16)  # as GPTQ could have it

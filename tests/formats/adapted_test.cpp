@@ -96,20 +96,56 @@ TEST_P(Adapted, IsConverted) {
   }
 }
 
+// Converted to a folder of a format.
+struct ConvertedFolder {
+  ConvertedFolder(const TensorSource& source, const std::string& format) {
+    const Settings settings = parse_settings(R"({"format": ")" + format + "\"}");
+    const Config config(&settings, nullptr);
+    RunControl control;
+    report = convert(source, config, control, file_output(source, folder.path("x/"), config, control)).json();
+  }
+
+  Json said() const { return parse_json(read_bytes(folder.path("x/config.json")))["quantization_config"]; }
+
+  TempFolder folder;
+  Json report;
+};
+
 // A folder that was to be GPTQ's and is none any more is no surprise.
 TEST(Adapted, ThatCannotKeepItsCodesIsSaid) {
-  const TempFolder folder;
+  const ConvertedFolder made(*open_source(kFolder + "bnb_nf4"), "gptq");
+  ASSERT_EQ(made.report["warnings"].size(), 1) << made.report["warnings"];
+  EXPECT_EQ(made.report["warnings"][0].text().find("quantized weights that become floats: 1, as a.weight: "), 0u)
+      << made.report["warnings"][0];
+}
+
+// ---- Columns whose groups do not follow each other: GPTQ's desc_act, compressed-tensors' actorder
+
+class GroupOrder : public testing::TestWithParam<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(Kept, GroupOrder, testing::Values("gptq_desc_act", "ct_actorder_f16"));
+
+TEST_P(GroupOrder, IsKeptWithTheCodes) {
+  const auto source = open_source(kFolder + GetParam());
+  const ConvertedFolder made(*source, "gptq");
+  EXPECT_EQ(made.report["layers"][0]["action"], "copy") << made.report["layers"][0];
+  const auto converted = open_source(made.folder.path("x"));
+  EXPECT_TRUE(converted->require_weights().at(0).spec->has_group_order);
+  EXPECT_EQ(read_values<float>(*floats_of(*converted), "a.weight"),
+            read_values<float>(*source, std::string(kExpected) + "a.weight"));
+  EXPECT_EQ(made.said()["desc_act"], true);
+}
+
+// Its groups are made anew where there is no list of them.
+TEST(GroupOrder, ThatAFormatHasNoPlaceForIsQuantizedAnew) {
   const auto source = open_source(kFolder + "gptq_desc_act");
-  const Settings settings = parse_settings(R"({"format": "gptq"})");
-  const Config config(&settings, nullptr);
-  RunControl control;
-  const Json report =
-      convert(*source, config, control, file_output(*source, folder.path("x/"), config, control)).json();
-  ASSERT_EQ(report["warnings"].size(), 1) << report["warnings"];
-  EXPECT_EQ(
-      report["warnings"][0],
-      "quantized weights that become floats: 1, as a.weight: its codes lie in an order of their own (int4 group 32 "
-      "asymmetric)");
+  for (const char* format : {"awq", "mlx", "compressed-tensors"}) {
+    const ConvertedFolder made(*source, format);
+    const std::string reason = made.report["layers"][0]["reason"].text();
+    EXPECT_EQ(made.report["layers"][0]["action"], "quantize") << format;
+    EXPECT_TRUE(reason.starts_with("quantized anew")) << reason;
+    EXPECT_GT(made.report["model"]["sqnr_db"].get<double>(), 15) << format;
+  }
 }
 
 // ---- Symmetric weights of GPTQ and AWQ: their zero points are stored, all in the middle

@@ -180,15 +180,14 @@ std::int64_t add_packed_codes(WeightInMaking& weight, const std::string& base) {
   return find_width(weight, base, name, words);
 }
 
-// Whether columns of a group follow each other.
-bool add_order(WeightInMaking& weight, const std::string& base) {
+void add_order(WeightInMaking& weight, const std::string& base) {
   const std::string list = base + std::string(kOrderSuffix);
-  if (!weight.tensors.find(list)) return true;
+  if (!weight.tensors.find(list)) return;
   weight.add_part(list);
-  const QuantizedSpec& spec = weight.spec;
+  QuantizedSpec& spec = weight.spec;
   const auto groups = static_cast<std::int64_t>(scale_shape(spec).groups);
   const std::uint64_t size = spec.group_size == 0 ? static_cast<std::uint64_t>(spec.shape[1]) : spec.group_size;
-  return has_groups_in_order(weight.tensors, list, spec.shape[1], groups, size);
+  spec.has_group_order = !has_groups_in_order(weight.tensors, list, spec.shape[1], groups, size);
 }
 
 LogicalTensor read_packed(WeightInMaking weight, const std::string& base) {
@@ -200,8 +199,8 @@ LogicalTensor read_packed(WeightInMaking weight, const std::string& base) {
   if (weight.spec.granularity == Granularity::kTensor && !scheme_of(weight.spec).may_be_per_tensor) {
     weight.refuse(formatted("{}: {} bits per tensor", base, width));
   }
-  const Layout& layout = add_order(weight, base) ? kPackQuantizedLayout : kPackQuantizedOrderedLayout;
-  return finish(std::move(weight), base, layout);
+  add_order(weight, base);
+  return finish(std::move(weight), base, kPackQuantizedLayout);
 }
 
 void add_plain_zero_point(WeightInMaking& weight, const std::string& base) {
@@ -235,8 +234,8 @@ LogicalTensor read_bytes(WeightInMaking weight, const std::string& name) {
   add_plain_zero_point(weight, name);
   if (may_run_in_integers(spec) && runs_int8(weight.groups, std::string(layer_name_from(name).name)))
     spec.activation_bits = 8;
-  const Layout& layout = add_order(weight, name) ? kIntQuantizedLayout : kIntQuantizedOrderedLayout;
-  return finish(std::move(weight), name, layout);
+  add_order(weight, name);
+  return finish(std::move(weight), name, kIntQuantizedLayout);
 }
 
 // Columns of floats are read as they lie.

@@ -79,6 +79,8 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
   const bool has_head =
       std::ranges::any_of(layers.coded, [&](const CodedLayer& layer) { return is_output_head(layer.name, companion); });
   const bool is_first_form = layers.coded.front().planned->layout == &kGptqLayout;
+  const bool has_order =
+      std::ranges::any_of(layers.coded, [](const CodedLayer& layer) { return layer.spec().has_group_order; });
   FolderQuantization result;
   add_note_on_modules_of_experts(result.notes, plan, companion);
   add_note_on_heads(result.notes, layers, companion);
@@ -86,7 +88,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
                        {"bits", most["bits"]},
                        {"group_size", most["group_size"]},
                        {"sym", most["sym"]},
-                       {"desc_act", false},
+                       {"desc_act", has_order},
                        {"lm_head", has_head},
                        {"checkpoint_format", is_first_form ? kGptqLayout.name : kGptqV2Layout.name},
                        {"pack_dtype", "int32"}};
