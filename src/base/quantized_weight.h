@@ -30,6 +30,15 @@ struct QuantizedSpec {
   bool operator==(const QuantizedSpec&) const = default;
 };
 
+/// One matrix [out, in] of a stack of them.
+inline QuantizedSpec matrix_of_stack(const QuantizedSpec& stack) {
+  QuantizedSpec matrix = stack;
+  matrix.shape.erase(matrix.shape.begin());
+  --matrix.channel_axis;
+  --matrix.stacked_axes;
+  return matrix;
+}
+
 /// A weight [.., channels, ..] seen as a matrix. Rows are what lies behind one index of the channel axis and all axes
 /// before it; row r belongs to channel r mod channel_count.
 struct RowView {

@@ -166,7 +166,9 @@ bool can_hold(const QuantizedSpec& spec) {
       spec.shape.back() % static_cast<std::int64_t>(block->elements) != 0) {
     return false;
   }
+  if (spec.channel_axis != spec.stacked_axes) return false;
   QuantizedSpec stored = ggml_spec(*block, spec.shape);
+  stored.channel_axis = stored.stacked_axes = spec.channel_axis;  // groups are of the last axis, whatever the others are
   stored.weight_dtype = spec.weight_dtype;
   stored.has_free_scales = spec.has_free_scales;
   return stored == spec;

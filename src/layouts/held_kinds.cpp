@@ -23,7 +23,7 @@ bool is_of_kind(const HeldKind& kind, const QuantizedSpec& spec) {
   const bool has_scales_so = !kind.scale_dtype || *kind.scale_dtype == spec.scale_dtype;
   if (spec.scheme != kind.scheme || !allows_symmetry(kind, spec) || !has_scales_so) return false;
   if (kind.is_per_tensor) return spec.granularity == Granularity::kTensor;
-  if (spec.channel_axis != 0 || spec.group_rows != kind.group_rows) return false;
+  if (spec.channel_axis != spec.stacked_axes || spec.group_rows != kind.group_rows) return false;
   if (spec.granularity == Granularity::kChannel) return kind.has_channels;
   const bool is_its_size = kind.group_size == 0 || kind.group_size == spec.group_size;
   if (spec.granularity != Granularity::kGroup || !is_its_size) return false;
@@ -64,7 +64,7 @@ Change change_scales(const HeldKind& kind, QuantizedSpec& spec) {
     spec.granularity = Granularity::kChannel;
     change = Change::kScalePerTensor;
   }
-  if (spec.channel_axis != 0) {
+  if (spec.channel_axis != spec.stacked_axes) {
     spec.channel_axis = spec.stacked_axes = 0;
     change = Change::kChannelAxis;
   }

@@ -45,9 +45,12 @@ struct ScaleTables {
 class PartReader {
  public:
   /// Both must outlive it.
-  PartReader(const TensorSource& source, const std::vector<std::size_t>& parts) : source_(source), parts_(parts) {}
+  PartReader(const TensorSource& source, std::span<const std::size_t> parts) : source_(source), parts_(parts) {}
 
   std::size_t count() const { return parts_.size(); }
+
+  /// Parts [first, first + count) alone.
+  PartReader some(std::size_t first, std::size_t count) const { return {source_, parts_.subspan(first, count)}; }
   const TensorInfo& info(std::size_t part) const { return source_.tensors()[parts_[part]]; }
 
   /// Bytes [offset, offset + size): where they lie, or read into `buffer`. Aligned for the part's dtype. Errors: kIo.
@@ -60,7 +63,7 @@ class PartReader {
 
  private:
   const TensorSource& source_;
-  const std::vector<std::size_t>& parts_;
+  std::span<const std::size_t> parts_;
 };
 
 /// The outputs of a sink that are the parts of one weight.
@@ -81,6 +84,7 @@ class PartWriter {
 struct LayoutBuffers {
   Buffer raw;     ///< bytes as they were read
   Buffer codes;   ///< one a byte
+  Buffer joined;  ///< likewise, of several matrices that are stored one by one
   Buffer scales;  ///< float32: scales, then minima
   Buffer stored;  ///< bytes as they are written
 };

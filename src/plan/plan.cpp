@@ -127,7 +127,8 @@ std::string_view action_name(Action action) {
 }
 
 bool is_recoded(const PlannedTensor& planned, const LogicalTensor& tensor) {
-  return planned.action == Action::kCopy && tensor.spec && is_coded(*tensor.spec) && planned.layout != tensor.layout;
+  const bool is_as_stored = planned.layout == tensor.layout && tensor.stack_size == 0;
+  return planned.action == Action::kCopy && tensor.spec && is_coded(*tensor.spec) && !is_as_stored;
 }
 
 bool has_codes(const PlannedTensor& planned, const LogicalTensor& tensor) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/text/format.h"
+#include "formats/experts/experts_joined.h"
 #include "quantize/loop/weight_reader.h"
 #include "schemes/scheme.h"
 
@@ -15,13 +16,10 @@ namespace {
 
 /// Some quantized weights of a source as the floats they came from, decoded where they are read. The tables of one are
 /// in memory at a time.
-class DecodedWeights final : public TensorSource {
+class DecodedWeights final : public SourceView {
  public:
   /// weights: of source.weights().
-  DecodedWeights(const TensorSource& source, const std::vector<std::size_t>& weights) : source_(source) {
-    metadata_ = source.metadata();
-    remarks_ = source.remarks();
-    inputs_ = source.inputs();
+  DecodedWeights(const TensorSource& source, const std::vector<std::size_t>& weights) : SourceView(source) {
     std::map<std::size_t, const LogicalTensor*> decoded;  // by the first part
     std::set<std::size_t> hidden;
     for (const std::size_t weight : weights) {
@@ -39,11 +37,6 @@ class DecodedWeights final : public TensorSource {
     }
   }
 
-  std::string_view format() const override { return source_.format(); }
-  std::string path() const override { return source_.path(); }
-  std::uint64_t size_bytes() const override { return source_.size_bytes(); }
-  const Companion* companion() const override { return source_.companion(); }
-  const OwnMetadata* own_metadata() const override { return source_.own_metadata(); }
   const LayerHint* hint(std::size_t tensor) const override { return source_.hint(stored_[tensor].index); }
   std::string_view quantized_as(std::size_t tensor) const override { return stored_[tensor].quantized_as; }
   std::vector<std::string> ties(std::size_t tensor) const override { return source_.ties(stored_[tensor].index); }
@@ -108,7 +101,6 @@ class DecodedWeights final : public TensorSource {
     return complete({std::move(quantized), source_.problems()});
   }
 
-  const TensorSource& source_;
   std::vector<Stored> stored_;      // of each tensor
   std::vector<std::size_t> shown_;  // of each tensor of the source: what it is here
   mutable std::mutex mutex_;
@@ -119,31 +111,55 @@ class DecodedWeights final : public TensorSource {
 std::string remark_on(const TensorSource& source, const std::vector<std::size_t>& decoded) {
   const LogicalTensor& first = source.weights()[decoded.front()];
   const bool is_one = decoded.size() == 1;
-  return formatted("{} of all experts quantized already ({}) {} taken as floats, whose sizes are those before: {}{}",
+  return formatted("{} of experts quantized already ({}) {} taken as floats, whose sizes are those before: {}{}",
                    is_one ? "one weight" : formatted("{} weights", decoded.size()), scheme_text(*first.spec),
                    is_one ? "is" : "are", first.name, is_one ? "" : " and so on");
 }
 
 }  // namespace
 
-ExpertsView::ExpertsView(const TensorSource& source, ExpertForm form) : source_(source) {
-  const std::vector<std::size_t> quantized = find_quantized_experts(source, form);
-  if (!quantized.empty()) decoded_ = std::make_unique<DecodedWeights>(source, quantized);
-  apart_ = take_experts_apart(decoded_ ? *decoded_ : source, form);
-  if (!apart_) return;
-  if (decoded_) remarks_.push_back(remark_on(source, quantized));
-  remarks_.push_back(apart_->remark());
+ExpertsView::ExpertsView(const TensorSource& source, ExpertForm form, ExpertChoice choice) : source_(source) {
+  const bool may_decode = choice == ExpertChoice::kAll;
+  if (form == ExpertForm::kTogether) return;
+  if (may_decode) decode(find_quantized_experts(get(), form));
+  add(take_experts_apart(get(), form, choice));
+  if (form != ExpertForm::kStacked) return;
+  if (may_decode) decode(find_unlike_experts(get()));
+  add(join_experts(get(), choice));
 }
 
 ExpertsView::ExpertsView(const TensorSource& source, const TensorSource& other) : source_(source) {
-  for (const ExpertForm form : {ExpertForm::kApart, ExpertForm::kStacked}) {
-    const std::vector<std::size_t> quantized = find_quantized_experts(source, form);
-    if (quantized.empty()) continue;
-    decoded_ = std::make_unique<DecodedWeights>(source, quantized);
-    apart_ = take_experts_apart_as_in(*decoded_, other);
-    if (apart_) return;
+  const bool is_apart = try_as_in(other, find_quantized_experts(source, ExpertForm::kApart), take_experts_apart_as_in) ||
+                        try_as_in(other, find_quantized_experts(source, ExpertForm::kStacked), take_experts_apart_as_in);
+  if (!is_apart) try_as_in(other, find_unlike_experts(source), join_experts_as_in);
+}
+
+void ExpertsView::decode(const std::vector<std::size_t>& weights) {
+  if (weights.empty()) return;
+  remarks_.push_back(remark_on(get(), weights));
+  steps_.push_back(std::make_unique<DecodedWeights>(get(), weights));
+}
+
+void ExpertsView::add(std::unique_ptr<RearrangedExperts> step) {
+  if (step == nullptr) return;
+  remarks_.push_back(step->remark());
+  steps_.push_back(std::move(step));
+}
+
+// With those decoded that need it, else as they are.
+template <class Rearrange>
+bool ExpertsView::try_as_in(const TensorSource& other, const std::vector<std::size_t>& decoded,
+                            const Rearrange& rearrange) {
+  if (!decoded.empty()) {
+    auto floats = std::make_unique<DecodedWeights>(source_, decoded);
+    if (auto step = rearrange(*floats, other)) {
+      steps_.push_back(std::move(floats));
+      steps_.push_back(std::move(step));
+      return true;
+    }
   }
-  apart_ = take_experts_apart_as_in(source, other);
+  if (auto step = rearrange(source_, other)) steps_.push_back(std::move(step));
+  return !steps_.empty();
 }
 
 void ExpertsView::add_remarks(Report& report) const {

@@ -11,21 +11,26 @@ namespace mnq {
 
 class ExpertsView {
  public:
-  /// The source must outlive it. Errors of both: as take_experts_apart.
-  ExpertsView(const TensorSource& source, ExpertForm form);
+  /// The source must outlive it. What is quantized and cannot be rearranged with its codes is decoded where `choice` is
+  /// all. Errors of both: as take_experts_apart.
+  ExpertsView(const TensorSource& source, ExpertForm form, ExpertChoice choice = ExpertChoice::kAll);
 
   /// As `other` has them, and the source has not.
   ExpertsView(const TensorSource& source, const TensorSource& other);
 
-  const TensorSource& get() const { return apart_ ? *apart_ : source_; }
+  const TensorSource& get() const { return steps_.empty() ? source_ : *steps_.back(); }
 
   /// What became of them.
   void add_remarks(Report& report) const;
 
  private:
+  void decode(const std::vector<std::size_t>& weights);
+  void add(std::unique_ptr<RearrangedExperts> step);
+  template <class Rearrange>
+  bool try_as_in(const TensorSource& other, const std::vector<std::size_t>& decoded, const Rearrange& rearrange);
+
   const TensorSource& source_;
-  std::unique_ptr<TensorSource> decoded_;  ///< where experts that are quantized were to be taken apart
-  std::unique_ptr<ExpertsApart> apart_;
+  std::vector<std::unique_ptr<TensorSource>> steps_;  ///< each of what the one before it shows
   std::vector<std::string> remarks_;
 };
 

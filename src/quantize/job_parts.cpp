@@ -14,7 +14,8 @@ TensorByName index_by_name(const std::vector<LogicalTensor>& tensors) {
 
 std::uint64_t stored_bits(const TensorSource& source, const LogicalTensor& tensor) {
   const std::uint64_t count = element_count(tensor.shape);
-  return count == 0 ? 0 : ceil_div(source.tensors()[tensor.parts.front()].size_bytes * 8, count);
+  const std::uint64_t codes = std::max<std::uint64_t>(tensor.stack_size, 1);
+  return count == 0 ? 0 : ceil_div(source.tensors()[tensor.parts.front()].size_bytes * 8 * codes, count);
 }
 
 std::uint64_t stored_bytes(const TensorSource& source, const LogicalTensor& tensor) {

@@ -121,9 +121,10 @@ void warn_of_idle_keys(Report& report, const RunControl& control, const Config& 
   }
 }
 
-Report run_plan(const char* kind, const TensorSource& source, Plan plan, const Config& config, RunControl& control,
+Report run_plan(const char* kind, const ExpertsView& planned, Plan plan, const Config& config, RunControl& control,
                 const Output& output) {
   const Stopwatch stopwatch;
+  const TensorSource& source = planned.get();
   const JobSettings job = resolve_job(config);
   control.start_job(plan.tensors.size());
   Outcome outcome = write_output({source, plan, job, control, output, nullptr});
@@ -132,6 +133,7 @@ Report run_plan(const char* kind, const TensorSource& source, Plan plan, const C
   fill_accuracy(report, outcome.accuracies);
   add_outcome(report, outcome);
   warn_of_idle_keys(report, control, config);
+  planned.add_remarks(report);
   report.finish(stopwatch.seconds());
   log_warnings(report, control);
   return report;
@@ -213,16 +215,20 @@ Report plan_quantize(const TensorSource& given, const Config& config) {
   return report;
 }
 
+// MLX alone has experts in stacks: a folder of floats is for other loaders.
 Report dequantize(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
   require_place_for_floats(config, output);
-  const TensorSource& source = planned_source(given, output.is_module);
-  Plan plan = make_dequantize_plan(source, find_float_dtype(config.find("float_dtype").value));
-  return run_plan("dequantize", source, std::move(plan), config, control, output);
+  const ExpertForm form = output.folder != nullptr ? ExpertForm::kApart : ExpertForm::kTogether;
+  const ExpertsView planned(planned_source(given, output.is_module), form, ExpertChoice::kStacks);
+  Plan plan = make_dequantize_plan(planned.get(), find_float_dtype(config.find("float_dtype").value));
+  return run_plan("dequantize", planned, std::move(plan), config, control, output);
 }
 
+// Floats stay as they are.
 Report convert(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
-  const TensorSource& source = planned_source(given, output.is_module);
-  return run_plan("convert", source, make_convert_plan(source, config, output.storage), config, control, output);
+  const ExpertsView planned(planned_source(given, output.is_module), output.storage.experts, ExpertChoice::kCodes);
+  Plan plan = make_convert_plan(planned.get(), config, output.storage);
+  return run_plan("convert", planned, std::move(plan), config, control, output);
 }
 
 }  // namespace mnq

@@ -59,6 +59,22 @@ std::vector<NamedTensor> in_columns(const std::string& module, bool is_interleav
           })};
 }
 
+// As most models' files have them.
+std::vector<NamedTensor> each_apart(const std::string& module, const std::vector<std::string>& names,
+                                    std::int64_t count = kExperts) {
+  std::vector<NamedTensor> tensors;
+  for (std::int64_t expert = 0; expert < count; ++expert) {
+    for (const Part part : {kGate, kUp, kDown}) {
+      const std::int64_t rows = part == kDown ? kWidth : kInner, columns = part == kDown ? kInner : kWidth;
+      std::vector<float> values;
+      for (std::int64_t i = 0; i < rows * columns; ++i) values.push_back(value_of(part, expert, i / columns, i % columns));
+      tensors.push_back({formatted("{}experts.{}.{}.weight", module, expert, names[part]),
+                         tensor_of(DType::kF32, {rows, columns}, values)});
+    }
+  }
+  return tensors;
+}
+
 // One expert's, as models' files may have it.
 std::vector<NamedTensor> one_by_one(const std::string& layer) {
   return {{layer + ".weight", tensor_of(DType::kF32, {kInner, kWidth}, normal_values(kInner * kWidth, 1))}};
@@ -274,6 +290,101 @@ TEST_F(Experts, AreStacksInMlx) {
   expect_stacks(module + "switch_mlp.");
 }
 
+TEST_F(Experts, ThatLieOneByOneAreStacksInMlx) {
+  const std::vector<std::string> named{"gate_proj", "up_proj", "down_proj"}, numbered{"w1", "w3", "w2"};
+  const std::string more = R"(, "group_size": 32)";
+  const Json report = quantize_to("mlx", each_apart("layers.0.mlp.", named), "qwen3_moe", more);
+  EXPECT_EQ(count_of(report, "quantize"), 3u);
+  EXPECT_EQ(report["layers"][0]["name"], "layers.0.mlp.switch_mlp.gate_proj");
+  EXPECT_NE(report["remarks"].dump().find("experts that lie one by one became 3 tensors"), std::string::npos) << report;
+  expect_stacks("layers.0.mlp.switch_mlp.");
+  quantize_to("mlx", each_apart("layers.0.block_sparse_moe.", numbered), "mixtral", more);
+  expect_stacks("layers.0.block_sparse_moe.switch_mlp.");
+  quantize_to("mlx", each_apart("layers.0.mlp.", named), "dots1", more);
+  expect_stacks("layers.0.mlp.experts.");
+  quantize_to("mlx", each_apart("layers.0.mlp.", named), "a_new_moe", more);
+  expect_stacks("layers.0.mlp.switch_mlp.");
+}
+
+// mlx-lm would find what it does not know.
+TEST_F(Experts, ThatCannotBeJoinedStayFloatInMlx) {
+  const std::vector<std::string> named{"gate_proj", "up_proj", "down_proj"};
+  std::vector<NamedTensor> tensors = each_apart("layers.0.mlp.", named);
+  const auto reason_of = [&](const std::string& type) {
+    const Json report = quantize_to("mlx", tensors, type, R"(, "group_size": 32)");
+    EXPECT_EQ(count_of(report, "copy"), tensors.size());
+    return report["layers"][0]["reason"].text();
+  };
+  EXPECT_EQ(reason_of("qwen3_next"), "mlx-lm has experts one by one as floats only in a qwen3_next");
+  EXPECT_EQ(reason_of(""), "MLX has the weights of all experts in one tensor, and no config.json says of which model these are");
+  tensors.pop_back();
+  EXPECT_EQ(reason_of("qwen3_moe"), "MLX has the weights of all experts in one tensor, and these are not alike");
+}
+
+// From one by one to stacks and back: the same codes, wherever they are from.
+TEST_F(Experts, KeepTheirCodesOnTheWayToMlxAndBack) {
+  const std::vector<std::string> named{"gate_proj", "up_proj", "down_proj"};
+  RunControl control;
+  // With scales of float32 a code times a scale is rounded once more where it is a minimum that it is added to.
+  const auto expect_same = [](const Json& compared) {
+    EXPECT_EQ(compared["model"]["tensors_skipped"], 0) << compared["layers"];
+    const Json& model = compared["model"];
+    EXPECT_TRUE(model["exact"] == true || model["sqnr_db"].get<double>() > 130) << model;
+  };
+  for (const char* format : {"gptq", "awq", "compressed-tensors", "folder"}) {
+    SCOPED_TRACE(format);
+    quantize_to(format, each_apart("layers.0.mlp.", named), "qwen3_moe", R"(, "bits": 4, "group_size": 32)");
+    const std::string first = folder_.path("first"), stacked = folder_.path("stacked/"), floats = folder_.path("floats/");
+    for (const std::string& each : {first, stacked, floats}) std::filesystem::remove_all(each);
+    std::filesystem::rename(folder_.path("out"), first);
+    const auto source = open_source(first);
+    const Settings mlx = parse_settings(R"({"format": "mlx"})"), wide = parse_settings(R"({"float_dtype": "float32"})");
+    const Config to_mlx(&mlx, nullptr), to_floats(&wide, nullptr);
+    const Json report = convert(*source, to_mlx, control, file_output(*source, stacked, to_mlx, control)).json();
+    ASSERT_EQ(report["layers"].size(), 3u);
+    EXPECT_EQ(report["layers"][0]["name"], "layers.0.mlp.switch_mlp.down_proj");
+    EXPECT_NE(report["layers"][0]["reason"].text().find("with the scales that it has"), std::string::npos) << report;
+    const auto joined = open_source(stacked);
+    expect_same(compare(*source, *joined, to_floats, control).json());
+    dequantize(*joined, to_floats, control, file_output(*joined, floats, to_floats, control));
+    const auto apart = open_source(floats);
+    expect_same(compare(*source, *apart, to_floats, control).json());
+    EXPECT_EQ(apart->tensors()[0].name, "layers.0.mlp.experts.0.down_proj.weight");
+    // Blocks of several experts, and pieces that start within them.
+    std::shared_ptr<const TensorSource> whole;
+    dequantize(*joined, to_floats, control, memory_output(*joined, whole));
+    const std::vector<float> values = read_values<float>(*whole, "layers.0.mlp.switch_mlp.down_proj.weight");
+    std::vector<float> one_by_one;
+    for (std::int64_t expert = 0; expert < kExperts; ++expert) {
+      const auto of_one = read_values<float>(*apart, formatted("layers.0.mlp.experts.{}.down_proj.weight", expert));
+      one_by_one.insert(one_by_one.end(), of_one.begin(), of_one.end());
+    }
+    EXPECT_EQ(values, one_by_one);
+  }
+}
+
+// What is MLX's already is copied.
+TEST_F(Experts, InMlxAreCopied) {
+  quantize_to("mlx", in_rows("layers.0.mlp.experts."), "qwen3_moe", R"(, "bits": 4, "group_size": 32)");
+  RunControl control;
+  const Settings mlx = parse_settings(R"({"format": "mlx"})");
+  const Config config(&mlx, nullptr);
+  const Json report = convert(*out_, config, control, file_output(*out_, folder_.path("copy/"), config, control)).json();
+  EXPECT_EQ(count_of(report, "copy"), 3u) << report["layers"];
+}
+
+// GPTQ's desc_act has an order for each expert.
+TEST_F(Experts, ThatDifferInTheirCodesAreJoinedAsFloats) {
+  const std::vector<std::string> named{"gate_proj", "up_proj", "down_proj"};
+  quantize_to("gptq", each_apart("layers.0.mlp.", named), "qwen3_moe",
+              R"(, "bits": 8, "group_size": 32, "layers": [{"name": "*experts.1.up_proj", "bits": 4}])");
+  std::filesystem::rename(folder_.path("out"), folder_.path("again"));
+  const Json report = quantize_folder(folder_.path("again"), "mlx", R"(, "bits": 8, "group_size": 32)");
+  EXPECT_EQ(count_of(report, "quantize"), 3u) << report["layers"];
+  EXPECT_NE(report["remarks"].dump().find("9 weights of experts quantized already"), std::string::npos)
+      << report["remarks"];
+}
+
 // Its biases are called by the layers, too.
 TEST_F(Experts, OfGptOssTakeTurns) {
   std::vector<NamedTensor> tensors = in_columns("layers.0.mlp.experts.", true);
@@ -295,24 +406,27 @@ TEST_F(Experts, OfGptOssTakeTurns) {
 }
 
 // Their values are whole, so that int8 has lost nothing of them.
-TEST_F(Experts, ThatAreQuantizedAlreadyAreSoAnew) {
+TEST_F(Experts, ThatAreQuantizedAlreadyKeepTheirCodes) {
   const auto quantize_twice = [&](const std::vector<NamedTensor>& tensors, const char* type, const char* format,
-                                  const char* more) {
+                                  const char* more, const char* remark = "of all experts became several") {
     quantize_to("folder", tensors, type);
     std::filesystem::remove_all(folder_.path("again"));
     std::filesystem::rename(folder_.path("out"), folder_.path("again"));
     const Json report = quantize_folder(folder_.path("again"), format, more);
     EXPECT_EQ(report["model"]["layers_dequantized"], 0) << report;
-    EXPECT_NE(report["remarks"].dump().find("of all experts quantized already"), std::string::npos) << report;
+    EXPECT_NE(report["remarks"].dump().find(remark), std::string::npos) << report["remarks"];
+    return report;
   };
   const std::string module = "layers.0.mlp.experts.";
-  quantize_twice(in_rows(module), "qwen3_moe", "compressed-tensors", "");
+  const Json kept = quantize_twice(in_rows(module), "qwen3_moe", "compressed-tensors", "");
+  EXPECT_EQ(count_of(kept, "copy"), 3u * kExperts) << kept["layers"];
   expect_apart(module, "gate_proj", "up_proj", "down_proj");
   quantize_twice(in_rows(module), "qwen3_moe", "gptq", "");
   expect_apart(module, "gate_proj", "up_proj", "down_proj");
   quantize_twice(in_rows(module), "qwen3_moe", "mlx", R"(, "bits": 8, "group_size": 32)");
   expect_stacks("layers.0.mlp.switch_mlp.");
-  quantize_twice(in_columns(module, true), "gpt_oss", "mlx", R"(, "bits": 8, "group_size": 32)");
+  // Rows of these have no codes of their own.
+  quantize_twice(in_columns(module, true), "gpt_oss", "mlx", R"(, "bits": 8, "group_size": 32)", "taken as floats");
   expect_stacks(module);
 }
 
@@ -338,7 +452,7 @@ TEST_F(Experts, OfGptOssFilesBecomeStacks) {
 // Where settings leave them out they become floats, too: nothing says that they were copied.
 TEST_F(Experts, ThatAreQuantizedAlreadyAndLeftOutAreAWarning) {
   const std::string module = "layers.0.mlp.experts.";
-  quantize_to("folder", in_rows(module), "qwen3_moe");
+  quantize_to("folder", in_columns(module, false), "llama4");
   std::filesystem::rename(folder_.path("out"), folder_.path("again"));
   const Json report =
       quantize_folder(folder_.path("again"), "compressed-tensors", R"(, "skip": ["*.experts.*.down_proj*"])");

@@ -17,10 +17,11 @@ constexpr ExpertBlock kSparse{"block_sparse_moe", "gate"}, kSparseOfRouter{"bloc
 // load_weights of granitemoe and qwen3_vl_moe, and its modules where there is a block; mlx-lm, models/*.py: the modules
 // that its own files name.
 constexpr auto kModels = std::to_array<ExpertModel>({
+    {"Klear", nullptr, kExperts},
     {"afmoe", &kNamed, kExperts},
     {"axk1", &kNamed},
     {"axk2", &kNamed},
-    {"bailing_hybrid", &kNamed},
+    {"bailing_hybrid", &kNamed, kSwitch},
     {"cohere2_moe", &kNamed},
     {"deepseek_v2", &kNamed, kSwitch},
     {"deepseek_v3", &kNamed, kSwitch},
@@ -62,11 +63,11 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"qwen3_5_moe", &kNamed, kSwitch},
     {"qwen3_5_moe_text", &kNamed, kSwitch},
     {"qwen3_moe", &kNamed, kSwitch},
-    {"qwen3_next", &kNamed, kSwitch},
+    {"qwen3_next", &kNamed},  // of stacks mlx-lm does not take norms as the model's files have them
     {"qwen3_omni_moe", &kNamed},
     {"qwen3_vl_moe", &kNamed, kSwitch, nullptr, true},
     {"qwen3_vl_moe_text", &kNamed, kSwitch, nullptr, true},
-    {"solar_open", &kNamed},
+    {"solar_open", &kNamed, kSwitch},
 });
 
 // The first layer of one expert that has codes; empty: there is none.
@@ -92,6 +93,13 @@ const ExpertModel* find_expert_model(const Companion* companion) {
     if (found != kModels.end()) return &*found;
   }
   return nullptr;
+}
+
+// mlx-lm's models that are in no row have all the same name for it.
+std::string_view stacked_module(const Companion& companion) {
+  if (companion.model_types.empty()) return "";
+  const ExpertModel* model = find_expert_model(&companion);
+  return model == nullptr ? kSwitch : model->stacked;
 }
 
 bool is_of_one_expert(std::string_view layer) {

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/text/format.h"
 #include "containers/strided_read.h"
 #include "formats/experts/expert_models.h"
+#include "layouts/layout.h"
 #include "plan/layer_kinds.h"
 
 namespace mnq {
@@ -18,10 +20,14 @@ struct Piece {
   std::size_t stored;       // in the source
   std::uint64_t first = 0;  // element of it
   TensorInfo info;
-  Shape strides;         // in its elements
+  StridedLayout layout;  // in the source's tensor, from that element on
   bool is_whole = true;  // it is the source's own, as it is
+};
 
-  StridedLayout layout() const { return {info.shape, strides, dtype_bits(info.dtype) / 8}; }
+// A quantized weight whose parts are cut like it: each part's pieces are those of the weights in their order.
+struct CutWeight {
+  std::size_t weight;              // of the source's
+  std::vector<LogicalTensor> cut;  // without parts
 };
 
 // Some of the outputs of an expert, under a name of their own.
@@ -62,7 +68,9 @@ Place place_of(std::string_view tensor) {
   return {std::string(tensor.substr(0, dot)), std::string(tensor.substr(dot + 1))};
 }
 
-bool ends_in_experts(std::string_view module) { return module == "experts" || module.ends_with(".experts"); }
+bool ends_in_module(std::string_view path, std::string_view module) {
+  return path.ends_with(module) && (path.size() == module.size() || path[path.size() - module.size() - 1] == '.');
+}
 
 // The modules of experts that a source calls as transformers does, and the loaders otherwise.
 class Blocks {
@@ -95,8 +103,8 @@ class Blocks {
 // What takes all experts apart that a source holds in one tensor.
 class Cutter {
  public:
-  Cutter(const TensorSource& source, ExpertForm form)
-      : source_(source), form_(form), model_(find_expert_model(source.companion())) {
+  Cutter(const TensorSource& source, ExpertForm form, ExpertChoice choice)
+      : source_(source), form_(form), choice_(choice), model_(find_expert_model(source.companion())) {
     if (source.as_module() != nullptr || form == ExpertForm::kTogether || model_ == nullptr) return;
     if (form == ExpertForm::kApart ? model_->apart == nullptr : model_->stacked.empty()) return;
     blocks = Blocks(model_->block);
@@ -108,10 +116,20 @@ class Cutter {
   std::map<std::size_t, std::vector<Piece>> pieces;
   Blocks blocks{nullptr};
 
+  // Quantized weights that are cut with their codes.
+  std::vector<CutWeight> cut_weights;
+
   // Of the source's weights: those that would have to be floats.
   std::vector<std::size_t> quantized;
 
  private:
+  // Rows of the outputs of an expert, or of each one, as they are called.
+  struct Cut {
+    std::string module;
+    Outputs outputs;
+    std::optional<std::int64_t> expert;  // empty: of all of them
+  };
+
   void find_weights() {
     const std::vector<LogicalTensor>& tensors = source_.require_weights();
     const std::vector<Layer> layers = find_layers(tensors, source_.companion());
@@ -120,10 +138,12 @@ class Cutter {
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       const bool is_of_all = layers[i].kind != nullptr && layers[i].kind->stacked_axes == 1;
       if (!is_of_all || tensors[i].shape.size() != 3 || !tensors[i].ties.empty()) continue;
+      if (choice_ == ExpertChoice::kStacks && !is_stack(tensors[i].name)) continue;
       if (tensors[i].spec) {
-        if (is_to_be_cut(tensors[i], layers[i].channel_axis)) quantized.push_back(i);
+        if (is_to_be_cut(tensors[i], layers[i].channel_axis) && !cut_codes(i)) quantized.push_back(i);
         continue;
       }
+      if (choice_ != ExpertChoice::kAll) continue;
       const std::size_t stored = tensors[i].parts.front();
       cut(stored, layers[i].channel_axis);
       const std::string& name = tensors[i].name;
@@ -133,6 +153,13 @@ class Cutter {
       const bool has_bias = bias != by_name.end() && source_.tensors()[bias->second].shape == biases;
       if (has_bias && pieces.contains(stored)) cut(bias->second, 1);
     }
+  }
+
+  // As mlx-lm calls them.
+  bool is_stack(const std::string& tensor) const {
+    const Place place = place_of(tensor);
+    return tensor.ends_with(".weight") && ends_in_module(place.parent, model_->stacked) &&
+           is_one_of(place.part, {kStackedNames.gate, kStackedNames.up, kStackedNames.down});
   }
 
   // Not where they are called so already.
@@ -155,6 +182,24 @@ class Cutter {
     }
   }
 
+  std::vector<Cut> cuts_of(const Place& place, std::int64_t experts, std::int64_t outputs) const {
+    std::vector<Cut> cuts;
+    for (const Outputs& some : outputs_of(place.part, outputs, names(), model_->is_interleaved)) {
+      if (form_ == ExpertForm::kStacked) {
+        cuts.push_back({stacked_module(place), some, std::nullopt});
+        continue;
+      }
+      for (std::int64_t expert = 0; expert < experts; ++expert) {
+        cuts.push_back({expert_module(place, expert), some, expert});
+      }
+    }
+    return cuts;
+  }
+
+  std::string name_of(const Cut& cut, std::string_view end) const {
+    return blocks.renamed(formatted("{}{}{}", cut.module, cut.outputs.name, end));
+  }
+
   // A weight [experts, out, in] or [experts, in, out], or its bias [experts, out].
   void cut(std::size_t stored, std::int64_t axis) {
     const TensorInfo& info = source_.tensors()[stored];
@@ -163,83 +208,120 @@ class Cutter {
     if (!is_bias && shape.size() != 3) return;
     const Place place = place_of(info.name);
     blocks.add(above(place));
-    const std::int64_t count = shape[static_cast<std::size_t>(axis)];
     const std::int64_t of_expert = is_bias ? shape[1] : shape[1] * shape[2];
     const std::int64_t step = is_bias || axis == 2 ? 1 : shape[2], in_step = axis == 2 ? shape[2] : 1;
     std::vector<Piece> cuts;
-    for (const Outputs& outputs : outputs_of(place.part, count, names(), model_->is_interleaved)) {
-      Shape size{shape[0], outputs.count}, strides{of_expert, outputs.step * step};
+    for (const Cut& cut : cuts_of(place, shape[0], shape[static_cast<std::size_t>(axis)])) {
+      Shape size{cut.outputs.count}, strides{cut.outputs.step * step};
       if (!is_bias) {
         size.push_back(shape[axis == 2 ? 1 : 2]);
         strides.push_back(in_step);
       }
-      const std::string_view end = is_bias ? ".bias" : ".weight";
-      const auto first = static_cast<std::uint64_t>(outputs.first * step);
-      if (form_ == ExpertForm::kStacked) {
-        add(cuts, stored, stacked_module(place) + std::string(outputs.name) + std::string(end), first, size, strides);
-        continue;
+      if (!cut.expert) {
+        size.insert(size.begin(), shape[0]);
+        strides.insert(strides.begin(), of_expert);
       }
-      for (std::int64_t expert = 0; expert < shape[0]; ++expert) {
-        add(cuts, stored, expert_module(place, expert) + std::string(outputs.name) + std::string(end),
-            first + static_cast<std::uint64_t>(expert * of_expert), Shape(size.begin() + 1, size.end()),
-            Shape(strides.begin() + 1, strides.end()));
-      }
+      const std::int64_t first = cut.outputs.first * step + cut.expert.value_or(0) * of_expert;
+      TensorInfo shown{name_of(cut, is_bias ? ".bias" : ".weight"), info.dtype, size, 0};
+      cuts.push_back(piece_of(stored, first, std::move(shown), std::move(size), std::move(strides)));
     }
     if (!cuts.empty()) pieces.emplace(stored, std::move(cuts));
   }
 
-  static void add(std::vector<Piece>& cuts, std::size_t stored, std::string name, std::uint64_t first, Shape shape,
-                  Shape strides, DType dtype) {
-    const std::uint64_t size = *checked_size_bytes(dtype, shape);
-    cuts.push_back({stored, first, {std::move(name), dtype, std::move(shape), size}, std::move(strides), false});
-  }
-  void add(std::vector<Piece>& cuts, std::size_t stored, const std::string& name, std::uint64_t first, Shape shape,
-           Shape strides) const {
-    add(cuts, stored, blocks.renamed(name), first, std::move(shape), std::move(strides),
-        source_.tensors()[stored].dtype);
+  static Piece piece_of(std::size_t stored, std::int64_t first, TensorInfo info, Shape shape, Shape strides) {
+    info.size_bytes = *checked_size_bytes(info.dtype, info.shape);
+    const std::uint64_t width = dtype_bits(info.dtype) / 8;
+    StridedLayout layout{std::move(shape), std::move(strides), width};
+    return {stored, static_cast<std::uint64_t>(first), std::move(info), std::move(layout), false};
   }
 
-  // "x.experts" and "x" alike.
-  static std::string above(const Place& place) {
+  // Quantized ones whose parts [experts, out, ..] all have something for each row, and nothing else.
+  bool cut_codes(std::size_t weight) {
+    const LogicalTensor& tensor = source_.weights()[weight];
+    const QuantizedSpec& spec = *tensor.spec;
+    const std::int64_t experts = spec.shape[0], rows = spec.shape[1];
+    const bool is_of_rows = spec.channel_axis == 1 && spec.stacked_axes == 1 && spec.group_rows == 1;
+    const bool tells_shape = tensor.layout->told_part != nullptr && tensor.layout->told_part(spec);
+    if (!is_of_rows || tensor.stack_size > 0 || tells_shape) return false;
+    const Place place = place_of(tensor.name);
+    CutWeight made{weight, {}};
+    std::vector<std::vector<Piece>> of_parts(tensor.parts.size());
+    for (const Cut& cut : cuts_of(place, experts, rows)) {
+      QuantizedSpec of_cut = cut.expert ? matrix_of_stack(spec) : spec;
+      of_cut.shape[cut.expert ? 0 : 1] = cut.outputs.count;
+      const std::string name = name_of(cut, ".weight");
+      if (!tensor.layout->can_hold(of_cut)) return false;
+      const std::vector<StoredPart> parts = tensor.layout->parts(of_cut);
+      if (parts.size() != tensor.parts.size()) return false;
+      for (std::size_t i = 0; i < parts.size(); ++i) {
+        const TensorInfo& info = source_.tensors()[tensor.parts[i]];
+        if (info.shape.size() < 2 || info.shape[0] != experts || info.shape[1] != rows) return false;
+        const auto width = static_cast<std::int64_t>(element_count(info.shape)) / (experts * rows);
+        const std::int64_t of_all = cut.expert ? 1 : experts;
+        const auto count = static_cast<std::int64_t>(element_count(parts[i].shape));
+        if (parts[i].dtype != info.dtype || count != of_all * cut.outputs.count * width) return false;
+        const std::int64_t first = (cut.outputs.first + cut.expert.value_or(0) * rows) * width;
+        of_parts[i].push_back(piece_of(tensor.parts[i], first, {part_name(name, parts[i]), info.dtype, parts[i].shape, 0},
+                                       {of_all, cut.outputs.count, width}, {rows * width, cut.outputs.step * width, 1}));
+      }
+      made.cut.push_back({.name = name,
+                          .dtype = tensor.dtype,
+                          .shape = of_cut.shape,
+                          .parts = {},
+                          .spec = of_cut,
+                          .layout = tensor.layout});
+    }
+    blocks.add(above(place));
+    for (std::size_t i = 0; i < of_parts.size(); ++i) pieces.emplace(tensor.parts[i], std::move(of_parts[i]));
+    cut_weights.push_back(std::move(made));
+    return true;
+  }
+
+  // "x.experts", MLX's "x.switch_mlp" and "x" alike.
+  std::string above(const Place& place) const {
     constexpr std::string_view kExperts = "experts";
     std::string module = place.parent;
-    if (ends_in_experts(module)) module.resize(module.size() - kExperts.size());
+    for (const std::string_view name : {kExperts, model_->stacked}) {
+      if (name.empty() || !ends_in_module(module, name)) continue;
+      module.resize(module.size() - name.size());
+      break;
+    }
     return module.empty() || module.ends_with('.') ? module : module + ".";
   }
-  static std::string expert_module(const Place& place, std::int64_t expert) {
+  std::string expert_module(const Place& place, std::int64_t expert) const {
     return formatted("{}experts.{}.", above(place), expert);
   }
   std::string stacked_module(const Place& place) const { return formatted("{}{}.", above(place), model_->stacked); }
 
   const TensorSource& source_;
   ExpertForm form_;
+  ExpertChoice choice_;
   const ExpertModel* model_;
 };
 
-class View final : public ExpertsApart {
+class View final : public RearrangedExperts {
  public:
-  View(const TensorSource& source, Cutter cutter) : source_(source), blocks_(std::move(cutter.blocks)) {
-    metadata_ = source.metadata();
-    remarks_ = source.remarks();
-    inputs_ = source.inputs();
+  View(const TensorSource& source, Cutter cutter)
+      : RearrangedExperts(source), blocks_(std::move(cutter.blocks)), cut_weights_(std::move(cutter.cut_weights)) {
     for (std::size_t i = 0; i < source.tensors().size(); ++i) {
       shown_.push_back(pieces_.size());
       if (const auto found = cutter.pieces.find(i); found == cutter.pieces.end()) {
         pieces_.push_back({i, 0, source.tensors()[i], {}, true});
       } else {
-        if (!found->second.front().is_whole) cut_.push_back(i);
         std::ranges::move(found->second, std::back_inserter(pieces_));
       }
     }
     for (const Piece& piece : pieces_) tensors_.push_back(piece.info);
     for (const Piece& piece : pieces_) hints_.push_back(hint_of(piece, source.tensors()[piece.stored].name));
+    for (const CutWeight& weight : cut_weights_) {
+      const LogicalTensor& whole = source.weights()[weight.weight];
+      for (std::size_t i = 0; i < weight.cut.size(); ++i) {
+        const LogicalTensor& cut = weight.cut[i];
+        hints_[shown_[whole.parts.front()] + i] = hint_of_weight(cut.name, cut.shape, whole.name);
+      }
+    }
   }
 
-  std::string_view format() const override { return source_.format(); }
-  std::string path() const override { return source_.path(); }
-  std::uint64_t size_bytes() const override { return source_.size_bytes(); }
-  const Companion* companion() const override { return source_.companion(); }
-  const OwnMetadata* own_metadata() const override { return source_.own_metadata(); }
   const LayerHint* hint(std::size_t tensor) const override {
     const LayerHint* own = pieces_[tensor].is_whole ? source_.hint(pieces_[tensor].stored) : nullptr;
     return own != nullptr || hints_[tensor].origin.empty() ? own : &hints_[tensor];
@@ -253,26 +335,33 @@ class View final : public ExpertsApart {
 
   void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
     const Piece& piece = pieces_[tensor];
-    const std::uint64_t start = piece.first * piece.layout().item_bytes;
-    if (piece.is_whole || is_contiguous(piece.layout())) return source_.read(piece.stored, start + offset, into);
+    const std::uint64_t start = piece.first * piece.layout.item_bytes;
+    if (piece.is_whole || is_contiguous(piece.layout)) return source_.read(piece.stored, start + offset, into);
     strips_.read(
-        tensor, piece.layout(), offset / piece.layout().item_bytes, into,
+        tensor, piece.layout, offset / piece.layout.item_bytes, into,
         [&](std::uint64_t from, std::span<std::byte> bytes) { source_.read(piece.stored, start + from, bytes); });
   }
 
   std::shared_ptr<const std::byte> view(std::size_t tensor) const override {
     const Piece& piece = pieces_[tensor];
     if (piece.is_whole) return source_.view(piece.stored);
-    const auto all = is_contiguous(piece.layout()) ? source_.view(piece.stored) : nullptr;
+    const auto all = is_contiguous(piece.layout) ? source_.view(piece.stored) : nullptr;
     if (all == nullptr) return nullptr;
-    return {all, all.get() + piece.first * piece.layout().item_bytes};
+    return {all, all.get() + piece.first * piece.layout.item_bytes};
   }
 
   std::string remark() const override {
-    const std::string& first = source_.tensors()[cut_.front()].name;
-    const bool is_one = cut_.size() == 1;
+    std::set<std::size_t> cut;
+    for (const Piece& piece : pieces_) {
+      if (!piece.is_whole) cut.insert(piece.stored);
+    }
+    for (const CutWeight& weight : cut_weights_) {
+      const std::vector<std::size_t>& parts = source_.weights()[weight.weight].parts;
+      for (std::size_t i = 1; i < parts.size(); ++i) cut.erase(parts[i]);
+    }
     return formatted("{} {} of all experts became several, as the output's loaders have them: {} became {} and so on",
-                     cut_.size(), is_one ? "tensor" : "tensors", first, tensors_[shown_[cut_.front()]].name);
+                     cut.size(), cut.size() == 1 ? "tensor" : "tensors", source_.tensors()[*cut.begin()].name,
+                     tensors_[shown_[*cut.begin()]].name);
   }
 
  private:
@@ -280,15 +369,23 @@ class View final : public ExpertsApart {
   static LayerHint hint_of(const Piece& piece, const std::string& origin) {
     const std::string& name = piece.info.name;
     if (piece.is_whole) return {"", "", 0, "", name == origin ? "" : origin};
-    if (!name.ends_with(".weight")) return {};
-    const bool is_stack = piece.info.shape.size() == 3;
+    return name.ends_with(".weight") ? hint_of_weight(name, piece.info.shape, origin) : LayerHint();
+  }
+
+  static LayerHint hint_of_weight(const std::string& name, const Shape& shape, const std::string& origin) {
+    const bool is_stack = shape.size() == 3;
     return {name.substr(0, name.rfind('.')), is_stack ? "Experts" : "Linear", is_stack ? 1 : 0, "", origin};
   }
 
   LogicalTensors find_weights() const override {
     std::vector<LogicalTensor> quantized;
-    for (LogicalTensor tensor : source_.weights()) {
+    for (std::size_t i = 0, next = 0; i < source_.weights().size(); ++i) {
+      LogicalTensor tensor = source_.weights()[i];
       if (!tensor.spec) continue;
+      if (next < cut_weights_.size() && cut_weights_[next].weight == i) {
+        add_cut(cut_weights_[next++], tensor.parts, quantized);
+        continue;
+      }
       const Piece& first = pieces_[shown_[tensor.parts.front()]];
       if (first.info.name != source_.tensors()[first.stored].name) tensor.name = blocks_.renamed(tensor.name);
       for (std::size_t& part : tensor.parts) part = shown_[part];
@@ -297,16 +394,22 @@ class View final : public ExpertsApart {
     return complete({std::move(quantized), source_.problems()});
   }
 
-  const TensorSource& source_;
+  void add_cut(const CutWeight& weight, const std::vector<std::size_t>& parts, std::vector<LogicalTensor>& to) const {
+    for (std::size_t i = 0; i < weight.cut.size(); ++i) {
+      LogicalTensor& tensor = to.emplace_back(weight.cut[i]);
+      for (const std::size_t part : parts) tensor.parts.push_back(shown_[part] + i);
+    }
+  }
+
   Blocks blocks_;
+  std::vector<CutWeight> cut_weights_;  // in the source's order
   std::vector<Piece> pieces_;       // of each tensor
   std::vector<std::size_t> shown_;  // of each tensor of the source: the first of what it is here
-  std::vector<std::size_t> cut_;    // those of the source that were taken apart
   std::vector<LayerHint> hints_;
   mutable StridedStrips strips_;
 };
 
-std::unique_ptr<ExpertsApart> view_of(const TensorSource& source, Cutter cutter) {
+std::unique_ptr<RearrangedExperts> view_of(const TensorSource& source, Cutter cutter) {
   const bool has_cuts =
       std::ranges::any_of(cutter.pieces, [](const auto& cut) { return !cut.second.front().is_whole; });
   if (!has_cuts) return nullptr;
@@ -315,20 +418,30 @@ std::unique_ptr<ExpertsApart> view_of(const TensorSource& source, Cutter cutter)
 
 }  // namespace
 
-std::unique_ptr<ExpertsApart> take_experts_apart(const TensorSource& source, ExpertForm form) {
-  return view_of(source, Cutter(source, form));
+std::unique_ptr<RearrangedExperts> take_experts_apart(const TensorSource& source, ExpertForm form,
+                                                      ExpertChoice choice) {
+  return view_of(source, Cutter(source, form, choice));
 }
 
 std::vector<std::size_t> find_quantized_experts(const TensorSource& source, ExpertForm form) {
-  return Cutter(source, form).quantized;
+  return Cutter(source, form, ExpertChoice::kAll).quantized;
 }
 
-std::unique_ptr<ExpertsApart> take_experts_apart_as_in(const TensorSource& source, const TensorSource& other) {
+std::unique_ptr<RearrangedExperts> take_experts_apart_as_in(const TensorSource& source, const TensorSource& other) {
   std::set<std::string_view> names;
   for (const LogicalTensor& tensor : other.weights()) names.insert(tensor.name);
   for (const ExpertForm form : {ExpertForm::kApart, ExpertForm::kStacked}) {
-    Cutter cutter(source, form);
+    Cutter cutter(source, form, ExpertChoice::kAll);
+    const auto is_there = [&](const LogicalTensor& cut) { return names.contains(cut.name); };
+    std::set<std::size_t> parts_of_codes;
+    std::erase_if(cutter.cut_weights, [&](const CutWeight& weight) {
+      const LogicalTensor& whole = source.weights()[weight.weight];
+      const bool is_used = !is_there(whole) && std::ranges::any_of(weight.cut, is_there);
+      for (const std::size_t part : whole.parts) is_used ? void(parts_of_codes.insert(part)) : void(cutter.pieces.erase(part));
+      return !is_used;
+    });
     std::erase_if(cutter.pieces, [&](const auto& cut) {
+      if (parts_of_codes.contains(cut.first)) return false;
       return names.contains(source.tensors()[cut.first].name) ||
              std::ranges::none_of(cut.second, [&](const Piece& piece) { return names.contains(piece.info.name); });
     });

@@ -7,26 +7,38 @@
 #include <string>
 #include <vector>
 
-#include "base/tensor_source.h"
+#include "base/source_view.h"
 #include "plan/storage.h"
 
 namespace mnq {
 
-class ExpertsApart : public TensorSource {
+class RearrangedExperts : public SourceView {
  public:
-  /// What was taken apart, for people.
+  /// What became of which, for people.
   virtual std::string remark() const = 0;
+
+ protected:
+  using SourceView::SourceView;
 };
 
-/// Null where there is nothing to take apart: no experts, or only such as are quantized already or whose names in that
-/// form are not known (expert_models.h). The source must outlive it. Errors: kFormat where it is not sound.
-std::unique_ptr<ExpertsApart> take_experts_apart(const TensorSource& source, ExpertForm form);
+/// Which experts are meant.
+enum class ExpertChoice {
+  kAll,
+  kCodes,   ///< that are quantized, and can be with their codes
+  kStacks,  ///< of those, MLX's: what transformers has are no stacks
+};
+
+/// Null where there is nothing to take apart: no experts, or only such as are quantized so that rows have no codes of
+/// their own, or whose names in that form are not known (expert_models.h). The source must outlive it. Errors: kFormat
+/// where it is not sound.
+std::unique_ptr<RearrangedExperts> take_experts_apart(const TensorSource& source, ExpertForm form,
+                                                      ExpertChoice choice = ExpertChoice::kAll);
 
 /// Of the quantized ones among source.weights() those that could be taken apart if they were floats, and that have to
 /// be.
 std::vector<std::size_t> find_quantized_experts(const TensorSource& source, ExpertForm form);
 
 /// As take_experts_apart, of those that `other` has so, and not in one tensor.
-std::unique_ptr<ExpertsApart> take_experts_apart_as_in(const TensorSource& source, const TensorSource& other);
+std::unique_ptr<RearrangedExperts> take_experts_apart_as_in(const TensorSource& source, const TensorSource& other);
 
 }  // namespace mnq

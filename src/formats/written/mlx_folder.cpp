@@ -26,9 +26,20 @@ bool is_stack(std::string_view tensor, const Shape& shape) {
          std::ranges::any_of(kNames, [&](std::string_view name) { return tensor.ends_with(name); });
 }
 
-std::string reason_for_experts(const Companion* companion) {
+std::string reason_for_one_tensor_of_all(const Companion* companion) {
   return formatted("MLX holds Linear layers and embeddings only, and this is all experts in one tensor, {}",
                    reason_for_one_tensor(companion));
+}
+
+// Experts that were not joined.
+std::string reason_for_one_expert(const Companion* companion) {
+  if (companion == nullptr || companion->model_types.empty()) {
+    return "MLX has the weights of all experts in one tensor, and no config.json says of which model these are";
+  }
+  if (stacked_module(*companion).empty()) {
+    return formatted("mlx-lm has experts one by one as floats only in a {}", companion->model_types.front());
+  }
+  return "MLX has the weights of all experts in one tensor, and these are not alike";
 }
 
 WeightRule rule_of_mlx(const WeightRequest& request) {
@@ -37,9 +48,10 @@ WeightRule rule_of_mlx(const WeightRequest& request) {
   const Shape& shape = request.wanted.shape;
   const std::string_view kind = layer.kind == nullptr ? "" : layer.kind->name;
   const std::string_view tensor = layer.name.tensor;
-  if (kind == "Experts" && !is_stack(tensor, shape)) return {.leaves_for = reason_for_experts(request.companion)};
+  if (kind == "Experts" && !is_stack(tensor, shape)) return {.leaves_for = reason_for_one_tensor_of_all(request.companion)};
   const bool is_matrix = (kind == "Linear" || kind == "Embedding") && tensor.ends_with(".weight") && shape.size() == 2;
   if (!is_matrix && kind != "Experts") return {.leaves_for = "MLX holds Linear layers and embeddings only"};
+  if (is_of_one_expert(layer.name.name)) return {.leaves_for = reason_for_one_expert(request.companion)};
   if (layer.is_router && !request.is_stored) return {.leaves_for = "MLX leaves the router of experts as it is"};
   if (shape.back() % kWord == 0) return {};
   return {.leaves_for = formatted("MLX holds rows of multiples of {}, and this has {}", kWord, shape_text(shape))};

@@ -46,7 +46,47 @@ WeightReader::WeightReader(const TensorSource& source, const LogicalTensor& tens
       rows_(row_view(tensor.shape, tensor.spec ? tensor.spec->channel_axis : 0)) {
   if (!is_coded()) return;
   scale_shape_ = scale_shape(*tensor.spec);
-  if (tensor.layout->has_tables) tables_ = tensor.layout->load_tables(*tensor.spec, parts_);
+  if (tensor.stack_size > 0) {
+    load_stacked_tables();
+  } else if (tensor.layout->has_tables) {
+    tables_ = tensor.layout->load_tables(*tensor.spec, parts_);
+  }
+}
+
+CodedPiece WeightReader::load(const PiecePlace& place, LayoutBuffers& buffers) const {
+  return tensor_.stack_size > 0 ? load_stacked(place, buffers)
+                                : tensor_.layout->load(*tensor_.spec, parts_, place, buffers);
+}
+
+PartReader WeightReader::parts_of_matrix(std::uint64_t matrix) const {
+  const std::size_t count = parts_.count() / tensor_.stack_size;
+  return parts_.some(matrix * count, count);
+}
+
+void WeightReader::load_stacked_tables() {
+  matrix_ = matrix_of_stack(*tensor_.spec);
+  for (std::uint64_t i = 0; i < tensor_.stack_size; ++i) {
+    const ScaleTables one = tensor_.layout->load_tables(matrix_, parts_of_matrix(i));
+    tables_.scales.insert(tables_.scales.end(), one.scales.begin(), one.scales.end());
+    tables_.zero_points.insert(tables_.zero_points.end(), one.zero_points.begin(), one.zero_points.end());
+    tables_.minima.insert(tables_.minima.end(), one.minima.begin(), one.minima.end());
+  }
+}
+
+// Rows may be those of several matrices.
+CodedPiece WeightReader::load_stacked(const PiecePlace& place, LayoutBuffers& buffers) const {
+  const auto matrix_rows = static_cast<std::uint64_t>(matrix_.shape[0]);
+  auto* codes = buffers.joined.get<std::int8_t>(place.count());
+  for (std::uint64_t done = 0; done < place.row_count;) {
+    const std::uint64_t row = place.first_row + done;
+    PiecePlace within = place;
+    within.first_row = row % matrix_rows;
+    within.row_count = std::min(matrix_rows - within.first_row, place.row_count - done);
+    const CodedPiece piece = tensor_.layout->load(matrix_, parts_of_matrix(row / matrix_rows), within, buffers);
+    std::copy_n(piece.codes, within.count(), codes + done * place.column_count);
+    done += within.row_count;
+  }
+  return {.place = place, .codes = codes};
 }
 
 const float* WeightReader::read(std::uint64_t begin, std::uint64_t count, ReadBuffers& buffers) const {

@@ -58,9 +58,7 @@ class WeightReader {
   bool is_double() const { return dtype() == DType::kF64; }
 
   /// The codes of a piece as they are, with its scales where the layout keeps them together.
-  CodedPiece load(const PiecePlace& place, LayoutBuffers& buffers) const {
-    return tensor_.layout->load(*tensor_.spec, parts_, place, buffers);
-  }
+  CodedPiece load(const PiecePlace& place, LayoutBuffers& buffers) const;
 
   /// Empty where the layout has none.
   const ScaleTables& tables() const { return tables_; }
@@ -69,6 +67,9 @@ class WeightReader {
   std::vector<float> scales() const;
 
  private:
+  PartReader parts_of_matrix(std::uint64_t matrix) const;
+  void load_stacked_tables();
+  CodedPiece load_stacked(const PiecePlace& place, LayoutBuffers& buffers) const;
   bool is_coded() const { return tensor_.spec && mnq::is_coded(*tensor_.spec); }
   const float* read_values(std::uint64_t begin, std::uint64_t count, ReadBuffers& buffers) const;
   const float* read_units(std::uint64_t begin, std::uint64_t count, ReadBuffers& buffers) const;
@@ -81,6 +82,7 @@ class WeightReader {
   const LogicalTensor& tensor_;
   PartReader parts_;
   RowView rows_;
+  QuantizedSpec matrix_;  ///< where matrices are stored one by one: one of them
   ScaleShape scale_shape_;
   ScaleTables tables_;
 };

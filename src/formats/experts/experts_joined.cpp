@@ -1,0 +1,272 @@
+#include "formats/experts/experts_joined.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/text/format.h"
+#include "formats/experts/expert_models.h"
+#include "layouts/layout.h"
+#include "schemes/scheme.h"
+
+namespace mnq {
+namespace {
+
+// "x.experts.3.w1.weight"
+struct OfOneExpert {
+  std::string module;  // "x."
+  std::size_t expert;
+  std::string part;  // "gate_proj.weight", as stacks have it
+};
+
+// What experts' layers are called one by one, and in stacks.
+constexpr std::pair<std::string_view, std::string_view> kParts[]{
+    {"gate_proj", "gate_proj"}, {"up_proj", "up_proj"}, {"down_proj", "down_proj"},
+    {"w1", "gate_proj"},        {"w3", "up_proj"},      {"w2", "down_proj"},
+};
+
+std::optional<OfOneExpert> parse(std::string_view name) {
+  constexpr std::string_view kModule = "experts.";
+  const std::size_t at = name.find(kModule);
+  if (at == std::string_view::npos || (at > 0 && name[at - 1] != '.')) return std::nullopt;
+  OfOneExpert parsed{std::string(name.substr(0, at)), 0, ""};
+  const std::string_view rest = name.substr(at + kModule.size());
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), parsed.expert);
+  if (error != std::errc() || end == rest.data() + rest.size() || *end != '.') return std::nullopt;
+  const std::string_view part = rest.substr(static_cast<std::size_t>(end - rest.data()) + 1);
+  const std::size_t dot = part.find('.');
+  const auto found = std::ranges::find(kParts, part.substr(0, dot), &std::pair<std::string_view, std::string_view>::first);
+  const std::string_view last = dot == std::string_view::npos ? "" : part.substr(dot);
+  if (found == std::end(kParts) || (last != ".weight" && last != ".bias")) return std::nullopt;
+  parsed.part = formatted("{}{}", found->second, last);
+  return parsed;
+}
+
+// The weights of all experts, by their number.
+using Stack = std::vector<std::size_t>;  // of the source's weights
+
+// Whether a stack can be read of the codes of each.
+bool may_be_stacked(const LogicalTensor& tensor) {
+  const QuantizedSpec& spec = *tensor.spec;
+  const Scheme& scheme = scheme_of(spec);
+  return tensor.layout->has_tables && !tensor.layout->has_own_order && scheme.blocks == nullptr &&
+         !scheme.has_global_scale && !spec.has_group_order && spec.granularity != Granularity::kTensor &&
+         spec.shape.size() == 2 && spec.channel_axis == 0;
+}
+
+class Joiner {
+ public:
+  explicit Joiner(const TensorSource& source) : source_(source) {
+    const Companion* companion = source.companion();
+    if (source.as_module() != nullptr || companion == nullptr || companion->model_types.empty()) return;
+    module_ = stacked_module(*companion);
+    if (module_.empty()) return;
+    find_stacks();
+    require_whole_modules();
+  }
+
+  std::map<std::string, Stack> stacks;  // by name
+  std::vector<std::size_t> unlike;      // quantized, of those that could be joined as floats
+
+ private:
+  void find_stacks() {
+    const std::vector<LogicalTensor>& weights = source_.require_weights();
+    std::set<std::string_view> names;
+    for (const LogicalTensor& weight : weights) names.insert(weight.name);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const auto parsed = parse(weights[i].name);
+      if (!parsed || !weights[i].ties.empty()) continue;
+      const std::string stacked = formatted("{}{}.", parsed->module, module_);
+      const std::string name = stacked + parsed->part;
+      if (names.contains(name)) continue;
+      Stack& stack = stacks.try_emplace(name).first->second;
+      if (parsed->expert >= kMostExperts) continue;
+      if (stack.size() <= parsed->expert) stack.resize(parsed->expert + 1, kNone);
+      stack[parsed->expert] = i;
+    }
+  }
+
+  // All that a module has of experts, or nothing.
+  void require_whole_modules() {
+    std::map<std::string, std::size_t> experts;  // by module; 0: they do not fit
+    for (const auto& [name, stack] : stacks) {
+      const auto [found, is_new] = experts.emplace(module_of(name), stack.size());
+      if (!is_whole(stack) || found->second != stack.size()) found->second = 0;
+    }
+    std::erase_if(stacks, [&](const auto& stack) { return experts.at(module_of(stack.first)) == 0; });
+    std::set<std::string> unlike_modules;
+    for (const auto& [name, stack] : stacks) {
+      if (!is_alike(stack)) unlike_modules.insert(module_of(name));
+    }
+    std::erase_if(stacks, [&](const auto& stack) {
+      if (!unlike_modules.contains(module_of(stack.first))) return false;
+      for (const std::size_t weight : stack.second) {
+        if (source_.weights()[weight].spec) unlike.push_back(weight);
+      }
+      return true;
+    });
+    std::ranges::sort(unlike);
+  }
+
+  static std::string module_of(const std::string& stack) {
+    const std::size_t part = stack.rfind('.', stack.rfind('.') - 1);
+    return stack.substr(0, part);
+  }
+
+  bool is_whole(const Stack& stack) const {
+    if (stack.empty() || std::ranges::find(stack, kNone) != stack.end()) return false;
+    const LogicalTensor& first = source_.weights()[stack.front()];
+    return std::ranges::all_of(stack, [&](std::size_t weight) {
+      const LogicalTensor& tensor = source_.weights()[weight];
+      return tensor.shape == first.shape && tensor.dtype == first.dtype;
+    });
+  }
+
+  bool is_alike(const Stack& stack) const {
+    const LogicalTensor& first = source_.weights()[stack.front()];
+    return std::ranges::all_of(stack, [&](std::size_t weight) {
+      const LogicalTensor& tensor = source_.weights()[weight];
+      if (tensor.spec.has_value() != first.spec.has_value()) return false;
+      return !first.spec || (*tensor.spec == *first.spec && tensor.layout == first.layout &&
+                             tensor.parts.size() == first.parts.size() && may_be_stacked(tensor));
+    });
+  }
+
+  static constexpr std::size_t kNone = ~std::size_t{0}, kMostExperts = 1 << 16;
+
+  const TensorSource& source_;
+  std::string_view module_;
+};
+
+class Joined final : public RearrangedExperts {
+ public:
+  Joined(const TensorSource& source, std::map<std::string, Stack> stacks) : RearrangedExperts(source) {
+    std::map<std::size_t, std::pair<const std::string*, const Stack*>> firsts;  // by the first tensor of a stack of floats
+    std::set<std::size_t> others;
+    for (const auto& [name, stack] : stacks) {
+      const LogicalTensor& first = source.weights()[stack.front()];
+      remark_ = remark_.empty() ? formatted("{} became {}", first.name, name) : remark_;
+      if (first.spec) continue;
+      firsts.emplace(first.parts.front(), std::pair(&name, &stack));
+      for (std::size_t i = 1; i < stack.size(); ++i) others.insert(source.weights()[stack[i]].parts.front());
+    }
+    for (std::size_t i = 0; i < source.tensors().size(); ++i) {
+      shown_.push_back(tensors_.size());
+      if (others.contains(i)) continue;
+      TensorInfo info = source.tensors()[i];
+      std::vector<std::size_t> stored{i};
+      if (const auto found = firsts.find(i); found != firsts.end()) {
+        const auto& [name, stack] = found->second;
+        stored.clear();
+        for (const std::size_t weight : *stack) stored.push_back(source.weights()[weight].parts.front());
+        info.name = *name;
+        info.shape.insert(info.shape.begin(), static_cast<std::int64_t>(stored.size()));
+        info.size_bytes *= stored.size();
+      }
+      tensors_.push_back(std::move(info));
+      stored_.push_back(std::move(stored));
+    }
+    stacks_ = std::move(stacks);
+    hints_.resize(tensors_.size());
+    for (const auto& [name, stack] : stacks_) {
+      const LogicalTensor& first = source.weights()[stack.front()];
+      if (!name.ends_with(".weight")) continue;
+      hints_[shown_[first.parts.front()]] = {name.substr(0, name.rfind('.')), "Experts", 1, "", first.name};
+    }
+  }
+
+  const LayerHint* hint(std::size_t tensor) const override {
+    return hints_[tensor].kind.empty() ? source_.hint(stored_[tensor].front()) : &hints_[tensor];
+  }
+  std::string_view quantized_as(std::size_t tensor) const override {
+    return source_.quantized_as(stored_[tensor].front());
+  }
+  std::vector<std::string> ties(std::size_t tensor) const override {
+    return stored_[tensor].size() == 1 ? source_.ties(stored_[tensor].front()) : std::vector<std::string>();
+  }
+  std::shared_ptr<const std::byte> view(std::size_t tensor) const override {
+    return stored_[tensor].size() == 1 ? source_.view(stored_[tensor].front()) : nullptr;
+  }
+
+  void read(std::size_t tensor, std::uint64_t offset, std::span<std::byte> into) const override {
+    const std::vector<std::size_t>& stored = stored_[tensor];
+    const std::uint64_t size = tensors_[tensor].size_bytes / stored.size();
+    while (!into.empty()) {
+      const std::uint64_t within = offset % size, count = std::min<std::uint64_t>(size - within, into.size());
+      source_.read(stored[offset / size], within, into.first(count));
+      into = into.subspan(count);
+      offset += count;
+    }
+  }
+
+  std::string remark() const override {
+    return formatted("experts that lie one by one became {} of all of them, as the output's loaders have them: {} and so on",
+                     stacks_.size() == 1 ? "one tensor" : formatted("{} tensors", stacks_.size()), remark_);
+  }
+
+ private:
+  LogicalTensors find_weights() const override {
+    std::vector<LogicalTensor> quantized;
+    std::set<std::size_t> in_stacks;
+    for (const auto& [name, stack] : stacks_) {
+      if (!source_.weights()[stack.front()].spec) continue;
+      in_stacks.insert(stack.begin(), stack.end());
+      quantized.push_back(joined(name, stack));
+    }
+    for (std::size_t i = 0; i < source_.weights().size(); ++i) {
+      if (!source_.weights()[i].spec || in_stacks.contains(i)) continue;
+      LogicalTensor& tensor = quantized.emplace_back(source_.weights()[i]);
+      for (std::size_t& part : tensor.parts) part = shown_[part];
+    }
+    return complete({std::move(quantized), source_.problems()});
+  }
+
+  LogicalTensor joined(const std::string& name, const Stack& stack) const {
+    LogicalTensor tensor = source_.weights()[stack.front()];
+    tensor.name = name;
+    tensor.shape.insert(tensor.shape.begin(), static_cast<std::int64_t>(stack.size()));
+    QuantizedSpec spec = *tensor.spec;
+    spec.shape = tensor.shape;
+    spec.channel_axis = spec.stacked_axes = 1;
+    tensor.spec = spec;
+    tensor.sqnr_db.reset();
+    tensor.stack_size = stack.size();
+    tensor.parts.clear();
+    for (const std::size_t weight : stack) {
+      for (const std::size_t part : source_.weights()[weight].parts) tensor.parts.push_back(shown_[part]);
+    }
+    return tensor;
+  }
+
+  std::map<std::string, Stack> stacks_;
+  std::vector<std::vector<std::size_t>> stored_;  // of each tensor: those of the source, one after the other
+  std::vector<std::size_t> shown_;                // of each tensor of the source: what it is a part of here
+  std::vector<LayerHint> hints_;
+  std::string remark_;
+};
+
+}  // namespace
+
+std::unique_ptr<RearrangedExperts> join_experts(const TensorSource& source, ExpertChoice choice) {
+  Joiner joiner(source);
+  std::erase_if(joiner.stacks, [&](const auto& stack) {
+    return choice != ExpertChoice::kAll && !source.weights()[stack.second.front()].spec;
+  });
+  if (joiner.stacks.empty()) return nullptr;
+  return std::make_unique<Joined>(source, std::move(joiner.stacks));
+}
+
+std::vector<std::size_t> find_unlike_experts(const TensorSource& source) { return Joiner(source).unlike; }
+
+std::unique_ptr<RearrangedExperts> join_experts_as_in(const TensorSource& source, const TensorSource& other) {
+  std::set<std::string_view> names;
+  for (const LogicalTensor& tensor : other.weights()) names.insert(tensor.name);
+  Joiner joiner(source);
+  std::erase_if(joiner.stacks, [&](const auto& stack) { return !names.contains(stack.first); });
+  if (joiner.stacks.empty()) return nullptr;
+  return std::make_unique<Joined>(source, std::move(joiner.stacks));
+}
+
+}  // namespace mnq
