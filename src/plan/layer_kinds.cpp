@@ -13,22 +13,22 @@ namespace {
 
 // Where several kinds share a rank, the first is what a weight of that rank is unless its name says otherwise.
 constexpr std::array kKinds{
-    LayerKind{"Linear", 2, 0},
-    LayerKind{"Conv1d", 3, 0},
-    LayerKind{"Conv2d", 4, 0},
-    LayerKind{"Conv3d", 5, 0},
-    LayerKind{"Embedding", 2, 0, true},
-    LayerKind{"LSTM", 2, 0, false, true},
-    LayerKind{"GRU", 2, 0, false, true},
-    LayerKind{"RNN", 2, 0, false, true},
-    LayerKind{"LSTMCell", 2, 0, false, true},
-    LayerKind{"GRUCell", 2, 0, false, true},
-    LayerKind{"RNNCell", 2, 0, false, true},
-    LayerKind{"ConvTranspose1d", 3, 1},
-    LayerKind{"ConvTranspose2d", 4, 1},
-    LayerKind{"ConvTranspose3d", 5, 1},
-    LayerKind{"Conv1D", 2, 1},
-    LayerKind{"Experts", 3, 1, false, false, 1},
+    LayerKind{"Linear", "linear", 2, 0},
+    LayerKind{"Conv1d", "convolution", 3, 0},
+    LayerKind{"Conv2d", "convolution", 4, 0},
+    LayerKind{"Conv3d", "convolution", 5, 0},
+    LayerKind{"Embedding", "embedding", 2, 0, true},
+    LayerKind{"LSTM", "recurrent", 2, 0, false, true},
+    LayerKind{"GRU", "recurrent", 2, 0, false, true},
+    LayerKind{"RNN", "recurrent", 2, 0, false, true},
+    LayerKind{"LSTMCell", "recurrent", 2, 0, false, true},
+    LayerKind{"GRUCell", "recurrent", 2, 0, false, true},
+    LayerKind{"RNNCell", "recurrent", 2, 0, false, true},
+    LayerKind{"ConvTranspose1d", "convolution", 3, 1},
+    LayerKind{"ConvTranspose2d", "convolution", 4, 1},
+    LayerKind{"ConvTranspose3d", "convolution", 5, 1},
+    LayerKind{"Conv1D", "linear", 2, 1},
+    LayerKind{"Experts", "experts", 3, 1, false, false, 1},
 };
 
 using ShapesByName = std::map<std::string_view, const Shape*>;
@@ -494,6 +494,21 @@ void set_kind(Layer& layer, const LogicalTensor& tensor, const LayerKind& kind) 
   layer.channel_axis = kind.channel_axis;
   layer.stacked_axes = kind.stacked_axes;
   layer.is_sensitive = kind.is_sensitive || is_output_head(layer);
+}
+
+bool is_of_one_expert(std::string_view layer) {
+  constexpr std::string_view kModule = "experts.";
+  const std::size_t at = layer.find(kModule);
+  if (at == std::string_view::npos) return false;
+  const std::string_view number = layer.substr(at + kModule.size(), 1);
+  return !number.empty() && number[0] >= '0' && number[0] <= '9';
+}
+
+std::string_view role_of(const Layer& layer) {
+  if (layer.kind == nullptr) return "other";
+  if (layer.is_router) return "router";
+  if ((layer.is_sensitive || layer.serves_as_head) && !layer.kind->is_sensitive) return "head";
+  return is_of_one_expert(layer.name.name) ? "experts" : layer.kind->role;
 }
 
 bool is_conv1d_model(const Companion* companion) {

@@ -16,6 +16,7 @@ namespace mnq {
 
 struct LayerKind {
   std::string_view name;  ///< PyTorch's or transformers': "Linear", "Conv1D"
+  std::string_view role;  ///< what reports call it in sums: Conv1d and Conv2d are convolutions
   std::size_t rank = 2;   ///< of the weight
   std::int64_t channel_axis = 0;
   bool is_sensitive = false;      ///< schemes below 8 bits leave it as it is unless it is selected
@@ -45,6 +46,13 @@ std::vector<Layer> find_layers(std::span<const LogicalTensor> tensors, const Com
 
 /// Makes it a layer of this kind, where the tensor can hold a weight at all; else its reason says why not.
 void set_kind(Layer& layer, const LogicalTensor& tensor, const LayerKind& kind);
+
+/// Whether it is a layer of one expert: "model.layers.0.mlp.experts.3.up_proj".
+bool is_of_one_expert(std::string_view layer);
+
+/// What a model has it for: "linear", "experts", "embedding", "head", "router", "convolution", "recurrent", or "other":
+/// norms, biases, buffers.
+std::string_view role_of(const Layer& layer);
 
 /// Whether the config names a model of transformers whose Linear layers are Conv1D, with weights [in, out].
 bool is_conv1d_model(const Companion* companion);

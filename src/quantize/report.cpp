@@ -60,6 +60,7 @@ ReportLayer::ReportLayer(const Layer& layer, const LogicalTensor& logical, std::
       tensor(logical.name),
       ties(logical.ties),
       kind(layer.kind),
+      role(role_of(layer)),
       dtype(logical.dtype),
       shape(logical.shape),
       action(what_was_done) {}
@@ -69,6 +70,7 @@ Json ReportLayer::json() const {
   object["name"] = name;
   object["tensor"] = tensor;
   object["kind"] = kind == nullptr ? Json(nullptr) : Json(kind->name);
+  object["role"] = role;
   object["dtype"] = dtype_name(dtype);
   object["shape"] = shape;
   object["parameters"] = element_count(shape);

@@ -50,6 +50,7 @@ struct ReportLayer {
   std::string tensor;
   std::vector<std::string> ties;
   const LayerKind* kind;
+  std::string_view role;
   DType dtype;
   Shape shape;
   std::string_view action;

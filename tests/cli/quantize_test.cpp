@@ -30,6 +30,17 @@ TEST_F(QuantizeCommand, TellsWhatBecameOfEachTensor) {
             "  written to  model-int8.safetensors\n");
 }
 
+TEST_F(QuantizeCommand, SumsLayersByRole) {
+  const Result result = run({"quantize", MNQ_TEST_DATA "/digits.safetensors", "-o", "digits-int8.safetensors"});
+  const std::string table = result.out.substr(result.out.find("  by role"));
+  EXPECT_EQ(table.substr(0, table.find("\n\n")),
+            "  by role\n"
+            "  role         layers  as                lowest SQNR   before   after\n"
+            "  linear            2  int8 per channel         43.0  35.3 kB  9.1 kB\n"
+            "  convolution       2  int8 per channel         44.9  19.0 kB  4.9 kB\n"
+            "  other             9  float                            752 B   752 B");
+}
+
 TEST_F(QuantizeCommand, SpeaksAsciiWhereTheLocaleDoes) {
   const ProcessOptions ascii{{"LC_ALL=C"}, folder.path(), ""};
   const Result result = run_process(command_of({"quantize", "model.safetensors"}), ascii);

@@ -59,6 +59,43 @@ std::vector<ReasonSums> sum_by_reason(const Json& layers) {
   return sorted;
 }
 
+// Layers of one role that became the same.
+struct RoleSums {
+  std::string role;
+  std::string scheme;
+  double layers = 0;
+  double before = 0;
+  double after = 0;
+  Json lowest;  // of the layers that were measured: the one of the lowest SQNR; null: none was
+};
+
+std::vector<RoleSums> sum_by_role(const Json& layers) {
+  std::map<std::pair<std::string, std::string>, RoleSums> sums;
+  std::map<std::string, double> bytes;
+  for (const Json& layer : layers) {
+    const std::string role = text_in(layer, "role");
+    const std::string stored = text_in(layer, "scheme");
+    const std::string scheme = stored.empty() || text_in(layer, "action") == "dequantize" ? "float" : stored;
+    RoleSums& sum = sums[{role, scheme}];
+    sum.role = role;
+    sum.scheme = scheme;
+    sum.layers += 1;
+    sum.before += number_in(layer, "bytes_before");
+    sum.after += number_in(layer, "bytes_after");
+    bytes[role] += number_in(layer, "bytes_before");
+    const bool is_measured = !layer["sqnr_db"].is_null();
+    if (is_measured && (sum.lowest.is_null() || number_in(layer, "sqnr_db") < number_in(sum.lowest, "sqnr_db"))) {
+      sum.lowest = layer;
+    }
+  }
+  std::vector<RoleSums> sorted;
+  for (auto& [key, sum] : sums) sorted.push_back(std::move(sum));
+  std::ranges::stable_sort(sorted, [&](const RoleSums& a, const RoleSums& b) {
+    return std::pair(bytes[a.role], a.before) > std::pair(bytes[b.role], b.before);
+  });
+  return sorted;
+}
+
 std::string summarize_untouched(const Json& layers, const Screen& screen) {
   constexpr std::size_t kMostReasons = 8;
   std::vector<ReasonSums> sums = sum_by_reason(layers);
@@ -139,6 +176,27 @@ std::string layer_table(const Json& layers, const Screen& screen, const Accuracy
     add_experts(table, layer, limits);
   }
   return table.text(screen);
+}
+
+std::string role_table(const Json& layers, const Screen& screen, const AccuracyLimits& limits) {
+  const std::vector<RoleSums> sums = sum_by_role(layers);
+  if (std::ranges::all_of(sums, [](const RoleSums& sum) { return sum.layers == 1; })) return "";
+  Table table({{"role"},
+               {"layers", Column::kRight},
+               {"as"},
+               {"lowest SQNR", Column::kRight, 1},
+               {"before", Column::kRight},
+               {"after", Column::kRight}});
+  for (const RoleSums& sum : sums) {
+    const bool is_measured = !sum.lowest.is_null();
+    table.add_row({{sum.role},
+                   {formatted("{:.0f}", sum.layers)},
+                   {sum.scheme},
+                   {is_measured ? sqnr_text(sum.lowest) : "", is_measured ? accuracy_style(sum.lowest, limits) : Style::kPlain},
+                   {bytes_text(sum.before)},
+                   {bytes_text(sum.after)}});
+  }
+  return "\n  " + paint(screen, Style::kBold, "by role") + "\n" + table.text(screen);
 }
 
 std::string untouched_table(const Json& layers, const Screen& screen, const char* title, bool verbose) {

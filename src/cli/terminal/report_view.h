@@ -22,6 +22,10 @@ std::string layer_table(const Json& layers, const Screen& screen, const Accuracy
 /// The other tensors by reason, under a title; each one where verbose.
 std::string untouched_table(const Json& layers, const Screen& screen, const char* title, bool verbose);
 
+/// What became of the layers of each role, the largest first: "experts", how many there are of a scheme, the lowest
+/// SQNR. "" where that is said of each layer anyway.
+std::string role_table(const Json& layers, const Screen& screen, const AccuracyLimits& limits);
+
 /// Lines of a name and a text that line up, the empty ones left out. The texts are shown as they are.
 std::string facts_text(const std::vector<std::pair<std::string, std::string>>& facts, const Screen& screen);
 

@@ -102,14 +102,6 @@ std::string_view stacked_module(const Companion& companion) {
   return model == nullptr ? kSwitch : model->stacked;
 }
 
-bool is_of_one_expert(std::string_view layer) {
-  constexpr std::string_view kModule = "experts.";
-  const std::size_t at = layer.find(kModule);
-  if (at == std::string_view::npos) return false;
-  const std::string_view number = layer.substr(at + kModule.size(), 1);
-  return !number.empty() && number[0] >= '0' && number[0] <= '9';
-}
-
 void add_note_on_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion) {
   const ExpertModel* model = find_expert_model(companion);
   if (model == nullptr || !model->is_for_vllm_only || find_coded_expert(plan).empty()) return;

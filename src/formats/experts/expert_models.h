@@ -38,9 +38,6 @@ const ExpertModel* find_expert_model(const Companion* companion);
 /// The module of stacks of a model's experts in MLX, where files may have them one by one; empty: mlx-lm has none of it.
 std::string_view stacked_module(const Companion& companion);
 
-/// Whether it is a layer of one expert: "model.layers.0.mlp.experts.3.up_proj".
-bool is_of_one_expert(std::string_view layer);
-
 /// Adds what is to be said of a folder whose experts have codes one by one.
 void add_note_on_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion);
 
