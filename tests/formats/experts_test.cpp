@@ -321,6 +321,17 @@ TEST_F(Experts, ThatCannotBeJoinedStayFloatInMlx) {
   EXPECT_EQ(reason_of("qwen3_moe"), "MLX has the weights of all experts in one tensor, and these are not alike");
 }
 
+// transformers has them in one tensor, of which bitsandbytes makes nothing.
+TEST_F(Experts, StayFloatInBitsandbytes) {
+  const std::vector<NamedTensor> tensors = each_apart("layers.0.mlp.", {"gate_proj", "up_proj", "down_proj"});
+  const Json report = quantize_to("bitsandbytes", tensors, "qwen3_moe");
+  EXPECT_EQ(count_of(report, "copy"), tensors.size());
+  EXPECT_EQ(report["layers"][0]["reason"],
+            "bitsandbytes holds Linear layers only, and transformers has all experts of a qwen3_moe in one tensor");
+  // One that builds a layer of each, as it may be.
+  EXPECT_GT(count_of(quantize_to("bitsandbytes", tensors, "a_new_moe"), "quantize"), 0u);
+}
+
 // From one by one to stacks and back: the same codes, wherever they are from.
 TEST_F(Experts, KeepTheirCodesOnTheWayToMlxAndBack) {
   const std::vector<std::string> named{"gate_proj", "up_proj", "down_proj"};

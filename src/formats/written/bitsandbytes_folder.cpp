@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text/format.h"
+#include "formats/experts/expert_models.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/written/linear_layers.h"
 #include "formats/written/written_formats.h"
@@ -16,10 +17,20 @@ namespace {
 constexpr std::string_view kTitle = "bitsandbytes";
 constexpr std::int64_t kBlock = 64;
 
+// What transformers makes one tensor of is no Linear layer that bitsandbytes could be asked for.
+std::string reason_for_one_expert(const WeightRequest& request) {
+  const ExpertModel* model = find_expert_model(request.companion);
+  const bool is_joined = model != nullptr && model->apart != nullptr && !model->is_for_vllm_only;
+  if (!is_joined || !is_of_one_expert(request.layer.name.name)) return "";
+  return formatted("bitsandbytes holds Linear layers only, and transformers has all experts of a {} in one tensor",
+                   model->type);
+}
+
 // Blocks may reach over the ends of rows there; here they are not made so.
 WeightRule rule_of_bitsandbytes(const WeightRequest& request) {
   if (!is_coded(request.wanted)) return {};
   std::string reason = reason_to_stay_float(kTitle, request);
+  if (reason.empty()) reason = reason_for_one_expert(request);
   const Shape& shape = request.wanted.shape;
   if (reason.empty() && shape[1] % kBlock != 0) {
     reason = formatted("bitsandbytes' blocks of {} do not divide {} columns", kBlock, shape[1]);
