@@ -46,8 +46,8 @@ struct LogicalTensor {
   std::optional<double> sqnr_db;    ///< of a quantized weight, where the file says
   const LayerHint* hint = nullptr;  ///< where the source, which holds it, knows its layers
   std::vector<std::string> ties;    ///< other names of it
-  std::uint64_t stack_size = 0;     ///< of a quantized weight whose matrices are stored one by one: how many they are, and
-                                    ///< parts are those of one after the other; else 0
+  std::uint64_t stack_size = 0;  ///< of a quantized weight whose matrices are stored one by one: how many they are, and
+                                 ///< parts are those of one after the other; else 0
 };
 
 /// Something a file gets wrong about its quantized weights.

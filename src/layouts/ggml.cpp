@@ -168,7 +168,8 @@ bool can_hold(const QuantizedSpec& spec) {
   }
   if (spec.channel_axis != spec.stacked_axes) return false;
   QuantizedSpec stored = ggml_spec(*block, spec.shape);
-  stored.channel_axis = stored.stacked_axes = spec.channel_axis;  // groups are of the last axis, whatever the others are
+  stored.channel_axis = stored.stacked_axes =
+      spec.channel_axis;  // groups are of the last axis, whatever the others are
   stored.weight_dtype = spec.weight_dtype;
   stored.has_free_scales = spec.has_free_scales;
   return stored == spec;

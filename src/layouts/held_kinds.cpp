@@ -127,7 +127,8 @@ std::uint64_t groups_of_fewer_bits(const HeldKind& kind, const QuantizedSpec& wa
 
 bool keeps_scales(const QuantizedSpec& from, const QuantizedSpec& to) {
   return has_integer_codes(from) && has_integer_codes(to) && !from.has_group_order && from.group_rows == 1 &&
-         to.group_rows == 1 && is_float_of_scales(to.scale_dtype) && has_groups_within(from, to) && has_codes_within(from, to);
+         to.group_rows == 1 && is_float_of_scales(to.scale_dtype) && has_groups_within(from, to) &&
+         has_codes_within(from, to);
 }
 
 std::optional<NearestSpec> spec_of_kind(const HeldKind& kind, const QuantizedSpec& wanted) {

@@ -129,8 +129,9 @@ ExpertsView::ExpertsView(const TensorSource& source, ExpertForm form, ExpertChoi
 }
 
 ExpertsView::ExpertsView(const TensorSource& source, const TensorSource& other) : source_(source) {
-  const bool is_apart = try_as_in(other, find_quantized_experts(source, ExpertForm::kApart), take_experts_apart_as_in) ||
-                        try_as_in(other, find_quantized_experts(source, ExpertForm::kStacked), take_experts_apart_as_in);
+  const bool is_apart =
+      try_as_in(other, find_quantized_experts(source, ExpertForm::kApart), take_experts_apart_as_in) ||
+      try_as_in(other, find_quantized_experts(source, ExpertForm::kStacked), take_experts_apart_as_in);
   if (!is_apart) try_as_in(other, find_unlike_experts(source), join_experts_as_in);
 }
 

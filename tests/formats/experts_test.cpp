@@ -67,7 +67,8 @@ std::vector<NamedTensor> each_apart(const std::string& module, const std::vector
     for (const Part part : {kGate, kUp, kDown}) {
       const std::int64_t rows = part == kDown ? kWidth : kInner, columns = part == kDown ? kInner : kWidth;
       std::vector<float> values;
-      for (std::int64_t i = 0; i < rows * columns; ++i) values.push_back(value_of(part, expert, i / columns, i % columns));
+      for (std::int64_t i = 0; i < rows * columns; ++i)
+        values.push_back(value_of(part, expert, i / columns, i % columns));
       tensors.push_back({formatted("{}experts.{}.{}.weight", module, expert, names[part]),
                          tensor_of(DType::kF32, {rows, columns}, values)});
     }
@@ -316,7 +317,8 @@ TEST_F(Experts, ThatCannotBeJoinedStayFloatInMlx) {
     return report["layers"][0]["reason"].text();
   };
   EXPECT_EQ(reason_of("qwen3_next"), "mlx-lm has experts one by one as floats only in a qwen3_next");
-  EXPECT_EQ(reason_of(""), "MLX has the weights of all experts in one tensor, and no config.json says of which model these are");
+  EXPECT_EQ(reason_of(""),
+            "MLX has the weights of all experts in one tensor, and no config.json says of which model these are");
   tensors.pop_back();
   EXPECT_EQ(reason_of("qwen3_moe"), "MLX has the weights of all experts in one tensor, and these are not alike");
 }
@@ -345,7 +347,8 @@ TEST_F(Experts, KeepTheirCodesOnTheWayToMlxAndBack) {
   for (const char* format : {"gptq", "awq", "compressed-tensors", "folder"}) {
     SCOPED_TRACE(format);
     quantize_to(format, each_apart("layers.0.mlp.", named), "qwen3_moe", R"(, "bits": 4, "group_size": 32)");
-    const std::string first = folder_.path("first"), stacked = folder_.path("stacked/"), floats = folder_.path("floats/");
+    const std::string first = folder_.path("first"), stacked = folder_.path("stacked/"),
+                      floats = folder_.path("floats/");
     for (const std::string& each : {first, stacked, floats}) std::filesystem::remove_all(each);
     std::filesystem::rename(folder_.path("out"), first);
     const auto source = open_source(first);
@@ -380,7 +383,8 @@ TEST_F(Experts, InMlxAreCopied) {
   RunControl control;
   const Settings mlx = parse_settings(R"({"format": "mlx"})");
   const Config config(&mlx, nullptr);
-  const Json report = convert(*out_, config, control, file_output(*out_, folder_.path("copy/"), config, control)).json();
+  const Json report =
+      convert(*out_, config, control, file_output(*out_, folder_.path("copy/"), config, control)).json();
   EXPECT_EQ(count_of(report, "copy"), 3u) << report["layers"];
 }
 

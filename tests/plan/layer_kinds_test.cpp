@@ -331,11 +331,14 @@ TEST(Kinds, TableIsSound) {
 
 // What reports sum layers by.
 TEST(Kinds, HaveRoles) {
-  const std::vector<Named> tensors{
-      {"layers.0.mlp.up_proj.weight", {8, 4}}, {"layers.0.mlp.experts.3.up_proj.weight", {8, 4}},
-      {"layers.0.mlp.gate.weight", {8, 4}},    {"embed_tokens.weight", {8, 4}},
-      {"lm_head.weight", {8, 4}},              {"conv.weight", {8, 4, 3, 3}},
-      {"lstm.weight_hh_l0", {16, 4}},          {"layers.0.input_layernorm.weight", {8}}};
+  const std::vector<Named> tensors{{"layers.0.mlp.up_proj.weight", {8, 4}},
+                                   {"layers.0.mlp.experts.3.up_proj.weight", {8, 4}},
+                                   {"layers.0.mlp.gate.weight", {8, 4}},
+                                   {"embed_tokens.weight", {8, 4}},
+                                   {"lm_head.weight", {8, 4}},
+                                   {"conv.weight", {8, 4, 3, 3}},
+                                   {"lstm.weight_hh_l0", {16, 4}},
+                                   {"layers.0.input_layernorm.weight", {8}}};
   std::vector<std::string_view> roles;
   for (const Layer& layer : layers_of(tensors)) roles.push_back(role_of(layer));
   EXPECT_EQ(roles, (std::vector<std::string_view>{"linear", "experts", "router", "embedding", "head", "convolution",

@@ -76,8 +76,7 @@ std::string view(const Json& report, const Screen& screen, const AccuracyLimits&
   const double dequantized = number_in(model, "layers_dequantized");
   return layer_table(report["layers"], screen, limits) +
          untouched_table(report["layers"], screen, "copied as they are", options.verbose) +
-         role_table(report["layers"], screen, limits) +
-         notices_text(report, screen, options.verbose) + "\n" +
+         role_table(report["layers"], screen, limits) + notices_text(report, screen, options.verbose) + "\n" +
          facts_text({{"quantized", schemes_fact(report["layers"])},
                      {"dequantized", dequantized > 0 ? counted(dequantized, "layer") : ""},
                      {"size", size_fact(model, screen)},

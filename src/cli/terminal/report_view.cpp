@@ -189,12 +189,13 @@ std::string role_table(const Json& layers, const Screen& screen, const AccuracyL
                {"after", Column::kRight}});
   for (const RoleSums& sum : sums) {
     const bool is_measured = !sum.lowest.is_null();
-    table.add_row({{sum.role},
-                   {formatted("{:.0f}", sum.layers)},
-                   {sum.scheme},
-                   {is_measured ? sqnr_text(sum.lowest) : "", is_measured ? accuracy_style(sum.lowest, limits) : Style::kPlain},
-                   {bytes_text(sum.before)},
-                   {bytes_text(sum.after)}});
+    table.add_row(
+        {{sum.role},
+         {formatted("{:.0f}", sum.layers)},
+         {sum.scheme},
+         {is_measured ? sqnr_text(sum.lowest) : "", is_measured ? accuracy_style(sum.lowest, limits) : Style::kPlain},
+         {bytes_text(sum.before)},
+         {bytes_text(sum.after)}});
   }
   return "\n  " + paint(screen, Style::kBold, "by role") + "\n" + table.text(screen);
 }

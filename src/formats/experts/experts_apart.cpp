@@ -235,45 +235,50 @@ class Cutter {
     return {stored, static_cast<std::uint64_t>(first), std::move(info), std::move(layout), false};
   }
 
-  // Quantized ones whose parts [experts, out, ..] all have something for each row, and nothing else.
+  // Quantized ones whose parts all have something for each row, and nothing else.
   bool cut_codes(std::size_t weight) {
     const LogicalTensor& tensor = source_.weights()[weight];
     const QuantizedSpec& spec = *tensor.spec;
-    const std::int64_t experts = spec.shape[0], rows = spec.shape[1];
-    const bool is_of_rows = spec.channel_axis == 1 && spec.stacked_axes == 1 && spec.group_rows == 1;
     const bool tells_shape = tensor.layout->told_part != nullptr && tensor.layout->told_part(spec);
-    if (!is_of_rows || tensor.stack_size > 0 || tells_shape) return false;
+    const bool is_of_rows = spec.channel_axis == 1 && spec.stacked_axes == 1 && spec.group_rows == 1;
+    if (!is_of_rows || tells_shape || tensor.stack_size > 0 || element_count(tensor.shape) == 0) return false;
     const Place place = place_of(tensor.name);
     CutWeight made{weight, {}};
     std::vector<std::vector<Piece>> of_parts(tensor.parts.size());
-    for (const Cut& cut : cuts_of(place, experts, rows)) {
+    for (const Cut& cut : cuts_of(place, spec.shape[0], spec.shape[1])) {
       QuantizedSpec of_cut = cut.expert ? matrix_of_stack(spec) : spec;
       of_cut.shape[cut.expert ? 0 : 1] = cut.outputs.count;
-      const std::string name = name_of(cut, ".weight");
-      if (!tensor.layout->can_hold(of_cut)) return false;
-      const std::vector<StoredPart> parts = tensor.layout->parts(of_cut);
-      if (parts.size() != tensor.parts.size()) return false;
-      for (std::size_t i = 0; i < parts.size(); ++i) {
-        const TensorInfo& info = source_.tensors()[tensor.parts[i]];
-        if (info.shape.size() < 2 || info.shape[0] != experts || info.shape[1] != rows) return false;
-        const auto width = static_cast<std::int64_t>(element_count(info.shape)) / (experts * rows);
-        const std::int64_t of_all = cut.expert ? 1 : experts;
-        const auto count = static_cast<std::int64_t>(element_count(parts[i].shape));
-        if (parts[i].dtype != info.dtype || count != of_all * cut.outputs.count * width) return false;
-        const std::int64_t first = (cut.outputs.first + cut.expert.value_or(0) * rows) * width;
-        of_parts[i].push_back(piece_of(tensor.parts[i], first, {part_name(name, parts[i]), info.dtype, parts[i].shape, 0},
-                                       {of_all, cut.outputs.count, width}, {rows * width, cut.outputs.step * width, 1}));
-      }
-      made.cut.push_back({.name = name,
+      made.cut.push_back({.name = name_of(cut, ".weight"),
                           .dtype = tensor.dtype,
                           .shape = of_cut.shape,
-                          .parts = {},
-                          .spec = of_cut,
+                          .spec = std::move(of_cut),
                           .layout = tensor.layout});
+      if (!cut_parts(tensor, cut, made.cut.back(), of_parts)) return false;
     }
     blocks.add(above(place));
     for (std::size_t i = 0; i < of_parts.size(); ++i) pieces.emplace(tensor.parts[i], std::move(of_parts[i]));
     cut_weights.push_back(std::move(made));
+    return true;
+  }
+
+  // Adds what a cut has of each part [experts, rows, ..]. False where that is not what its layout would have of it.
+  bool cut_parts(const LogicalTensor& tensor, const Cut& cut, const LogicalTensor& made,
+                 std::vector<std::vector<Piece>>& of_parts) const {
+    if (!made.layout->can_hold(*made.spec)) return false;
+    const std::vector<StoredPart> parts = made.layout->parts(*made.spec);
+    const std::int64_t experts = tensor.shape[0], rows = tensor.shape[1], count = cut.outputs.count;
+    if (parts.size() != of_parts.size()) return false;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const TensorInfo& info = source_.tensors()[tensor.parts[i]];
+      if (info.shape.size() < 2 || info.shape[0] != experts || info.shape[1] != rows) return false;
+      const auto width = static_cast<std::int64_t>(element_count(info.shape)) / (experts * rows);
+      Shape shape{cut.expert ? 1 : experts, count, width};
+      if (parts[i].dtype != info.dtype || element_count(parts[i].shape) != element_count(shape)) return false;
+      const std::int64_t first = (cut.outputs.first + cut.expert.value_or(0) * rows) * width;
+      of_parts[i].push_back(piece_of(tensor.parts[i], first,
+                                     {part_name(made.name, parts[i]), info.dtype, parts[i].shape, 0}, std::move(shape),
+                                     {rows * width, cut.outputs.step * width, 1}));
+    }
     return true;
   }
 
@@ -403,8 +408,8 @@ class View final : public RearrangedExperts {
 
   Blocks blocks_;
   std::vector<CutWeight> cut_weights_;  // in the source's order
-  std::vector<Piece> pieces_;       // of each tensor
-  std::vector<std::size_t> shown_;  // of each tensor of the source: the first of what it is here
+  std::vector<Piece> pieces_;           // of each tensor
+  std::vector<std::size_t> shown_;      // of each tensor of the source: the first of what it is here
   std::vector<LayerHint> hints_;
   mutable StridedStrips strips_;
 };
@@ -437,7 +442,8 @@ std::unique_ptr<RearrangedExperts> take_experts_apart_as_in(const TensorSource& 
     std::erase_if(cutter.cut_weights, [&](const CutWeight& weight) {
       const LogicalTensor& whole = source.weights()[weight.weight];
       const bool is_used = !is_there(whole) && std::ranges::any_of(weight.cut, is_there);
-      for (const std::size_t part : whole.parts) is_used ? void(parts_of_codes.insert(part)) : void(cutter.pieces.erase(part));
+      for (const std::size_t part : whole.parts)
+        is_used ? void(parts_of_codes.insert(part)) : void(cutter.pieces.erase(part));
       return !is_used;
     });
     std::erase_if(cutter.pieces, [&](const auto& cut) {

@@ -37,7 +37,8 @@ std::optional<OfOneExpert> parse(std::string_view name) {
   if (error != std::errc() || end == rest.data() + rest.size() || *end != '.') return std::nullopt;
   const std::string_view part = rest.substr(static_cast<std::size_t>(end - rest.data()) + 1);
   const std::size_t dot = part.find('.');
-  const auto found = std::ranges::find(kParts, part.substr(0, dot), &std::pair<std::string_view, std::string_view>::first);
+  const auto found =
+      std::ranges::find(kParts, part.substr(0, dot), &std::pair<std::string_view, std::string_view>::first);
   const std::string_view last = dot == std::string_view::npos ? "" : part.substr(dot);
   if (found == std::end(kParts) || (last != ".weight" && last != ".bias")) return std::nullopt;
   parsed.part = formatted("{}{}", found->second, last);
@@ -64,47 +65,51 @@ class Joiner {
     module_ = stacked_module(*companion);
     if (module_.empty()) return;
     find_stacks();
-    require_whole_modules();
+    leave_odd_modules();
+    leave_unlike_modules();
   }
 
   std::map<std::string, Stack> stacks;  // by name
   std::vector<std::size_t> unlike;      // quantized, of those that could be joined as floats
 
  private:
+  // Those of modules of which all can be joined.
   void find_stacks() {
     const std::vector<LogicalTensor>& weights = source_.require_weights();
     std::set<std::string_view> names;
     for (const LogicalTensor& weight : weights) names.insert(weight.name);
+    std::map<std::string, std::map<std::size_t, std::size_t>> found;  // by name, then by expert
     for (std::size_t i = 0; i < weights.size(); ++i) {
       const auto parsed = parse(weights[i].name);
       if (!parsed || !weights[i].ties.empty()) continue;
-      const std::string stacked = formatted("{}{}.", parsed->module, module_);
-      const std::string name = stacked + parsed->part;
-      if (names.contains(name)) continue;
-      Stack& stack = stacks.try_emplace(name).first->second;
-      if (parsed->expert >= kMostExperts) continue;
-      if (stack.size() <= parsed->expert) stack.resize(parsed->expert + 1, kNone);
-      stack[parsed->expert] = i;
+      std::string name = formatted("{}{}.{}", parsed->module, module_, parsed->part);
+      if (!names.contains(name)) found[std::move(name)].emplace(parsed->expert, i);
+    }
+    for (const auto& [name, by_expert] : found) {
+      Stack& stack = stacks[name];
+      for (const auto& [expert, weight] : by_expert) stack.push_back(weight);
+      if (by_expert.rbegin()->first + 1 != stack.size()) stack.clear();
     }
   }
 
-  // All that a module has of experts, or nothing.
-  void require_whole_modules() {
+  void leave_odd_modules() {
     std::map<std::string, std::size_t> experts;  // by module; 0: they do not fit
     for (const auto& [name, stack] : stacks) {
       const auto [found, is_new] = experts.emplace(module_of(name), stack.size());
-      if (!is_whole(stack) || found->second != stack.size()) found->second = 0;
+      if (!is_of_one_shape(stack) || found->second != stack.size()) found->second = 0;
     }
     std::erase_if(stacks, [&](const auto& stack) { return experts.at(module_of(stack.first)) == 0; });
-    std::set<std::string> unlike_modules;
+  }
+
+  void leave_unlike_modules() {
+    std::set<std::string> modules;
     for (const auto& [name, stack] : stacks) {
-      if (!is_alike(stack)) unlike_modules.insert(module_of(name));
+      if (!is_of_one_kind(stack)) modules.insert(module_of(name));
     }
     std::erase_if(stacks, [&](const auto& stack) {
-      if (!unlike_modules.contains(module_of(stack.first))) return false;
-      for (const std::size_t weight : stack.second) {
-        if (source_.weights()[weight].spec) unlike.push_back(weight);
-      }
+      if (!modules.contains(module_of(stack.first))) return false;
+      std::ranges::copy_if(stack.second, std::back_inserter(unlike),
+                           [&](std::size_t weight) { return source_.weights()[weight].spec.has_value(); });
       return true;
     });
     std::ranges::sort(unlike);
@@ -115,26 +120,22 @@ class Joiner {
     return stack.substr(0, part);
   }
 
-  bool is_whole(const Stack& stack) const {
-    if (stack.empty() || std::ranges::find(stack, kNone) != stack.end()) return false;
-    const LogicalTensor& first = source_.weights()[stack.front()];
+  bool is_of_one_shape(const Stack& stack) const {
     return std::ranges::all_of(stack, [&](std::size_t weight) {
-      const LogicalTensor& tensor = source_.weights()[weight];
+      const LogicalTensor &tensor = source_.weights()[weight], &first = source_.weights()[stack.front()];
       return tensor.shape == first.shape && tensor.dtype == first.dtype;
     });
   }
 
-  bool is_alike(const Stack& stack) const {
+  bool is_of_one_kind(const Stack& stack) const {
     const LogicalTensor& first = source_.weights()[stack.front()];
     return std::ranges::all_of(stack, [&](std::size_t weight) {
       const LogicalTensor& tensor = source_.weights()[weight];
-      if (tensor.spec.has_value() != first.spec.has_value()) return false;
-      return !first.spec || (*tensor.spec == *first.spec && tensor.layout == first.layout &&
-                             tensor.parts.size() == first.parts.size() && may_be_stacked(tensor));
+      if (!tensor.spec || !first.spec) return !tensor.spec && !first.spec;
+      return *tensor.spec == *first.spec && tensor.layout == first.layout &&
+             tensor.parts.size() == first.parts.size() && may_be_stacked(tensor);
     });
   }
-
-  static constexpr std::size_t kNone = ~std::size_t{0}, kMostExperts = 1 << 16;
 
   const TensorSource& source_;
   std::string_view module_;
@@ -142,33 +143,9 @@ class Joiner {
 
 class Joined final : public RearrangedExperts {
  public:
-  Joined(const TensorSource& source, std::map<std::string, Stack> stacks) : RearrangedExperts(source) {
-    std::map<std::size_t, std::pair<const std::string*, const Stack*>> firsts;  // by the first tensor of a stack of floats
-    std::set<std::size_t> others;
-    for (const auto& [name, stack] : stacks) {
-      const LogicalTensor& first = source.weights()[stack.front()];
-      remark_ = remark_.empty() ? formatted("{} became {}", first.name, name) : remark_;
-      if (first.spec) continue;
-      firsts.emplace(first.parts.front(), std::pair(&name, &stack));
-      for (std::size_t i = 1; i < stack.size(); ++i) others.insert(source.weights()[stack[i]].parts.front());
-    }
-    for (std::size_t i = 0; i < source.tensors().size(); ++i) {
-      shown_.push_back(tensors_.size());
-      if (others.contains(i)) continue;
-      TensorInfo info = source.tensors()[i];
-      std::vector<std::size_t> stored{i};
-      if (const auto found = firsts.find(i); found != firsts.end()) {
-        const auto& [name, stack] = found->second;
-        stored.clear();
-        for (const std::size_t weight : *stack) stored.push_back(source.weights()[weight].parts.front());
-        info.name = *name;
-        info.shape.insert(info.shape.begin(), static_cast<std::int64_t>(stored.size()));
-        info.size_bytes *= stored.size();
-      }
-      tensors_.push_back(std::move(info));
-      stored_.push_back(std::move(stored));
-    }
-    stacks_ = std::move(stacks);
+  Joined(const TensorSource& source, std::map<std::string, Stack> stacks)
+      : RearrangedExperts(source), stacks_(std::move(stacks)) {
+    show_tensors();
     hints_.resize(tensors_.size());
     for (const auto& [name, stack] : stacks_) {
       const LogicalTensor& first = source.weights()[stack.front()];
@@ -202,11 +179,47 @@ class Joined final : public RearrangedExperts {
   }
 
   std::string remark() const override {
-    return formatted("experts that lie one by one became {} of all of them, as the output's loaders have them: {} and so on",
-                     stacks_.size() == 1 ? "one tensor" : formatted("{} tensors", stacks_.size()), remark_);
+    const auto& [name, stack] = *stacks_.begin();
+    return formatted(
+        "experts that lie one by one became {} of all of them, as the output's loaders have them: {} became {} and so "
+        "on",
+        stacks_.size() == 1 ? "one tensor" : formatted("{} tensors", stacks_.size()),
+        source_.weights()[stack.front()].name, name);
   }
 
  private:
+  // Stacks of floats where the first of them lies, and what is quantized as it is.
+  void show_tensors() {
+    std::map<std::size_t, std::string_view> firsts;  // the stack that begins with a tensor
+    std::set<std::size_t> others;                    // tensors further up in one
+    for (const auto& [name, stack] : stacks_) {
+      if (source_.weights()[stack.front()].spec) continue;
+      firsts.emplace(source_.weights()[stack.front()].parts.front(), name);
+      for (const std::size_t weight : stack) others.insert(source_.weights()[weight].parts.front());
+    }
+    for (std::size_t i = 0; i < source_.tensors().size(); ++i) {
+      shown_.push_back(tensors_.size());
+      const auto found = firsts.find(i);
+      if (found == firsts.end() && others.contains(i)) continue;
+      found == firsts.end() ? show({i}, source_.tensors()[i]) : show_stack(std::string(found->second));
+    }
+  }
+
+  void show_stack(const std::string& name) {
+    std::vector<std::size_t> stored;
+    for (const std::size_t weight : stacks_.at(name)) stored.push_back(source_.weights()[weight].parts.front());
+    TensorInfo info = source_.tensors()[stored.front()];
+    info.name = name;
+    info.shape.insert(info.shape.begin(), static_cast<std::int64_t>(stored.size()));
+    info.size_bytes *= stored.size();
+    show(std::move(stored), std::move(info));
+  }
+
+  void show(std::vector<std::size_t> stored, TensorInfo info) {
+    stored_.push_back(std::move(stored));
+    tensors_.push_back(std::move(info));
+  }
+
   LogicalTensors find_weights() const override {
     std::vector<LogicalTensor> quantized;
     std::set<std::size_t> in_stacks;
@@ -244,7 +257,6 @@ class Joined final : public RearrangedExperts {
   std::vector<std::vector<std::size_t>> stored_;  // of each tensor: those of the source, one after the other
   std::vector<std::size_t> shown_;                // of each tensor of the source: what it is a part of here
   std::vector<LayerHint> hints_;
-  std::string remark_;
 };
 
 }  // namespace

@@ -48,7 +48,8 @@ WeightRule rule_of_mlx(const WeightRequest& request) {
   const Shape& shape = request.wanted.shape;
   const std::string_view kind = layer.kind == nullptr ? "" : layer.kind->name;
   const std::string_view tensor = layer.name.tensor;
-  if (kind == "Experts" && !is_stack(tensor, shape)) return {.leaves_for = reason_for_one_tensor_of_all(request.companion)};
+  if (kind == "Experts" && !is_stack(tensor, shape))
+    return {.leaves_for = reason_for_one_tensor_of_all(request.companion)};
   const bool is_matrix = (kind == "Linear" || kind == "Embedding") && tensor.ends_with(".weight") && shape.size() == 2;
   if (!is_matrix && kind != "Experts") return {.leaves_for = "MLX holds Linear layers and embeddings only"};
   if (is_of_one_expert(layer.name.name)) return {.leaves_for = reason_for_one_expert(request.companion)};
