@@ -94,13 +94,14 @@ bool is_norm_name(std::string_view module) {
 bool is_embedding_name(std::string_view module) {
   while (is_number(split_last(module).last)) module = split_last(module).parent;
   const std::string name = lower(split_last(module).last);
-  constexpr std::array<std::string_view, 9> kWords{"embed", "embedding", "embeddings", "emb",   "embd",
-                                                   "wte",   "wpe",       "shared",     "embeds"};
+  constexpr std::array<std::string_view, 8> kWords{"embed", "embedding", "embeddings", "emb",
+                                                   "embd",  "wte",       "wpe",        "embeds"};
   constexpr std::array<std::string_view, 7> kOthers{"proj",   "projection", "mapping", "out",
                                                     "linear", "dense",      "project"};
   constexpr std::array<std::string_view, 2> kTokens{"token", "tokens"};  // as the last word: iou_token, mask_tokens
   const std::size_t last_word = name.rfind('_') + 1;
-  return name == "relative_attention_bias" || has_word(std::string_view(name).substr(last_word), kTokens) ||
+  const bool is_called_so = name == "relative_attention_bias" || name == "shared";  // T5's, BART's
+  return is_called_so || has_word(std::string_view(name).substr(last_word), kTokens) ||
          (has_word(name, kWords) && !has_word(name, kOthers));
 }
 

@@ -126,6 +126,19 @@ Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Te
   return choice;
 }
 
+// Whether the settings say something of a weight as it is to be that is not so.
+bool differs_from_settings(const QuantizedSpec& planned, const LayerName& layer, const Config& config) {
+  const auto is_set = [&](const char* key) {
+    const FoundValue found = config.find(key, layer);
+    return found.source != ValueSource::kDefault && found.value != "auto";
+  };
+  const LayerSettings settings = resolve_layer(config, layer);
+  const std::uint64_t group_size = settings.granularity == Granularity::kGroup ? settings.group_size : 0;
+  return has_bits(*settings.scheme, code_bits(planned)) &&
+         ((is_set("symmetric") && settings.symmetric != planned.symmetric) ||
+          (is_set("group_size") && group_size != planned.group_size));
+}
+
 // Whether the settings want other codes than the weight has: where they name a dtype or a number of bits, or where models
 // are published in what it has.
 bool is_wanted_anew(const QuantizedSpec& stored, const LayerName& layer, const Config& config) {
@@ -182,7 +195,8 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   if (tensor.spec) plan_stored(planned, tensor, source, config, storage);
   // What would become floats is chosen like floats, and so is what is to get other codes.
   const bool is_kept = tensor.spec && planned.action != Action::kDequantize;
-  if (is_kept && !is_wanted_anew(*tensor.spec, layer.name, config)) return;
+  const bool is_anew = planned.action == Action::kQuantize && differs_from_settings(planned.spec, layer.name, config);
+  if (is_kept && !is_anew && !is_wanted_anew(*tensor.spec, layer.name, config)) return;
   const std::string stored_reason = std::move(planned.reason);
   planned.keeps_scales = false;
   Choice choice;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text/format.h"
 #include "config/config_table.h"
+#include "formats/experts/expert_models.h"
 #include "quantize/experts_view.h"
 #include "quantize/job_parts.h"
 #include "quantize/jobs.h"
@@ -122,7 +123,7 @@ void warn_of_idle_keys(Report& report, const RunControl& control, const Config& 
 }
 
 Report run_plan(const char* kind, const ExpertsView& planned, Plan plan, const Config& config, RunControl& control,
-                const Output& output) {
+                const Output& output, const std::string& warning = "") {
   const Stopwatch stopwatch;
   const TensorSource& source = planned.get();
   const JobSettings job = resolve_job(config);
@@ -133,6 +134,7 @@ Report run_plan(const char* kind, const ExpertsView& planned, Plan plan, const C
   fill_accuracy(report, outcome.accuracies);
   add_outcome(report, outcome);
   warn_of_idle_keys(report, control, config);
+  if (!warning.empty()) report.add_warning(warning);
   planned.add_remarks(report);
   report.finish(stopwatch.seconds());
   log_warnings(report, control);
@@ -221,12 +223,15 @@ Report dequantize(const TensorSource& given, const Config& config, RunControl& c
   const ExpertForm form = output.folder != nullptr ? ExpertForm::kApart : ExpertForm::kTogether;
   const ExpertsView planned(planned_source(given, output.is_module), form, ExpertChoice::kStacks);
   Plan plan = make_dequantize_plan(planned.get(), find_float_dtype(config.find("float_dtype").value));
-  return run_plan("dequantize", planned, std::move(plan), config, control, output);
+  const std::string note = output.folder != nullptr ? note_on_float_experts(planned.get()) : "";
+  return run_plan("dequantize", planned, std::move(plan), config, control, output, note);
 }
 
-// Floats stay as they are.
+// Floats stay as they are, but where a stack is all that loaders take.
 Report convert(const TensorSource& given, const Config& config, RunControl& control, const Output& output) {
-  const ExpertsView planned(planned_source(given, output.is_module), output.storage.experts, ExpertChoice::kCodes);
+  const ExpertForm form = output.storage.experts;
+  const ExpertChoice choice = form == ExpertForm::kStacked ? ExpertChoice::kAll : ExpertChoice::kCodes;
+  const ExpertsView planned(planned_source(given, output.is_module), form, choice);
   Plan plan = make_convert_plan(planned.get(), config, output.storage);
   return run_plan("convert", planned, std::move(plan), config, control, output);
 }

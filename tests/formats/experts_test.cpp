@@ -493,8 +493,8 @@ TEST_F(Experts, StayFloatWhereNoLoaderHasThemApart) {
     return report["layers"][0]["reason"].text();
   };
   EXPECT_EQ(reason("compressed-tensors", "gpt_oss"),
-            "compressed-tensors holds Linear layers only, and this is all experts in one tensor, which its loaders do "
-            "not have otherwise in a gpt_oss");
+            "compressed-tensors holds Linear layers only, and this is all experts in one tensor, which none of its "
+            "loaders is known to have otherwise in a gpt_oss");
   EXPECT_EQ(reason("gptq", "new_moe"),
             "GPTQ holds Linear layers only, and this is all experts in one tensor, which it is not known how to take "
             "apart in a new_moe");

@@ -53,6 +53,7 @@ TEST(Kinds, FromNameAndShape) {
       {{"transformer.wte.weight", {100, 4}}, "Embedding", "transformer.wte"},
       {{"transformer.wpe.weight", {100, 4}}, "Embedding", "transformer.wpe"},
       {{"shared.weight", {100, 4}}, "Embedding", "shared"},
+      {{"layers.0.mlp.shared_expert_gate.weight", {1, 4}}, "Linear", "layers.0.mlp.shared_expert_gate"},
       {{"Embedding.weight", {100, 4}}, "Embedding", "Embedding"},
       {{"patch_embed.proj.weight", {8, 3, 4, 4}}, "Conv2d", "patch_embed.proj"},
       {{"embedding_projection.weight", {8, 4}}, "Linear", "embedding_projection"},

@@ -31,6 +31,8 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"ernie4_5_moe", &kNamed, kSwitch},
     {"exaone_moe", &kNamed, kSwitch},
     {"flex_olmo", &kNamed},
+    {"gemma4", nullptr, "experts.switch_glu"},
+    {"gemma4_text", nullptr, "experts.switch_glu"},
     {"glm4_moe", &kNamed, kSwitch},
     {"glm4_moe_lite", &kNamed, kSwitch},
     {"glm4v_moe", &kNamed},
@@ -48,13 +50,14 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"kimi_linear", &kNumbered, "", &kSparse},
     {"laguna", &kNamed, kSwitch},
     {"lfm2_moe", &kNumbered, kSwitch},
-    {"llama4", &kNamed, kExperts},
-    {"llama4_text", &kNamed, kExperts},
+    {"llama4", &kNamed, kExperts, nullptr, false, false, true},
+    {"llama4_text", &kNamed, kExperts, nullptr, false, false, true},
     {"longcat_flash", &kNamed, kSwitch},
     {"mellum", &kNamed, kSwitch},
     {"mimo_v2_flash", &kNamed, kSwitch},
     {"minimax", &kNumbered, kSwitch, &kSparse},
     {"minimax_m2", &kNumbered, kSwitch, &kSparse},
+    {"mistral4", nullptr, kSwitch},
     {"mixtral", &kNumbered, kSwitch, &kSparse},
     {"nemotron_h", &kNamed},
     {"olmoe", &kNamed, kSwitch},
@@ -102,6 +105,28 @@ std::string_view stacked_module(const Companion& companion) {
   return model == nullptr ? kSwitch : model->stacked;
 }
 
+bool has_floats_apart(const ExpertModel& model) {
+  return model.apart != nullptr && !model.is_for_vllm_only && !model.is_apart_as_codes;
+}
+
+std::string note_on_float_experts(const TensorSource& source) {
+  const ExpertModel* model = find_expert_model(source.companion());
+  if (model == nullptr || has_floats_apart(*model)) return "";
+  constexpr std::array<std::string_view, 3> kStacked{".gate_proj.weight", ".up_proj.weight", ".down_proj.weight"};
+  for (const LogicalTensor& tensor : source.weights()) {
+    const auto is_part = [&](std::string_view part) { return tensor.name.ends_with(part); };
+    if (is_of_one_expert(tensor.name)) {
+      return formatted("floats of experts one by one, as {}, are not loaded by transformers of a {}", tensor.name,
+                       model->type);
+    }
+    if (tensor.shape.size() == 3 && std::ranges::any_of(kStacked, is_part)) {
+      return formatted("floats of experts in stacks, as {}, are loaded by mlx-lm, but not by transformers, of a {}",
+                       tensor.name, model->type);
+    }
+  }
+  return "";
+}
+
 void add_note_on_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion) {
   const ExpertModel* model = find_expert_model(companion);
   if (model == nullptr || !model->is_for_vllm_only || find_coded_expert(plan).empty()) return;
@@ -141,7 +166,7 @@ std::string reason_for_one_tensor(const Companion* companion) {
   const std::string& type = companion->model_types.front();
   const ExpertModel* model = find_expert_model(companion);
   if (model != nullptr && model->apart != nullptr) return "which quantize alone takes apart, where it can";
-  return model != nullptr ? formatted("which its loaders do not have otherwise in a {}", type)
+  return model != nullptr ? formatted("which none of its loaders is known to have otherwise in a {}", type)
                           : formatted("which it is not known how to take apart in a {}", type);
 }
 

@@ -30,6 +30,7 @@ struct ExpertModel {
   const ExpertBlock* block = nullptr;  ///< null: all loaders have one name
   bool is_for_vllm_only = false;       ///< transformers does not load them one by one
   bool is_interleaved = false;         ///< rows of gate and up take turns
+  bool is_apart_as_codes = false;      ///< transformers loads them one by one where they are quantized, and no floats
 };
 
 /// Of the first type of the source's that is known; null: of none.
@@ -37,6 +38,13 @@ const ExpertModel* find_expert_model(const Companion* companion);
 
 /// The module of stacks of a model's experts in MLX, where files may have them one by one; empty: mlx-lm has none of it.
 std::string_view stacked_module(const Companion& companion);
+
+/// Whether transformers loads floats of experts one by one.
+bool has_floats_apart(const ExpertModel& model);
+
+/// What is to be said of floats of experts, to follow which layers have them: that transformers does not load them as
+/// they lie. Empty: it does, or there are none.
+std::string note_on_float_experts(const TensorSource& source);
 
 /// Adds what is to be said of a folder whose experts have codes one by one.
 void add_note_on_experts(std::vector<std::string>& notes, const Plan& plan, const Companion* companion);

@@ -107,6 +107,7 @@ class Cutter {
       : source_(source), form_(form), choice_(choice), model_(find_expert_model(source.companion())) {
     if (source.as_module() != nullptr || form == ExpertForm::kTogether || model_ == nullptr) return;
     if (form == ExpertForm::kApart ? model_->apart == nullptr : model_->stacked.empty()) return;
+    if (choice == ExpertChoice::kStacks && !has_floats_apart(*model_)) return;
     blocks = Blocks(model_->block);
     find_weights();
     rename_others();

@@ -25,7 +25,7 @@ class RearrangedExperts : public SourceView {
 enum class ExpertChoice {
   kAll,
   kCodes,   ///< that are quantized, and can be with their codes
-  kStacks,  ///< of those, MLX's: what transformers has are no stacks
+  kStacks,  ///< of those, MLX's, of models whose floats transformers loads one by one
 };
 
 /// Null where there is nothing to take apart: no experts, or only such as are quantized so that rows have no codes of

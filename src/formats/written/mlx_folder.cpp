@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 
+#include "adapted/weight_finders.h"
 #include "base/text/format.h"
+#include "base/text/json_text.h"
 #include "formats/experts/expert_models.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/safetensors/safetensors.h"
@@ -42,6 +44,41 @@ std::string reason_for_one_expert(const Companion* companion) {
   return "MLX has the weights of all experts in one tensor, and these are not alike";
 }
 
+// Weights that mlx-lm renames, splits or turns when it loads them, and not their codes, or those by coding them anew.
+// Source: sanitize() of mlx_lm/models/*.py, 0.32
+struct Changed {
+  std::string_view type, part;  // in config.json; in the layer's name, empty: all
+};
+constexpr auto kChanged = std::to_array<Changed>({
+    {"bailing_hybrid", ".kv_b_proj"},
+    {"deepseek_v3", ".kv_b_proj"},
+    {"deepseek_v32", ".kv_b_proj"},
+    {"falcon_h1", ""},
+    {"glm4_moe_lite", ".kv_b_proj"},
+    {"glm_moe_dsa", ".kv_b_proj"},
+    {"kimi_k2", ".kv_b_proj"},
+    {"kimi_linear", ".kv_b_proj"},
+    {"kimi_linear", ".shared_experts."},
+    {"lfm2_moe", ".feed_forward.w1"},
+    {"lfm2_moe", ".feed_forward.w2"},
+    {"lfm2_moe", ".feed_forward.w3"},
+    {"longcat_flash", ".kv_b_proj"},
+    {"mistral4", ".kv_b_proj"},
+});
+constexpr std::string_view kHybrid = "granitemoehybrid", kSharedPart = ".shared_mlp.";  // without experts
+
+bool is_changed(const Companion& companion, const std::string& layer) {
+  const auto is_of = [&](std::string_view type) {
+    return std::ranges::find(companion.model_types, type) != companion.model_types.end();
+  };
+  if (is_of(kHybrid) && layer.find(kSharedPart) != std::string::npos) {
+    return number_in(parse_json(companion.config), "num_local_experts", 1) == 0;
+  }
+  return std::ranges::any_of(kChanged, [&](const Changed& changed) {
+    return is_of(changed.type) && layer.find(changed.part) != std::string::npos;
+  });
+}
+
 WeightRule rule_of_mlx(const WeightRequest& request) {
   if (!is_coded(request.wanted)) return {};
   const Layer& layer = request.layer;
@@ -53,6 +90,9 @@ WeightRule rule_of_mlx(const WeightRequest& request) {
   const bool is_matrix = (kind == "Linear" || kind == "Embedding") && tensor.ends_with(".weight") && shape.size() == 2;
   if (!is_matrix && kind != "Experts") return {.leaves_for = "MLX holds Linear layers and embeddings only"};
   if (is_of_one_expert(layer.name.name)) return {.leaves_for = reason_for_one_expert(request.companion)};
+  if (request.companion != nullptr && is_changed(*request.companion, std::string(layer.name.name))) {
+    return {.leaves_for = "mlx-lm changes this weight when it loads it, and not its codes"};
+  }
   if (layer.is_router && !request.is_stored) return {.leaves_for = "MLX leaves the router of experts as it is"};
   if (shape.back() % kWord == 0) return {};
   return {.leaves_for = formatted("MLX holds rows of multiples of {}, and this has {}", kWord, shape_text(shape))};
