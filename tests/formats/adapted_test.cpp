@@ -158,6 +158,24 @@ TEST(Adapted, MinimaBecomeZeroPoints) {
   }
 }
 
+// Of codes that are made anew, or could be.
+TEST(Adapted, FollowsSettingsOnTheWayToAnotherFormat) {
+  const auto source = open_source(kFolder + "mlx_4");
+  const auto scheme_with = [&](const std::string& more) {
+    const TempFolder folder;
+    const Settings settings = parse_settings(
+        R"({"format": "compressed-tensors", "bits": 4, "accuracy_warning": "ignore")" + more + "}");
+    const Config config(&settings, nullptr);
+    RunControl control;
+    const Json report =
+        quantize(*source, config, control, file_output(*source, folder.path("x/"), config, control)).json();
+    return report["layers"][0]["scheme"].text();
+  };
+  EXPECT_EQ(scheme_with(""), "int4 group 64 asymmetric");
+  EXPECT_EQ(scheme_with(R"(, "symmetric": true)"), "int4 group 128");
+  EXPECT_EQ(scheme_with(R"(, "symmetric": true, "group_size": 32)"), "int4 group 32");
+}
+
 // ---- Symmetric weights of GPTQ and AWQ: their zero points are stored, all in the middle
 
 struct MiddleZeroPoints {

@@ -323,6 +323,30 @@ TEST_F(Experts, ThatCannotBeJoinedStayFloatInMlx) {
   EXPECT_EQ(reason_of("qwen3_moe"), "MLX has the weights of all experts in one tensor, and these are not alike");
 }
 
+// mlx-lm turns and splits it.
+TEST_F(Experts, AreNotAllThatMlxLmChanges) {
+  const std::string name = "layers.0.self_attn.kv_b_proj";
+  for (const char* type : {"deepseek_v3", "llama"}) {
+    const Json report = quantize_to("mlx", one_by_one(name), type, R"(, "group_size": 32)");
+    const bool is_left = report["layers"][0]["action"] == "copy";
+    EXPECT_EQ(is_left, std::string(type) == "deepseek_v3") << report["layers"][0];
+  }
+}
+
+// What has no other form is said, and not made up.
+TEST_F(Experts, InStacksThatTransformersDoesNotLoadAreAWarning) {
+  RunControl control;
+  const Config config(nullptr, nullptr);
+  for (const char* type : {"llama4", "granitemoe", "qwen3_moe"}) {
+    std::filesystem::remove_all(folder_.path("floats"));
+    quantize_to("mlx", in_rows("layers.0.mlp.experts."), type, R"(, "group_size": 32)");
+    const Json report = dequantize(*out_, config, control, file_output(*out_, folder_.path("floats/"), config, control)).json();
+    const bool is_said = report["warnings"].dump().find("but not by transformers") != std::string::npos;
+    EXPECT_EQ(is_said, std::string(type) != "qwen3_moe") << report["warnings"];
+    EXPECT_EQ(report["layers"].size(), is_said ? 3u : 3u * kExperts);
+  }
+}
+
 // transformers has them in one tensor, of which bitsandbytes makes nothing.
 TEST_F(Experts, StayFloatInBitsandbytes) {
   const std::vector<NamedTensor> tensors = each_apart("layers.0.mlp.", {"gate_proj", "up_proj", "down_proj"});

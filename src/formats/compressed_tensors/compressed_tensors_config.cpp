@@ -167,6 +167,13 @@ std::vector<std::string> notes_of(const Layers& layers, const Companion* compani
   if (is_plain && std::ranges::any_of(layers.groups, &Group::is_packed)) {
     notes.emplace_back("transformers cannot load this model with weights that are packed: those of 8 bits it can");
   }
+  if (!is_plain && std::ranges::any_of(layers.groups, [](const Group& group) {
+        return group.has_packed_integers() && group.weights["symmetric"] == false;
+      })) {
+    notes.emplace_back(
+        "zero points beside packed weights are loaded by vLLM and by transformers 5.17, and refused by transformers 5.24 "
+        "with compressed-tensors 0.20: symmetric weights are loaded by all");
+  }
   if (is_plain && std::ranges::any_of(layers.groups, [](const Group& group) {
         return group.layout == &kIntQuantizedLayout && !group.has_activations;
       })) {
