@@ -163,8 +163,8 @@ TEST(Adapted, FollowsSettingsOnTheWayToAnotherFormat) {
   const auto source = open_source(kFolder + "mlx_4");
   const auto scheme_with = [&](const std::string& more) {
     const TempFolder folder;
-    const Settings settings = parse_settings(
-        R"({"format": "compressed-tensors", "bits": 4, "accuracy_warning": "ignore")" + more + "}");
+    const Settings settings =
+        parse_settings(R"({"format": "compressed-tensors", "bits": 4, "accuracy_warning": "ignore")" + more + "}");
     const Config config(&settings, nullptr);
     RunControl control;
     const Json report =

@@ -340,7 +340,8 @@ TEST_F(Experts, InStacksThatTransformersDoesNotLoadAreAWarning) {
   for (const char* type : {"llama4", "granitemoe", "qwen3_moe"}) {
     std::filesystem::remove_all(folder_.path("floats"));
     quantize_to("mlx", in_rows("layers.0.mlp.experts."), type, R"(, "group_size": 32)");
-    const Json report = dequantize(*out_, config, control, file_output(*out_, folder_.path("floats/"), config, control)).json();
+    const Json report =
+        dequantize(*out_, config, control, file_output(*out_, folder_.path("floats/"), config, control)).json();
     const bool is_said = report["warnings"].dump().find("but not by transformers") != std::string::npos;
     EXPECT_EQ(is_said, std::string(type) != "qwen3_moe") << report["warnings"];
     EXPECT_EQ(report["layers"].size(), is_said ? 3u : 3u * kExperts);

@@ -171,7 +171,8 @@ std::vector<std::string> notes_of(const Layers& layers, const Companion* compani
         return group.has_packed_integers() && group.weights["symmetric"] == false;
       })) {
     notes.emplace_back(
-        "zero points beside packed weights are loaded by vLLM and by transformers 5.17, and refused by transformers 5.24 "
+        "zero points beside packed weights are loaded by vLLM and by transformers 5.17, and refused by transformers "
+        "5.24 "
         "with compressed-tensors 0.20: symmetric weights are loaded by all");
   }
   if (is_plain && std::ranges::any_of(layers.groups, [](const Group& group) {

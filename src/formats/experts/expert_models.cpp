@@ -10,6 +10,7 @@ namespace {
 
 constexpr ExpertNames kNamed{"gate_proj", "up_proj", "down_proj"};
 constexpr ExpertNames kNumbered{"w1", "w3", "w2"};
+constexpr ExpertNames kUnnamed{"", "fc1", "fc2"};
 constexpr std::string_view kSwitch = "switch_mlp", kExperts = "experts";
 constexpr ExpertBlock kSparse{"block_sparse_moe", "gate"}, kSparseOfRouter{"block_sparse_moe", "router"};
 
@@ -59,7 +60,7 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"minimax_m2", &kNumbered, kSwitch, &kSparse},
     {"mistral4", nullptr, kSwitch},
     {"mixtral", &kNumbered, kSwitch, &kSparse},
-    {"nemotron_h", &kNamed},
+    {"nemotron_h", &kNamed, kSwitch, nullptr, false, false, false, &kUnnamed},
     {"olmoe", &kNamed, kSwitch},
     {"phimoe", &kNumbered, kSwitch, &kSparseOfRouter},
     {"qwen2_moe", &kNamed, kSwitch},
@@ -105,6 +106,19 @@ std::string_view stacked_module(const Companion& companion) {
   return model == nullptr ? kSwitch : model->stacked;
 }
 
+const ExpertNames& names_in_stack(const ExpertModel* model) {
+  return model == nullptr || model->in_stack == nullptr ? kNamed : *model->in_stack;
+}
+
+bool is_stack_in_mlx(std::string_view tensor) {
+  for (const ExpertNames& names : {kNamed, kUnnamed}) {
+    for (const std::string_view name : {names.gate, names.up, names.down}) {
+      if (!name.empty() && tensor.ends_with(formatted(".{}.weight", name))) return true;
+    }
+  }
+  return false;
+}
+
 bool has_floats_apart(const ExpertModel& model) {
   return model.apart != nullptr && !model.is_for_vllm_only && !model.is_apart_as_codes;
 }
@@ -112,14 +126,12 @@ bool has_floats_apart(const ExpertModel& model) {
 std::string note_on_float_experts(const TensorSource& source) {
   const ExpertModel* model = find_expert_model(source.companion());
   if (model == nullptr || has_floats_apart(*model)) return "";
-  constexpr std::array<std::string_view, 3> kStacked{".gate_proj.weight", ".up_proj.weight", ".down_proj.weight"};
   for (const LogicalTensor& tensor : source.weights()) {
-    const auto is_part = [&](std::string_view part) { return tensor.name.ends_with(part); };
     if (is_of_one_expert(tensor.name)) {
       return formatted("floats of experts one by one, as {}, are not loaded by transformers of a {}", tensor.name,
                        model->type);
     }
-    if (tensor.shape.size() == 3 && std::ranges::any_of(kStacked, is_part)) {
+    if (tensor.shape.size() == 3 && is_stack_in_mlx(tensor.name)) {
       return formatted("floats of experts in stacks, as {}, are loaded by mlx-lm, but not by transformers, of a {}",
                        tensor.name, model->type);
     }

@@ -31,6 +31,7 @@ struct ExpertModel {
   bool is_for_vllm_only = false;       ///< transformers does not load them one by one
   bool is_interleaved = false;         ///< rows of gate and up take turns
   bool is_apart_as_codes = false;      ///< transformers loads them one by one where they are quantized, and no floats
+  const ExpertNames* in_stack = nullptr;  ///< what mlx-lm calls them; null: gate_proj, up_proj and down_proj
 };
 
 /// Of the first type of the source's that is known; null: of none.
@@ -38,6 +39,12 @@ const ExpertModel* find_expert_model(const Companion* companion);
 
 /// The module of stacks of a model's experts in MLX, where files may have them one by one; empty: mlx-lm has none of it.
 std::string_view stacked_module(const Companion& companion);
+
+/// Of X.STACKED.NAME.weight. model: null: of one that is not known.
+const ExpertNames& names_in_stack(const ExpertModel* model);
+
+/// Whether a tensor [experts, out, in] of that name may be a stack as mlx-lm has them: gate and up apart.
+bool is_stack_in_mlx(std::string_view tensor);
 
 /// Whether transformers loads floats of experts one by one.
 bool has_floats_apart(const ExpertModel& model);

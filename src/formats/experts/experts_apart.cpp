@@ -36,8 +36,6 @@ struct Outputs {
   std::int64_t first, step, count;
 };
 
-constexpr ExpertNames kStackedNames{"gate_proj", "up_proj", "down_proj"};
-
 bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
   return std::ranges::find(names, name) != names.end();
 }
@@ -45,9 +43,9 @@ bool is_one_of(std::string_view name, std::initializer_list<std::string_view> na
 // Empty where the tensor is none that is known.
 std::vector<Outputs> outputs_of(std::string_view part, std::int64_t count, const ExpertNames& names,
                                 bool is_interleaved) {
-  if (is_one_of(part, {"down_proj", "output_linear"})) return {{names.down, 0, 1, count}};
+  if (is_one_of(part, {"down_proj", "output_linear", "fc2"})) return {{names.down, 0, 1, count}};
   if (part == "gate_proj") return {{names.gate, 0, 1, count}};
-  if (part == "up_proj") return {{names.up, 0, 1, count}};
+  if (is_one_of(part, {"up_proj", "fc1"})) return {{names.up, 0, 1, count}};
   if (!is_one_of(part, {"gate_up_proj", "input_linear"}) || count % 2 != 0) return {};
   const std::int64_t half = count / 2;
   if (is_interleaved) return {{names.gate, 0, 2, half}, {names.up, 1, 2, half}};
@@ -159,8 +157,9 @@ class Cutter {
   // As mlx-lm calls them.
   bool is_stack(const std::string& tensor) const {
     const Place place = place_of(tensor);
+    const ExpertNames& names = names_in_stack(model_);
     return tensor.ends_with(".weight") && ends_in_module(place.parent, model_->stacked) &&
-           is_one_of(place.part, {kStackedNames.gate, kStackedNames.up, kStackedNames.down});
+           is_one_of(place.part, {names.gate, names.up, names.down});
   }
 
   // Not where they are called so already.
@@ -172,7 +171,7 @@ class Cutter {
     return stacked_module(place) + std::string(outputs.front().name) + ".weight" != tensor.name;
   }
 
-  const ExpertNames& names() const { return form_ == ExpertForm::kApart ? *model_->apart : kStackedNames; }
+  const ExpertNames& names() const { return form_ == ExpertForm::kApart ? *model_->apart : names_in_stack(model_); }
 
   // What lies beside experts goes with them.
   void rename_others() {

@@ -1,6 +1,7 @@
 #include "formats/experts/experts_joined.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <map>
 #include <optional>
@@ -21,13 +22,21 @@ struct OfOneExpert {
   std::string part;  // "gate_proj.weight", as stacks have it
 };
 
-// What experts' layers are called one by one, and in stacks.
-constexpr std::pair<std::string_view, std::string_view> kParts[]{
-    {"gate_proj", "gate_proj"}, {"up_proj", "up_proj"}, {"down_proj", "down_proj"},
-    {"w1", "gate_proj"},        {"w3", "up_proj"},      {"w2", "down_proj"},
-};
+// What experts' layers are called one by one.
+constexpr std::array<ExpertNames, 2> kNames{ExpertNames{"gate_proj", "up_proj", "down_proj"},
+                                            ExpertNames{"w1", "w3", "w2"}};
 
-std::optional<OfOneExpert> parse(std::string_view name) {
+// Empty: it is none.
+std::string_view name_in_stack(std::string_view name, const ExpertNames& stacked) {
+  for (const ExpertNames& names : kNames) {
+    if (name == names.gate) return stacked.gate;
+    if (name == names.up) return stacked.up;
+    if (name == names.down) return stacked.down;
+  }
+  return "";
+}
+
+std::optional<OfOneExpert> parse(std::string_view name, const ExpertNames& stacked) {
   constexpr std::string_view kModule = "experts.";
   const std::size_t at = name.find(kModule);
   if (at == std::string_view::npos || (at > 0 && name[at - 1] != '.')) return std::nullopt;
@@ -37,11 +46,10 @@ std::optional<OfOneExpert> parse(std::string_view name) {
   if (error != std::errc() || end == rest.data() + rest.size() || *end != '.') return std::nullopt;
   const std::string_view part = rest.substr(static_cast<std::size_t>(end - rest.data()) + 1);
   const std::size_t dot = part.find('.');
-  const auto found =
-      std::ranges::find(kParts, part.substr(0, dot), &std::pair<std::string_view, std::string_view>::first);
+  const std::string_view stack = name_in_stack(part.substr(0, dot), stacked);
   const std::string_view last = dot == std::string_view::npos ? "" : part.substr(dot);
-  if (found == std::end(kParts) || (last != ".weight" && last != ".bias")) return std::nullopt;
-  parsed.part = formatted("{}{}", found->second, last);
+  if (stack.empty() || (last != ".weight" && last != ".bias")) return std::nullopt;
+  parsed.part = formatted("{}{}", stack, last);
   return parsed;
 }
 
@@ -80,7 +88,7 @@ class Joiner {
     for (const LogicalTensor& weight : weights) names.insert(weight.name);
     std::map<std::string, std::map<std::size_t, std::size_t>> found;  // by name, then by expert
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      const auto parsed = parse(weights[i].name);
+      const auto parsed = parse(weights[i].name, names_in_stack(find_expert_model(source_.companion())));
       if (!parsed || !weights[i].ties.empty()) continue;
       std::string name = formatted("{}{}.{}", parsed->module, module_, parsed->part);
       if (!names.contains(name)) found[std::move(name)].emplace(parsed->expert, i);

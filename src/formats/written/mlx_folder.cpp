@@ -21,13 +21,6 @@ namespace {
 constexpr std::string_view kTitle = "MLX";
 constexpr std::int64_t kWord = 32;
 
-// Weights [experts, out, in] that are no gate and up in one.
-bool is_stack(std::string_view tensor, const Shape& shape) {
-  constexpr std::array<std::string_view, 3> kNames{".gate_proj.weight", ".up_proj.weight", ".down_proj.weight"};
-  return shape.size() == 3 &&
-         std::ranges::any_of(kNames, [&](std::string_view name) { return tensor.ends_with(name); });
-}
-
 std::string reason_for_one_tensor_of_all(const Companion* companion) {
   return formatted("MLX holds Linear layers and embeddings only, and this is all experts in one tensor, {}",
                    reason_for_one_tensor(companion));
@@ -85,7 +78,7 @@ WeightRule rule_of_mlx(const WeightRequest& request) {
   const Shape& shape = request.wanted.shape;
   const std::string_view kind = layer.kind == nullptr ? "" : layer.kind->name;
   const std::string_view tensor = layer.name.tensor;
-  if (kind == "Experts" && !is_stack(tensor, shape))
+  if (kind == "Experts" && !(shape.size() == 3 && is_stack_in_mlx(tensor)))
     return {.leaves_for = reason_for_one_tensor_of_all(request.companion)};
   const bool is_matrix = (kind == "Linear" || kind == "Embedding") && tensor.ends_with(".weight") && shape.size() == 2;
   if (!is_matrix && kind != "Experts") return {.leaves_for = "MLX holds Linear layers and embeddings only"};

@@ -221,7 +221,8 @@ void WeightWriter::inherit_range(const kernels::CodeRule& before, float scale, f
   const kernels::Range range{std::min({0.0f, minimum, other}), std::max({0.0f, minimum, other}),
                              std::bit_cast<std::uint32_t>(std::max(std::abs(minimum), std::abs(other)))};
   const kernels::CodeScale anew = kernels::scale_for(range, code_rule(scheme_of(spec_), spec_));
-  const bool is_code = zero_point >= static_cast<float>(rule.code_min) && zero_point <= static_cast<float>(rule.code_max);
+  const bool is_code =
+      zero_point >= static_cast<float>(rule.code_min) && zero_point <= static_cast<float>(rule.code_max);
   const bool is_kept = is_code && 12 * moved * moved <= anew.scale * anew.scale;
   if (!is_kept) tables_.scales[to] = round_scale(spec_, anew.scale);
   zeros_[to] = static_cast<std::int8_t>(is_kept ? static_cast<std::int32_t>(zero_point) : anew.zero_point);
