@@ -367,7 +367,10 @@ std::string reason_against(const LogicalTensor& tensor, std::string_view last) {
   return "";
 }
 
-bool is_output_head(const Layer& layer) { return split_last(layer.name.name).last == "lm_head"; }
+bool is_output_head(const Layer& layer) {
+  constexpr std::array<std::string_view, 3> kNames{"lm_head", "embed_out", "unembed"};
+  return std::ranges::find(kNames, split_last(layer.name.name).last) != kNames.end();
+}
 
 // Of models without a head of their own, embeddings serve as it: their weights are tied. llama.cpp's head is "output".
 void mark_heads(std::vector<Layer>& layers) {

@@ -351,12 +351,20 @@ TEST_F(Experts, InStacksThatTransformersDoesNotLoadAreAWarning) {
 // transformers has them in one tensor, of which bitsandbytes makes nothing.
 TEST_F(Experts, StayFloatInBitsandbytes) {
   const std::vector<NamedTensor> tensors = each_apart("layers.0.mlp.", {"gate_proj", "up_proj", "down_proj"});
-  const Json report = quantize_to("bitsandbytes", tensors, "qwen3_moe");
-  EXPECT_EQ(count_of(report, "copy"), tensors.size());
-  EXPECT_EQ(report["layers"][0]["reason"],
-            "bitsandbytes holds Linear layers only, and transformers has all experts of a qwen3_moe in one tensor");
-  // One that builds a layer of each, as it may be.
-  EXPECT_GT(count_of(quantize_to("bitsandbytes", tensors, "a_new_moe"), "quantize"), 0u);
+  for (const char* type : {"qwen3_moe", "a_new_moe"}) {
+    const Json report = quantize_to("bitsandbytes", tensors, type);
+    EXPECT_EQ(count_of(report, "copy"), tensors.size());
+    EXPECT_EQ(report["layers"][0]["reason"],
+              "bitsandbytes holds Linear layers only, and transformers has all experts of a layer in one tensor");
+  }
+}
+
+// Of other layers likewise.
+TEST_F(Experts, AreNotAllThatTransformersLeavesInBitsandbytes) {
+  const std::string name = "encoder.block.0.layer.1.DenseReluDense.wo";
+  EXPECT_EQ(quantize_to("bitsandbytes", one_by_one(name), "t5")["layers"][0]["reason"],
+            "transformers makes no layer of bitsandbytes of it");
+  EXPECT_EQ(count_of(quantize_to("bitsandbytes", one_by_one(name), "llama"), "quantize"), 1u);
 }
 
 // From one by one to stacks and back: the same codes, wherever they are from.

@@ -246,12 +246,13 @@ TEST_F(Written, HoldsNoFloatsAlone) {
 TEST_F(Written, AwqOfManyBlocks) { quantize_folder("awq", R"("bits": 4)", {weight("a", {64, 23 * 1024})}); }
 
 TEST_F(Written, Float8) {
-  const Made made = quantize_folder("fp8", "", {weight("a", {200, 300}), weight("lm_head")});
+  const Made made = quantize_folder("fp8", "", {weight("a", {256, 384}), weight("lm_head"), weight("odd", {200, 64})});
   EXPECT_EQ(made.config["quantization_config"], (Json{{"quant_method", "fp8"},
                                                       {"fmt", "e4m3"},
                                                       {"activation_scheme", "dynamic"},
                                                       {"weight_block_size", std::vector<int>{128, 128}},
-                                                      {"modules_to_not_convert", Names{"lm_head"}}}));
+                                                      {"modules_to_not_convert", Names{"lm_head", "odd"}}}));
+  EXPECT_EQ(made.reason("odd.weight"), "transformers decodes whole blocks of 128x128 only, and this has [200, 64]");
   EXPECT_TRUE(made.has("a.weight"));
   EXPECT_TRUE(made.has("a.weight_scale_inv"));
   EXPECT_EQ(made.reason("a.weight"), "as float8_e4m3 in blocks of 128x128");

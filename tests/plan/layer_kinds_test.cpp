@@ -155,6 +155,7 @@ TEST(Kinds, Sensitive) {
   EXPECT_TRUE(layers_of({{"embed_tokens.weight", {8, 4}}}).front().is_sensitive);
   EXPECT_TRUE(layers_of({{"lm_head.weight", {8, 4}}}).front().is_sensitive);
   EXPECT_TRUE(layers_of({{"model.lm_head.weight", {8, 4}}}).front().is_sensitive);
+  EXPECT_TRUE(layers_of({{"embed_out.weight", {8, 4}}}).front().is_sensitive);  // Pythia's
   EXPECT_FALSE(layers_of({{"fc.weight", {8, 4}}}).front().is_sensitive);
 }
 

@@ -37,7 +37,6 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"glm4_moe", &kNamed, kSwitch},
     {"glm4_moe_lite", &kNamed, kSwitch},
     {"glm4v_moe", &kNamed},
-    {"glm4v_moe_text", &kNamed},
     {"glm5_next", &kNamed},
     {"glm5_next_text", &kNamed},
     {"glm_moe_dsa", &kNamed, kSwitch},

@@ -71,7 +71,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
                        {"group_size", group_size_of(spec)},
                        {"zero_point", true},
                        {"version", "gemm"},
-                       {"modules_to_not_convert", names_left(layers, plan, companion)}};
+                       {"modules_to_not_convert", names_left(layers, companion)}};
   Json dynamic = Json::object();  // gptqmodel does not go by modules_to_not_convert
   add_rules_for_left(dynamic, layers, companion);
   if (!dynamic.members().empty()) result.config.add("dynamic", std::move(dynamic));

@@ -1,10 +1,10 @@
 // bitsandbytes' folders: 4 bits in blocks of 64.
 // Source: transformers/utils/quantization_config.py, BitsAndBytesConfig, 5.24; bitsandbytes/nn/modules.py, 0.50
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 #include "base/text/format.h"
-#include "formats/experts/expert_models.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/written/linear_layers.h"
 #include "formats/written/written_formats.h"
@@ -17,20 +17,46 @@ namespace {
 constexpr std::string_view kTitle = "bitsandbytes";
 constexpr std::int64_t kBlock = 64;
 
-// What transformers makes one tensor of is no Linear layer that bitsandbytes could be asked for.
-std::string reason_for_one_expert(const WeightRequest& request) {
-  const ExpertModel* model = find_expert_model(request.companion);
-  const bool is_joined = model != nullptr && model->apart != nullptr && !model->is_for_vllm_only;
-  if (!is_joined || !is_of_one_expert(request.layer.name.name)) return "";
-  return formatted("bitsandbytes holds Linear layers only, and transformers has all experts of a {} in one tensor",
-                   model->type);
+// Linear layers that transformers does not make those of bitsandbytes: such as stay float32 in the model, and one in a
+// MultiheadAttention. Source: _keep_in_fp32_modules of models/*/modeling_*.py, 5.24
+struct Unconverted {
+  std::string_view type, end;  // in config.json, empty: of any; of the layer's name
+};
+constexpr auto kUnconverted = std::to_array<Unconverted>({
+    {"", ".head.attention.out_proj"},
+    {"axk2", ".indexer.weights_proj"},
+    {"deepseek_v32", ".indexer.weights_proj"},
+    {"glm_moe_dsa", ".indexer.weights_proj"},
+    {"mt5", ".wo"},
+    {"pop2piano", ".wo"},
+    {"t5", ".wo"},
+    {"udop", ".wo"},
+    {"umt5", ".wo"},
+});
+
+bool is_converted(const WeightRequest& request) {
+  const auto is_of = [&](std::string_view type) {
+    const Companion* companion = request.companion;
+    return type.empty() ||
+           (companion != nullptr && std::ranges::find(companion->model_types, type) != companion->model_types.end());
+  };
+  return std::ranges::none_of(kUnconverted, [&](const Unconverted& each) {
+    return request.layer.name.name.ends_with(each.end) && is_of(each.type);
+  });
+}
+
+std::string reason_of_transformers(const WeightRequest& request) {
+  if (is_of_one_expert(request.layer.name.name)) {
+    return "bitsandbytes holds Linear layers only, and transformers has all experts of a layer in one tensor";
+  }
+  return is_converted(request) ? "" : "transformers makes no layer of bitsandbytes of it";
 }
 
 // Blocks may reach over the ends of rows there; here they are not made so.
 WeightRule rule_of_bitsandbytes(const WeightRequest& request) {
   if (!is_coded(request.wanted)) return {};
   std::string reason = reason_to_stay_float(kTitle, request);
-  if (reason.empty()) reason = reason_for_one_expert(request);
+  if (reason.empty()) reason = reason_of_transformers(request);
   const Shape& shape = request.wanted.shape;
   if (reason.empty() && shape[1] % kBlock != 0) {
     reason = formatted("bitsandbytes' blocks of {} do not divide {} columns", kBlock, shape[1]);
@@ -67,7 +93,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
                        {"bnb_4bit_use_double_quant", false},
                        {"bnb_4bit_compute_dtype", compute_dtype(spec)},
                        {"bnb_4bit_quant_storage", "uint8"},
-                       {"llm_int8_skip_modules", names_left(layers, plan, companion)}};
+                       {"llm_int8_skip_modules", names_left(layers, companion)}};
   return result;
 }
 

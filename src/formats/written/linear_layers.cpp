@@ -54,12 +54,14 @@ LinearLayers find_linear_layers(const Plan& plan) {
   return layers;
 }
 
-std::vector<std::string> names_left(const LinearLayers& layers, const Plan& plan, const Companion* companion) {
+// Heads that stay float by the module's name, too, which files may have otherwise.
+std::vector<std::string> names_left(const LinearLayers& layers, const Companion* companion) {
   std::vector<std::string> names = layers.left;
   for (const std::string& head : output_heads(companion)) {
-    const bool is_there = std::ranges::any_of(
-        plan.tensors, [&](const PlannedTensor& planned) { return is_module(planned.layer.name.name, head); });
-    if (!is_there) names.push_back(head);
+    const bool is_coded =
+        std::ranges::any_of(layers.coded, [&](const CodedLayer& layer) { return is_module(layer.name, head); });
+    const bool is_named = std::ranges::find(names, head) != names.end();
+    if (!is_coded && !is_named) names.push_back(head);
   }
   return names;
 }

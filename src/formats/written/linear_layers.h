@@ -35,7 +35,7 @@ LinearLayers find_linear_layers(const Plan& plan);
 bool is_plain_float8(const LogicalTensor& tensor);
 
 /// What a config lists as not quantized: those that are left, and heads that share another weight.
-std::vector<std::string> names_left(const LinearLayers& layers, const Plan& plan, const Companion* companion);
+std::vector<std::string> names_left(const LinearLayers& layers, const Companion* companion);
 
 /// Whether the layer is an output head of the model.
 bool is_output_head(std::string_view layer, const Companion* companion);
