@@ -92,9 +92,9 @@ bool has_groups_within(const QuantizedSpec& from, const QuantizedSpec& to) {
 
 bool has_codes_within(const QuantizedSpec& from, const QuantizedSpec& to) {
   const Scheme &before = scheme_of(from), &after = scheme_of(to);
-  // Codes less their zero points have a bit more. A minimum is about a zero point's steps away from zero.
+  // Codes less their zero points have a bit more.
   const bool has_zeros = from.symmetric || !to.symmetric || before.bits < after.bits;
-  const bool has_place = after.has_minima || (before.has_minima ? !to.symmetric : has_zeros);
+  const bool has_place = after.has_minima || (!before.has_minima && has_zeros);
   return has_place && before.bits <= after.bits && before.rule.code_min >= after.rule.code_min;
 }
 

@@ -46,8 +46,7 @@ std::optional<NearestSpec> spec_of_kind(const HeldKind& kind, const QuantizedSpe
 std::uint64_t groups_of_fewer_bits(const HeldKind& kind, const QuantizedSpec& wanted);
 
 /// Whether a weight of integers can become another one with the scales that it has, for as many columns or fewer. Its
-/// codes then are the same, but where a scale or a minimum is rounded by more than a code can show, or a minimum becomes
-/// a zero point and is not a whole number of steps from zero, as those that MLX makes are.
+/// codes then are the same, but where a scale or a minimum is rounded by more than a code can show.
 bool keeps_scales(const QuantizedSpec& from, const QuantizedSpec& to);
 
 }  // namespace mnq

@@ -503,7 +503,7 @@ void set_kind(Layer& layer, const LogicalTensor& tensor, const LayerKind& kind) 
 bool is_of_one_expert(std::string_view layer) {
   constexpr std::string_view kModule = "experts.";
   const std::size_t at = layer.find(kModule);
-  if (at == std::string_view::npos) return false;
+  if (at == std::string_view::npos || (at > 0 && layer[at - 1] != '.')) return false;
   const std::string_view number = layer.substr(at + kModule.size(), 1);
   return !number.empty() && number[0] >= '0' && number[0] <= '9';
 }

@@ -86,15 +86,21 @@ void set_storage(PlannedTensor& planned, QuantizedSpec spec, const Fit& fit) {
   planned.taken_suffixes = fit.suffixes;
 }
 
+void use_search(PlannedTensor& planned, bool needs_positive) {
+  QuantizedSpec& spec = planned.spec;
+  planned.method = &kSearchMethod;
+  if (!scheme_of(spec).has_minima) spec.has_free_scales = may_have_free_scales(spec) && !needs_positive;
+}
+
+bool can_search(const QuantizedSpec& spec) { return has_scales_in_pieces(spec) && kSearchMethod.fits(spec); }
+
 // As the settings say, where the weight can have it; what multiplies its codes as integers needs positive scales.
 void choose_method(PlannedTensor& planned, const LayerSettings& settings, Choice& choice) {
   QuantizedSpec& spec = planned.spec;
   const bool needs_positive = settings.positive_scales || spec.activation_bits != 0;
   const bool breaks_signs = needs_positive && spec.symmetric && planned.method->makes_free_scales;
-  const bool can_search = has_scales_in_pieces(spec) && kSearchMethod.fits(spec);
-  if ((settings.method == &kSearchMethod || breaks_signs) && can_search) {
-    planned.method = &kSearchMethod;
-    if (!scheme_of(spec).has_minima) spec.has_free_scales = may_have_free_scales(spec) && !needs_positive;
+  if ((settings.method == &kSearchMethod || breaks_signs) && can_search(spec)) {
+    use_search(planned, needs_positive);
   } else if (settings.is_method_set && settings.method == &kSearchMethod && choice.reason.empty()) {
     choice.reason = kSearchMethod.fits(spec) ? "by minmax: a scale that many rows or pieces share is not searched for"
                                              : formatted("by minmax: there is no search for {}", scheme_of(spec).text);
@@ -126,8 +132,9 @@ Choice plan_chosen(PlannedTensor& planned, const LogicalTensor& tensor, const Te
   return choice;
 }
 
-// Whether the settings say something of a weight as it is to be that is not so.
-bool differs_from_settings(const QuantizedSpec& planned, const LayerName& layer, const Config& config) {
+// Whether the settings say something of a weight that neither is so nor was.
+bool differs_from_settings(const QuantizedSpec& planned, const QuantizedSpec& stored, const LayerName& layer,
+                           const Config& config) {
   const auto is_set = [&](const char* key) {
     const FoundValue found = config.find(key, layer);
     return found.source != ValueSource::kDefault && found.value != "auto";
@@ -135,8 +142,8 @@ bool differs_from_settings(const QuantizedSpec& planned, const LayerName& layer,
   const LayerSettings settings = resolve_layer(config, layer);
   const std::uint64_t group_size = settings.granularity == Granularity::kGroup ? settings.group_size : 0;
   return has_bits(*settings.scheme, code_bits(planned)) &&
-         ((is_set("symmetric") && settings.symmetric != planned.symmetric) ||
-          (is_set("group_size") && group_size != planned.group_size));
+         ((is_set("symmetric") && settings.symmetric != planned.symmetric && settings.symmetric != stored.symmetric) ||
+          (is_set("group_size") && group_size != planned.group_size && group_size != stored.group_size));
 }
 
 // Whether the settings want other codes than the weight has: where they name a dtype or a number of bits, or where models
@@ -185,6 +192,10 @@ void plan_stored(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
     if (found.spec) keep_scales(planned, tensor, *found.layout, *found.spec);
   }
   set_storage(planned, found.spec ? *found.spec : *tensor.spec, found);
+  // A search finds the steps again that another rule made the weight of.
+  const bool is_anew = planned.action == Action::kQuantize && !planned.keeps_scales && found.method == nullptr;
+  const bool is_searched = is_anew && &default_method(scheme_of(planned.spec)) == &kSearchMethod;
+  if (is_searched && can_search(planned.spec)) use_search(planned, planned.spec.activation_bits != 0);
 }
 
 void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const TensorSource& source, const Config& config,
@@ -195,10 +206,10 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
   if (tensor.spec) plan_stored(planned, tensor, source, config, storage);
   // What would become floats is chosen like floats, and so is what is to get other codes.
   const bool is_kept = tensor.spec && planned.action != Action::kDequantize;
-  const bool is_anew = planned.action == Action::kQuantize && differs_from_settings(planned.spec, layer.name, config);
+  const bool is_anew =
+      planned.action == Action::kQuantize && differs_from_settings(planned.spec, *tensor.spec, layer.name, config);
   if (is_kept && !is_anew && !is_wanted_anew(*tensor.spec, layer.name, config)) return;
-  const std::string stored_reason = std::move(planned.reason);
-  planned.keeps_scales = false;
+  const std::string stored_reason = planned.reason;
   Choice choice;
   if (layer.kind == nullptr) {
     choice = leave(std::move(layer.reason));
@@ -210,6 +221,7 @@ void plan_tensor(PlannedTensor& planned, const LogicalTensor& tensor, const Tens
       choice = leave(formatted("{} (nonfinite=copy)", found->second));
     } else {
       const std::string selected = std::move(choice.reason);
+      planned.keeps_scales = false;
       choice = plan_chosen(planned, tensor, source, config, selection, storage);
       if (choice.reason.empty()) choice.reason = selected;
     }

@@ -75,7 +75,8 @@ CodedWeight load_codes(const TensorSource& source, const LogicalTensor& weight) 
   const RowView rows = row_view(weight.shape, 0);
   const WeightReader reader(source, weight);
   if (!reader.tables().group_of_column.empty()) {
-    fail_packing(weight.name, "the columns of a group do not follow each other", "convert the model first");
+    fail_packing(weight.name, "the columns of a group do not follow each other",
+                 "dequantize the model, or convert it to another format, first");
   }
   CodedWeight coded;
   coded.codes.reserve(rows.row_count * rows.row_length);

@@ -410,6 +410,49 @@ TEST_F(Experts, KeepTheirCodesOnTheWayToMlxAndBack) {
   }
 }
 
+// float16 of our own is stored as such, and no codes.
+TEST_F(Experts, ThatAreCastAreJoinedAsFloats) {
+  quantize_to("folder", each_apart("layers.0.mlp.", {"gate_proj", "up_proj", "down_proj"}), "qwen3_moe",
+              R"(, "dtype": "float16")");
+  std::filesystem::rename(folder_.path("out"), folder_.path("again"));
+  quantize_folder(folder_.path("again"), "mlx", R"(, "bits": 8, "group_size": 32)");
+  expect_stacks("layers.0.mlp.switch_mlp.");
+}
+
+// All of a layer get the module's name in other loaders, whatever is cut first.
+TEST_F(Experts, AreRenamedWithTheirCodes) {
+  quantize_to("folder", in_rows("layers.0.mlp.experts."), "mixtral");
+  std::filesystem::rename(folder_.path("out"), folder_.path("again"));
+  quantize_folder(folder_.path("again"), "gptq", "");
+  for (const TensorInfo& info : out_->tensors()) {
+    EXPECT_TRUE(info.name.starts_with("layers.0.block_sparse_moe.experts.")) << info.name;
+  }
+}
+
+// Rows of [experts, in, out] are no outputs.
+TEST_F(Experts, ThatLieTheOtherWayRoundAreNotCutByRows) {
+  quantize_to("safetensors", in_columns("layers.0.mlp.experts.", false), "llama4",
+              R"(, "layers": [{"name": "*", "kind": "Experts"}])");
+  std::filesystem::create_directories(folder_.path("again"));
+  std::filesystem::rename(folder_.path("out.safetensors"), folder_.path("again/model.safetensors"));
+  write_bytes(folder_.path("again/config.json"), R"({"model_type": "llama4"})");
+  quantize_folder(folder_.path("again"), "gptq", "");
+  expect_valid();
+}
+
+// Biases go with weights that are cut with their codes.
+TEST_F(Experts, HaveBiasesBesideTheirCodes) {
+  std::vector<NamedTensor> tensors = in_rows("layers.0.mlp.experts.");
+  std::vector<float> biases(kExperts * kWidth);
+  for (std::size_t i = 0; i < biases.size(); ++i) biases[i] = static_cast<float>(i);
+  tensors.push_back({"layers.0.mlp.experts.down_proj_bias", tensor_of(DType::kF32, {kExperts, kWidth}, biases)});
+  quantize_to("mlx", tensors, "qwen3_moe", R"(, "group_size": 32)");
+  std::filesystem::rename(folder_.path("out"), folder_.path("again"));
+  quantize_folder(folder_.path("again"), "gptq", R"(, "bits": 8)");
+  const std::vector<float> of_one = read_values<float>(*out_, "layers.0.mlp.experts.1.down_proj.bias");
+  EXPECT_EQ(of_one, std::vector<float>(biases.begin() + kWidth, biases.begin() + 2 * kWidth));
+}
+
 // What is MLX's already is copied.
 TEST_F(Experts, InMlxAreCopied) {
   quantize_to("mlx", in_rows("layers.0.mlp.experts."), "qwen3_moe", R"(, "bits": 4, "group_size": 32)");

@@ -1,6 +1,7 @@
 #include "cli/terminal/report_view.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -83,8 +84,10 @@ std::vector<RoleSums> sum_by_role(const Json& layers) {
     sum.before += number_in(layer, "bytes_before");
     sum.after += number_in(layer, "bytes_after");
     bytes[role] += number_in(layer, "bytes_before");
-    const bool is_measured = !layer["sqnr_db"].is_null();
-    if (is_measured && (sum.lowest.is_null() || number_in(layer, "sqnr_db") < number_in(sum.lowest, "sqnr_db"))) {
+    constexpr double kExact = std::numeric_limits<double>::infinity();
+    const bool is_measured = !layer["sqnr_db"].is_null() || layer["exact"] == true;
+    const double lowest = sum.lowest.is_null() ? kExact : number_in(sum.lowest, "sqnr_db", kExact);
+    if (is_measured && (sum.lowest.is_null() || number_in(layer, "sqnr_db", kExact) < lowest)) {
       sum.lowest = layer;
     }
   }

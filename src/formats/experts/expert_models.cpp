@@ -47,6 +47,7 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"hunyuan_v1_moe", &kNamed},
     {"hy_v3", &kNamed},
     {"jamba", &kNamed, kSwitch},
+    {"kimi_k3", nullptr, ""},
     {"kimi_linear", &kNumbered, "", &kSparse},
     {"laguna", &kNamed, kSwitch},
     {"lfm2_moe", &kNumbered, kSwitch},
@@ -176,7 +177,8 @@ std::string reason_for_one_tensor(const Companion* companion) {
   if (companion == nullptr || companion->model_types.empty()) return "which no config.json says how to take apart";
   const std::string& type = companion->model_types.front();
   const ExpertModel* model = find_expert_model(companion);
-  if (model != nullptr && model->apart != nullptr) return "which quantize alone takes apart, where it can";
+  if (model != nullptr && model->apart != nullptr)
+    return "which is taken apart where each row has codes of its own, and by quantize";
   return model != nullptr ? formatted("which none of its loaders is known to have otherwise in a {}", type)
                           : formatted("which it is not known how to take apart in a {}", type);
 }

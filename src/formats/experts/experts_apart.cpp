@@ -44,9 +44,11 @@ bool is_one_of(std::string_view name, std::initializer_list<std::string_view> na
 std::vector<Outputs> outputs_of(std::string_view part, std::int64_t count, const ExpertNames& names,
                                 bool is_interleaved) {
   if (is_one_of(part, {"down_proj", "output_linear", "fc2"})) return {{names.down, 0, 1, count}};
-  if (part == "gate_proj") return {{names.gate, 0, 1, count}};
+  if (part == "gate_proj")
+    return names.gate.empty() ? std::vector<Outputs>() : std::vector<Outputs>{{names.gate, 0, 1, count}};
   if (is_one_of(part, {"up_proj", "fc1"})) return {{names.up, 0, 1, count}};
-  if (!is_one_of(part, {"gate_up_proj", "input_linear"}) || count % 2 != 0) return {};
+  const bool is_both = is_one_of(part, {"gate_up_proj", "input_linear"}) && !names.gate.empty();
+  if (!is_both || count % 2 != 0) return {};
   const std::int64_t half = count / 2;
   if (is_interleaved) return {{names.gate, 0, 2, half}, {names.up, 1, 2, half}};
   return {{names.gate, 0, 1, half}, {names.up, half, 1, half}};
@@ -82,11 +84,12 @@ class Blocks {
 
   // "layers.0.mlp.gate.weight" -> "layers.0.block_sparse_moe.gate.weight"
   std::string renamed(const std::string& tensor) const {
-    const auto found =
-        std::ranges::find_if(modules_, [&](const std::string& module) { return tensor.starts_with(module); });
-    if (found == modules_.end()) return tensor;
-    const std::string above = found->substr(0, found->size() - kOwn.size());
-    const std::string rest = tensor.substr(found->size()), router = formatted("{}.", block_->router);
+    std::size_t at = modules_.empty() ? std::string::npos : tensor.find(kOwn);
+    while (at != std::string::npos && !modules_.contains(tensor.substr(0, at + kOwn.size())))
+      at = tensor.find(kOwn, at + 1);
+    if (at == std::string::npos) return tensor;
+    const std::string above = tensor.substr(0, at);
+    const std::string rest = tensor.substr(at + kOwn.size()), router = formatted("{}.", block_->router);
     if (!rest.starts_with(router)) return formatted("{}{}.{}", above, block_->name, rest);
     return formatted("{}{}.gate.{}", above, block_->name, rest.substr(router.size()));
   }
@@ -138,20 +141,29 @@ class Cutter {
       const bool is_of_all = layers[i].kind != nullptr && layers[i].kind->stacked_axes == 1;
       if (!is_of_all || tensors[i].shape.size() != 3 || !tensors[i].ties.empty()) continue;
       if (choice_ == ExpertChoice::kStacks && !is_stack(tensors[i].name)) continue;
-      if (tensors[i].spec) {
-        if (is_to_be_cut(tensors[i], layers[i].channel_axis) && !cut_codes(i)) quantized.push_back(i);
+      const std::int64_t axis = layers[i].channel_axis;
+      if (!tensors[i].spec) {
+        if (choice_ != ExpertChoice::kAll) continue;
+        cut(tensors[i].parts.front(), axis);
+      } else if (!is_to_be_cut(tensors[i], axis)) {
+        continue;
+      } else if (axis != 1 || !cut_codes(i)) {
+        quantized.push_back(i);
         continue;
       }
-      if (choice_ != ExpertChoice::kAll) continue;
-      const std::size_t stored = tensors[i].parts.front();
-      cut(stored, layers[i].channel_axis);
-      const std::string& name = tensors[i].name;
-      const auto bias =
-          by_name.find(name.ends_with(".weight") ? name.substr(0, name.size() - 7) + ".bias" : name + "_bias");
-      const Shape biases{tensors[i].shape[0], tensors[i].shape[static_cast<std::size_t>(layers[i].channel_axis)]};
-      const bool has_bias = bias != by_name.end() && source_.tensors()[bias->second].shape == biases;
-      if (has_bias && pieces.contains(stored)) cut(bias->second, 1);
+      cut_bias(tensors[i], axis, by_name);
     }
+  }
+
+  // Of a weight that was cut.
+  void cut_bias(const LogicalTensor& tensor, std::int64_t axis, const std::map<std::string, std::size_t>& by_name) {
+    const std::string& name = tensor.name;
+    const auto bias =
+        by_name.find(name.ends_with(".weight") ? name.substr(0, name.size() - 7) + ".bias" : name + "_bias");
+    if (bias == by_name.end() || !pieces.contains(tensor.parts.front())) return;
+    const TensorInfo& info = source_.tensors()[bias->second];
+    const Shape biases{tensor.shape[0], tensor.shape[static_cast<std::size_t>(axis)]};
+    if (info.shape == biases && is_weight_dtype(info.dtype)) cut(bias->second, 1);
   }
 
   // As mlx-lm calls them.
@@ -243,6 +255,7 @@ class Cutter {
     const bool is_of_rows = spec.channel_axis == 1 && spec.stacked_axes == 1 && spec.group_rows == 1;
     if (!is_of_rows || tells_shape || tensor.stack_size > 0 || element_count(tensor.shape) == 0) return false;
     const Place place = place_of(tensor.name);
+    blocks.add(above(place));
     CutWeight made{weight, {}};
     std::vector<std::vector<Piece>> of_parts(tensor.parts.size());
     for (const Cut& cut : cuts_of(place, spec.shape[0], spec.shape[1])) {
@@ -255,7 +268,6 @@ class Cutter {
                           .layout = tensor.layout});
       if (!cut_parts(tensor, cut, made.cut.back(), of_parts)) return false;
     }
-    blocks.add(above(place));
     for (std::size_t i = 0; i < of_parts.size(); ++i) pieces.emplace(tensor.parts[i], std::move(of_parts[i]));
     cut_weights.push_back(std::move(made));
     return true;

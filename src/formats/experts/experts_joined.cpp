@@ -60,7 +60,7 @@ using Stack = std::vector<std::size_t>;  // of the source's weights
 bool may_be_stacked(const LogicalTensor& tensor) {
   const QuantizedSpec& spec = *tensor.spec;
   const Scheme& scheme = scheme_of(spec);
-  return tensor.layout->has_tables && !tensor.layout->has_own_order && scheme.blocks == nullptr &&
+  return is_coded(spec) && tensor.layout->has_tables && !tensor.layout->has_own_order && scheme.blocks == nullptr &&
          !scheme.has_global_scale && !spec.has_group_order && spec.granularity != Granularity::kTensor &&
          spec.shape.size() == 2 && spec.channel_axis == 0;
 }
@@ -86,9 +86,10 @@ class Joiner {
     const std::vector<LogicalTensor>& weights = source_.require_weights();
     std::set<std::string_view> names;
     for (const LogicalTensor& weight : weights) names.insert(weight.name);
+    const ExpertNames& stacked = names_in_stack(find_expert_model(source_.companion()));
     std::map<std::string, std::map<std::size_t, std::size_t>> found;  // by name, then by expert
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      const auto parsed = parse(weights[i].name, names_in_stack(find_expert_model(source_.companion())));
+      const auto parsed = parse(weights[i].name, stacked);
       if (!parsed || !weights[i].ties.empty()) continue;
       std::string name = formatted("{}{}.{}", parsed->module, module_, parsed->part);
       if (!names.contains(name)) found[std::move(name)].emplace(parsed->expert, i);

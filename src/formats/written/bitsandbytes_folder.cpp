@@ -56,7 +56,7 @@ std::string reason_of_transformers(const WeightRequest& request) {
 WeightRule rule_of_bitsandbytes(const WeightRequest& request) {
   if (!is_coded(request.wanted)) return {};
   std::string reason = reason_to_stay_float(kTitle, request);
-  if (reason.empty()) reason = reason_of_transformers(request);
+  if (reason.empty() && !request.is_held) reason = reason_of_transformers(request);
   const Shape& shape = request.wanted.shape;
   if (reason.empty() && shape[1] % kBlock != 0) {
     reason = formatted("bitsandbytes' blocks of {} do not divide {} columns", kBlock, shape[1]);

@@ -44,12 +44,15 @@ struct Changed {
 };
 constexpr auto kChanged = std::to_array<Changed>({
     {"bailing_hybrid", ".kv_b_proj"},
+    {"bailing_moe_v3", ".kv_b_proj"},
     {"deepseek_v3", ".kv_b_proj"},
     {"deepseek_v32", ".kv_b_proj"},
     {"falcon_h1", ""},
     {"glm4_moe_lite", ".kv_b_proj"},
     {"glm_moe_dsa", ".kv_b_proj"},
+    {"joyai_llm_flash", ".kv_b_proj"},
     {"kimi_k2", ".kv_b_proj"},
+    {"kimi_k3", ".kv_b_proj"},
     {"kimi_linear", ".kv_b_proj"},
     {"kimi_linear", ".shared_experts."},
     {"lfm2_moe", ".feed_forward.w1"},
@@ -83,7 +86,8 @@ WeightRule rule_of_mlx(const WeightRequest& request) {
   const bool is_matrix = (kind == "Linear" || kind == "Embedding") && tensor.ends_with(".weight") && shape.size() == 2;
   if (!is_matrix && kind != "Experts") return {.leaves_for = "MLX holds Linear layers and embeddings only"};
   if (is_of_one_expert(layer.name.name)) return {.leaves_for = reason_for_one_expert(request.companion)};
-  if (request.companion != nullptr && is_changed(*request.companion, std::string(layer.name.name))) {
+  if (!request.is_held && request.companion != nullptr &&
+      is_changed(*request.companion, std::string(layer.name.name))) {
     return {.leaves_for = "mlx-lm changes this weight when it loads it, and not its codes"};
   }
   if (layer.is_router && !request.is_stored) return {.leaves_for = "MLX leaves the router of experts as it is"};

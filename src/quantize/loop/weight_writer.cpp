@@ -4,7 +4,6 @@
 #include <bit>
 #include <cmath>
 
-#include "kernels/code_scale.h"
 #include "kernels/not_finite.h"
 #include "methods/book_scales.h"
 
@@ -200,32 +199,13 @@ void WeightWriter::inherit_scale(const QuantizedSpec& from, const ScaleTables& t
   const float scale = tables.scales[before];
   const std::int8_t zero_point = tables.zero_points.empty() ? std::int8_t{0} : tables.zero_points[before];
   tables_.scales[to] = round_scale(spec_, scale);
-  if (tables_.minima.empty() && !tables.minima.empty()) {
-    inherit_range(scheme_of(from).rule, scale, tables.minima[before], to);
-  } else if (tables_.minima.empty()) {
+  if (tables_.minima.empty()) {
     zeros_[to] = has_zero_points(spec_) ? zero_point : std::int8_t{0};
   } else {
     const int steps = scheme_of(from).rule.code_min - zero_point;
     const float minimum = tables.minima.empty() ? static_cast<float>(steps) * scale : tables.minima[before];
     tables_.minima[to] = round_to(spec_.scale_dtype, minimum);
   }
-}
-
-// A minimum becomes the nearest zero point, or the range gets a scale of its own: whichever is to lose less. Codes that
-// move by a part of a step lose that, and new ones what rounding to steps of their own loses, a 12th of their square.
-void WeightWriter::inherit_range(const kernels::CodeRule& before, float scale, float minimum, std::uint64_t to) {
-  const kernels::CodeRule& rule = scheme_of(spec_).rule;
-  const float steps = -minimum / scale, moved = std::abs(steps - std::nearbyint(steps)) * std::abs(scale);
-  const float zero_point = static_cast<float>(before.code_min) + std::nearbyint(steps);
-  const float other = static_cast<float>(before.code_max - before.code_min) * scale + minimum;
-  const kernels::Range range{std::min({0.0f, minimum, other}), std::max({0.0f, minimum, other}),
-                             std::bit_cast<std::uint32_t>(std::max(std::abs(minimum), std::abs(other)))};
-  const kernels::CodeScale anew = kernels::scale_for(range, code_rule(scheme_of(spec_), spec_));
-  const bool is_code =
-      zero_point >= static_cast<float>(rule.code_min) && zero_point <= static_cast<float>(rule.code_max);
-  const bool is_kept = is_code && 12 * moved * moved <= anew.scale * anew.scale;
-  if (!is_kept) tables_.scales[to] = round_scale(spec_, anew.scale);
-  zeros_[to] = static_cast<std::int8_t>(is_kept ? static_cast<std::int32_t>(zero_point) : anew.zero_point);
 }
 
 CodedPiece WeightWriter::encode_inherited(const float* weights, const PiecePlace& place, Scratch& scratch) const {

@@ -71,7 +71,6 @@ class WeightWriter {
   void encode_columns(const float* weights, const PiecePlace& place, std::int8_t* codes, Scratch& scratch) const;
   void encode_rows(const float* weights, const PiecePlace& place, std::int8_t* codes, Scratch& scratch) const;
   void keep_zero_points(const CodedPiece& piece);
-  void inherit_range(const kernels::CodeRule& before, float scale, float minimum, std::uint64_t to);
   void inherit_scale(const QuantizedSpec& from, const ScaleTables& tables, std::uint64_t before, std::uint64_t to);
 
   const QuantizedSpec& spec_;
