@@ -252,15 +252,9 @@ std::string conv1d_root(std::string_view tensor, const Shape& shape) {
   return std::string(block.parent) + ".";
 }
 
-bool has_type(const Companion* companion, std::span<const std::string_view> types) {
-  return companion != nullptr && std::ranges::any_of(companion->model_types, [&](const std::string& type) {
-           return std::ranges::find(types, type) != types.end();
-         });
-}
-
 Known know(std::span<const LogicalTensor> tensors, const Companion* companion) {
   Known known;
-  known.turns_experts = has_type(companion, kTurnedExperts);
+  known.turns_experts = has_model_type(companion, kTurnedExperts);
   if (is_conv1d_model(companion)) known.conv1d_roots.emplace_back();
   const bool is_named = companion != nullptr && !companion->model_types.empty();
   for (const LogicalTensor& tensor : tensors) {
@@ -515,10 +509,16 @@ std::string_view role_of(const Layer& layer) {
   return is_of_one_expert(layer.name.name) ? "experts" : layer.kind->role;
 }
 
+bool has_model_type(const Companion* companion, std::span<const std::string_view> types) {
+  return companion != nullptr && std::ranges::any_of(companion->model_types, [&](const std::string& type) {
+           return std::ranges::find(types, type) != types.end();
+         });
+}
+
 bool is_conv1d_model(const Companion* companion) {
   constexpr auto kModels =
       std::to_array<std::string_view>({"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp_decoder"});
-  return has_type(companion, kModels);
+  return has_model_type(companion, kModels);
 }
 
 }  // namespace mnq

@@ -54,6 +54,9 @@ bool is_of_one_expert(std::string_view layer);
 /// norms, biases, buffers.
 std::string_view role_of(const Layer& layer);
 
+/// Whether the config names one of these types of models, or of their parts. companion: null: there is none.
+bool has_model_type(const Companion* companion, std::span<const std::string_view> types);
+
 /// Whether the config names a model of transformers whose Linear layers are Conv1D, with weights [in, out].
 bool is_conv1d_model(const Companion* companion);
 

@@ -118,49 +118,38 @@ std::string remark_on(const TensorSource& source, const std::vector<std::size_t>
 
 }  // namespace
 
+// One step more, of what the last one shows. Those that have to be floats are decoded before it.
+template <class Rearrange>
+bool ExpertsView::add(const Rearrange& rearrange, bool may_decode) {
+  Rearranged found = rearrange(get());
+  if (may_decode && !found.unfit.empty()) {
+    auto floats = std::make_unique<DecodedWeights>(get(), found.unfit);
+    Rearranged of_floats = rearrange(*floats);
+    if (of_floats.experts != nullptr) {
+      remarks_.push_back(remark_on(get(), found.unfit));
+      steps_.push_back(std::move(floats));
+      found = std::move(of_floats);
+    }
+  }
+  if (found.experts == nullptr) return false;
+  remarks_.push_back(found.experts->remark());
+  steps_.push_back(std::move(found.experts));
+  return true;
+}
+
 ExpertsView::ExpertsView(const TensorSource& source, ExpertForm form, ExpertChoice choice) : source_(source) {
   const bool may_decode = choice == ExpertChoice::kAll;
   if (form == ExpertForm::kTogether) return;
-  if (may_decode) decode(find_quantized_experts(get(), form));
-  add(take_experts_apart(get(), form, choice));
+  add([&](const TensorSource& seen) { return take_experts_apart(seen, form, choice); }, may_decode);
   if (form != ExpertForm::kStacked) return;
-  if (may_decode) decode(find_unlike_experts(get()));
-  add(join_experts(get(), choice));
+  add([&](const TensorSource& seen) { return join_experts(seen, choice); }, may_decode);
 }
 
 ExpertsView::ExpertsView(const TensorSource& source, const TensorSource& other) : source_(source) {
-  const bool is_apart =
-      try_as_in(other, find_quantized_experts(source, ExpertForm::kApart), take_experts_apart_as_in) ||
-      try_as_in(other, find_quantized_experts(source, ExpertForm::kStacked), take_experts_apart_as_in);
-  if (!is_apart) try_as_in(other, find_unlike_experts(source), join_experts_as_in);
-}
-
-void ExpertsView::decode(const std::vector<std::size_t>& weights) {
-  if (weights.empty()) return;
-  remarks_.push_back(remark_on(get(), weights));
-  steps_.push_back(std::make_unique<DecodedWeights>(get(), weights));
-}
-
-void ExpertsView::add(std::unique_ptr<RearrangedExperts> step) {
-  if (step == nullptr) return;
-  remarks_.push_back(step->remark());
-  steps_.push_back(std::move(step));
-}
-
-// With those decoded that need it, else as they are.
-template <class Rearrange>
-bool ExpertsView::try_as_in(const TensorSource& other, const std::vector<std::size_t>& decoded,
-                            const Rearrange& rearrange) {
-  if (!decoded.empty()) {
-    auto floats = std::make_unique<DecodedWeights>(source_, decoded);
-    if (auto step = rearrange(*floats, other)) {
-      steps_.push_back(std::move(floats));
-      steps_.push_back(std::move(step));
-      return true;
-    }
+  for (const ExpertForm form : {ExpertForm::kApart, ExpertForm::kStacked}) {
+    if (add([&](const TensorSource& seen) { return take_experts_apart_as_in(seen, form, other); }, true)) return;
   }
-  if (auto step = rearrange(source_, other)) steps_.push_back(std::move(step));
-  return !steps_.empty();
+  add([&](const TensorSource& seen) { return join_experts_as_in(seen, other); }, true);
 }
 
 void ExpertsView::add_remarks(Report& report) const {

@@ -24,10 +24,8 @@ class ExpertsView {
   void add_remarks(Report& report) const;
 
  private:
-  void decode(const std::vector<std::size_t>& weights);
-  void add(std::unique_ptr<RearrangedExperts> step);
   template <class Rearrange>
-  bool try_as_in(const TensorSource& other, const std::vector<std::size_t>& decoded, const Rearrange& rearrange);
+  bool add(const Rearrange& rearrange, bool may_decode);
 
   const TensorSource& source_;
   std::vector<std::unique_ptr<TensorSource>> steps_;  ///< each of what the one before it shows

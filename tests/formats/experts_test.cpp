@@ -582,7 +582,7 @@ TEST_F(Experts, StayFloatWhereNoLoaderHasThemApart) {
 TEST_F(Experts, StayTogetherInFilesOfOurs) {
   write_model(in_rows("layers.0.mlp.experts."), "qwen3_moe");
   const auto source = open_source(folder_.path("in"));
-  EXPECT_EQ(take_experts_apart(*source, ExpertForm::kTogether), nullptr);
+  EXPECT_EQ(take_experts_apart(*source, ExpertForm::kTogether).experts, nullptr);
   const Json report = quantize_in_memory(*source, R"({"min_parameters": 0})").report;
   EXPECT_EQ(report["layers"].size(), 2u);
   EXPECT_EQ(count_of(report, "quantize"), 2u);
@@ -593,7 +593,7 @@ TEST_F(Experts, OfAnOddNumberOfRowsStayTogether) {
   write_model({experts("mlp.experts.gate_up_proj", 33, 8, gate_up), experts("mlp.experts.down_proj", 8, 16, down)},
               "qwen3_moe");
   const auto source = open_source(folder_.path("in"));
-  const auto apart = take_experts_apart(*source, ExpertForm::kApart);
+  const auto apart = take_experts_apart(*source, ExpertForm::kApart).experts;
   ASSERT_NE(apart, nullptr);
   EXPECT_NE(apart->find("mlp.experts.gate_up_proj"), TensorSource::kNone);
   EXPECT_NE(apart->find("mlp.experts.2.down_proj.weight"), TensorSource::kNone);
@@ -729,7 +729,7 @@ TEST_F(Experts, AreReadInAnyPieces) {
   for (const bool is_interleaved : {false, true}) {
     write_model(in_columns("mlp.experts.", is_interleaved), is_interleaved ? "gpt_oss" : "llama4");
     const auto source = open_source(folder_.path("in"));
-    const auto apart = take_experts_apart(*source, is_interleaved ? ExpertForm::kStacked : ExpertForm::kApart);
+    const auto apart = take_experts_apart(*source, is_interleaved ? ExpertForm::kStacked : ExpertForm::kApart).experts;
     ASSERT_NE(apart, nullptr);
     for (std::size_t i = 0; i < apart->tensors().size(); ++i) {
       const TensorInfo& info = apart->tensors()[i];

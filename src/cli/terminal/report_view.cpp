@@ -67,7 +67,7 @@ struct RoleSums {
   double layers = 0;
   double before = 0;
   double after = 0;
-  Json lowest;  // of the layers that were measured: the one of the lowest SQNR; null: none was
+  const Json* lowest = nullptr;  // of the layers that were measured: the one of the lowest SQNR
 };
 
 std::vector<RoleSums> sum_by_role(const Json& layers) {
@@ -86,10 +86,9 @@ std::vector<RoleSums> sum_by_role(const Json& layers) {
     bytes[role] += number_in(layer, "bytes_before");
     constexpr double kExact = std::numeric_limits<double>::infinity();
     const bool is_measured = !layer["sqnr_db"].is_null() || layer["exact"] == true;
-    const double lowest = sum.lowest.is_null() ? kExact : number_in(sum.lowest, "sqnr_db", kExact);
-    if (is_measured && (sum.lowest.is_null() || number_in(layer, "sqnr_db", kExact) < lowest)) {
-      sum.lowest = layer;
-    }
+    const auto sqnr_of = [](const Json& measured) { return number_in(measured, "sqnr_db", kExact); };
+    const bool is_lowest = sum.lowest == nullptr || sqnr_of(layer) < sqnr_of(*sum.lowest);
+    if (is_measured && is_lowest) sum.lowest = &layer;
   }
   std::vector<RoleSums> sorted;
   for (auto& [key, sum] : sums) sorted.push_back(std::move(sum));
@@ -191,14 +190,14 @@ std::string role_table(const Json& layers, const Screen& screen, const AccuracyL
                {"before", Column::kRight},
                {"after", Column::kRight}});
   for (const RoleSums& sum : sums) {
-    const bool is_measured = !sum.lowest.is_null();
-    table.add_row(
-        {{sum.role},
-         {formatted("{:.0f}", sum.layers)},
-         {sum.scheme},
-         {is_measured ? sqnr_text(sum.lowest) : "", is_measured ? accuracy_style(sum.lowest, limits) : Style::kPlain},
-         {bytes_text(sum.before)},
-         {bytes_text(sum.after)}});
+    const Cell lowest =
+        sum.lowest == nullptr ? Cell{""} : Cell{sqnr_text(*sum.lowest), accuracy_style(*sum.lowest, limits)};
+    table.add_row({{sum.role},
+                   {formatted("{:.0f}", sum.layers)},
+                   {sum.scheme},
+                   lowest,
+                   {bytes_text(sum.before)},
+                   {bytes_text(sum.after)}});
   }
   return "\n  " + paint(screen, Style::kBold, "by role") + "\n" + table.text(screen);
 }

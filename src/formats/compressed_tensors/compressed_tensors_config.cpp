@@ -172,8 +172,7 @@ std::vector<std::string> notes_of(const Layers& layers, const Companion* compani
       })) {
     notes.emplace_back(
         "zero points beside packed weights are loaded by vLLM and by transformers 5.17, and refused by transformers "
-        "5.24 "
-        "with compressed-tensors 0.20: symmetric weights are loaded by all");
+        "5.24 with compressed-tensors 0.20: symmetric weights are loaded by all");
   }
   if (is_plain && std::ranges::any_of(layers.groups, [](const Group& group) {
         return group.layout == &kIntQuantizedLayout && !group.has_activations;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "plan/layer_kinds.h"
+
 namespace mnq {
 namespace {
 
@@ -127,13 +129,6 @@ constexpr auto kRenamedModels = std::to_array<std::string_view>({"altclip",
                                                                  "vivit",
                                                                  "voxtral"});
 
-template <std::size_t count>
-bool has_type(const Companion* companion, const std::array<std::string_view, count>& types) {
-  return companion != nullptr && std::ranges::any_of(companion->model_types, [&](const std::string& type) {
-           return std::ranges::find(types, type) != types.end();
-         });
-}
-
 }  // namespace
 
 std::vector<std::string> output_heads(const Companion* companion) {
@@ -152,8 +147,8 @@ bool is_module(std::string_view name, std::string_view module) {
   return name.size() == module.size() || name[name.size() - module.size() - 1] == '.';
 }
 
-bool needs_plain_weights(const Companion* companion) { return has_type(companion, kPlainModels); }
+bool needs_plain_weights(const Companion* companion) { return has_model_type(companion, kPlainModels); }
 
-bool renames_modules(const Companion* companion) { return has_type(companion, kRenamedModels); }
+bool renames_modules(const Companion* companion) { return has_model_type(companion, kRenamedModels); }
 
 }  // namespace mnq

@@ -51,8 +51,8 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"kimi_linear", &kNumbered, "", &kSparse},
     {"laguna", &kNamed, kSwitch},
     {"lfm2_moe", &kNumbered, kSwitch},
-    {"llama4", &kNamed, kExperts, nullptr, false, false, true},
-    {"llama4_text", &kNamed, kExperts, nullptr, false, false, true},
+    {.type = "llama4", .apart = &kNamed, .stacked = kExperts, .is_apart_as_codes = true},
+    {.type = "llama4_text", .apart = &kNamed, .stacked = kExperts, .is_apart_as_codes = true},
     {"longcat_flash", &kNamed, kSwitch},
     {"mellum", &kNamed, kSwitch},
     {"mimo_v2_flash", &kNamed, kSwitch},
@@ -60,7 +60,7 @@ constexpr auto kModels = std::to_array<ExpertModel>({
     {"minimax_m2", &kNumbered, kSwitch, &kSparse},
     {"mistral4", nullptr, kSwitch},
     {"mixtral", &kNumbered, kSwitch, &kSparse},
-    {"nemotron_h", &kNamed, kSwitch, nullptr, false, false, false, &kUnnamed},
+    {.type = "nemotron_h", .apart = &kNamed, .stacked = kSwitch, .in_stack = &kUnnamed},
     {"olmoe", &kNamed, kSwitch},
     {"phimoe", &kNumbered, kSwitch, &kSparseOfRouter},
     {"qwen2_moe", &kNamed, kSwitch},
@@ -104,6 +104,11 @@ std::string_view stacked_module(const Companion& companion) {
   if (companion.model_types.empty()) return "";
   const ExpertModel* model = find_expert_model(&companion);
   return model == nullptr ? kSwitch : model->stacked;
+}
+
+std::span<const ExpertNames> names_apart() {
+  static constexpr std::array<ExpertNames, 2> kAll{kNamed, kNumbered};
+  return kAll;
 }
 
 const ExpertNames& names_in_stack(const ExpertModel* model) {

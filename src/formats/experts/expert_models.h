@@ -2,6 +2,7 @@
 // otherwise. A row for each type of model whose loaders are known: shapes alone do not tell gate from up.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,9 @@ const ExpertModel* find_expert_model(const Companion* companion);
 /// The module of stacks of a model's experts in MLX, where files may have them one by one; empty: mlx-lm has none of it.
 std::string_view stacked_module(const Companion& companion);
 
+/// All there are of X.experts.3.NAME.weight.
+std::span<const ExpertNames> names_apart();
+
 /// Of X.STACKED.NAME.weight. model: null: of one that is not known.
 const ExpertNames& names_in_stack(const ExpertModel* model);
 
@@ -49,8 +53,7 @@ bool is_stack_in_mlx(std::string_view tensor);
 /// Whether transformers loads floats of experts one by one.
 bool has_floats_apart(const ExpertModel& model);
 
-/// What is to be said of floats of experts, to follow which layers have them: that transformers does not load them as
-/// they lie. Empty: it does, or there are none.
+/// That transformers does not load floats of experts as they lie in the source. Empty: it does, or there are none.
 std::string note_on_float_experts(const TensorSource& source);
 
 /// Adds what is to be said of a folder whose experts have codes one by one.

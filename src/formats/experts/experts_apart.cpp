@@ -426,46 +426,40 @@ class View final : public RearrangedExperts {
   mutable StridedStrips strips_;
 };
 
-std::unique_ptr<RearrangedExperts> view_of(const TensorSource& source, Cutter cutter) {
+Rearranged view_of(const TensorSource& source, Cutter cutter) {
+  Rearranged found{nullptr, std::move(cutter.quantized)};
   const bool has_cuts =
       std::ranges::any_of(cutter.pieces, [](const auto& cut) { return !cut.second.front().is_whole; });
-  if (!has_cuts) return nullptr;
-  return std::make_unique<View>(source, std::move(cutter));
+  if (has_cuts) found.experts = std::make_unique<View>(source, std::move(cutter));
+  return found;
 }
 
 }  // namespace
 
-std::unique_ptr<RearrangedExperts> take_experts_apart(const TensorSource& source, ExpertForm form,
-                                                      ExpertChoice choice) {
+Rearranged take_experts_apart(const TensorSource& source, ExpertForm form, ExpertChoice choice) {
   return view_of(source, Cutter(source, form, choice));
 }
 
-std::vector<std::size_t> find_quantized_experts(const TensorSource& source, ExpertForm form) {
-  return Cutter(source, form, ExpertChoice::kAll).quantized;
-}
-
-std::unique_ptr<RearrangedExperts> take_experts_apart_as_in(const TensorSource& source, const TensorSource& other) {
+Rearranged take_experts_apart_as_in(const TensorSource& source, ExpertForm form, const TensorSource& other) {
   std::set<std::string_view> names;
   for (const LogicalTensor& tensor : other.weights()) names.insert(tensor.name);
-  for (const ExpertForm form : {ExpertForm::kApart, ExpertForm::kStacked}) {
-    Cutter cutter(source, form, ExpertChoice::kAll);
-    const auto is_there = [&](const LogicalTensor& cut) { return names.contains(cut.name); };
-    std::set<std::size_t> parts_of_codes;
-    std::erase_if(cutter.cut_weights, [&](const CutWeight& weight) {
-      const LogicalTensor& whole = source.weights()[weight.weight];
-      const bool is_used = !is_there(whole) && std::ranges::any_of(weight.cut, is_there);
-      for (const std::size_t part : whole.parts)
-        is_used ? void(parts_of_codes.insert(part)) : void(cutter.pieces.erase(part));
-      return !is_used;
-    });
-    std::erase_if(cutter.pieces, [&](const auto& cut) {
-      if (parts_of_codes.contains(cut.first)) return false;
-      return names.contains(source.tensors()[cut.first].name) ||
-             std::ranges::none_of(cut.second, [&](const Piece& piece) { return names.contains(piece.info.name); });
-    });
-    if (auto apart = view_of(source, std::move(cutter))) return apart;
-  }
-  return nullptr;
+  Cutter cutter(source, form, ExpertChoice::kAll);
+  const auto is_there = [&](const LogicalTensor& cut) { return names.contains(cut.name); };
+  std::set<std::size_t> parts_of_codes;
+  std::erase_if(cutter.cut_weights, [&](const CutWeight& weight) {
+    const LogicalTensor& whole = source.weights()[weight.weight];
+    const bool is_used = !is_there(whole) && std::ranges::any_of(weight.cut, is_there);
+    for (const std::size_t part : whole.parts) {
+      is_used ? void(parts_of_codes.insert(part)) : void(cutter.pieces.erase(part));
+    }
+    return !is_used;
+  });
+  std::erase_if(cutter.pieces, [&](const auto& cut) {
+    if (parts_of_codes.contains(cut.first)) return false;
+    return names.contains(source.tensors()[cut.first].name) ||
+           std::ranges::none_of(cut.second, [&](const Piece& piece) { return names.contains(piece.info.name); });
+  });
+  return view_of(source, std::move(cutter));
 }
 
 }  // namespace mnq

@@ -28,17 +28,17 @@ enum class ExpertChoice {
   kStacks,  ///< of those, MLX's, of models whose floats transformers loads one by one
 };
 
-/// Null where there is nothing to take apart: no experts, or only such as are quantized so that rows have no codes of
-/// their own, or whose names in that form are not known (expert_models.h). The source must outlive it. Errors: kFormat
-/// where it is not sound.
-std::unique_ptr<RearrangedExperts> take_experts_apart(const TensorSource& source, ExpertForm form,
-                                                      ExpertChoice choice = ExpertChoice::kAll);
+/// Experts as an output wants them.
+struct Rearranged {
+  std::unique_ptr<RearrangedExperts> experts;  ///< null: there is nothing to rearrange
+  std::vector<std::size_t> unfit;  ///< the quantized ones among source.weights() that could be if they were floats
+};
 
-/// Of the quantized ones among source.weights() those that could be taken apart if they were floats, and that have to
-/// be.
-std::vector<std::size_t> find_quantized_experts(const TensorSource& source, ExpertForm form);
+/// What is not taken apart: experts that are quantized so that rows have no codes of their own, or whose names in that
+/// form are not known (expert_models.h). The source must outlive it. Errors: kFormat where it is not sound.
+Rearranged take_experts_apart(const TensorSource& source, ExpertForm form, ExpertChoice choice = ExpertChoice::kAll);
 
-/// As take_experts_apart, of those that `other` has so, and not in one tensor.
-std::unique_ptr<RearrangedExperts> take_experts_apart_as_in(const TensorSource& source, const TensorSource& other);
+/// The same of those that `other` has so, and not in one tensor.
+Rearranged take_experts_apart_as_in(const TensorSource& source, ExpertForm form, const TensorSource& other);
 
 }  // namespace mnq

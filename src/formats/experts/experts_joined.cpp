@@ -1,7 +1,6 @@
 #include "formats/experts/experts_joined.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <map>
 #include <optional>
@@ -22,13 +21,9 @@ struct OfOneExpert {
   std::string part;  // "gate_proj.weight", as stacks have it
 };
 
-// What experts' layers are called one by one.
-constexpr std::array<ExpertNames, 2> kNames{ExpertNames{"gate_proj", "up_proj", "down_proj"},
-                                            ExpertNames{"w1", "w3", "w2"}};
-
 // Empty: it is none.
 std::string_view name_in_stack(std::string_view name, const ExpertNames& stacked) {
-  for (const ExpertNames& names : kNames) {
+  for (const ExpertNames& names : names_apart()) {
     if (name == names.gate) return stacked.gate;
     if (name == names.up) return stacked.up;
     if (name == names.down) return stacked.down;
@@ -268,26 +263,28 @@ class Joined final : public RearrangedExperts {
   std::vector<LayerHint> hints_;
 };
 
-}  // namespace
-
-std::unique_ptr<RearrangedExperts> join_experts(const TensorSource& source, ExpertChoice choice) {
+// Of the stacks that are wanted.
+template <class IsWanted>
+Rearranged join(const TensorSource& source, const IsWanted& is_wanted) {
   Joiner joiner(source);
-  std::erase_if(joiner.stacks, [&](const auto& stack) {
-    return choice != ExpertChoice::kAll && !source.weights()[stack.second.front()].spec;
-  });
-  if (joiner.stacks.empty()) return nullptr;
-  return std::make_unique<Joined>(source, std::move(joiner.stacks));
+  std::erase_if(joiner.stacks, [&](const auto& stack) { return !is_wanted(stack.first, stack.second); });
+  Rearranged found{nullptr, std::move(joiner.unlike)};
+  if (!joiner.stacks.empty()) found.experts = std::make_unique<Joined>(source, std::move(joiner.stacks));
+  return found;
 }
 
-std::vector<std::size_t> find_unlike_experts(const TensorSource& source) { return Joiner(source).unlike; }
+}  // namespace
 
-std::unique_ptr<RearrangedExperts> join_experts_as_in(const TensorSource& source, const TensorSource& other) {
+Rearranged join_experts(const TensorSource& source, ExpertChoice choice) {
+  return join(source, [&](const std::string&, const Stack& stack) {
+    return choice == ExpertChoice::kAll || source.weights()[stack.front()].spec.has_value();
+  });
+}
+
+Rearranged join_experts_as_in(const TensorSource& source, const TensorSource& other) {
   std::set<std::string_view> names;
   for (const LogicalTensor& tensor : other.weights()) names.insert(tensor.name);
-  Joiner joiner(source);
-  std::erase_if(joiner.stacks, [&](const auto& stack) { return !names.contains(stack.first); });
-  if (joiner.stacks.empty()) return nullptr;
-  return std::make_unique<Joined>(source, std::move(joiner.stacks));
+  return join(source, [&](const std::string& name, const Stack&) { return names.contains(name); });
 }
 
 }  // namespace mnq

@@ -9,14 +9,11 @@
 
 namespace mnq {
 
-/// Null where there is nothing to join: no experts one by one, or such as differ from each other, or whose model has no
-/// stacks in mlx-lm (expert_models.h). The source must outlive it. Errors: kFormat where it is not sound.
-std::unique_ptr<RearrangedExperts> join_experts(const TensorSource& source, ExpertChoice choice = ExpertChoice::kAll);
+/// What is not joined: experts that differ from each other, or whose model has no stacks in mlx-lm (expert_models.h).
+/// The source must outlive it. Errors: kFormat where it is not sound.
+Rearranged join_experts(const TensorSource& source, ExpertChoice choice = ExpertChoice::kAll);
 
-/// Of the quantized ones among source.weights() those that could be joined if they were floats.
-std::vector<std::size_t> find_unlike_experts(const TensorSource& source);
-
-/// As join_experts, of those that `other` has so, and not one by one.
-std::unique_ptr<RearrangedExperts> join_experts_as_in(const TensorSource& source, const TensorSource& other);
+/// The same of those that `other` has so, and not one by one.
+Rearranged join_experts_as_in(const TensorSource& source, const TensorSource& other);
 
 }  // namespace mnq

@@ -35,13 +35,9 @@ constexpr auto kUnconverted = std::to_array<Unconverted>({
 });
 
 bool is_converted(const WeightRequest& request) {
-  const auto is_of = [&](std::string_view type) {
-    const Companion* companion = request.companion;
-    return type.empty() ||
-           (companion != nullptr && std::ranges::find(companion->model_types, type) != companion->model_types.end());
-  };
   return std::ranges::none_of(kUnconverted, [&](const Unconverted& each) {
-    return request.layer.name.name.ends_with(each.end) && is_of(each.type);
+    const bool is_of = each.type.empty() || has_model_type(request.companion, {&each.type, 1});
+    return is_of && request.layer.name.name.ends_with(each.end);
   });
 }
 

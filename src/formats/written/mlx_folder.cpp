@@ -63,15 +63,12 @@ constexpr auto kChanged = std::to_array<Changed>({
 });
 constexpr std::string_view kHybrid = "granitemoehybrid", kSharedPart = ".shared_mlp.";  // without experts
 
-bool is_changed(const Companion& companion, const std::string& layer) {
-  const auto is_of = [&](std::string_view type) {
-    return std::ranges::find(companion.model_types, type) != companion.model_types.end();
-  };
-  if (is_of(kHybrid) && layer.find(kSharedPart) != std::string::npos) {
-    return number_in(parse_json(companion.config), "num_local_experts", 1) == 0;
+bool is_changed(const Companion* companion, std::string_view layer) {
+  if (layer.find(kSharedPart) != std::string_view::npos && has_model_type(companion, {&kHybrid, 1})) {
+    return number_in(parse_json(companion->config), "num_local_experts", 1) == 0;
   }
   return std::ranges::any_of(kChanged, [&](const Changed& changed) {
-    return is_of(changed.type) && layer.find(changed.part) != std::string::npos;
+    return layer.find(changed.part) != std::string_view::npos && has_model_type(companion, {&changed.type, 1});
   });
 }
 
@@ -86,8 +83,7 @@ WeightRule rule_of_mlx(const WeightRequest& request) {
   const bool is_matrix = (kind == "Linear" || kind == "Embedding") && tensor.ends_with(".weight") && shape.size() == 2;
   if (!is_matrix && kind != "Experts") return {.leaves_for = "MLX holds Linear layers and embeddings only"};
   if (is_of_one_expert(layer.name.name)) return {.leaves_for = reason_for_one_expert(request.companion)};
-  if (!request.is_held && request.companion != nullptr &&
-      is_changed(*request.companion, std::string(layer.name.name))) {
+  if (!request.is_held && is_changed(request.companion, layer.name.name)) {
     return {.leaves_for = "mlx-lm changes this weight when it loads it, and not its codes"};
   }
   if (layer.is_router && !request.is_stored) return {.leaves_for = "MLX leaves the router of experts as it is"};
