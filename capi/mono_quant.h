@@ -732,23 +732,26 @@ MNQ_API void mnq_report_free(mnq_report* report) MNQ_NOEXCEPT;
  * A Linear layer whose weights are packed once and multiplied in integers, without a module and without LibTorch: for
  * any program that runs a model by itself. Each row of activations is quantized to int8 in the call, with a scale and,
  * unless symmetric_activations is true, a zero point of its own. The same row gives the same bits on every CPU, in any
- * number of threads, alone or among others. A row that holds NaN or infinity has NaN for all its outputs.
+ * number of threads, alone or among others. A row that holds NaN or infinity has NaN, of either sign, for all its
+ * outputs. Buffers of rows, outputs and indices are aligned for their elements.
  *
  * Weights are integers of 8 or 4 bits, a scale for each row or each group of a multiple of 32 elements. Keys of config
  * and run that apply, both of which may be NULL: threads, symmetric_activations and, where floats are quantized, what
- * quantizing takes. A layer is immutable, and independent of what it was made from.
+ * quantizing takes. Of a run nothing but its settings applies. A layer is immutable, and independent of what it was made
+ * from. On CPUs with AMX the first layer asks Linux for its registers, unless MNQ_ISA is set: sigaltstack refuses stacks
+ * below some 12 KB from then on.
  */
 
 /* The layer "encoder.0.query" of a model, or the one whose weight has that name: Linear, or a convolution of 1 x 1,
  * with the bias that lies beside its weight. A quantized weight is packed with the codes that it has, a float one is
  * quantized as the settings say of it, but that `only` and `skip` do not count. NOT_FOUND for a layer that is none;
  * UNSUPPORTED for a weight that is no matrix [out, in], that is not made of integers, or that stays as it is, with the
- * reason; VALIDATION for a weight that is not finite. */
+ * reason; DTYPE for one of other integers than codes; VALIDATION for one that is not finite. */
 MNQ_CALL mnq_status mnq_linear_create(const mnq_model* model, const char* layer, const mnq_config* config,
                                       const mnq_run* run, mnq_linear** out, mnq_error** error) MNQ_NOEXCEPT;
 
 /* A layer of floats, quantized as the settings say of "linear".
- * weight  [out, in], F32, BF16, F16 or F64, else DTYPE
+ * weight  [out, in], F32, BF16, F16 or F64, else DTYPE; neither may be 0, else UNSUPPORTED
  * bias    [out], of any of these, else SHAPE; may be NULL: none */
 MNQ_CALL mnq_status mnq_linear_from_floats(const mnq_tensor* weight, const mnq_tensor* bias, const mnq_config* config,
                                            const mnq_run* run, mnq_linear** out, mnq_error** error) MNQ_NOEXCEPT;

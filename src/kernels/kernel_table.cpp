@@ -87,7 +87,7 @@ const KernelTable& select_kernel_table(const char* isa) {
   for (const KernelTable* table : available) {
     if (std::string_view(table->isa) == isa) return *table;
   }
-  throw Error(Status::kUnsupported, std::string("MNQ_ISA=") + isa + ": this CPU has no such instruction set",
+  throw Error(Status::kUnsupported, std::string("MNQ_ISA=") + isa + ": there are no such kernels for this CPU",
               "leave MNQ_ISA unset, or choose one of: " + names_of(available), "MNQ_ISA");
 }
 

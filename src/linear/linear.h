@@ -7,8 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <memory>
 
 #include "base/dtype.h"
 #include "linear/linear_kernels.h"
@@ -44,7 +42,7 @@ class PackedLinear {
   std::size_t scratch_bytes(std::size_t row_count, std::size_t thread_count) const;
 
   /// Multiplies with up to so many threads, fewer where the scratch is not for as many. Nothing is allocated but what
-  /// more than one thread need to start. Errors: kBufferTooSmall; kDType.
+  /// more than one thread need to start. Errors: kBufferTooSmall; kDType; kShape as scratch_bytes.
   void run(const LinearRows& rows, std::size_t thread_count, void* scratch, std::size_t scratch_bytes) const;
 
  private:

@@ -200,7 +200,7 @@ void store_bias(const Panels& panels, std::size_t panel, std::size_t rows, const
   for (std::size_t i = 0; i < rows * kColumns<V>; ++i) {
     const std::size_t column = i % kColumns<V>;
     to.floats[i / kColumns<V> * to.stride + column] =
-        panels.bias == nullptr ? 0 : panels.bias[panel * kColumns<V> + column];
+        panels.bias == nullptr ? 0 : 0.0f + panels.bias[panel * kColumns<V> + column];  // not -0
   }
 }
 

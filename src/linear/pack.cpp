@@ -41,8 +41,11 @@ std::size_t checked_size(const LinearWeights& weights, std::size_t a, std::size_
 std::size_t packed_group_size(const LinearWeights& weights, std::size_t row_length) {
   const std::size_t size = weights.group_size;
   if (size == 0 || size >= weights.row_length) return std::min(row_length, kLongestGroup);
-  const std::size_t group = std::min(size, kLongestGroup);
-  if (size % kChunk == 0 && size % group == 0) return group;
+  if (size % kChunk == 0) {
+    std::size_t pieces = ceil_div(size, kLongestGroup);
+    while (size % pieces != 0 || size / pieces % kChunk != 0) ++pieces;
+    return size / pieces;
+  }
   throw Error(Status::kUnsupported, formatted("groups of {}", size),
               formatted("groups of a multiple of {}, or whole rows, can be packed", kChunk), "group_size");
 }

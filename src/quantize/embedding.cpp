@@ -1,5 +1,7 @@
 #include "quantize/embedding.h"
 
+#include <cstring>
+
 #include "base/error.h"
 #include "base/text/format.h"
 #include "base/text/json.h"
@@ -36,6 +38,11 @@ void Embedding::gather(const std::int64_t* indices, std::size_t count, DType dty
                   "", "indices");
     }
     if (length == 0) continue;
+    if (dtype == DType::kF64) {  // of a table of F64 as it is
+      std::memcpy(static_cast<std::byte*>(out) + i * length * width, reader_.read_double(row * length, length, buffers),
+                  length * width);
+      continue;
+    }
     const float* values = reader_.read(row * length, length, buffers);
     kernels::from_float32(kernels::kernel_table(), dtype, values, length,
                           static_cast<std::byte*>(out) + i * length * width);

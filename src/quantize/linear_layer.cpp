@@ -11,6 +11,7 @@
 #include "formats/memory.h"
 #include "layouts/tables.h"
 #include "linear/linear_table.h"
+#include "plan/layer_kinds.h"
 #include "plan/plan.h"
 #include "quantize/jobs.h"
 #include "quantize/loop/weight_reader.h"
@@ -33,10 +34,23 @@ bool is_matrix(const Shape& shape) {
 
 // What a weight must be to be multiplied with rows.
 void require_matrix(const LogicalTensor& weight) {
-  const bool has_rows = !weight.spec || (weight.spec->channel_axis == 0 && weight.spec->stacked_axes == 0);
-  if (has_rows && is_matrix(weight.shape)) return;
-  fail_packing(weight.name, formatted("it has the shape {}", shape_text(weight.shape)),
-               "weights are [out, in], with channels along the first axis");
+  if (!is_matrix(weight.shape)) {
+    fail_packing(weight.name, formatted("it has the shape {}", shape_text(weight.shape)), "weights are [out, in]");
+  }
+  if (weight.spec && (weight.spec->channel_axis != 0 || weight.spec->stacked_axes != 0)) {
+    fail_packing(weight.name, formatted("its channels lie along axis {}", weight.spec->channel_axis),
+                 "weights are [out, in], with a scale for each row or its groups");
+  }
+}
+
+// What a float weight must be: [out, in] for its layer, too. GPT-2's Conv1D and transposed convolutions are [in, out].
+void require_rows_of_outputs(const TensorSource& source, const LogicalTensor& weight) {
+  const std::vector<LogicalTensor>& weights = source.require_weights();
+  const Layer layer = find_layers(weights, source.companion())[static_cast<std::size_t>(&weight - weights.data())];
+  if (layer.kind == nullptr || (layer.channel_axis == 0 && layer.stacked_axes == 0)) return;
+  fail_packing(weight.name,
+               formatted("it is a {}'s, with its outputs along axis {}", layer.kind->name, layer.channel_axis),
+               "transpose it, and make the layer of floats");
 }
 
 // Whether the codes of a scheme are integers of a byte, times a scale.
@@ -141,7 +155,7 @@ std::unique_ptr<LinearLayer> pack_weight(const TensorSource& source, const Logic
 // The settings with one layer chosen, whatever else they choose.
 Settings choosing(const Settings* call, const std::string& layer) {
   Settings settings = call == nullptr ? Settings() : *call;
-  set_value(settings, "only", layer);
+  set_value(settings, "only", layer + ",*");  // its name may be no glob of itself: "fc[0]"
   set_value(settings, "skip", "");
   return settings;
 }
@@ -161,9 +175,12 @@ std::shared_ptr<const TensorSource> quantize_weight(const TensorSource& source, 
   const Settings call = choosing(settings.call, weight.name);
   const Config config(settings.config, &call);
   const Plan plan = make_plan(*alone, config);
-  if (!has_codes(plan.tensors.front(), plan.logical.front())) {
-    fail_packing(weight.name, plan.tensors.front().reason, "choose integers of 8 or 4 bits for it");
+  const PlannedTensor& planned = plan.tensors.front();
+  if (planned.action == Action::kCast) {
+    fail_packing(weight.name, formatted("it becomes {}", scheme_text(planned.spec)),
+                 "choose integers of 8 or 4 bits for it");
   }
+  if (!has_codes(planned, plan.logical.front())) fail_packing(weight.name, planned.reason, "");
   std::shared_ptr<const TensorSource> quantized;
   RunControl control;
   quantize(*alone, config, control, memory_output(*alone, quantized));
@@ -193,13 +210,20 @@ std::unique_ptr<LinearLayer> make_linear_layer(const TensorSource& source, const
                                                const LinearSettings& settings) {
   const LogicalTensor& weight = weight_of_layer(source, layer);
   require_matrix(weight);
+  if (!weight.spec) require_rows_of_outputs(source, weight);
   std::vector<float> bias;
   const std::size_t stored = bias_of_weight(source, weight);
   if (stored != TensorSource::kNone) bias = load_bias(source, stored, static_cast<std::size_t>(weight.shape.front()));
   const Config config(settings.config, settings.call);
   if (weight.spec && is_coded(*weight.spec)) return pack_weight(source, weight, bias, config);
   const auto quantized = quantize_weight(source, weight, settings);
-  return pack_weight(*quantized, quantized->require_weights().front(), bias, config);
+  const LogicalTensor& made = quantized->require_weights().front();
+  if (!made.spec) {  // nonfinite=copy
+    throw Error(Status::kValidation, formatted("{} has values that are not finite", weight.name),
+                "repair the checkpoint", weight.name);
+  }
+  require_matrix(made);
+  return pack_weight(*quantized, made, bias, config);
 }
 
 std::unique_ptr<LinearLayer> make_linear_layer(const Tensor& weight, const Tensor* bias,

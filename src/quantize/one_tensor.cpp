@@ -48,7 +48,7 @@ Settings select(const std::string& name, const Settings* config, const Settings*
   const std::string weight = weight_name_from(name);
   const bool is_skipped = read_selection(given).skip.find_match(layer_name_from(weight)) != nullptr;
   const bool is_free = given.find("only").source == ValueSource::kDefault && !is_skipped;
-  if (is_free && name.find(',') == std::string::npos) set_value(own, "only", name);
+  if (is_free) set_value(own, "only", name + ",*");
   return own;
 }
 

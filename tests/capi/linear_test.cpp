@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include "fixture.h"
@@ -196,6 +198,86 @@ TEST(Linear, WhatCannotBePacked) {
   tensors.emplace_back("fc.bias", tensor_of<float>({3}, {1, 2, 3}));
   EXPECT_EQ(refusal(Model::from_tensors(tensors), "fc", "{}").code(), MNQ_E_SHAPE);
   EXPECT_EQ(refusal(layer.model, "block.fc", R"({"skip": "*"})").code(), MNQ_OK);
+}
+
+// "*" and "[" in a name choose nothing.
+TEST(Linear, OfAnyName) {
+  const FloatLayer layer;
+  for (const char* name : {"blocks[0].fc", "a,b", "[!q]", "back\\slash", " sp "}) {
+    const Model model = one_weight({48, 160}, layer.weights, std::string(name) + ".weight");
+    EXPECT_GT(sqnr_db(run(make_linear(model, name), layer.rows, 5, 48), layer.rows, layer.weights, Floats(48)), 35);
+  }
+}
+
+TEST(Linear, OfTiedWeights) {
+  const FloatLayer layer;
+  mono_quant::LayerTensor table, head;
+  table.name = "embed.weight";
+  table.tensor = tensor_of(Shape{48, 160}, layer.weights);
+  head.name = "head.weight";
+  head.tied_to = table.name;
+  std::vector<mono_quant::LayerTensor> tensors;
+  tensors.push_back(std::move(table));
+  tensors.push_back(std::move(head));
+  const Model model = Model::from_layers(tensors);
+  EXPECT_EQ(run(make_linear(model, "head"), layer.rows, 5, 48), run(make_linear(model, "embed"), layer.rows, 5, 48));
+}
+
+TEST(Linear, BiasesOfRecurrentLayers) {
+  const FloatLayer layer;
+  NamedTensors tensors;
+  tensors.emplace_back("rnn.weight_ih_l0", tensor_of(Shape{48, 160}, layer.weights));
+  tensors.emplace_back("rnn.bias_ih_l0", tensor_of(Shape{48}, layer.bias));
+  const Linear linear = make_linear(Model::from_tensors(tensors), "rnn.weight_ih_l0");
+  EXPECT_GT(sqnr_db(run(linear, layer.rows, 5, 48), layer.rows, layer.weights, layer.bias), 35);
+}
+
+// Groups that are longer than a kernel sums at once are cut.
+TEST(Linear, LongGroups) {
+  const std::size_t group = 49152;
+  std::vector<std::int8_t> codes(2 * group, 1);
+  const float scales[] = {1, 2};
+  mono_quant::Run run_settings;
+  run_settings.set("symmetric_activations", "true");
+  mnq_linear* made = nullptr;
+  call(mnq_linear_from_codes, static_cast<const std::int8_t*>(codes.data()), std::size_t{1}, 2 * group, 8, group,
+       scales, static_cast<const std::int8_t*>(nullptr), static_cast<const float*>(nullptr),
+       static_cast<const mnq_config*>(nullptr), static_cast<const mnq_run*>(run_settings.get()), &made);
+  EXPECT_EQ(run(Linear(made, mnq_linear_free), Floats(2 * group, 127), 1, 1), (Floats{127.0f * 3 * group}));
+}
+
+// Neither are columns taken for rows, nor is what quantizing leaves taken for codes.
+TEST(Linear, FloatsThatAreNoRowsOfOutputs) {
+  const FloatLayer layer;
+  const auto refusal = [](const Model& model, const char* name, const char* settings) {
+    const Config config(settings);
+    return error_of([&] { make_linear(model, name, &config); });
+  };
+  EXPECT_EQ(refusal(layer.model, "block.fc", R"({"channel_axis": 1})").code(), MNQ_E_UNSUPPORTED);
+  EXPECT_EQ(refusal(one_weight({2, 2}, {1, 2, 3, NAN}), "fc", R"({"nonfinite": "copy"})").code(), MNQ_E_VALIDATION);
+  const TempFolder folder;
+  std::filesystem::create_directories(folder.path("gpt2"));
+  Config config;
+  config.set("only", "none");
+  const Model floats = one_weight({48, 48}, normal_values(48 * 48, 1), "h.0.attn.c_proj.weight");
+  mono_quant::quantize_to_file(floats, folder.path("gpt2/model.safetensors"), config);
+  std::ofstream(folder.path("gpt2/config.json")) << R"({"model_type": "gpt2"})";
+  EXPECT_EQ(refusal(Model::open(folder.path("gpt2")), "h.0.attn.c_proj", "{}").code(), MNQ_E_UNSUPPORTED);
+}
+
+TEST(Embedding, DoublesStayThemselves) {
+  const double values[] = {1e300, 1.23456789012345, 1e-300, -3};
+  const Embedding embedding = make_embedding(
+      Model::from_tensors([&] {
+        NamedTensors tensors;
+        tensors.emplace_back("e.weight", tensor_of<double>({2, 2}, std::vector<double>(values, values + 4)));
+        return tensors;
+      }()),
+      "e");
+  const std::int64_t indices[] = {1, 0};
+  double out[4];
+  call(mnq_embedding_run, embedding.get(), indices, std::size_t{2}, static_cast<void*>(out), MNQ_DTYPE_F64);
+  EXPECT_EQ(std::vector<double>(out, out + 4), (std::vector<double>{values[2], values[3], values[0], values[1]}));
 }
 
 TEST(Embedding, RowsAreThoseOfTheTable) {
