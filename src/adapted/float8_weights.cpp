@@ -29,8 +29,9 @@ std::string find_scale(const NamedTensors& tensors, const std::string& weight) {
 
 // The size of blocks of which there are so many; 0: none fits. configured: 0: not said.
 std::uint64_t block_size(std::int64_t size, std::int64_t count, std::int64_t configured) {
-  for (const std::int64_t block : {configured, std::int64_t{128}, std::int64_t{64}, std::int64_t{32}}) {
-    if (block > 0 && (size - 1) / block + 1 == count) return static_cast<std::uint64_t>(block);
+  for (const std::int64_t usual : {128, 64, 32}) {
+    const std::int64_t block = configured > 0 ? configured : usual;
+    if ((size - 1) / block + 1 == count) return static_cast<std::uint64_t>(block);
   }
   return 0;
 }
@@ -106,6 +107,8 @@ std::optional<LogicalTensor> find_float8_weight(const FinderInput& input, const 
   weight.add_part(codes.name, {codes.dtype});
   const TensorInfo& scale =
       weight.add_part(scale_name, {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kF8E8M0, DType::kU8});
+  const bool has_bytes = scale.dtype == DType::kF8E8M0 || scale.dtype == DType::kU8;
+  if (has_bytes && element_count(scale.shape) > 1) refuse_swizzled(input, codes);
   weight.set_matrix(*scheme, codes.shape, input.weight_dtype);
   set_granularity(weight, scale_name, scale, input.config);
   weight.spec.scale_dtype = scale.dtype == DType::kU8    ? DType::kF8E8M0

@@ -55,7 +55,11 @@ std::int64_t width_of(const FinderInput& input, const Layer& layer) {
   return width;
 }
 
-bool is_of_second_form(const FinderInput& input) { return text_in(input.config, "checkpoint_format") == kSecondForm; }
+// gptqmodel goes by `format` where there are both.
+std::string form_said(const Json& config) {
+  const std::string format = text_in(config, "format");
+  return format.empty() ? text_in(config, "checkpoint_format") : format;
+}
 
 // Zero points in the middle as they are stored, less by `moved_by`: they repeat after as many words as a code has bits.
 std::vector<std::uint32_t> middle_words(int bits, int moved_by) {
@@ -83,6 +87,14 @@ bool is_symmetric(const NamedTensors& tensors, const TensorInfo& zero_points, in
     }
   }
   return true;
+}
+
+// auto-round has words of its own for what gptqmodel runs: there zero points are as they are, but maybe in the middle.
+bool is_of_second_form(const FinderInput& input, const TensorInfo& zero_points, int bits) {
+  const std::string packing = text_in(input.config, "packing_format");
+  const bool is_said = packing == "auto_round" || packing == "auto_round:gptqmodel";
+  if (!is_said || !form_said(input.config).empty()) return form_said(input.config) == kSecondForm;
+  return !is_symmetric(input.tensors, zero_points, bits, 1);
 }
 
 void remark_on_format(const FinderInput& input) {
@@ -114,7 +126,8 @@ LogicalTensor make_weight(const FinderInput& input, const Layer& layer, const Sc
   weight.set_matrix(scheme, {layer.scales.shape[1], inputs}, layer.scales.dtype);
   const std::uint64_t group_size = group_size_of(input, layer, inputs);
   weight.set_groups(group_size, layer.scales.dtype);
-  const int moved_by = is_gptq && !is_of_second_form(input) ? 1 : 0;
+  const bool is_second = is_gptq && is_of_second_form(input, layer.zero_points, code_bits(weight.spec));
+  const int moved_by = is_gptq && !is_second ? 1 : 0;
   weight.spec.symmetric = is_symmetric(input.tensors, layer.zero_points, code_bits(weight.spec), moved_by);
   weight.spec.has_free_scales = true;
   if (!is_gptq) return weight.finish(layer.name + ".weight", kAwqLayout);
@@ -122,11 +135,11 @@ LogicalTensor make_weight(const FinderInput& input, const Layer& layer, const Sc
       !has_groups_in_order(input.tensors, layer.name + ".g_idx", inputs, layer.scales.shape[0], group_size);
   add_group_order(weight, input, layer);
   remark_on_format(input);
-  return weight.finish(layer.name + ".weight", is_of_second_form(input) ? kGptqV2Layout : kGptqLayout);
+  return weight.finish(layer.name + ".weight", is_second ? kGptqV2Layout : kGptqLayout);
 }
 
 LogicalTensor make_gptq(const FinderInput& input, const Layer& layer) {
-  const std::string format = text_in(input.config, "checkpoint_format");
+  const std::string format = form_said(input.config);
   if (!format.empty() && format != "gptq" && format != kSecondForm) {
     input.tensors.refuse(layer.codes.name, formatted("GPTQ's format {} is not read", format));
   }
@@ -145,8 +158,13 @@ LogicalTensor make_awq(const FinderInput& input, const Layer& layer) {
 
 std::optional<LogicalTensor> find_gptq_weight(const FinderInput& input, const TensorInfo& codes) {
   const NamedTensors& tensors = input.tensors;
-  if (codes.dtype != DType::kI32 || !codes.name.ends_with(kCodes)) return std::nullopt;
+  if (!codes.name.ends_with(kCodes)) return std::nullopt;
   const std::string name = codes.name.substr(0, codes.name.size() - kCodes.size());
+  if (codes.dtype != DType::kI32) {
+    const bool is_said = input.config.is_object() && tensors.find(name + ".scales");
+    if (is_said) tensors.refuse(codes.name, formatted("{} is no dtype of codes", dtype_name(codes.dtype)));
+    return std::nullopt;
+  }
   if (input.config.is_object() && !input.is_part) tensors.require(name + ".scales");
   if (!tensors.find(name + ".scales")) return std::nullopt;
   if (!tensors.find(name + ".qzeros")) tensors.refuse(codes.name, "is quantized by GPTQ without zero points");

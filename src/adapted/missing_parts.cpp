@@ -74,7 +74,7 @@ bool is_float8_matrix(const TensorInfo& info) {
   const bool is_matrix = info.shape.size() == 2 || info.shape.size() == 3;
   const auto has = [&](std::string_view word) { return info.name.find(word) != std::string::npos; };
   return find_float8_scheme(info.dtype) != nullptr && is_matrix && info.size_bytes > 0 && !has("scale") &&
-         !has("embed");
+         !has("zero_point") && !has("embed");
 }
 
 }  // namespace
@@ -100,6 +100,17 @@ void require_known_codes(const NamedTensors& tensors, std::span<const LogicalTen
       tensors.fail(name, formatted("is {} {}, which are no codes with {}", dtype_name(info.dtype),
                                    shape_text(info.shape), part.info.name));
     }
+  }
+}
+
+void require_no_bare_codes(const NamedTensors& tensors, std::span<const LogicalTensor> found) {
+  const std::set<std::size_t> known = parts_of(found);
+  for (const auto& [name, index] : tensors.by_name()) {
+    const TensorInfo& info = tensors.source().tensors()[index];
+    const bool has_bytes = info.dtype == DType::kI8 || info.dtype == DType::kU8;
+    if (!has_bytes || info.shape.size() < 2 || info.size_bytes == 0 || !name.ends_with(".weight")) continue;
+    if (!known.contains(index))
+      tensors.fail(name, formatted("is {}, and its scales are missing", dtype_name(info.dtype)));
   }
 }
 

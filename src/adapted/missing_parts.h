@@ -16,6 +16,9 @@ void require_codes(const NamedTensors& tensors);
 /// Errors: kFormat for scales of codes that are integers of no weight that was found.
 void require_known_codes(const NamedTensors& tensors, std::span<const LogicalTensor> found);
 
+/// Errors: kFormat for bytes that are called a weight, and are of none that was found.
+void require_no_bare_codes(const NamedTensors& tensors, std::span<const LogicalTensor> found);
+
 /// Whether the weight of a layer is quantized.
 using SaysQuantized = std::function<bool(const std::string& layer)>;
 

@@ -18,10 +18,23 @@ struct Mode {
   std::string name;
 };
 
-Mode mode_of(const Json& config, const std::string& layer) {
-  const Json* own = config.find(layer);
-  const Json& said = own != nullptr && own->is_object() ? *own : config;
-  Mode mode{number_in(said, "bits", 4), number_in(said, "group_size", 64), text_in(said, "mode")};
+std::int64_t whole_number_in(const FinderInput& input, const TensorInfo& codes, const Json& said, const char* key,
+                             std::int64_t otherwise) {
+  const Json* found = said.find(key);
+  if (found != nullptr && !found->is_integer()) {
+    input.tensors.fail(codes.name, formatted("has a {} in config.json that is no whole number", key));
+  }
+  return number_in(said, key, otherwise);
+}
+
+Mode mode_of(const FinderInput& input, const TensorInfo& codes, const std::string& layer) {
+  const Json* own = input.config.find(layer);
+  if (own != nullptr && !own->is_object() && !own->is_boolean()) {
+    input.tensors.fail(codes.name, "has no object of its own in config.json, but another value");
+  }
+  const Json& said = own != nullptr && own->is_object() ? *own : input.config;
+  Mode mode{whole_number_in(input, codes, said, "bits", 4), whole_number_in(input, codes, said, "group_size", 64),
+            text_in(said, "mode")};
   if (mode.name.empty()) mode.name = "affine";
   return mode;
 }
@@ -89,7 +102,7 @@ std::optional<LogicalTensor> find_mlx_weight(const FinderInput& input, const Ten
       !input.tensors.find(layer + ".scales")) {
     return std::nullopt;
   }
-  const Mode mode = mode_of(input.config, layer);
+  const Mode mode = mode_of(input, codes, layer);
   if (mode.width <= 0 || mode.width > 8 || mode.group_size <= 0) {
     input.tensors.refuse(codes.name, formatted("{} bits in groups of {}", mode.width, mode.group_size));
   }

@@ -58,13 +58,6 @@ LogicalTensor make_mx(const FinderInput& input, const TensorInfo& codes, const s
   return weight.finish(name, width == 4 ? kMxfp4PackLayout : kMxfp6PackLayout);
 }
 
-// Whether ComfyUI stores the scales of a layer in an order of its own.
-void refuse_swizzled(const FinderInput& input, const TensorInfo& codes) {
-  if (input.tensors.source().metadata().contains("_quantization_metadata")) {
-    input.tensors.refuse(codes.name, "ComfyUI's scales of 4 bits are in an order that is not read");
-  }
-}
-
 }  // namespace
 
 std::optional<LogicalTensor> find_small_float_weight(const FinderInput& input, const TensorInfo& codes) {

@@ -82,6 +82,7 @@ void require_parts(const NamedTensors& tensors, const Json& config, const Adapte
   if (is_float8 || text_in(config, "quant_method") == find_mx_scheme(4)->name) {
     require_known_codes(tensors, found.weights);
   }
+  require_no_bare_codes(tensors, found.weights);
   if (!is_float8) return;
   require_scales(tensors, found.weights, config.contains("weight_block_size") ? "_scale_inv" : "_scale", "config.json",
                  [&](const std::string& layer) { return !may_leave(config, layer); });
@@ -98,7 +99,31 @@ void drop_activation_scales(const NamedTensors& tensors, AdaptedWeights& found) 
   if (count > 0) found.remarks.push_back(formatted("{} scales of activations are not carried on", count));
 }
 
+// The tensor by which ComfyUI marks a layer.
+std::string comfy_mark_of(const std::string& weight) { return stem_of(weight) + ".comfy_quant"; }
+
+void drop_marks(const NamedTensors& tensors, AdaptedWeights& found) {
+  if (const auto marker = tensors.find("scaled_fp8")) found.dropped.insert(*marker);
+  for (const LogicalTensor& weight : found.weights) {
+    if (const auto marker = tensors.find(comfy_mark_of(weight.name))) found.dropped.insert(*marker);
+  }
+}
+
+// Factors of what goes into a layer, which its weight was divided by.
+void refuse_input_scales(const NamedTensors& tensors, const AdaptedWeights& found) {
+  for (const LogicalTensor& weight : found.weights) {
+    const std::string name = stem_of(weight.name) + ".pre_quant_scale";
+    if (tensors.find(name)) tensors.refuse(name, "scales the inputs of its layer, which is not undone");
+  }
+}
+
 }  // namespace
+
+void refuse_swizzled(const FinderInput& input, const TensorInfo& codes) {
+  if (input.tensors.source().metadata().contains(kComfyKey) || input.tensors.find(comfy_mark_of(codes.name))) {
+    input.tensors.refuse(codes.name, "ComfyUI's scales of groups are in an order that is not read");
+  }
+}
 
 std::int64_t number_in(const Json& config, std::string_view key, std::int64_t otherwise) {
   const Json* found = config.is_object() ? config.find(key) : nullptr;
@@ -141,7 +166,8 @@ AdaptedWeights find_known_weights(const TensorSource& source, const Json& config
   }
   if (!is_part) require_parts(tensors, config, found);
   drop_activation_scales(tensors, found);
-  if (const auto marker = tensors.find("scaled_fp8")) found.dropped.insert(*marker);
+  drop_marks(tensors, found);
+  refuse_input_scales(tensors, found);
   for (const LogicalTensor& weight : found.weights) {
     for (const std::size_t part : weight.parts) found.dropped.erase(part);
   }

@@ -28,6 +28,9 @@ std::optional<LogicalTensor> find_gptq_weight(const FinderInput& input, const Te
 std::optional<LogicalTensor> find_bitsandbytes_weight(const FinderInput& input, const TensorInfo& codes);
 std::optional<LogicalTensor> find_mlx_weight(const FinderInput& input, const TensorInfo& codes);
 
+/// Errors: kUnsupported for groups' scales of ComfyUI, which it stores in an order of its own.
+void refuse_swizzled(const FinderInput& input, const TensorInfo& codes);
+
 /// All of them. is_part: see FinderInput. Errors: as the finders'; kFormat for what a weight lacks.
 AdaptedWeights find_known_weights(const TensorSource& source, const Json& config, bool is_part);
 

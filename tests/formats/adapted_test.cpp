@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 
 #include "formats/open_source.h"
@@ -212,6 +213,12 @@ std::string file_with(const MiddleZeroPoints& made, bool is_first_other) {
 class Symmetric : public testing::TestWithParam<MiddleZeroPoints> {};
 constexpr const char kFirst[] = R"({"quantization_config": {"quant_method": "gptq", "checkpoint_format": "gptq"}})";
 constexpr const char kSecond[] = R"({"quantization_config": {"quant_method": "gptq", "checkpoint_format": "gptq_v2"}})";
+constexpr const char kFormat[] =
+    R"({"quantization_config": {"quant_method": "gptq", "format": "gptq_v2", "checkpoint_format": "gptq"}})";
+constexpr const char kAutoRound[] =
+    R"({"quantization_config": {"quant_method": "auto-round", "packing_format": "auto_round:gptqmodel"}})";
+constexpr const char kAutoGptq[] =
+    R"({"quantization_config": {"quant_method": "auto-round", "packing_format": "auto_round:auto_gptq"}})";
 constexpr const char kAwq[] = R"({"quantization_config": {"quant_method": "awq"}})";
 // 3 bits: 011 and 100 again and again.
 INSTANTIATE_TEST_SUITE_P(
@@ -222,6 +229,9 @@ INSTANTIATE_TEST_SUITE_P(
                     MiddleZeroPoints{"gptq_8", 8, {0x7f7f7f7f, 0x7f7f7f7f, 0x7f7f7f7f}, kFirst},
                     MiddleZeroPoints{"gptq_v2_3", 3, {0x24924924, 0x49249249, 0x92492492}, kSecond},
                     MiddleZeroPoints{"gptq_v2_4", 4, {0x88888888, 0x88888888, 0x88888888}, kSecond},
+                    MiddleZeroPoints{"format", 4, {0x88888888, 0x88888888, 0x88888888}, kFormat},
+                    MiddleZeroPoints{"auto_round", 4, {0x88888888, 0x88888888, 0x88888888}, kAutoRound},
+                    MiddleZeroPoints{"auto_round_less", 4, {0x77777777, 0x77777777, 0x77777777}, kAutoGptq},
                     MiddleZeroPoints{"awq", 4, {0x88888888, 0x88888888, 0x88888888}, kAwq}));
 
 TEST_P(Symmetric, ByTheirZeroPoints) {
@@ -384,6 +394,9 @@ INSTANTIATE_TEST_SUITE_P(
         Loss{"gpt_oss", "mlp.experts.gate_up_proj_scales", nullptr,
              "tensor mlp.experts.gate_up_proj_scales: is missing"},
         Loss{"gptq_4", "a.scales", nullptr, "tensor a.scales: is missing"},
+        Loss{"bnb_int8", "a.SCB", nullptr, "tensor a.weight: is I8, and its scales are missing"},
+        Loss{"modelopt_nvfp4", "a.weight_scale_2", nullptr, "tensor a.weight: is U8, and its scales are missing"},
+        Loss{"deepseek_v4", "a.scale", nullptr, "tensor a.weight: is I8, and its scales are missing"},
         // Files that say nothing of quantization: floats of 8 bits may be values.
         Loss{"scaled_fp8", "a.scale_weight", nullptr, nullptr}, Loss{"mistral", "a.qscale_weight", nullptr, nullptr},
         Loss{"deepseek_experts", "a.weight_scale_inv", nullptr, nullptr},
@@ -469,6 +482,20 @@ class LostFolder {
   TempFolder folder_;
 };
 
+// The file with a tensor more.
+std::string bytes_beside(const std::string& file, const char* tensor) {
+  const auto source = open_safetensors_source(memory_bytes(std::as_bytes(std::span(file))), {});
+  SafetensorsBytes bytes;
+  for (std::size_t i = 0; i < source->tensors().size(); ++i) {
+    const TensorInfo& info = source->tensors()[i];
+    std::string data(info.size_bytes, '\0');
+    source->read(i, 0, std::as_writable_bytes(std::span(data)));
+    bytes.add_bytes(info.name, std::string(dtype_name(info.dtype)).c_str(), Json(info.shape).dump(), data);
+  }
+  bytes.add(tensor, "F32", "[1]", std::vector<float>{1});
+  return bytes.bytes();
+}
+
 TEST_P(Lost, IsNamed) {
   const Loss& loss = GetParam();
   const LostFolder folder(loss);
@@ -487,6 +514,69 @@ TEST_P(Lost, MayBeInAnotherShard) {
   const std::string name = "model-00001-of-00002.safetensors";
   const LostFolder folder(GetParam(), name);
   EXPECT_FALSE(open_source(folder.path(name))->weights().empty());
+}
+
+// ---- What is said of weights, and would change them
+
+struct Refusal {
+  const char* folder;
+  const char *said, *instead;  // in config.json
+  const char* tensor;          // that is added
+  const char* message;         // a part of it
+};
+
+std::ostream& operator<<(std::ostream& out, const Refusal& refusal) { return out << refusal.message; }
+
+class Refused : public testing::TestWithParam<Refusal> {};
+INSTANTIATE_TEST_SUITE_P(
+    Folders, Refused,
+    testing::Values(
+        Refusal{"mlx_8", "\"bits\": 8", "\"bits\": \"8\"", "b", "a.weight: has a bits in config.json that is no whole"},
+        Refusal{"mlx_8", "\"group_size\": 64", "\"group_size\": 64.0", "b",
+                "a.weight: has a group_size in config.json"},
+        Refusal{"mlx_8", "\"bits\": 8", "\"bits\": 8, \"a\": 3", "b", "a.weight: has no object of its own"},
+        Refusal{"ct_w4", "\"format\"", "\"transform_config\": {\"config_groups\": {\"R1\": {}}}, \"format\"", "b",
+                "its weights are rotated (transform_config), which is not undone"},
+        Refusal{"ct_w4", "\"group_size\": 32", "\"group_size\": 16", "b", "groups a row, unlike what config.json says"},
+        Refusal{"deepseek", "128,", "64,", "b", "a.weight_scale_inv: its shape"},
+        Refusal{"modelopt_nvfp4", "", "", "a.pre_quant_scale", "a.pre_quant_scale: scales the inputs of its layer"},
+        Refusal{"modelopt_nvfp4", "", "", "a.comfy_quant", "a.weight: ComfyUI's scales of groups are in an order"},
+        Refusal{"mxfp8", "", "", "a.comfy_quant", "a.weight: ComfyUI's scales of groups are in an order"}));
+
+TEST_P(Refused, BeforeItIsRead) {
+  const Refusal& refusal = GetParam();
+  const LostFolder folder({refusal.folder, "", nullptr, nullptr});
+  std::string config = read_bytes(folder.path("config.json"));
+  const std::size_t place = config.find(refusal.said);
+  ASSERT_NE(place, std::string::npos);
+  write_bytes(folder.path("config.json"), config.replace(place, std::strlen(refusal.said), refusal.instead));
+  const std::string from = kFolder + refusal.folder + "/model.safetensors";
+  write_bytes(folder.path("model.safetensors"), bytes_beside(read_bytes(from), refusal.tensor));
+  const Error error = error_of([&] { open_source(folder.path("")); });
+  EXPECT_NE(error.message().find(refusal.message), std::string::npos) << error.message();
+}
+
+// Multimodal models have it in the part that their text is, and older ones under another name. What is made of them does
+// not have it any more.
+TEST(Config, MayNestWhatItSaysOfQuantization) {
+  for (const char* key : {"text_config", "compression_config"}) {
+    const TempFolder folder;
+    const std::string from = kFolder + "ct_w4_asymmetric/";
+    const Json said = parse_json(read_bytes(from + "config.json"))["quantization_config"];
+    const bool is_nested = std::string_view(key) == "text_config";
+    std::filesystem::create_directories(folder.path("in"));
+    write_bytes(folder.path("in/config.json"),
+                Json{{key, is_nested ? Json{{"quantization_config", said}, {"hidden_size", 8}} : said}}.dump());
+    write_bytes(folder.path("in/model.safetensors"), read_bytes(from + "model.safetensors"));
+    const auto source = open_source(folder.path("in"));
+    EXPECT_EQ(read_values<float>(*floats_of(*source), "a.weight"),
+              read_values<float>(*source, std::string(kExpected) + "a.weight"));
+    RunControl control;
+    const Config config(nullptr, nullptr);
+    dequantize(*source, config, control, file_output(*source, folder.path("out/"), config, control));
+    EXPECT_EQ(parse_json(read_bytes(folder.path("out/config.json"))),
+              is_nested ? (Json{{key, Json{{"hidden_size", 8}}}}) : Json::object());
+  }
 }
 
 // Floats of 8 bits in a layer that config.json leaves are values.

@@ -76,6 +76,7 @@ std::unique_ptr<TensorSource> adapt_compressed_tensors(std::unique_ptr<TensorSou
   if (!is_part) require_codes(tensors);
   found.weights = find_compressed_weights(tensors, groups, is_part);
   if (!is_part) require_float_scales(tensors, found.weights, config, groups);
+  if (!is_part) require_no_bare_codes(tensors, found.weights);
   remark_on_order(tensors, groups, found);
   found.dropped = find_activation_scales(tensors, found.weights, has_object(config, "kv_cache_scheme"));
   if (!found.dropped.empty()) {

@@ -117,6 +117,10 @@ std::vector<CompressedGroup> read_groups(const std::string& title, const Json& c
     refuse_compressed(title, formatted("compressed-tensors format {} is not supported", format));
   }
   if (!has_object(config, "config_groups")) refuse_compressed(title, "its quantization_config has no config_groups");
+  if (has_object(config, "transform_config") && has_object(config["transform_config"], "config_groups") &&
+      !config["transform_config"]["config_groups"].members().empty()) {
+    refuse_compressed(title, "its weights are rotated (transform_config), which is not undone");
+  }
   std::vector<CompressedGroup> groups;
   for (const auto& [key, group] : config["config_groups"].members()) {
     if (!group.is_object()) refuse_compressed(title, formatted("its {} is no object", key));

@@ -81,6 +81,11 @@ std::int64_t group_size(const WeightInMaking& weight, const std::string& base, c
 void set_groups(WeightInMaking& weight, const std::string& base, const std::string& name, std::int64_t groups) {
   QuantizedSpec& spec = weight.spec;
   const std::int64_t columns = spec.shape[1];
+  const bool has_groups =
+      !weight.groups.empty() && std::ranges::all_of(weight.groups, [&](const CompressedGroup& group) {
+        return group.group_size > 0 && (columns - 1) / group.group_size + 1 != groups;
+      });
+  if (has_groups) weight.tensors.fail(name, formatted("has {} groups a row, unlike what config.json says", groups));
   spec.has_free_scales = weight.tensors.source().metadata().contains(std::string(kFreeScalesKey));
   // A block of ggml's is a group, also where it is all of a row.
   const bool is_block = spec.has_free_scales && columns == kGgmlBlockColumns;
@@ -208,9 +213,11 @@ void add_plain_zero_point(WeightInMaking& weight, const std::string& base) {
   const std::string name = base + std::string(kZeroPointSuffix);
   weight.spec.symmetric = false;
   const TensorInfo& info = weight.add_part(name);
-  if (info.dtype != DType::kI8 || element_count(info.shape) != scale_shape(weight.spec).count()) {
+  const Shape wanted = scale_matrix(weight.spec);
+  const bool is_turned = info.shape.size() == 2 && info.shape != wanted;
+  if (info.dtype != DType::kI8 || is_turned || element_count(info.shape) != element_count(wanted)) {
     weight.tensors.fail(name, formatted("is {} {}, but must be I8 {}", dtype_name(info.dtype), shape_text(info.shape),
-                                        shape_text(scale_matrix(weight.spec))));
+                                        shape_text(wanted)));
   }
 }
 

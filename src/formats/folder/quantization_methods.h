@@ -40,6 +40,10 @@ struct QuantizationMethod {
 std::unique_ptr<TensorSource> adapt_quantized_folder(std::unique_ptr<TensorSource> source, const Json& config,
                                                      bool is_part = false);
 
+/// config.json without what it says of quantization elsewhere than in the members that are written: in the part of its
+/// text, and under an older name.
+std::string without_other_quantization(const std::string& text);
+
 /// Whether a file by itself may be one of a quantized folder: by its tensors' names, where no metadata of ours says
 /// what they are.
 bool may_be_of_quantized_folder(const TensorSource& source);

@@ -26,6 +26,7 @@ FolderQuantization describe_quantization(const Plan& plan, const FolderOutput& f
 std::string folder_config(const FolderOutput& folder, const FolderQuantization& quantization) {
   std::string text = folder.config();
   if (text.empty() && quantization.config.is_null()) return text;
+  if (!text.empty()) text = without_other_quantization(text);
   text = with_member(text.empty() ? "{}" : text, "quantization_config", quantization.config);
   return quantization.also_as.empty() ? text : with_member(text, quantization.also_as, quantization.config);
 }
