@@ -12,10 +12,12 @@
 namespace mnq {
 namespace {
 
+using enum DType;
+
 // A tensor that is called STEM + suffix.
 struct Part {
   std::string_view suffix;
-  std::array<std::string_view, 4> dtypes = {};  // none: any
+  std::array<DType, 4> dtypes{};  // none: any
 };
 
 // What all tensors of one weight are called and have in common. The first one has its codes.
@@ -39,29 +41,29 @@ constexpr std::string_view kFullAdvice =
 
 // Looked up in this order: what has more parts comes before what has some of them.
 constexpr Kind kKinds[] = {
-    {"is quantized by GPTQ", {{{".qweight", {"I32"}}, {".qzeros", {"I32"}}, {".scales"}, {".g_idx", {"I32", "I64"}}}}},
-    {"is quantized by AWQ", {{{".qweight", {"I32"}}, {".qzeros", {"I32"}}, {".scales"}}}},
-    {"is quantized by GPTQ (symmetric)", {{{".qweight", {"I32"}}, {".scales"}}}},
-    {"is quantized by SVDQuant (Nunchaku)", {{{".qweight", {"I8"}}, {".wscales"}}}},
-    {"is quantized by Marlin", {{{".B", {"I32"}}, {".s", {"F16", "BF16"}}}}},
-    {"is quantized by ExLlamaV2 (EXL2)", {{{".q_weight", {"I32"}}, {".q_scale", {"I32"}}, {".q_scale_max"}}}},
-    {"is quantized by ExLlamaV3 (EXL3)", {{{".trellis", {"I16", "U16"}}}}},
-    {"is quantized by MLX", {{{".weight", {"U32"}}, {".scales"}}}},
-    {"is quantized to 4 bits by bitsandbytes", {{{".weight", {"U8"}}, {".weight.absmax"}}}},
-    {"is quantized to 8 bits by bitsandbytes", {{{".weight", {"I8"}}, {".SCB"}}}},
+    {"is quantized by GPTQ", {{{".qweight", {kI32}}, {".qzeros", {kI32}}, {".scales"}, {".g_idx", {kI32, kI64}}}}},
+    {"is quantized by AWQ", {{{".qweight", {kI32}}, {".qzeros", {kI32}}, {".scales"}}}},
+    {"is quantized by GPTQ (symmetric)", {{{".qweight", {kI32}}, {".scales"}}}},
+    {"is quantized by SVDQuant (Nunchaku)", {{{".qweight", {kI8}}, {".wscales"}}}},
+    {"is quantized by Marlin", {{{".B", {kI32}}, {".s", {kF16, kBF16}}}}},
+    {"is quantized by ExLlamaV2 (EXL2)", {{{".q_weight", {kI32}}, {".q_scale", {kI32}}, {".q_scale_max"}}}},
+    {"is quantized by ExLlamaV3 (EXL3)", {{{".trellis", {kI16, kU16}}}}},
+    {"is quantized by MLX", {{{".weight", {kU32}}, {".scales"}}}},
+    {"is quantized to 4 bits by bitsandbytes", {{{".weight", {kU8}}, {".weight.absmax"}}}},
+    {"is quantized to 8 bits by bitsandbytes", {{{".weight", {kI8}}, {".SCB"}}}},
     {"is quantized to 4 bits with scales of 8 bits (NVFP4)",
-     {{{".weight_packed", {"U8"}}, {".weight_scale", {"F8_E4M3"}}, {".weight_global_scale"}}}},
+     {{{".weight_packed", {kU8}}, {".weight_scale", {kF8E4M3}}, {".weight_global_scale"}}}},
     {"is quantized to 4 bits with scales of 8 bits (NVFP4)",
-     {{{".weight", {"U8"}}, {".weight_scale", {"F8_E4M3"}}, {".weight_scale_2"}}}},
-    {"is quantized to MXFP4", {{{"_blocks", {"U8"}}, {"_scales", {"U8"}}}}},
-    {"is quantized to FP8 with scales of blocks", {{{".weight", {"F8_E4M3", "F8_E5M2"}}, {".weight_scale_inv"}}}},
-    {"is quantized to FP8 with scales", {{{".weight", {"F8_E4M3", "F8_E5M2"}}, {".weight_scale"}}}},
-    {"is quantized to FP8 with scales (ComfyUI)", {{{".weight", {"F8_E4M3", "F8_E5M2"}}, {".scale_weight"}}}},
+     {{{".weight", {kU8}}, {".weight_scale", {kF8E4M3}}, {".weight_scale_2"}}}},
+    {"is quantized to MXFP4", {{{"_blocks", {kU8}}, {"_scales", {kU8}}}}},
+    {"is quantized to FP8 with scales of blocks", {{{".weight", {kF8E4M3, kF8E5M2}}, {".weight_scale_inv"}}}},
+    {"is quantized to FP8 with scales", {{{".weight", {kF8E4M3, kF8E5M2}}, {".weight_scale"}}}},
+    {"is quantized to FP8 with scales (ComfyUI)", {{{".weight", {kF8E4M3, kF8E5M2}}, {".scale_weight"}}}},
     {"is quantized by compressed-tensors",
-     {{{".weight_packed", {"I32"}}, {".weight_scale"}, {".weight_shape"}}},
+     {{{".weight_packed", {kI32}}, {".weight_scale"}, {".weight_shape"}}},
      kFolderAdvice},
-    {"is quantized by compressed-tensors, or as it does it", {{{".weight", {"I8"}}, {".weight_scale"}}}, kFolderAdvice},
-    {"is quantized by EETQ", {{{".weight", {"I8"}}, {".weight_scales"}}}},
+    {"is quantized by compressed-tensors, or as it does it", {{{".weight", {kI8}}, {".weight_scale"}}}, kFolderAdvice},
+    {"is quantized by EETQ", {{{".weight", {kI8}}, {".weight_scales"}}}},
     {"is quantized by HQQ", {{{".W_q"}, {".scale"}, {".zero"}}}},
     {"is quantized by HQQ", {{{".W_q"}}}},
     {"is quantized by quanto", {{{".weight._data"}, {".weight._scale"}}}},
@@ -69,15 +71,15 @@ constexpr Kind kKinds[] = {
     {"is quantized by torchao", {{{"_weight_qdata"}, {"_weight_scale"}}}},
     {"is quantized by torchao", {{{".weight:qdata"}, {".weight:scale"}}}},
     {"is quantized by torchao", {{{".weight:_data"}, {".weight:_scale"}}}},
-    {"is quantized by AQLM", {{{".codes", {"I8", "I16", "U8"}}, {".codebooks"}}}},
-    {"is quantized by VPTQ", {{{".indices", {"I32", "I16", "U16", "U32"}}, {".centroids"}}}},
+    {"is quantized by AQLM", {{{".codes", {kI8, kI16, kU8}}, {".codebooks"}}}},
+    {"is quantized by VPTQ", {{{".indices", {kI32, kI16, kU16, kU32}}, {".centroids"}}}},
     {"is quantized by QuIP#", {{{".Qidxs"}, {".SU"}, {".SV"}}}},
     {"is quantized by PyTorch with codes of 32 bits (qint32)",
-     {{{"", {"I32"}}, {"_scale", {"F32"}}, {"_zero_point", {"I32"}}}}},
+     {{{"", {kI32}}, {"_scale", {kF32}}, {"_zero_point", {kI32}}}}},
     {"is quantized by PyTorch with float zero points, not by rows",
-     {{{"", {"U8", "I8", "I32"}}, {"_scale", {"F32"}}, {"_zero_point", {"F32"}}}}},
+     {{{"", {kU8, kI8, kI32}}, {"_scale", {kF32}}, {"_zero_point", {kF32}}}}},
     {"is quantized by PyTorch with codes of less than a byte",
-     {{{"", {"U8"}}, {"_scale", {"F32"}}, {"_zero_point", {"I32"}}}}},
+     {{{"", {kU8}}, {"_scale", {kF32}}, {"_zero_point", {kI32}}}}},
     {"has 8-bit codes as ONNX Runtime writes them", {{{"_quantized"}, {"_scale"}, {"_zero_point"}}}},
     {"is a part of an FSDP checkpoint, with the parameters of a module flattened into one",
      {{{"_flat_param"}}},
@@ -88,18 +90,14 @@ constexpr Kind kKinds[] = {
      kFullAdvice,
      true},
     // What is left of weights where the rest lies in other shards, or is lost.
-    {"has codes of GPTQ or AWQ whose scales are not there", {{{".qweight", {"I32"}}}}, kWholeAdvice},
-    {"has codes of MLX whose scales are not there", {{{".weight", {"U32"}}}}, kWholeAdvice},
-    {"has codes of compressed-tensors whose scales are not there", {{{".weight_packed", {"I32", "U8"}}}}, kWholeAdvice},
+    {"has codes of GPTQ or AWQ whose scales are not there", {{{".qweight", {kI32}}}}, kWholeAdvice},
+    {"has codes of MLX whose scales are not there", {{{".weight", {kU32}}}}, kWholeAdvice},
+    {"has codes of compressed-tensors whose scales are not there", {{{".weight_packed", {kI32, kU8}}}}, kWholeAdvice},
     {"has codes of bitsandbytes whose scales are not there",
-     {{{".weight", {"U8"}}, {".weight.quant_map"}}},
+     {{{".weight", {kU8}}, {".weight.quant_map"}}},
      kWholeAdvice},
-    {"has codes of MXFP4 whose scales are not there", {{{"_blocks", {"U8"}}}}, kWholeAdvice},
-    {"has scales of GPTQ or AWQ whose codes are not there",
-     {{{".qzeros", {"I32"}}}},
-     kWholeAdvice,
-     false,
-     {".qweight"}},
+    {"has codes of MXFP4 whose scales are not there", {{{"_blocks", {kU8}}}}, kWholeAdvice},
+    {"has scales of GPTQ or AWQ whose codes are not there", {{{".qzeros", {kI32}}}}, kWholeAdvice, false, {".qweight"}},
     {"has scales of MLX whose codes are not there",
      {{{".scales"}, {".biases"}}},
      kWholeAdvice,
@@ -108,7 +106,7 @@ constexpr Kind kKinds[] = {
     {"has scales of bitsandbytes whose codes are not there", {{{".weight.absmax"}}}, kWholeAdvice, false, {".weight"}},
     {"has scales of bitsandbytes whose codes are not there", {{{".SCB"}}}, kWholeAdvice, false, {".weight"}},
     {"has scales of compressed-tensors whose codes are not there",
-     {{{".weight_shape", {"I64"}}}},
+     {{{".weight_shape", {kI64}}}},
      kWholeAdvice,
      false,
      {".weight", ".weight_packed"}},
@@ -123,7 +121,7 @@ constexpr Kind kKinds[] = {
      false,
      {".weight", ".weight_packed"}},
     {"has scales of floats of 8 or 4 bits whose codes are not there",
-     {{{".scale", {"F8_E8M0"}}}},
+     {{{".scale", {kF8E8M0}}}},
      kWholeAdvice,
      false,
      {".weight"}},
@@ -138,18 +136,18 @@ constexpr Kind kKinds[] = {
      false,
      {".weight"}},
     {"has scales of MLX whose codes are not there",
-     {{{".scales", {"U8"}}}},
+     {{{".scales", {kU8}}}},
      kWholeAdvice,
      false,
      {".weight", ".qweight"}},
-    {"has scales of MXFP4 whose codes are not there", {{{"_scales", {"U8"}}}}, kWholeAdvice, false, {"_blocks"}},
+    {"has scales of MXFP4 whose codes are not there", {{{"_scales", {kU8}}}}, kWholeAdvice, false, {"_blocks"}},
 };
 
 using Names = std::unordered_map<std::string_view, const LogicalTensor*>;
 
 bool fits(const Part& part, const LogicalTensor& tensor) {
-  const auto is_named = [&](std::string_view dtype) { return !dtype.empty() && dtype == dtype_name(tensor.dtype); };
-  return !tensor.spec && (part.dtypes[0].empty() || std::ranges::any_of(part.dtypes, is_named));
+  const bool has_dtype = part.dtypes[0] == DType() || std::ranges::find(part.dtypes, tensor.dtype) != part.dtypes.end();
+  return !tensor.spec && has_dtype;
 }
 
 // Whether the tensor and others of its stem are one weight of that kind.

@@ -100,7 +100,12 @@ bool is_embedding_name(std::string_view module) {
                                                     "linear", "dense",      "project"};
   constexpr std::array<std::string_view, 2> kTokens{"token", "tokens"};  // as the last word: iou_token, mask_tokens
   const std::size_t last_word = name.rfind('_') + 1;
-  const bool is_called_so = name == "relative_attention_bias" || name == "shared";  // T5's, BART's
+  // T5's, BART's, Pix2Struct's, EoMT's, SpeechT5's, Phi-4's and Canine's
+  constexpr std::array<std::string_view, 8> kWhole{
+      "relative_attention_bias", "shared", "row_embedder", "column_embedder",
+      "queries_embedder",        "pe_k",   "bias_values",  "codebook"};
+  const bool is_called_so =
+      std::ranges::find(kWhole, name) != kWhole.end() || name.starts_with("hashbucketcodepointembedder");
   return is_called_so || has_word(std::string_view(name).substr(last_word), kTokens) ||
          (has_word(name, kWords) && !has_word(name, kOthers));
 }

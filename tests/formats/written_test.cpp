@@ -73,6 +73,7 @@ class Written : public testing::Test {
   }
 
   std::string path(const std::string& name) const { return folder_.path(name); }
+  void set_model_type(const std::string& type) { more_config_ = formatted(R"(, "model_type": "{}")", type); }
 
  private:
   void write_folder(std::vector<NamedTensor> tensors) {
@@ -82,10 +83,11 @@ class Written : public testing::Test {
     const Config none(&settings, nullptr);
     RunControl control;
     convert(*model, none, control, file_output(*model, path("in/model.safetensors"), none, control));
-    write_bytes(path("in/config.json"), R"({"architectures": ["LlamaForCausalLM"]})");
+    write_bytes(path("in/config.json"), R"({"architectures": ["LlamaForCausalLM"])" + more_config_ + "}");
   }
 
   TempFolder folder_;
+  std::string more_config_;  // of config.json
 };
 
 TEST_F(Written, Gptq) {
@@ -213,6 +215,42 @@ TEST_F(Written, AQuantizedHeadHasANote) {
         << format;
     EXPECT_EQ(warnings(format, R"(["*a"])").find("lm_head"), std::string::npos) << format;
   }
+}
+
+// transformers loads layers of one list of modules, the first that it knows.
+TEST_F(Written, GptqSaysWhichLayersTransformersLoses) {
+  set_model_type("bart");
+  const auto warnings = [&](std::vector<NamedTensor> tensors) {
+    return quantize_folder("gptq", R"("bits": 4)", std::move(tensors)).report["warnings"].dump();
+  };
+  EXPECT_NE(warnings({weight("model.decoder.layers.0.a"), weight("model.encoder.layers.0.a")})
+                .find("transformers loads GPTQ's layers of model.decoder.layers only, and those are not, as "
+                      "model.encoder.layers.0.a: 1"),
+            std::string::npos);
+  EXPECT_NE(warnings({weight("encoder.layer.0.a")}).find("transformers loads no GPTQ of this model"),
+            std::string::npos);
+  EXPECT_EQ(warnings({weight("model.layers.0.a")}).find("transformers loads"), std::string::npos);
+}
+
+TEST_F(Written, WeightsThatTransformersSplitsStayFloat) {
+  set_model_type("nomic_bert");
+  for (const char* format : {"fp8", "bitsandbytes", "gptq", "awq"}) {
+    const Made made =
+        quantize_folder(format, "", {weight("layers.0.attn.Wqkv", {128, 128}), weight("layers.0.a", {128, 128})});
+    EXPECT_EQ(made.reason("layers.0.attn.Wqkv.weight"), "transformers splits this weight as it loads it") << format;
+    if (std::string_view(format) == "gptq") continue;  // has `dynamic`
+    const char* key = std::string_view(format) == "bitsandbytes" ? "llm_int8_skip_modules" : "modules_to_not_convert";
+    EXPECT_NE(made.config["quantization_config"][key].dump().find("self_attn.q_proj"), std::string::npos) << format;
+  }
+}
+
+TEST_F(Written, LayersOfOtherClassesStayFloatInBitsandbytes) {
+  set_model_type("wavlm");
+  const Made made =
+      quantize_folder("bitsandbytes", "", {weight("a.q_proj"), weight("head.attention.out_proj"), weight("a.b")});
+  EXPECT_EQ(made.reason("a.q_proj.weight"), "transformers makes no layer of bitsandbytes of it");
+  EXPECT_EQ(made.reason("head.attention.out_proj.weight"), "transformers makes no layer of bitsandbytes of it");
+  EXPECT_EQ(made.reason("a.b.weight"), "as nf4");
 }
 
 // What is not asked for is of 8 bits per channel elsewhere; with 4 a scale for a row would be too few.

@@ -90,8 +90,13 @@ TEST_F(CompressedTensors, HeadsThatShareTheEmbeddingAreIgnored) {
       {"AlbertForMaskedLM", "predictions.decoder"},
       {"ElectraForMaskedLM", "generator_lm_head"},
       {"ModernBertForMaskedLM", "decoder"},
+      {"MoonshineForConditionalGeneration", "proj_out"},
+      {"BlipForConditionalGeneration", "cls.predictions.decoder"},
+      {"XLNetLMHeadModel", "lm_loss"},
+      {"BertGenerationDecoder", "lm_head.decoder"},
   };
   for (const auto& row : rows) {
+    SCOPED_TRACE(row.architecture);
     const std::string config =
         R"({"architectures": [")" + std::string(row.architecture) + R"("], "tie_word_embeddings": false})";
     EXPECT_EQ(texts(quantize_folder({weight("layer")}, config).config["ignore"]), Names{row.head});
@@ -107,6 +112,9 @@ TEST_F(CompressedTensors, AHeadBehindAPrefixIsIgnoredUnderEitherName) {
   const Made stored = quantize_folder({weight("layer"), weight("cls.predictions.decoder")},
                                       R"({"architectures": ["BertForMaskedLM"]})");
   EXPECT_EQ(texts(stored.config["ignore"]), Names{"cls.predictions.decoder"});
+  const Made tied = quantize_folder({weight("layer")}, R"({"architectures": ["BlipForConditionalGeneration"],
+      "model_type": "blip", "text_config": {"model_type": "blip_text_model"}})");
+  EXPECT_EQ(texts(tied.config["ignore"]), (Names{"cls.predictions.decoder", "re:.*\\bcls.predictions.decoder$"}));
 }
 
 // int8 is packed there, which its own parts do not show.
@@ -302,7 +310,11 @@ TEST_F(CompressedTensors, CodesWithoutTheirScaleAreNotValid) {
   auto tensors = plain_int8();
   std::erase_if(tensors, [](const NamedTensor& tensor) { return tensor.name == "layer.weight_scale"; });
   write_folder("in", std::move(tensors), foreign_config(R"("num_bits": 8)", "null"));
+  const Error error = error_of([&] { open_source(path("in")); });
+  EXPECT_EQ(error.status(), Status::kFormat);
+  EXPECT_EQ(error.message(), path("in") + ": tensor layer.weight: is I8, and its scales are missing");
   RunControl control;
+  std::filesystem::remove(path("in/config.json"));  // which said so
   EXPECT_EQ(validate(*open_source(path("in")), nullptr, Config(nullptr, nullptr), control).problems(),
             Names{"layer.weight: layer.weight_scale is missing"});
 }

@@ -104,7 +104,7 @@ Layers sort_layers(const Plan& plan) {
 }
 
 // Heads that share the embedding's weight are Linear layers without a tensor of their own. Those that have one may have
-// another name as modules.
+// another name as modules, and a model may be a part of another.
 void add_heads(std::vector<std::string>& ignore, const Plan& plan, const Companion* companion) {
   for (const std::string& head : output_heads(companion)) {
     const auto of_head = [&](std::string_view layer) { return is_module(layer, head); };
@@ -113,7 +113,7 @@ void add_heads(std::vector<std::string>& ignore, const Plan& plan, const Compani
     const bool is_left = std::ranges::any_of(ignore, of_head);
     if (std::ranges::find(ignore, head) != ignore.end()) continue;
     if (!is_there) ignore.push_back(head);
-    if (is_there && is_left) ignore.push_back("re:.*\\b" + head + "$");
+    if (is_there ? is_left : companion->model_types.size() > 1) ignore.push_back("re:.*\\b" + head + "$");
   }
 }
 
@@ -156,17 +156,25 @@ void note_experts(std::vector<std::string>& notes, const Layers& layers) {
       "without activation_bits: this folder it cannot load");
 }
 
+bool is_of_sentence_transformers(const Companion* companion) {
+  return companion != nullptr &&
+         std::ranges::find(companion->files, "modules.json", &CompanionFile::name) != companion->files.end();
+}
+
 std::vector<std::string> notes_of(const Layers& layers, const Companion* companion) {
   std::vector<std::string> notes;
+  if (!layers.groups.empty() && is_of_sentence_transformers(companion)) {
+    notes.emplace_back(
+        "sentence-transformers 6 does not decode compressed-tensors, 5 and transformers do: for 6 write fp8 or "
+        "bitsandbytes");
+  }
   if (layers.conv1d > 0) {
     notes.push_back(formatted("{} layers are Conv1D, which compressed-tensors cannot hold: they stay float{}",
                               layers.conv1d,
                               layers.groups.empty() ? "; for smaller weights write safetensors or GGUF" : ""));
   }
   const bool is_plain = needs_plain_weights(companion);
-  if (is_plain && std::ranges::any_of(layers.groups, &Group::is_packed)) {
-    notes.emplace_back("transformers cannot load this model with weights that are packed: those of 8 bits it can");
-  }
+  if (std::ranges::any_of(layers.groups, &Group::is_packed)) add_note_on_plain_models(notes, companion);
   if (!is_plain && std::ranges::any_of(layers.groups, [](const Group& group) {
         return group.has_packed_integers() && group.weights["symmetric"] == false;
       })) {

@@ -20,6 +20,9 @@ bool is_module(std::string_view name, std::string_view module);
 /// Whether the model reads X.weight of its Linear layers while it is built: then none of them can be packed.
 bool needs_plain_weights(const Companion* companion);
 
+/// Adds that transformers takes no packed weights of this model, where that is so.
+void add_note_on_plain_models(std::vector<std::string>& notes, const Companion* companion);
+
 /// Whether modules have other names than the tensors of the file: then a config that names layers misses them.
 bool renames_modules(const Companion* companion);
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text/format.h"
+#include "formats/compressed_tensors/compressed_tensors_models.h"
 #include "formats/experts/expert_models.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/written/linear_layers.h"
@@ -34,6 +35,7 @@ std::string reason_against_groups(const QuantizedSpec& wanted) {
 WeightRule rule_of_awq(const WeightRequest& request) {
   if (!is_coded(request.wanted)) return {};
   std::string reason = reason_to_stay_float(kTitle, request);
+  if (reason.empty()) reason = reason_against_split(request);
   const QuantizedSpec& wanted = request.wanted;
   if (!reason.empty()) return {.leaves_for = std::move(reason)};
   if (wanted.shape[0] % kOutputs != 0 || wanted.shape[1] > kMostInputs) {
@@ -66,6 +68,7 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
   FolderQuantization result;
   add_note_on_modules_of_experts(result.notes, plan, companion);
   add_note_on_heads(result.notes, layers, companion);
+  add_note_on_plain_models(result.notes, companion);
   result.config = Json{{"quant_method", kAwqFormat.name},
                        {"bits", code_bits(spec)},
                        {"group_size", group_size_of(spec)},

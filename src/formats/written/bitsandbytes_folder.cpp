@@ -23,15 +23,20 @@ struct Unconverted {
   std::string_view type, end;  // in config.json, empty: of any; of the layer's name
 };
 constexpr auto kUnconverted = std::to_array<Unconverted>({
-    {"", ".head.attention.out_proj"},
+    {"", "head.attention.out_proj"},
+    {"aria", ".multihead_attn.out_proj"},
     {"axk2", ".indexer.weights_proj"},
     {"deepseek_v32", ".indexer.weights_proj"},
+    {"falcon", ""},  // its layers are a class of their own
     {"glm_moe_dsa", ".indexer.weights_proj"},
+    {"higgs_audio_v2", "audio_lm_head"},
+    {"ibert", ""},
     {"mt5", ".wo"},
     {"pop2piano", ".wo"},
     {"t5", ".wo"},
     {"udop", ".wo"},
     {"umt5", ".wo"},
+    {"wavlm", "_proj"},
 });
 
 bool is_converted(const WeightRequest& request) {
@@ -52,6 +57,7 @@ std::string reason_of_transformers(const WeightRequest& request) {
 WeightRule rule_of_bitsandbytes(const WeightRequest& request) {
   if (!is_coded(request.wanted)) return {};
   std::string reason = reason_to_stay_float(kTitle, request);
+  if (reason.empty()) reason = reason_against_split(request);
   if (reason.empty() && !request.is_held) reason = reason_of_transformers(request);
   const Shape& shape = request.wanted.shape;
   if (reason.empty() && shape[1] % kBlock != 0) {

@@ -34,6 +34,7 @@ bool has_odd_blocks(const Shape& shape) {
 WeightRule rule_of_float8(const WeightRequest& request) {
   if (!is_coded(request.wanted)) return {};
   std::string reason = reason_to_stay_float(kTitle, request);
+  if (reason.empty()) reason = reason_against_split(request);
   if (reason.empty() && request.is_held && !has_own_blocks(request.wanted)) {
     reason = formatted("fp8 has blocks of 128x128 only, and this is {}", scheme_text(request.wanted));
   }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text/format.h"
+#include "formats/compressed_tensors/compressed_tensors_models.h"
 #include "formats/experts/expert_models.h"
 #include "formats/folder/quantization_methods.h"
 #include "formats/written/linear_layers.h"
@@ -30,6 +31,7 @@ bool has_odd_groups(const QuantizedSpec& spec) {
 WeightRule rule_of_gptq(const WeightRequest& request) {
   if (!is_coded(request.wanted)) return {};
   std::string reason = reason_to_stay_float(kTitle, request);
+  if (reason.empty()) reason = reason_against_split(request);
   const QuantizedSpec& wanted = request.wanted;
   if (reason.empty() && (wanted.shape[0] % kRun != 0 || wanted.shape[1] % kRun != 0)) {
     reason = formatted("GPTQ holds multiples of {} rows and columns, and this has {}", kRun, shape_text(wanted.shape));
@@ -69,6 +71,39 @@ Json dynamic_of(const LinearLayers& layers, const Json& most, const Companion* c
   return rules;
 }
 
+// Whether a list of modules, "model.layers", has the layer.
+bool is_in(std::string_view layer, std::string_view list) {
+  return layer.starts_with(list) && layer.substr(list.size()).starts_with('.');
+}
+
+// transformers makes the layers of one list of modules those of GPTQ, and gives no values to codes of others. Source:
+// optimum/gptq/constants.py, 2.1; transformers/quantizers/quantizer_gptq.py, 5.24
+void add_note_on_blocks(std::vector<std::string>& notes, const LinearLayers& layers, const Companion* companion) {
+  constexpr std::array<std::string_view, 8> kLists{"transformer.h",
+                                                   "model.decoder.layers",
+                                                   "gpt_neox.layers",
+                                                   "model.layers",
+                                                   "model.language_model.layers",
+                                                   "h",
+                                                   "decoder.layers",
+                                                   "layers"};
+  if (companion == nullptr || companion->model_types.empty() || renames_modules(companion)) return;
+  const auto found = std::ranges::find_if(kLists, [&](std::string_view list) {
+    return std::ranges::any_of(layers.coded, [&](const CodedLayer& layer) { return is_in(layer.name, list); });
+  });
+  if (found == kLists.end()) {
+    notes.emplace_back("transformers loads no GPTQ of this model: gptqmodel may, and transformers loads awq");
+    return;
+  }
+  const auto is_lost = [&](const CodedLayer& layer) {
+    return !is_in(layer.name, *found) && !is_output_head(layer.name, companion);
+  };
+  const auto count = std::ranges::count_if(layers.coded, is_lost);
+  if (count == 0) return;
+  notes.push_back(formatted("transformers loads GPTQ's layers of {} only, and those are not, as {}: {}; it loads awq",
+                            *found, std::ranges::find_if(layers.coded, is_lost)->name, count));
+}
+
 FolderQuantization describe(const Plan& plan, const Companion* companion) {
   const LinearLayers layers = find_linear_layers(plan);
   if (layers.coded.empty()) return {};
@@ -84,6 +119,8 @@ FolderQuantization describe(const Plan& plan, const Companion* companion) {
   FolderQuantization result;
   add_note_on_modules_of_experts(result.notes, plan, companion);
   add_note_on_heads(result.notes, layers, companion);
+  add_note_on_plain_models(result.notes, companion);
+  add_note_on_blocks(result.notes, layers, companion);
   result.config = Json{{"quant_method", kGptqFormat.name},
                        {"bits", most["bits"]},
                        {"group_size", most["group_size"]},

@@ -1,6 +1,7 @@
 #include "formats/written/linear_layers.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "base/text/format.h"
@@ -10,6 +11,24 @@
 #include "schemes/scheme.h"
 
 namespace mnq {
+namespace {
+
+// Weights that transformers cuts in parts for several modules as it loads them, and scales of blocks not with them.
+// Source: conversion_mapping.py, 5.24
+struct Split {
+  std::string_view type, end;               // in config.json; of the layer's name
+  std::array<std::string_view, 3> modules;  // ends of their names
+};
+constexpr std::string_view kQuery = "self_attn.q_proj", kKey = "self_attn.k_proj", kValue = "self_attn.v_proj";
+constexpr auto kSplit = std::to_array<Split>({
+    {"gte", ".attention.qkv_proj", {kQuery, kKey, kValue}},
+    {"gte", ".mlp.up_gate_proj", {"mlp.up_proj", "mlp.gate_proj"}},
+    {"jina_embeddings_v3", ".mixer.Wqkv", {kQuery, kKey, kValue}},
+    {"nomic_bert", ".attn.Wqkv", {kQuery, kKey, kValue}},
+    {"radio", ".attn.qkv", {"attention.q_proj", "attention.k_proj", "attention.v_proj"}},
+});
+
+}  // namespace
 
 bool is_output_head(std::string_view layer, const Companion* companion) {
   return std::ranges::any_of(output_heads(companion), [&](const std::string& head) { return is_module(layer, head); });
@@ -30,6 +49,13 @@ std::string reason_to_stay_float(std::string_view title, const WeightRequest& re
     return formatted("{} leaves {} as it is unless it is selected", title, name.substr(name.rfind('.') + 1));
   }
   return "";
+}
+
+std::string reason_against_split(const WeightRequest& request) {
+  const bool is_split = !request.is_held && std::ranges::any_of(kSplit, [&](const Split& each) {
+    return request.layer.name.name.ends_with(each.end) && has_model_type(request.companion, {&each.type, 1});
+  });
+  return is_split ? "transformers splits this weight as it loads it" : "";
 }
 
 bool is_plain_float8(const LogicalTensor& tensor) {
@@ -54,7 +80,7 @@ LinearLayers find_linear_layers(const Plan& plan) {
   return layers;
 }
 
-// Heads that stay float by the module's name, too, which files may have otherwise.
+// Heads that stay float by the module's name, too, which files may have otherwise; so what a weight is split into.
 std::vector<std::string> names_left(const LinearLayers& layers, const Companion* companion) {
   std::vector<std::string> names = layers.left;
   for (const std::string& head : output_heads(companion)) {
@@ -62,6 +88,12 @@ std::vector<std::string> names_left(const LinearLayers& layers, const Companion*
         std::ranges::any_of(layers.coded, [&](const CodedLayer& layer) { return is_module(layer.name, head); });
     const bool is_named = std::ranges::find(names, head) != names.end();
     if (!is_coded && !is_named) names.push_back(head);
+  }
+  for (const Split& each : kSplit) {
+    if (!has_model_type(companion, {&each.type, 1})) continue;
+    for (const std::string_view module : each.modules) {
+      if (!module.empty()) names.emplace_back(module);
+    }
   }
   return names;
 }

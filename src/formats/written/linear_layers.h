@@ -15,6 +15,9 @@ namespace mnq {
 /// are selected; empty: it need not. title: of the format.
 std::string reason_to_stay_float(std::string_view title, const WeightRequest& request);
 
+/// The same where transformers cuts the weight in parts for several modules.
+std::string reason_against_split(const WeightRequest& request);
+
 /// A layer whose weight has codes in the output.
 struct CodedLayer {
   std::string name;
