@@ -249,15 +249,15 @@ float float_of(std::int32_t code, const FloatRule& rule) {
   return std::ldexp(static_cast<float>(whole), (exponent == 0 ? 1 : exponent) - rule.bias - rule.mantissa_bits);
 }
 
-// The nearest of all codes; of two that are as near, the even one.
+// The nearest of all codes; of two that are as near, the even one. Between two powers of two, and below the lowest, codes
+// are steps of one size: a number of steps, rounded half to even, is the code but for where its power starts.
 std::int32_t nearest_float(float magnitude, const FloatRule& rule) {
-  std::int32_t code = 0;
-  while (float_of(code, rule) < magnitude && float_of(code, rule) < rule.largest) ++code;
-  if (code == 0) return 0;
-  const double above = static_cast<double>(float_of(code, rule)) - magnitude;
-  const double below = static_cast<double>(magnitude) - float_of(code - 1, rule);
-  if (above == below) return code % 2 == 0 ? code : code - 1;
-  return above < below ? code : code - 1;
+  const float most = magnitude < rule.largest ? magnitude : rule.largest;
+  const std::int32_t lowest = 1 - rule.bias;
+  std::int32_t exponent = most == 0 ? lowest : std::ilogb(most);
+  if (exponent < lowest) exponent = lowest;
+  const float steps = std::nearbyint(std::ldexp(most, rule.mantissa_bits - exponent));
+  return static_cast<std::int32_t>(steps) + ((exponent - lowest) << rule.mantissa_bits);
 }
 
 float value_of(std::uint8_t code, const FloatRule& rule) {
