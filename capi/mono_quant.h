@@ -737,9 +737,9 @@ MNQ_API void mnq_report_free(mnq_report* report) MNQ_NOEXCEPT;
  *
  * Weights are integers of 8 or 4 bits, a scale for each row or each group of a multiple of 32 elements. Keys of config
  * and run that apply, both of which may be NULL: threads, symmetric_activations and, where floats are quantized, what
- * quantizing takes. Of a run nothing but its settings applies. A layer is immutable, and independent of what it was made
- * from. On CPUs with AMX the first layer asks Linux for its registers, unless MNQ_ISA is set: sigaltstack refuses stacks
- * below some 12 KB from then on.
+ * quantizing takes. Of a run nothing but its settings applies. A layer is immutable, and independent of what it was
+ * made from. On CPUs with AMX the first layer asks Linux for its registers, unless MNQ_ISA is set: from then on
+ * sigaltstack refuses stacks below some 12 KB.
  */
 
 /* The layer "encoder.0.query" of a model, or the one whose weight has that name: Linear, or a convolution of 1 x 1,

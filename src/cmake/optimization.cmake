@@ -4,7 +4,8 @@ file(GLOB_RECURSE loop_sources CONFIGURE_DEPENDS src/schemes/*.cpp src/layouts/*
      src/quantize/loop/*.cpp)
 foreach(file quantize/loop/plan_run quantize/loop/block_loop quantize/loop/convert_piece quantize/loop/weight_reader
              quantize/loop/weight_writer schemes/scheme_table schemes/decode_in_torchscript layouts/layout_table
-             layouts/held_kinds layouts/stored_specs layouts/tables methods/method_table methods/minmax) # none that are hot
+             layouts/held_kinds layouts/stored_specs layouts/tables methods/method_table
+             methods/minmax) # none that are hot
   list(REMOVE_ITEM loop_sources ${PROJECT_SOURCE_DIR}/src/${file}.cpp)
 endforeach()
 foreach(file quantize/job_parts quantize/write/input_identity containers/strided_read)

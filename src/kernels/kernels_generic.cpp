@@ -249,8 +249,8 @@ float float_of(std::int32_t code, const FloatRule& rule) {
   return std::ldexp(static_cast<float>(whole), (exponent == 0 ? 1 : exponent) - rule.bias - rule.mantissa_bits);
 }
 
-// The nearest of all codes; of two that are as near, the even one. Between two powers of two, and below the lowest, codes
-// are steps of one size: a number of steps, rounded half to even, is the code but for where its power starts.
+// The nearest of all codes; of two that are as near, the even one. Between two powers of two, and below the lowest,
+// codes are steps of one size: a number of steps, rounded half to even, is the code but for where its power starts.
 std::int32_t nearest_float(float magnitude, const FloatRule& rule) {
   const float most = magnitude < rule.largest ? magnitude : rule.largest;
   const std::int32_t lowest = 1 - rule.bias;

@@ -59,7 +59,8 @@ struct RowScale {
 
 /// Rows of activations as a kernel arranged them.
 /// codes        [row] of `stride` bytes each
-/// offsets      [row][group]: the sum of the codes times what plain codes lack of zero; where there are zero points, times -1
+/// offsets      [row][group]: the sum of the codes times what plain codes lack of zero; where there are zero points,
+///              times -1
 /// scales, zero_points   [row]
 struct CodedRows {
   const std::uint8_t* codes = nullptr;

@@ -556,8 +556,8 @@ TEST_P(Refused, BeforeItIsRead) {
   EXPECT_NE(error.message().find(refusal.message), std::string::npos) << error.message();
 }
 
-// Multimodal models have it in the part that their text is, and older ones under another name. What is made of them does
-// not have it any more.
+// Multimodal models have it in the part that their text is, and older ones under another name. What is made of them
+// does not have it any more.
 TEST(Config, MayNestWhatItSaysOfQuantization) {
   for (const char* key : {"text_config", "compression_config"}) {
     const TempFolder folder;
